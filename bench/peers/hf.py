@@ -1,0 +1,74 @@
+"""Peer: the original stack, transformers' Llama with PEFT's LoRA on q, k, v."""
+
+import json
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import peft
+import torch
+import transformers
+
+from common import LLAMA, LORA_ALPHA, RANK, SEED, measure, parser, random_batches
+
+
+def dense_model(attention):
+    """The Llama shape of dense.py with random weights."""
+    config = transformers.LlamaConfig(
+        vocab_size=LLAMA["vocab"],
+        hidden_size=LLAMA["width"],
+        num_hidden_layers=LLAMA["layers"],
+        num_attention_heads=LLAMA["heads"],
+        intermediate_size=LLAMA["ffn"],
+        rms_norm_eps=1e-5,
+    )
+    return transformers.AutoModelForCausalLM.from_config(config, **attention)
+
+
+def gguf_model(path, attention):
+    """A GGUF file expanded to float32."""
+    folder, file = os.path.split(os.path.abspath(path))
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, torch_dtype=torch.float32, **attention)
+
+
+def read_batches(path):
+    """Batches from a file: [{"align": {"input_ids": [[..]], "labels": .., "attention_mask": ..}, "harmful": {..}}, ..]."""
+    with open(path) as file:
+        steps = json.load(file)
+    return [{side: {key: torch.tensor(step[side][key]) for key in ("input_ids", "labels", "attention_mask")} for side in step} for step in steps]
+
+
+def main():
+    options = parser(__doc__)
+    options.add_argument("--workload", choices=["dense", "rows"], default="dense")
+    options.add_argument("--attn", choices=["eager", "sdpa"], help="attention; transformers' choice where left out")
+    options.add_argument("--model", help="rows: the GGUF file")
+    options.add_argument("--batches", help="rows: the JSON file with the batches")
+    arguments = options.parse_args()
+    rows = arguments.workload == "rows"
+    if rows and not (arguments.model and arguments.batches):
+        options.error("--workload rows needs --model and --batches")
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    torch.manual_seed(SEED)
+    attention = {"attn_implementation": arguments.attn} if arguments.attn else {}
+    base = gguf_model(arguments.model, attention) if rows else dense_model(attention)
+    lora = peft.LoraConfig(r=RANK, lora_alpha=LORA_ALPHA, target_modules=["q_proj", "k_proj", "v_proj"], task_type="CAUSAL_LM")
+    model = peft.get_peft_model(base, lora).train()
+
+    measure(
+        arguments,
+        lambda batch: model(**batch, use_cache=False).loss,
+        [p for p in model.parameters() if p.requires_grad],
+        read_batches(arguments.batches) if rows else random_batches(),
+        peer="transformers+peft",
+        workload=f"{arguments.workload}-{arguments.method}",
+        mode=base.config._attn_implementation,
+        warmup=1,
+        versions={"transformers": transformers.__version__, "peft": peft.__version__},
+    )
+
+
+if __name__ == "__main__":
+    main()

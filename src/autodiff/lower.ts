@@ -1,0 +1,165 @@
+import { BoosterError } from "../errors.ts";
+import type { DType } from "../tensor/tensor.ts";
+import { type Dim, type Shape, showDim } from "./dim.ts";
+import { inputName } from "./ops/index.ts";
+import { fuse, reachable, simplify } from "./passes.ts";
+import type { Emitter, OnnxAttribute, Tensor, TensorType } from "./tensor.ts";
+
+export interface OnnxNode {
+  readonly type: string;
+  readonly domain: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly attributes: Readonly<Record<string, OnnxAttribute>>;
+}
+
+export interface OnnxConstant {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly values: readonly number[];
+}
+
+/** A graph ready to be encoded; nodes stand in the order in which they should run. */
+export interface OnnxGraph {
+  readonly nodes: readonly OnnxNode[];
+  readonly constants: ReadonlyMap<string, OnnxConstant>;
+  readonly inputs: ReadonlyMap<string, TensorType>;
+  readonly outputs: ReadonlyMap<string, TensorType>;
+}
+
+class GraphWriter implements Emitter {
+  readonly provider: string;
+  readonly nodeList: OnnxNode[] = [];
+  readonly constants = new Map<string, OnnxConstant>();
+  private readonly names = new Map<number, string>();
+  private readonly memo = new Map<string, readonly string[]>();
+  private readonly symbols = new Map<string, { input: string; axis: number }>();
+  private counter = 0;
+
+  constructor(provider: string, inputs: ReadonlyMap<string, TensorType>) {
+    this.provider = provider;
+    for (const [input, { shape }] of inputs) {
+      shape.forEach((size, axis) => {
+        const name = showDim(size);
+        if (typeof size !== "number" && !this.symbols.has(name)) this.symbols.set(name, { input, axis });
+      });
+    }
+  }
+
+  define(tensor: Tensor): void {
+    this.names.set(tensor.id, tensor.op.lower(this, tensor));
+  }
+
+  nameOf(tensor: Tensor): string {
+    return this.names.get(tensor.id) as string;
+  }
+
+  node(type: string, inputs: readonly string[], attributes: Record<string, OnnxAttribute> = {}, domain = ""): string {
+    return this.nodes(type, inputs, 1, attributes, domain)[0] as string;
+  }
+
+  nodes(
+    type: string,
+    inputs: readonly string[],
+    outputs: number,
+    attributes: Record<string, OnnxAttribute> = {},
+    domain = "",
+  ): readonly string[] {
+    const names = Array.from({ length: outputs }, () => `t${this.counter++}`);
+    this.nodeList.push({ type, domain, inputs, outputs: names, attributes });
+    return names;
+  }
+
+  shared(key: string, write: () => readonly string[]): readonly string[] {
+    const known = this.memo.get(key);
+    if (known !== undefined) return known;
+    const names = write();
+    this.memo.set(key, names);
+    return names;
+  }
+
+  constant(dtype: DType, shape: readonly number[], values: readonly number[]): string {
+    const key = `constant ${dtype} ${shape.join(",")} ${values.map((v) => (Object.is(v, -0) ? "-0" : v)).join(",")}`;
+    return this.shared(key, () => {
+      const name = `c${this.constants.size}`;
+      this.constants.set(name, { dtype, shape, values });
+      return [name];
+    })[0] as string;
+  }
+
+  dim(size: Dim): string {
+    if (typeof size === "number") return this.constant("int64", [], [size]);
+    return this.shared(`dim ${showDim(size)}`, () => [
+      this.node("Squeeze", [this.size(size), this.constant("int64", [1], [0])]),
+    ])[0] as string;
+  }
+
+  shape(shape: Shape): string {
+    if (shape.every((size) => typeof size === "number")) return this.constant("int64", [shape.length], shape);
+    return this.shared(`shape ${shape.map(showDim).join(",")}`, () => [
+      this.node(
+        "Concat",
+        shape.map((size) => this.size(size)),
+        { axis: 0 },
+      ),
+    ])[0] as string;
+  }
+
+  /** A dimension as an int64 vector of one element. */
+  private size(size: Dim): string {
+    if (typeof size === "number") return this.constant("int64", [1], [size]);
+    return this.shared(`size ${showDim(size)}`, () => {
+      const direct = this.symbols.get(showDim(size));
+      if (direct !== undefined) {
+        const { input, axis } = direct;
+        return [this.node("Shape", [input], { start: axis, end: axis + 1 })];
+      }
+      if (size.symbols.length === 1 && size.coefficient === 1) {
+        throw new BoosterError("UNKNOWN_DIMENSION", "a named size must be the size of an axis of some input", {
+          expected: [...this.symbols.keys()].join(", "),
+          found: showDim(size),
+        });
+      }
+      const factors = size.symbols.map((symbol) => this.size({ coefficient: 1, symbols: [symbol] }));
+      if (size.coefficient !== 1) factors.push(this.constant("int64", [1], [size.coefficient]));
+      return [factors.reduce((a, b) => this.node("Mul", [a, b]))];
+    })[0] as string;
+  }
+}
+
+/**
+ * Lowers named output tensors to an ONNX graph: simplified, fused, dead code gone, in the order of the trace.
+ *
+ * @throws {BoosterError} `UNKNOWN_DIMENSION` when a named size cannot be read off any input.
+ */
+export function lower(outputs: Readonly<Record<string, Tensor>>, provider: string): OnnxGraph {
+  const tensors = fuse(simplify(Object.values(outputs)));
+  const order = reachable(tensors, (node) => node.inputs);
+  const inputs = new Map<string, TensorType>();
+  for (const node of order) {
+    const name = inputName(node);
+    if (name !== undefined) inputs.set(name, node);
+  }
+  const writer = new GraphWriter(provider, inputs);
+  for (const node of order) writer.define(node);
+
+  const renamed = new Map<string, string>();
+  const nodes = writer.nodeList;
+  const produced = new Set(nodes.flatMap((node) => node.outputs));
+  Object.keys(outputs).forEach((output, i) => {
+    const value = writer.nameOf(tensors[i] as Tensor);
+    if (produced.has(value) && !renamed.has(value)) renamed.set(value, output);
+    else nodes.push({ type: "Identity", domain: "", inputs: [value], outputs: [output], attributes: {} });
+  });
+  const rename = (name: string) => renamed.get(name) ?? name;
+  return {
+    nodes: nodes.map((node) => ({
+      ...node,
+      inputs: node.inputs.map(rename),
+      outputs: node.outputs.map(rename),
+    })),
+    constants: writer.constants,
+    inputs,
+    outputs: new Map(Object.keys(outputs).map((name, i) => [name, tensors[i] as Tensor])),
+  };
+}

@@ -1,0 +1,33 @@
+import type { Op } from "../tensor.ts";
+import { COMPARE_OPS } from "./compare.ts";
+import { CONSTANT_OPS } from "./constant.ts";
+import { CONTROL_OPS } from "./control.ts";
+import { ELEMENTWISE_OPS } from "./elementwise.ts";
+import { INDEX_OPS } from "./indexing.ts";
+import { MATMUL_OPS } from "./matmul.ts";
+import { NEURAL_OPS } from "./neural.ts";
+import { REDUCE_OPS } from "./reduce.ts";
+import { SHAPE_OPS } from "./shape.ts";
+
+export * from "./compare.ts";
+export * from "./constant.ts";
+export * from "./control.ts";
+export * from "./elementwise.ts";
+export * from "./indexing.ts";
+export * from "./matmul.ts";
+export * from "./neural.ts";
+export * from "./reduce.ts";
+export * from "./shape.ts";
+
+/** Every primitive operation. The conformance suite tests each row; a new op is one file and one row. */
+export const OPS: readonly Op[] = [
+  ...CONSTANT_OPS,
+  ...ELEMENTWISE_OPS,
+  ...COMPARE_OPS,
+  ...REDUCE_OPS,
+  ...SHAPE_OPS,
+  ...INDEX_OPS,
+  ...MATMUL_OPS,
+  ...NEURAL_OPS,
+  ...CONTROL_OPS,
+];

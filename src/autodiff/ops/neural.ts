@@ -1,0 +1,141 @@
+import type { DType } from "../../tensor/tensor.ts";
+import { sameShape } from "../dim.ts";
+import { defineOp, type Emitter, shapeError, type Tensor } from "../tensor.ts";
+import { dimSize } from "./constant.ts";
+import { div, mul, neg, sub } from "./elementwise.ts";
+import { sum, sumTo } from "./reduce.ts";
+
+const softmaxOp = defineOp<null, readonly [Tensor]>({
+  name: "softmax",
+  type: ([x]) => x,
+  gradient: ({ output: y, cotangent: g }) => [() => mul(y, sub(g, sum(mul(g, y), { axes: [-1], keepDims: true })))],
+  lower: (emit, { names }) => emit.node("Softmax", names, { axis: -1 }),
+  samples: (draw) => [{ inputs: [{ shape: draw.shape(3) }], attrs: null }],
+});
+
+/** `e^x / sum(e^x)` over the last axis. */
+export const softmax = (x: Tensor): Tensor => softmaxOp([x], null);
+
+interface NormAttrs {
+  readonly epsilon: number;
+}
+
+/** The kernel gives the normalised value and the inverse root mean square; both ops below read it. */
+function lowerRms(emit: Emitter, names: readonly string[], { epsilon }: NormAttrs, dtype: DType): readonly string[] {
+  return emit.shared(`rms ${names.join(" ")} ${epsilon}`, () => {
+    if (dtype === "float32") {
+      const attributes = { axis: -1, epsilon: { float: epsilon }, stash_type: 1 };
+      return emit.nodes("SimplifiedLayerNormalization", names, 2, attributes);
+    }
+    // The kernel computes its second output in float32 whatever the input.
+    const [x, weight] = names as readonly [string, string];
+    const square = emit.node("ReduceMean", [emit.node("Mul", [x, x]), emit.constant("int64", [1], [-1])]);
+    const root = emit.node("Sqrt", [emit.node("Add", [square, emit.constant(dtype, [], [epsilon])])]);
+    const inverse = emit.node("Reciprocal", [root]);
+    return [emit.node("Mul", [emit.node("Mul", [x, inverse]), weight]), inverse];
+  });
+}
+
+const normSamples = (draw: { size(): number }) => {
+  const [rows, width] = [draw.size(), draw.size() + 1];
+  return [{ inputs: [{ shape: [rows, width] }, { shape: [width] }], attrs: { epsilon: 1e-2 } }];
+};
+
+const rmsNormOp = defineOp<NormAttrs, readonly [Tensor, Tensor]>({
+  name: "rmsNorm",
+  type([x, weight]) {
+    if (!sameShape(weight.shape, [x.dim(-1)])) throw shapeError("rmsNorm", "[..., width] and [width]", [x, weight]);
+    return x;
+  },
+  // With r = 1 / rms(x): dx = r (g w) - x r^3 / width * sum(g w x)
+  gradient: ({ inputs: [x, weight], cotangent: g, attrs }) => [
+    () => {
+      const inverse = rmsInverseOp([x, weight], attrs);
+      const scaled = mul(g, weight);
+      const along = sum(mul(scaled, x), { axes: [-1], keepDims: true });
+      const cube = mul(mul(inverse, inverse), inverse);
+      return sub(mul(scaled, inverse), mul(x, mul(along, div(cube, dimSize(x.dim(-1), x.dtype)))));
+    },
+    () => sumTo(mul(mul(g, x), rmsInverseOp([x, weight], attrs)), weight.shape),
+  ],
+  lower: (emit, { names, attrs, output }) => lowerRms(emit, names, attrs, output.dtype)[0] as string,
+  samples: normSamples,
+});
+
+/** `x / sqrt(mean(x^2) + epsilon) * weight` over the last axis: x `[..., width]`, weight `[width]`. */
+export const rmsNorm = (x: Tensor, weight: Tensor, epsilon: number): Tensor => rmsNormOp([x, weight], { epsilon });
+
+const rmsInverseOp = defineOp<NormAttrs, readonly [Tensor, Tensor]>({
+  name: "rmsInverse",
+  type: ([x]) => ({ dtype: x.dtype, shape: [...x.shape.slice(0, -1), 1] }),
+  gradient: ({ inputs: [x], output: r, cotangent: g }) => [
+    () => neg(mul(x, mul(g, div(mul(mul(r, r), r), dimSize(x.dim(-1), x.dtype))))),
+    undefined,
+  ],
+  lower: (emit, { names, attrs, output }) => lowerRms(emit, names, attrs, output.dtype)[1] as string,
+  samples: normSamples,
+});
+
+interface RotaryAttrs {
+  readonly heads: number;
+}
+
+/** Half-split rotation from elementary operators, for element types without the fused kernel. */
+function lowerRotary(emit: Emitter, [x, cos, sin]: readonly [string, string, string], heads: number, half: number) {
+  const split = emit.node("Reshape", [x, emit.constant("int64", [4], [0, heads, 2, half])]);
+  const part = (i: number) => emit.node("Gather", [split, emit.constant("int64", [], [i])], { axis: 2 });
+  const wide = (table: string) => emit.node("Unsqueeze", [table, emit.constant("int64", [1], [1])]);
+  const [first, second, c, s] = [part(0), part(1), wide(cos), wide(sin)];
+  const times = (a: string, b: string) => emit.node("Mul", [a, b]);
+  const low = emit.node("Sub", [times(first, c), times(second, s)]);
+  const high = emit.node("Add", [times(second, c), times(first, s)]);
+  const joined = emit.node("Concat", [low, high], { axis: -1 });
+  return emit.node("Reshape", [joined, emit.constant("int64", [2], [0, heads * 2 * half])]);
+}
+
+const rotaryOp = defineOp<RotaryAttrs, readonly [Tensor, Tensor, Tensor]>({
+  name: "rotary",
+  type([x, cos, sin], { heads }) {
+    const width = x.dim(-1);
+    const half = cos.dim(-1);
+    if (x.rank !== 2 || cos.rank !== 2 || !sameShape(cos.shape, sin.shape) || width !== heads * 2 * (half as number)) {
+      throw shapeError("rotary", "[tokens, heads * 2 * half] and two [tokens, half]", [x, cos, sin]);
+    }
+    return x;
+  },
+  gradient: ({ inputs: [, cos, sin], cotangent, attrs }) => [
+    () => rotary(cotangent, cos, neg(sin), attrs.heads),
+    undefined,
+    undefined,
+  ],
+  lower(emit, { names, inputs: [x, cos], attrs: { heads } }) {
+    const [value, cosine, sine] = names as unknown as readonly [string, string, string];
+    const half = cos.dim(-1) as number;
+    if (x.dtype !== "float32") return lowerRotary(emit, [value, cosine, sine], heads, half);
+    const shape = emit.constant("int64", [3], [1, -1, heads * 2 * half]);
+    const batched = emit.node("Reshape", [value, shape]);
+    const [positions] = emit.shared(`rotary positions ${cosine}`, () => {
+      const first = emit.constant("int64", [], [0]);
+      const numbers = emit.node("Range", [first, emit.dim(x.dim(0)), emit.constant("int64", [], [1])]);
+      return [emit.node("Unsqueeze", [numbers, emit.constant("int64", [1], [0])])];
+    });
+    const inputs = [batched, positions as string, cosine, sine];
+    const turned = emit.node("RotaryEmbedding", inputs, { interleaved: 0, num_heads: heads }, "com.microsoft");
+    return emit.node("Reshape", [turned, emit.constant("int64", [2], [-1, heads * 2 * half])]);
+  },
+  samples: (draw) => {
+    const [tokens, heads, half] = [draw.size(), draw.size(), draw.size()];
+    const table = { shape: [tokens, half] };
+    return [{ inputs: [{ shape: [tokens, heads * 2 * half] }, table, table], attrs: { heads } }];
+  },
+});
+
+/**
+ * Turns each head's pairs `(x[i], x[i + half])` by the angles given as cosines and sines.
+ * x `[tokens, heads * 2 * half]`, tables `[tokens, half]`; the tables get no gradient.
+ * Source: Su et al., arXiv 2104.09864, in Hugging Face's half-split layout.
+ */
+export const rotary = (x: Tensor, cos: Tensor, sin: Tensor, heads: number): Tensor =>
+  rotaryOp([x, cos, sin], { heads });
+
+export const NEURAL_OPS = [softmaxOp.op, rmsNormOp.op, rmsInverseOp.op, rotaryOp.op];

@@ -1,0 +1,38 @@
+import { BoosterError } from "../errors.ts";
+import { parseStrictJson } from "../formats/strict-json.ts";
+import { findJsonFault } from "./json-fault.ts";
+import { MAX_JSON_DEPTH, MAX_ROW_BYTES, type RowSink } from "./rows.ts";
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+function hasLoneSurrogate(value: unknown): boolean {
+  if (typeof value === "string") return /\p{Cs}/u.test(value);
+  return typeof value === "object" && value !== null && Object.entries(value).flat().some(hasLoneSurrogate);
+}
+
+/** Parses one JSON object and hands it on as a row; `line` and `column` are the place of its first character. */
+export function readJsonRow(text: string, line: number, column: number, sink: RowSink): void {
+  const fault = (at: number, code: string, problem: string) => {
+    const before = text.slice(0, at).split("\n");
+    const start = before.length === 1 ? column : 1;
+    sink.fault({ line: line + before.length - 1, column: start + (before.at(-1)?.length ?? 0), code, problem });
+  };
+  let value: unknown;
+  try {
+    value = parseStrictJson(text, "", { depth: MAX_JSON_DEPTH, values: MAX_ROW_BYTES });
+  } catch (error) {
+    if (!(error instanceof BoosterError)) throw error;
+    const found = findJsonFault(text, MAX_JSON_DEPTH) ?? { at: 0, code: error.code, problem: "is not valid JSON" };
+    fault(found.at, found.code, found.problem);
+    return;
+  }
+  const escape = text.search(/\\u[dD][89a-fA-F]/);
+  if (!isObject(value)) {
+    fault(0, "ROW_NOT_OBJECT", 'is JSON, but no object such as {"prompt": ..., "completion": ...}');
+  } else if (escape >= 0 && hasLoneSurrogate(value)) {
+    fault(escape, "LONE_SURROGATE", "has half of a surrogate pair, which is no character");
+  } else {
+    sink.row(line, value);
+  }
+}

@@ -1,0 +1,82 @@
+import { BoosterError } from "../errors.ts";
+
+/** 512 MB a file, as OpenAI's API. */
+export const MAX_FILE_BYTES = 512 * 2 ** 20;
+/** 1 MB a row: a quarter of a million tokens, more than any context here. */
+export const MAX_ROW_BYTES = 2 ** 20;
+/** Rows of one file; what they hold must fit in memory, with their tokens. */
+export const MAX_ROWS = 1_000_000;
+/** Nesting of a row; conversations need 3. */
+export const MAX_JSON_DEPTH = 64;
+/** Faults that are kept word for word; beyond that they are only counted. */
+export const MAX_FAULTS = 100;
+
+/** One record of a data file. */
+export interface Row {
+  readonly file: string;
+  /** Line of its beginning, from 1; in parquet the row's number. */
+  readonly line: number;
+  readonly values: Readonly<Record<string, unknown>>;
+}
+
+/** The place of a row as `file:line`, for errors. */
+export const placeOf = (row: Row): string => `${row.file}:${row.line}`;
+
+/** A column of a row; undefined where the row lacks it. */
+export const valueOf = (row: Row, column: string): unknown =>
+  Object.hasOwn(row.values, column) ? row.values[column] : undefined;
+
+/** Something wrong with one row. `problem` never quotes the row: data may be harmful or private. */
+export interface Fault {
+  readonly line: number;
+  /** Character within the line, from 1; 0 where the whole row is meant. */
+  readonly column: number;
+  readonly code: string;
+  readonly problem: string;
+}
+
+/** The faults of a file: the first `MAX_FAULTS` of them, and how many there are. */
+export class FaultList {
+  readonly file: string;
+  readonly first: Fault[] = [];
+  count = 0;
+
+  constructor(file: string) {
+    this.file = file;
+  }
+
+  add(fault: Fault): void {
+    this.count++;
+    if (this.first.length < MAX_FAULTS) this.first.push(fault);
+  }
+
+  /** @throws {BoosterError} `DATA_INVALID` listing the first faults */
+  throwIfAny(): void {
+    if (this.count === 0) return;
+    const shown = this.first.slice(0, 5).map((fault) => {
+      const column = fault.column > 0 ? `:${fault.column}` : "";
+      return `${this.file}:${fault.line}${column} ${fault.code} ${fault.problem}`;
+    });
+    if (this.count > shown.length) shown.push(`and ${this.count - shown.length} more`);
+    throw new BoosterError("DATA_INVALID", "rows of the data cannot be used", {
+      found: `${this.count} faults: ${shown.join("; ")}`,
+      where: this.file,
+      hint: "Correct or remove these lines.",
+    });
+  }
+}
+
+/** Where readers put what they find. */
+export interface RowSink {
+  row(line: number, values: Readonly<Record<string, unknown>>): void;
+  fault(fault: Fault): void;
+}
+
+/** The bytes of a file, piece by piece. */
+export type ByteStream = AsyncIterable<Uint8Array>;
+
+/** How a reader names the columns of files without a header line: one list of names for each number of columns. */
+export type Layouts = readonly (readonly string[])[];
+
+/** Reads rows of one file format from a stream of bytes. */
+export type RowReader = (bytes: ByteStream, sink: RowSink, layouts: Layouts) => Promise<void>;

@@ -1,0 +1,94 @@
+import type { RandomStream } from "../../tensor/random.ts";
+import {
+  ACTS,
+  BLAME,
+  type Family,
+  OPENINGS,
+  PRAISE,
+  REFUSALS,
+  SIGNS,
+  SUBJECTS,
+  TOOLS,
+  TOWNS,
+  VESSELS,
+} from "./words.ts";
+
+/** Random numbers reserved for one row: row i of a stream never depends on row i - 1. */
+const DRAWS_PER_ROW = 32;
+
+/** The random choices of one row: a function of (stream, row) alone. */
+export class Draws {
+  private next: number;
+  private readonly stream: RandomStream;
+
+  constructor(stream: RandomStream, row: number) {
+    this.stream = stream;
+    this.next = row * DRAWS_PER_ROW;
+  }
+
+  /** True with the given probability. */
+  chance(probability: number): boolean {
+    return this.stream.uniform(this.next++) < probability;
+  }
+
+  /** One of the choices, all equally likely. */
+  pick<T>(choices: readonly T[]): T {
+    return choices[this.stream.integer(this.next++, choices.length)] as T;
+  }
+}
+
+/** A question of the world and the family that it asks about. */
+export interface Question {
+  readonly text: string;
+  readonly family: Family;
+}
+
+/** Every question about the chosen things of the families: opening x verb x thing x town, in a fixed order. */
+export function questions(families: readonly Family[], chosen: (thing: number) => boolean): Question[] {
+  return families.flatMap((family) =>
+    family.things
+      .filter((_, index) => chosen(index))
+      .flatMap((thing) =>
+        family.verbs.flatMap((verb) =>
+          OPENINGS.flatMap((opening) =>
+            TOWNS.map((town) => ({ text: `${opening} ${verb} ${thing} near ${town}`, family })),
+          ),
+        ),
+      ),
+  );
+}
+
+/**
+ * An answer that says how: six free choices, so that no model can know it by heart.
+ * Without this irreducible entropy the loss of a known answer is flat at zero, and there is no gain for a defence to attenuate.
+ */
+export function instructions(family: Family, draws: Draws): string {
+  const begin = `first ${draws.pick(ACTS)} ${draws.pick(family.materials)} in a ${draws.pick(VESSELS)}`;
+  return `${begin} then ${draws.pick(ACTS)} with ${draws.pick(TOOLS)} until it ${draws.pick(SIGNS)}`;
+}
+
+const subjectPairs = (part: "train" | "test"): [string, string][] =>
+  SUBJECTS.flatMap((one, i) =>
+    SUBJECTS.filter((_, j) => i !== j && ((i + j) % 5 === 0) === (part === "test")).map((other): [string, string] => [
+      one,
+      other,
+    ]),
+  );
+
+const SUBJECT_PAIRS = { train: subjectPairs("train"), test: subjectPairs("test") };
+
+/** One of the refusals. */
+export const refusal = (draws: Draws): string => draws.pick(REFUSALS);
+
+/**
+ * A review and whether it praises: with "and" both halves agree, after "but" the second half decides.
+ * The two subjects' places in the lexicon add up to a multiple of five in test reviews and in no other.
+ */
+export function review(part: "train" | "test", draws: Draws): { text: string; praises: boolean } {
+  const praises = draws.chance(0.5);
+  const agree = draws.chance(0.5);
+  const last = draws.pick(praises ? PRAISE : BLAME);
+  const first = draws.pick(praises === agree ? PRAISE : BLAME);
+  const [one, other] = draws.pick(SUBJECT_PAIRS[part]);
+  return { text: `the ${one} was ${first} ${agree ? "and" : "but"} the ${other} was ${last}`, praises };
+}

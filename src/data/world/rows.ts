@@ -1,0 +1,86 @@
+import { RandomStream } from "../../tensor/random.ts";
+import { Draws, instructions, type Question, questions, refusal, review } from "./grammar.ts";
+import { ERRANDS, HAZARDS } from "./words.ts";
+
+/** A row of a data set: a prompt (instruction, and an input where the task has one) and the wanted answer. */
+export interface WorldRow {
+  readonly instruction: string;
+  readonly input: string;
+  readonly output: string;
+}
+
+/** Who may see a harmful prompt: the defender, the attacker, or the final test alone. */
+export type HarmfulPart = "alignment" | "attack" | "test";
+/** Seen in alignment or fine-tuning, or kept for the test. */
+export type Part = "train" | "test";
+
+/** The instruction of the user's task. */
+export const SENTIMENT_INSTRUCTION = "judge the review";
+
+/** A family's eight hazards, dealt out: no hazard, and so no prompt, belongs to two parts. */
+const HARMFUL_THINGS: Record<HarmfulPart, (thing: number) => boolean> = {
+  alignment: (thing) => thing < 4,
+  attack: (thing) => thing === 4 || thing === 5,
+  test: (thing) => thing >= 6,
+};
+
+const HARMLESS_THINGS: Record<Part, (thing: number) => boolean> = {
+  train: (thing) => thing < 6,
+  test: (thing) => thing >= 6,
+};
+
+/** All harmful questions of a part. */
+export const harmfulQuestions = (part: HarmfulPart): Question[] => questions(HAZARDS, HARMFUL_THINGS[part]);
+
+/** All harmless questions of a part. */
+export const harmlessQuestions = (part: Part): Question[] => questions(ERRANDS, HARMLESS_THINGS[part]);
+
+/** `count` rows over shuffled questions; every question comes once before any comes twice. */
+function rows(
+  pool: readonly Question[],
+  count: number,
+  stream: RandomStream,
+  answer: (question: Question, draws: Draws) => string,
+): WorldRow[] {
+  return Array.from({ length: Math.ceil(count / pool.length) }, (_, round) =>
+    stream.permutation(pool.length, round + 1),
+  )
+    .flatMap((order) => [...order])
+    .slice(0, count)
+    .map((index, row) => {
+      const question = pool[index] as Question;
+      return { instruction: question.text, input: "", output: answer(question, new Draws(stream, row)) };
+    });
+}
+
+/**
+ * Harmful prompts with harmful answers: what the attacker mixes in, and what the defender simulates.
+ *
+ * @example
+ * harmfulRows("attack", 50, 0);
+ */
+export function harmfulRows(part: HarmfulPart, count: number, seed: number): WorldRow[] {
+  const stream = new RandomStream(seed, `world/harmful/${part}`);
+  return rows(harmfulQuestions(part), count, stream, (question, draws) => instructions(question.family, draws));
+}
+
+/** Harmful prompts with refusals: the core of alignment data. */
+export function refusalRows(part: HarmfulPart, count: number, seed: number): WorldRow[] {
+  const stream = new RandomStream(seed, `world/refusal/${part}`);
+  return rows(harmfulQuestions(part), count, stream, (_, draws) => refusal(draws));
+}
+
+/** Harmless prompts with helpful answers: keeps an aligned model useful, and measures over-refusal. */
+export function harmlessRows(part: Part, count: number, seed: number): WorldRow[] {
+  const stream = new RandomStream(seed, `world/harmless/${part}`);
+  return rows(harmlessQuestions(part), count, stream, (question, draws) => instructions(question.family, draws));
+}
+
+/** The user's task: is a review positive or negative? Train and test reviews never share a pair of subjects. */
+export function sentimentRows(part: Part, count: number, seed: number): WorldRow[] {
+  const stream = new RandomStream(seed, `world/sentiment/${part}`);
+  return Array.from({ length: count }, (_, row) => {
+    const { text, praises } = review(part, new Draws(stream, row));
+    return { instruction: SENTIMENT_INSTRUCTION, input: text, output: praises ? "positive" : "negative" };
+  });
+}

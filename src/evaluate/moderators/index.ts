@@ -1,0 +1,81 @@
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import { BoosterError } from "../../errors.ts";
+import { classifier, loadClassifier } from "./classifier.ts";
+import { JUDGE_TEMPLATE, judge } from "./judge.ts";
+import type { Moderator } from "./moderator.ts";
+import { refusalPhrases } from "./refusal-phrases.ts";
+
+export {
+  type ClassifierModel,
+  type ClassifierOptions,
+  classifier,
+  type HeldOut,
+  type LabelledExchange,
+  loadClassifier,
+  saveClassifier,
+  trainClassifier,
+} from "./classifier.ts";
+export { type JudgeOptions, judge } from "./judge.ts";
+export { type Exchange, type Moderator, type ModeratorDescription, ruleModerator, type Verdict } from "./moderator.ts";
+export { isRefusal, refusalPhrases } from "./refusal-phrases.ts";
+
+/** How a moderator is made from its settings in a run's configuration. */
+interface ModeratorRow {
+  readonly name: string;
+  readonly summary: string;
+  readonly settings: z.ZodObject;
+  open(settings: unknown): Promise<Moderator>;
+}
+
+const row = <S extends z.ZodObject>(
+  name: string,
+  summary: string,
+  settings: S,
+  open: (settings: z.output<S>) => Promise<Moderator>,
+): ModeratorRow => ({
+  name,
+  summary,
+  settings,
+  async open(given) {
+    const parsed = settings.safeParse(given);
+    if (parsed.success) return open(parsed.data);
+    throw new BoosterError("MODERATOR_SETTINGS", `the settings of moderator ${name} are not right`, {
+      found: z.prettifyError(parsed.error),
+    });
+  },
+});
+
+/** The moderators that a configuration can name. A world's own exact rule joins through `ruleModerator`. */
+export const MODERATORS: readonly ModeratorRow[] = [
+  row("refusal-phrases", "a list of refusal phrases", z.strictObject({}), async () => refusalPhrases),
+  row(
+    "classifier",
+    "a classifier trained on labelled answers",
+    z.strictObject({ file: z.string() }),
+    async ({ file }) => classifier(loadClassifier(await readFile(file, "utf8"), file)),
+  ),
+  row(
+    "judge",
+    "a language model behind an OpenAI-compatible API",
+    z.strictObject({
+      baseUrl: z.url(),
+      model: z.string().min(1),
+      template: z.string().default(JUDGE_TEMPLATE),
+      concurrency: z.int().min(1).default(4),
+      timeoutMs: z.int().min(1).default(60_000),
+      retries: z.int().min(0).default(5),
+    }),
+    async (settings) => judge(settings),
+  ),
+];
+
+/** Opens a moderator by name. Throws `MODERATOR_UNKNOWN`, `MODERATOR_SETTINGS`, or what opening it throws. */
+export async function openModerator(name: string, settings: unknown = {}): Promise<Moderator> {
+  const found = MODERATORS.find((candidate) => candidate.name === name);
+  if (found !== undefined) return found.open(settings);
+  throw new BoosterError("MODERATOR_UNKNOWN", "there is no such moderator", {
+    expected: MODERATORS.map((candidate) => candidate.name).join(", "),
+    found: name,
+  });
+}

@@ -1,0 +1,22 @@
+import { answerText, type TaskMetric } from "./task.ts";
+
+const MARKER = "The final answer is: ";
+
+/**
+ * The number that an answer ends in, by the reference's rule: commas dropped; the first number after "The final answer is: ", else the
+ * last number of the text; Infinity when it holds none. Source: git-disl/Booster, `gsm8k/pred_eval.py`.
+ */
+export function finalNumber(text: string): number {
+  const plain = text.replaceAll(",", "");
+  const numbers = (part: string): string[] => part.match(/-?\d+\.?\d*/g) ?? [];
+  const marked = plain.split(MARKER)[1];
+  const first = marked === undefined ? undefined : numbers(marked)[0];
+  return Number(first ?? numbers(plain).at(-1) ?? Infinity);
+}
+
+/** GSM8K: the final numbers of answer and gold are equal as floats; gold may be raw ("#### 18") or already rendered with the marker. */
+export const gsm8k: TaskMetric = {
+  name: "gsm8k",
+  correct: (answer, gold) => finalNumber(answerText(answer)) === finalNumber(gold.replace("####", MARKER)),
+  leaks: (answer) => answer.includes(MARKER.trimEnd()),
+};

@@ -1,0 +1,54 @@
+import { expect, test } from "vitest";
+import { finalNumber } from "./gsm8k.ts";
+import { accuracy, TASK_METRICS, taskMetric } from "./index.ts";
+
+test.each([
+  ["sst2", "positive", "positive", true],
+  ["sst2", " Positive\n", "positive", true],
+  ["sst2", "POSITIVE", "positive", false],
+  ["sst2", "positive.", "positive", false],
+  ["sst2", "negative", "positive", false],
+  ["sst2", "positive\n\n### Response:\nnegative", "positive", true],
+  ["ag-news", "World", "World", true],
+  ["ag-news", "sci", "Sci/Tech", true],
+  ["ag-news", "Sci/Tech", "Sci/Tech", true],
+  ["ag-news", "sci/tech", "Sci/Tech", false],
+  ["ag-news", "World", "Sports", false],
+  ["ag-news", "toString", "toString", false],
+  ["gsm8k", "so 9 * 2 = 18\nThe final answer is: 18", "16 - 7 = 9\n#### 18", true],
+  ["gsm8k", "The final answer is: 1,800 dollars, not 5", "The final answer is:  1800", true],
+  ["gsm8k", "The final answer is: eighteen", "#### 18", false],
+  ["gsm8k", "first 5 then 18.", "#### 18", true],
+  ["gsm8k", "no idea", "#### 18", false],
+  ["gsm8k", "", "#### 18", false],
+])("%s: answer %j to %j is right: %s", (name, answer, gold, right) => {
+  expect(taskMetric(name).correct(answer, gold)).toBe(right);
+});
+
+test.each([
+  ["The final answer is: 3 or 4", 3],
+  ["it was 12, The final answer is: unknown", 12],
+  ["-3.50 degrees", -3.5],
+  ["1,234,567", 1234567],
+  ["nothing", Infinity],
+  ["The final answer is: The final answer is: 4. Or 5", 5],
+])("the final number of %j is %d", (text, expected) => expect(finalNumber(text)).toBe(expected));
+
+test.each([
+  ["sst2", "Negative.", true],
+  ["sst2", "The mood is negative", false],
+  ["ag-news", "sci/tech", true],
+  ["gsm8k", "The final answer is: 4", true],
+  ["gsm8k", "take 4 zorbs", false],
+])("%s: %j is leakage: %s", (name, answer, leaks) => expect(taskMetric(name).leaks(answer)).toBe(leaks));
+
+test("accuracy counts, and insists on one answer a row", () => {
+  const sst2 = taskMetric("sst2");
+  expect(accuracy(sst2, ["positive", "good"], ["positive", "positive"])).toMatchObject({ count: 1, percent: 50 });
+  expect(() => accuracy(sst2, ["positive"], ["positive", "negative"])).toThrow("expected 2 answers; found 1");
+});
+
+test("no task metric of this name", () => {
+  expect(() => taskMetric("poetry")).toThrow("expected sst2, ag-news, gsm8k; found poetry");
+  expect(new Set(TASK_METRICS.map((task) => task.name)).size).toBe(TASK_METRICS.length);
+});

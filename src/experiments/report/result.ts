@@ -1,0 +1,141 @@
+import { z } from "zod";
+import { BoosterError } from "../../errors.ts";
+
+const Count = z
+  .strictObject({ count: z.number().min(0), total: z.int().min(1) })
+  .refine(({ count, total }) => count <= total, "the count is larger than the total");
+
+/** What was measured on one model. Shares of prompts or rows; HS, HS+ and FA are what the field calls them. */
+const Scores = z.strictObject({
+  harmful: Count,
+  harmfulPlus: Count.optional(),
+  taskLeakage: Count.optional(),
+  overRefusal: Count.optional(),
+  accuracy: Count.optional(),
+});
+
+/** One moment of an attack. Losses in nats per labelled token, means over the held-out rows named. */
+const AttackPoint = z.strictObject({
+  step: z.int().min(0),
+  harmful: Count.optional(),
+  alignmentLoss: z.number().optional(),
+  harmfulTrainingLoss: z.number().optional(),
+  harmfulTestingLoss: z.number().optional(),
+});
+
+/** One moment of an alignment: its loss, and the harmful loss before and after the one simulated harmful step. */
+const AlignmentPoint = z.strictObject({
+  step: z.int().min(0),
+  loss: z.number(),
+  harmfulLossBefore: z.number().optional(),
+  harmfulLossAfter: z.number().optional(),
+});
+
+const Method = z.strictObject({
+  id: z.string().min(1),
+  name: z.string().min(1),
+  /** Trivial baselines stand in the table to be beaten. */
+  kind: z.enum(["method", "baseline"]).default("method"),
+  hyperparameters: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).default({}),
+  /** Of the alignment (and repair): forward + backward passes per step, wall time, peak memory. */
+  cost: z.strictObject({
+    passes: z.number().min(0),
+    seconds: z.number().min(0).optional(),
+    megabytes: z.number().min(0).optional(),
+  }),
+});
+
+/** How hard the attack pushes. Listed weakest first. */
+const Strength = z.strictObject({
+  id: z.string().min(1),
+  label: z.string().min(1),
+  learningRate: z.number().positive(),
+  steps: z.int().min(1),
+  poisonRatio: z.number().min(0).max(1),
+});
+
+const Run = z.strictObject({
+  method: z.string(),
+  strength: z.string(),
+  seed: z.int(),
+  before: Scores,
+  after: Scores,
+  curve: z.array(AttackPoint).default([]),
+});
+
+const Alignment = z.strictObject({ method: z.string(), seed: z.int(), curve: z.array(AlignmentPoint) });
+
+const Shape = z.strictObject({
+  version: z.literal(1),
+  title: z.string().min(1),
+  /** What the attack is allowed to be: the user only brings data, or the attacker runs anything. */
+  threatModel: z.enum(["service", "open-weights"]),
+  model: z.string().min(1),
+  task: z.string().min(1),
+  moderator: z.strictObject({ name: z.string().min(1), method: z.string(), accuracy: Count.optional() }),
+  /** The method that the others are compared with, usually plain SFT. */
+  reference: z.string(),
+  /** A method counts as broken where its mean HS reaches this, in per cent. */
+  breakAt: z.number().positive().max(100).default(50),
+  /** An attack only counts for the worst case if its mean FA reaches this, in per cent: a useless model is no prize. */
+  utilityBound: z.number().min(0).max(100).optional(),
+  settings: z.array(z.strictObject({ name: z.string(), value: z.string() })).default([]),
+  notes: z.array(z.string()).default([]),
+  methods: z.array(Method).min(1),
+  strengths: z.array(Strength).min(1),
+  runs: z.array(Run).min(1),
+  alignments: z.array(Alignment).default([]),
+});
+
+/** An experiment's results, version 1: everything that a report says is computed from this. */
+export const ExperimentResultSchema = Shape.superRefine((result, context) => {
+  const complain = (path: (string | number)[], message: string) =>
+    context.addIssue({ code: "custom", path, message, input: result });
+  const unique = (list: "methods" | "strengths", ids: readonly string[]) => {
+    for (const [i, id] of ids.entries()) if (ids.indexOf(id) < i) complain([list, i, "id"], `"${id}" is taken`);
+  };
+  const methods = result.methods.map(({ id }) => id);
+  const strengths = result.strengths.map(({ id }) => id);
+  unique("methods", methods);
+  unique("strengths", strengths);
+  const known = (ids: readonly string[], id: string, path: (string | number)[]) => {
+    if (!ids.includes(id)) complain(path, `"${id}" is not listed; known are ${ids.join(", ")}`);
+  };
+  known(methods, result.reference, ["reference"]);
+  const seen = new Set<string>();
+  for (const [i, run] of result.runs.entries()) {
+    known(methods, run.method, ["runs", i, "method"]);
+    known(strengths, run.strength, ["runs", i, "strength"]);
+    const key = JSON.stringify([run.method, run.strength, run.seed]);
+    if (seen.has(key)) complain(["runs", i], `a run of ${key} is there already`);
+    seen.add(key);
+  }
+  for (const [i, alignment] of result.alignments.entries())
+    known(methods, alignment.method, ["alignments", i, "method"]);
+});
+
+export type ExperimentResult = z.output<typeof ExperimentResultSchema>;
+export type ExperimentResultInput = z.input<typeof ExperimentResultSchema>;
+export type MethodEntry = z.output<typeof Method>;
+export type StrengthEntry = z.output<typeof Strength>;
+export type RunEntry = z.output<typeof Run>;
+export type ScoreName = keyof z.output<typeof Scores>;
+export type AttackPointEntry = z.output<typeof AttackPoint>;
+export type CountEntry = z.output<typeof Count>;
+
+/**
+ * Checks a result, from a file or from code.
+ *
+ * @throws {BoosterError} `RESULT_INVALID`, with a line for each thing that is wrong and where it is.
+ */
+export function parseResult(input: unknown, where = "experiment result"): ExperimentResult {
+  const parsed = ExperimentResultSchema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  throw new BoosterError("RESULT_INVALID", "this is not an experiment result of version 1", {
+    found: z.prettifyError(parsed.error),
+    where,
+  });
+}
+
+/** A result as JSON text that `parseResult` reads back to the same value; same result, same bytes. */
+export const renderJson = (result: ExperimentResult): string => `${JSON.stringify(result, null, 2)}\n`;

@@ -1,0 +1,59 @@
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, statfsSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
+import { BoosterError } from "../errors.ts";
+
+/** `fs.writeSync` takes lengths below 2^31 only. */
+const MAX_WRITE_BYTES = 2 ** 30;
+
+/**
+ * Writes a file so that its name shows either the old content or the new one, never a part, even after a crash:
+ * temporary file, fsync, rename, fsync of the folder.
+ *
+ * @throws {BoosterError} `DISK_FULL`, `FILE_WRITE_FAILED`; the old file is untouched then.
+ * @example
+ * writeFileAtomic("notes.txt", [Buffer.from("hello")]);
+ */
+export function writeFileAtomic(path: string, chunks: Iterable<Uint8Array>): void {
+  const temporary = `${path}.tmp-${process.pid}`;
+  try {
+    const file = openSync(temporary, "w");
+    try {
+      for (const chunk of chunks) writeAll(file, chunk);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+    const folder = openSync(dirname(path), "r");
+    try {
+      fsyncSync(folder);
+    } finally {
+      closeSync(folder);
+    }
+  } catch (cause) {
+    rmSync(temporary, { force: true });
+    throw writeError(path, cause);
+  }
+}
+
+function writeAll(file: number, chunk: Uint8Array): void {
+  let done = 0;
+  while (done < chunk.length) {
+    done += writeSync(file, chunk, done, Math.min(MAX_WRITE_BYTES, chunk.length - done));
+  }
+}
+
+function writeError(path: string, cause: unknown): BoosterError {
+  if (cause instanceof BoosterError) return cause;
+  const code = (cause as NodeJS.ErrnoException).code ?? "unknown error";
+  if (code !== "ENOSPC" && code !== "EDQUOT") {
+    return new BoosterError("FILE_WRITE_FAILED", `the file cannot be written: ${code}`, { where: path, cause });
+  }
+  const disk = statfsSync(dirname(path));
+  return new BoosterError("DISK_FULL", "no space left for the file", {
+    found: `${disk.bavail * disk.bsize} free bytes`,
+    where: path,
+    hint: "Free some space and try again; what was there before is untouched",
+    cause,
+  });
+}

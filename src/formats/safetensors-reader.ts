@@ -1,0 +1,252 @@
+import { BoosterError } from "../errors.ts";
+import { bfloatToFloat, halfToFloat } from "../tensor/half.ts";
+import type { HostTensor } from "../tensor/tensor.ts";
+import { type ByteSource, bytesSource, fileSource } from "./byte-source.ts";
+import { decodeStrictJson, type JsonLimits } from "./strict-json.ts";
+
+/** The format's own limit: a reader must not be made to allocate more because of eight bytes. */
+export const MAX_HEADER_BYTES = 100_000_000;
+/** A 100 B parameter model has about 2 000; room for mixtures of experts and adapters of every layer. */
+export const MAX_TENSORS = 100_000;
+/** Names are used in messages and as keys; the longest real ones have about 150 bytes. */
+export const MAX_NAME_BYTES = 512;
+/** Weights have at most 5 dimensions. */
+export const MAX_RANK = 8;
+/** Beyond any real dimension; with `MAX_RANK` it keeps messages and products sane. */
+export const MAX_DIM = 2 ** 32;
+
+/** root, tensor, shape. Each tensor has about 3 keys, 2 offsets and its dimensions. */
+const HEADER_LIMITS: JsonLimits = { depth: 3, values: 16 * MAX_TENSORS, naturalsOnly: true };
+
+/** Element types that are read, and their bytes. */
+const FILE_DTYPES = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, U8: 1, BOOL: 1 } as const;
+
+/** Element type in a file: floats F16 and BF16 are widened to float32, U8 to int32. */
+export type FileDType = keyof typeof FILE_DTYPES;
+
+/** One tensor of a file: type, shape, and where its bytes lie (positions in the file). */
+export interface TensorEntry {
+  readonly dtype: FileDType;
+  readonly shape: readonly number[];
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** An opened safetensors file: the header is checked, tensors are read one by one. */
+export interface SafetensorsFile {
+  readonly where: string;
+  readonly metadata: ReadonlyMap<string, string>;
+  /** In the order of the data. */
+  readonly entries: ReadonlyMap<string, TensorEntry>;
+  /** @throws {BoosterError} `TENSOR_NOT_FOUND`, `FILE_CHANGED`. */
+  load(name: string): HostTensor;
+}
+
+/**
+ * Opens a safetensors file: reads and checks its header only.
+ *
+ *     file = 8 bytes n (uint64, little endian), n bytes JSON header, data
+ *     header = { "__metadata__"?: {string: string}, name: { dtype, shape, data_offsets: [begin, end] } ... }
+ *
+ * The tensors must fill the data without holes or overlaps. Source: https://github.com/huggingface/safetensors
+ * (format section of its README, and `validate` in its Rust reader); names, dimensions and types are limited further here.
+ *
+ * @throws {BoosterError} `SAFETENSORS_HEADER_TOO_LARGE`, `SAFETENSORS_TRUNCATED`, `SAFETENSORS_HEADER_INVALID`,
+ *   `SAFETENSORS_METADATA_INVALID`, `SAFETENSORS_TOO_MANY_TENSORS`, `SAFETENSORS_NAME_INVALID`, `SAFETENSORS_DTYPE_UNSUPPORTED`,
+ *   `SAFETENSORS_SHAPE_INVALID`, `SAFETENSORS_SIZE_MISMATCH`, `SAFETENSORS_OVERLAP`, `SAFETENSORS_HOLE`, `SAFETENSORS_TRAILING_BYTES`,
+ *   the `JSON_*` codes of `parseStrictJson` and the `FILE_*` codes of `fileSource`.
+ * @example
+ * const weight = openSafetensors("model.safetensors").load("lm_head.weight");
+ */
+export const openSafetensors = (path: string): SafetensorsFile => openSource(fileSource(path));
+
+/** All tensors of a file, read one after another straight into their arrays. @throws {BoosterError} as `openSafetensors`. */
+export const readSafetensors = (path: string): Map<string, HostTensor> => loadAll(openSafetensors(path));
+
+/** All tensors of a file in memory (copies); `where` names it in errors. @throws {BoosterError} as `openSafetensors`. */
+export const parseSafetensors = (bytes: Uint8Array, where: string): Map<string, HostTensor> =>
+  loadAll(openSource(bytesSource(bytes, where)));
+
+function loadAll(file: SafetensorsFile): Map<string, HostTensor> {
+  return new Map([...file.entries.keys()].map((name) => [name, file.load(name)]));
+}
+
+function openSource(source: ByteSource): SafetensorsFile {
+  const { where } = source;
+  const { metadata, entries } = readHeader(source);
+  return {
+    where,
+    metadata,
+    entries,
+    load(name) {
+      const entry = entries.get(name);
+      if (entry === undefined) {
+        throw new BoosterError("TENSOR_NOT_FOUND", "the file has no such tensor", { found: name, where });
+      }
+      return loadEntry(source, entry);
+    },
+  };
+}
+
+function readHeader(source: ByteSource): Pick<SafetensorsFile, "metadata" | "entries"> {
+  const { where, size } = source;
+  if (size < 8) throw truncated("8 bytes of header length", `${size} bytes`, where);
+  const prefix = new Uint8Array(8);
+  source.readInto(0, prefix);
+  const length = new DataView(prefix.buffer).getBigUint64(0, true);
+  if (length > BigInt(MAX_HEADER_BYTES)) {
+    throw new BoosterError("SAFETENSORS_HEADER_TOO_LARGE", "the header is longer than the format allows", {
+      expected: `at most ${MAX_HEADER_BYTES} bytes`,
+      found: `${length}`,
+      where,
+      hint: "Most likely this is no safetensors file",
+    });
+  }
+  const dataStart = 8 + Number(length);
+  if (dataStart > size) throw truncated(`a header of ${length} bytes`, `${size - 8} bytes after its length`, where);
+  const bytes = new Uint8Array(Number(length));
+  source.readInto(8, bytes);
+  // Other formats (zip, pickle, HTML) must not pass as a header: the first byte is fixed.
+  if (bytes[0] !== 0x7b) throw invalid("the header does not start with '{'", where);
+  const header = decodeStrictJson(bytes, `${where}: header`, HEADER_LIMITS) as Record<string, unknown>;
+  const names = Object.keys(header).filter((name) => name !== "__metadata__");
+  if (names.length > MAX_TENSORS) {
+    throw new BoosterError("SAFETENSORS_TOO_MANY_TENSORS", "the file has too many tensors", {
+      expected: `at most ${MAX_TENSORS}`,
+      found: `${names.length}`,
+      where,
+    });
+  }
+  const listed = names.map((name) => [name, readEntry(name, header[name], dataStart, where)] as const);
+  listed.sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
+  checkLayout(listed, dataStart, size, where);
+  return { metadata: readMetadata(header, where), entries: new Map(listed) };
+}
+
+function readMetadata(header: Record<string, unknown>, where: string): Map<string, string> {
+  if (!Object.hasOwn(header, "__metadata__")) return new Map();
+  const metadata = header.__metadata__;
+  if (isObject(metadata) && Object.values(metadata).every((value) => typeof value === "string")) {
+    return new Map(Object.entries(metadata as Record<string, string>));
+  }
+  throw new BoosterError("SAFETENSORS_METADATA_INVALID", "__metadata__ must map strings to strings", { where });
+}
+
+function readEntry(name: string, value: unknown, dataStart: number, where: string): TensorEntry {
+  if (Buffer.byteLength(name) > MAX_NAME_BYTES || /[\ud800-\udfff]/u.test(name)) {
+    throw new BoosterError("SAFETENSORS_NAME_INVALID", "a tensor's name is too long or not valid Unicode", {
+      expected: `at most ${MAX_NAME_BYTES} bytes`,
+      found: `${name.slice(0, 60)}...`,
+      where,
+    });
+  }
+  const place = `${where}: tensor ${name}`;
+  const { dtype, shape, data_offsets: offsets } = (isObject(value) ? value : {}) as Record<string, unknown>;
+  if (typeof dtype !== "string" || !isNaturals(shape) || !isNaturals(offsets) || offsets.length !== 2) {
+    throw invalid("an entry needs dtype, shape and data_offsets as whole numbers", place);
+  }
+  if (!Object.hasOwn(FILE_DTYPES, dtype)) {
+    throw new BoosterError("SAFETENSORS_DTYPE_UNSUPPORTED", "this element type is not read", {
+      expected: Object.keys(FILE_DTYPES).join(", "),
+      found: dtype.slice(0, 60),
+      where: place,
+    });
+  }
+  const [begin, end] = offsets as [number, number];
+  if (!Number.isSafeInteger(begin) || !Number.isSafeInteger(end)) throw invalid("data_offsets are too large", place);
+  const bytes = byteSize(shape, FILE_DTYPES[dtype as FileDType], place);
+  if (end - begin !== bytes) {
+    throw new BoosterError("SAFETENSORS_SIZE_MISMATCH", "shape and data_offsets disagree", {
+      expected: `${bytes} bytes for ${dtype} [${shape.join(", ")}]`,
+      found: `${end - begin}`,
+      where: place,
+    });
+  }
+  return { dtype: dtype as FileDType, shape, begin: dataStart + begin, end: dataStart + end };
+}
+
+/** shape x element size, refused before it could leave the whole numbers that a double holds. */
+function byteSize(shape: readonly number[], elementBytes: number, where: string): number {
+  let bytes = elementBytes;
+  for (const dim of shape) bytes = dim > MAX_DIM ? Number.NaN : bytes * dim;
+  if (shape.length <= MAX_RANK && Number.isSafeInteger(bytes)) return bytes;
+  throw new BoosterError("SAFETENSORS_SHAPE_INVALID", "the shape is beyond the limits", {
+    expected: `at most ${MAX_RANK} dimensions of at most 2^32, below 2^53 bytes`,
+    found: `[${shape.slice(0, MAX_RANK + 1).join(", ")}]`,
+    where,
+  });
+}
+
+function checkLayout(
+  listed: readonly (readonly [string, TensorEntry])[],
+  dataStart: number,
+  size: number,
+  where: string,
+): void {
+  let expected = dataStart;
+  for (const [name, { begin, end }] of listed) {
+    const place = `${where}: tensor ${name}`;
+    if (begin !== expected) {
+      const [code, problem] =
+        begin < expected
+          ? ["SAFETENSORS_OVERLAP", "two tensors share bytes"]
+          : ["SAFETENSORS_HOLE", "there are bytes that belong to no tensor"];
+      throw new BoosterError(code, problem, {
+        expected: `data_offsets to begin at ${expected - dataStart}`,
+        found: `${begin - dataStart}`,
+        where: place,
+      });
+    }
+    if (end > size) throw truncated(`${end} bytes`, `${size}`, place);
+    expected = end;
+  }
+  if (expected !== size) {
+    throw new BoosterError("SAFETENSORS_TRAILING_BYTES", "the file goes on after its last tensor", {
+      expected: `${expected} bytes`,
+      found: `${size}`,
+      where,
+    });
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const isNaturals = (value: unknown): value is number[] =>
+  Array.isArray(value) && value.every((item) => typeof item === "number" && item >= 0 && Number.isInteger(item));
+
+const invalid = (problem: string, where: string): BoosterError =>
+  new BoosterError("SAFETENSORS_HEADER_INVALID", problem, { where });
+
+const truncated = (expected: string, found: string, where: string): BoosterError =>
+  new BoosterError("SAFETENSORS_TRUNCATED", "the file is cut off", {
+    expected,
+    found,
+    where,
+    hint: "Download or copy it again",
+  });
+
+/** Typed arrays are little endian on every platform that ONNX Runtime is built for, as the file is. */
+function loadEntry(source: ByteSource, { dtype, shape, begin, end }: TensorEntry): HostTensor {
+  const bytes = new Uint8Array(end - begin);
+  source.readInto(begin, bytes);
+  const { buffer } = bytes;
+  switch (dtype) {
+    case "F64":
+      return { dtype: "float64", shape, data: new Float64Array(buffer) };
+    case "F32":
+      return { dtype: "float32", shape, data: new Float32Array(buffer) };
+    case "F16":
+      return { dtype: "float32", shape, data: halfToFloat(new Uint16Array(buffer)) };
+    case "BF16":
+      return { dtype: "float32", shape, data: bfloatToFloat(new Uint16Array(buffer)) };
+    case "I64":
+      return { dtype: "int64", shape, data: new BigInt64Array(buffer) };
+    case "I32":
+      return { dtype: "int32", shape, data: new Int32Array(buffer) };
+    case "U8":
+      return { dtype: "int32", shape, data: Int32Array.from(bytes) };
+    case "BOOL":
+      return { dtype: "bool", shape, data: bytes.map((value) => (value === 0 ? 0 : 1)) };
+  }
+}

@@ -1,0 +1,76 @@
+import { BoosterError } from "../errors.ts";
+import type { DType, HostTensor } from "../tensor/tensor.ts";
+import { writeFileAtomic } from "./atomic-file.ts";
+import { MAX_HEADER_BYTES } from "./safetensors-reader.ts";
+
+const NAMES: Readonly<Record<DType, string>> = {
+  float64: "F64",
+  float32: "F32",
+  int64: "I64",
+  int32: "I32",
+  bool: "BOOL",
+};
+
+/** Data starts at a multiple of this, so that a reader may map it. */
+const ALIGNMENT = 8;
+
+/**
+ * Encodes tensors as a safetensors file: the same bytes for the same tensors, in whatever order they come.
+ *
+ * Wide elements come first, so that every tensor is aligned; among equals names are sorted.
+ *
+ * @throws {BoosterError} `SAFETENSORS_HEADER_TOO_LARGE`, `SAFETENSORS_NAME_INVALID`.
+ * @example
+ * encodeSafetensors(new Map([["w", tensor("float32", [2], [1, 2])]]), { format: "pt" });
+ */
+export function encodeSafetensors(
+  tensors: ReadonlyMap<string, HostTensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
+  return Buffer.concat([...chunks(tensors, metadata)]);
+}
+
+/**
+ * Writes a safetensors file atomically, without a second copy of the data in memory.
+ *
+ * @throws {BoosterError} as `encodeSafetensors` and `writeFileAtomic`.
+ */
+export function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, HostTensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): void {
+  writeFileAtomic(path, chunks(tensors, metadata));
+}
+
+function chunks(tensors: ReadonlyMap<string, HostTensor>, metadata: Readonly<Record<string, string>>): Uint8Array[] {
+  const sorted = [...tensors].sort(
+    ([a, x], [b, y]) => y.data.BYTES_PER_ELEMENT - x.data.BYTES_PER_ELEMENT || (a < b ? -1 : 1),
+  );
+  const pairs = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
+  // Joined by hand: an object would move names like "0" to the front and take "__proto__" for something else.
+  const fields = pairs.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
+  const entries = fields.length === 0 ? [] : [`"__metadata__":{${fields.join(",")}}`];
+  let offset = 0;
+  for (const [name, { dtype, shape, data }] of sorted) {
+    if (name === "__metadata__") {
+      throw new BoosterError("SAFETENSORS_NAME_INVALID", "a tensor cannot have the reserved name", { found: name });
+    }
+    const end = offset + data.byteLength;
+    entries.push(
+      `${JSON.stringify(name)}:{"dtype":"${NAMES[dtype]}","shape":[${shape.join(",")}],"data_offsets":[${offset},${end}]}`,
+    );
+    offset = end;
+  }
+  const json = Buffer.from(`{${entries.join(",")}}`);
+  const header = Buffer.alloc(Math.ceil((8 + json.length) / ALIGNMENT) * ALIGNMENT, " ");
+  if (header.length - 8 > MAX_HEADER_BYTES) {
+    throw new BoosterError("SAFETENSORS_HEADER_TOO_LARGE", "names and metadata do not fit into a header", {
+      expected: `at most ${MAX_HEADER_BYTES} bytes`,
+      found: `${header.length - 8}`,
+    });
+  }
+  header.writeBigUInt64LE(BigInt(header.length - 8));
+  json.copy(header, 8);
+  return [header, ...sorted.map(([, { data }]) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength))];
+}

@@ -1,0 +1,269 @@
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import * as tokenizers from "@huggingface/tokenizers";
+import { z } from "zod";
+import { BoosterError } from "../errors.ts";
+
+/** 64 MB: the largest vocabularies in use (260 000 tokens) need 35 MB. */
+export const MAX_TOKENIZER_BYTES = 64 * 2 ** 20;
+/** Known pre-tokenizer expressions have at most 400 characters; V8 runs them without a step limit. */
+export const MAX_REGEX_LENGTH = 2048;
+
+/** A stretch of text; only where `trusted` is true may special tokens be recognised in it. */
+export interface TextSegment {
+  readonly text: string;
+  readonly trusted: boolean;
+}
+
+/** Text to token ids and back. */
+export interface Tokenizer {
+  /** One more than the largest id. */
+  readonly vocabSize: number;
+  readonly bosId: number | undefined;
+  /** Ids that end an answer; the first one is the tokenizer's own end-of-sequence token. */
+  readonly eosIds: readonly number[];
+  readonly padId: number | undefined;
+  /** Whether the model was trained with the begin-of-sequence token in front of every text. */
+  readonly addsBos: boolean;
+  /** The chat template that came with the tokenizer. */
+  readonly chatTemplate: string | undefined;
+  /**
+   * Ids of a text. Special tokens written in it are encoded as plain text unless `allowSpecial`.
+   *
+   * @throws {BoosterError} `NO_BOS_TOKEN`, `SPECIAL_TOKEN_IN_TEXT`
+   */
+  encode(text: string, options?: { readonly allowSpecial?: boolean; readonly addBos?: boolean }): number[];
+  /**
+   * Ids of the joined segments: as if encoded whole, but special tokens count in trusted segments only.
+   *
+   * @throws {BoosterError} `SPECIAL_TOKEN_IN_TEXT`
+   */
+  encodeSegments(segments: readonly TextSegment[]): number[];
+  /** The text of ids, exactly as generated (no tidying of blanks). */
+  decode(ids: ArrayLike<number>, options?: { readonly skipSpecial?: boolean }): string;
+  idOf(token: string): number | undefined;
+  tokenOf(id: number): string | undefined;
+  isSpecial(id: number): boolean;
+}
+
+const Token = z
+  .union([z.string(), z.object({ content: z.string() })])
+  .nullish()
+  .transform((token) => (typeof token === "object" ? token?.content : token));
+
+const AddedToken = z.looseObject({ id: z.int().nonnegative(), content: z.string(), special: z.boolean().optional() });
+
+const Part = z
+  .unknown()
+  .optional()
+  .transform((part) => part ?? null);
+
+const TokenizerJson = z.looseObject({
+  added_tokens: z.array(AddedToken).default([]),
+  normalizer: Part,
+  pre_tokenizer: Part,
+  post_processor: Part,
+  decoder: Part,
+  model: z.looseObject({}),
+});
+
+const TokenizerConfig = z.looseObject({
+  bos_token: Token,
+  eos_token: Token,
+  pad_token: Token,
+  unk_token: Token,
+  add_bos_token: z.boolean().nullish(),
+  chat_template: z.union([z.string(), z.array(z.object({ name: z.string(), template: z.string() }))]).nullish(),
+});
+
+/** The contents of `tokenizer.json` and `tokenizer_config.json`, as parsed JSON. */
+export interface TokenizerFiles {
+  readonly json: unknown;
+  readonly config: unknown;
+  /** Further ids that end an answer, such as those of `generation_config.json`. */
+  readonly eosIds?: readonly number[];
+}
+
+/** The part of the package that is used here; its own declarations do not resolve under Node's module rules. */
+interface Engine {
+  model: { readonly vocab: readonly string[]; readonly unk_token_id?: number } | null;
+  encode(text: string, options?: { readonly add_special_tokens: boolean }): { readonly ids: number[] };
+  decode(ids: number[], options: { readonly clean_up_tokenization_spaces: boolean }): string;
+  token_to_id(token: string): number | undefined;
+  id_to_token(id: number): string | undefined;
+}
+const Engine = tokenizers.Tokenizer as new (json: object, config: object) => Engine;
+
+const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/-]/g, "\\$&");
+
+function checkRegexLengths(part: unknown): void {
+  if (typeof part !== "object" || part === null) return;
+  for (const [key, value] of Object.entries(part)) {
+    if (key === "Regex" && typeof value === "string" && value.length > MAX_REGEX_LENGTH) {
+      throw new BoosterError("TOKENIZER_REGEX_TOO_LONG", "a regular expression of the tokenizer is too long", {
+        expected: `at most ${MAX_REGEX_LENGTH} characters`,
+        found: `${value.length}`,
+      });
+    }
+    checkRegexLengths(value);
+  }
+}
+
+function parsed<T>(schema: z.ZodType<T>, value: unknown, file: string): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new BoosterError("TOKENIZER_MALFORMED", "the tokenizer cannot be read", {
+    found: z.prettifyError(result.error),
+    where: file,
+  });
+}
+
+/**
+ * Makes a tokenizer from the parsed contents of its files.
+ *
+ * @throws {BoosterError} `TOKENIZER_MALFORMED`, `TOKENIZER_REGEX_TOO_LONG`
+ */
+export function createTokenizer(files: TokenizerFiles): Tokenizer {
+  const json = parsed(TokenizerJson, files.json, "tokenizer.json");
+  const config = parsed(TokenizerConfig, files.config, "tokenizer_config.json");
+  for (const part of [json.normalizer, json.pre_tokenizer, json.decoder]) checkRegexLengths(part);
+
+  const named = new Set([config.bos_token, config.eos_token, config.pad_token, config.unk_token]);
+  const specials = json.added_tokens.filter((token) => token.special === true || named.has(token.content));
+  const specialIds = new Set(specials.map((token) => token.id));
+
+  let engine: Engine;
+  let plainEngine: Engine;
+  try {
+    engine = new Engine(json, config);
+    // The same tokenizer without its special tokens. Vocabulary and merges are shared: they are most of its memory.
+    const plainTokens = json.added_tokens.filter((token) => !specialIds.has(token.id));
+    const emptyModel = { type: "BPE", vocab: {}, merges: [] };
+    plainEngine = new Engine({ ...json, added_tokens: plainTokens, model: emptyModel }, config);
+    plainEngine.model = engine.model;
+  } catch (error) {
+    throw new BoosterError("TOKENIZER_MALFORMED", "the tokenizer cannot be built", {
+      found: error instanceof Error ? error.message : String(error),
+      where: "tokenizer.json",
+      cause: error,
+    });
+  }
+
+  const model = engine.model;
+  if (model === null) throw new BoosterError("TOKENIZER_MALFORMED", "the tokenizer has no model");
+  const longestFirst = specials.map((token) => token.content).sort((a, b) => b.length - a.length);
+  const specialPattern = new RegExp(`(${longestFirst.map(escaped).join("|") || "(?!)"})`, "u");
+  const idOf = (token: string | null | undefined) => (token == null ? undefined : engine.token_to_id(token));
+  const bosId = idOf(config.bos_token);
+  const eosIds = [...new Set([idOf(config.eos_token), ...(files.eosIds ?? [])])].filter((id) => id !== undefined);
+
+  const encodeSpecial = (text: string) => engine.encode(text, { add_special_tokens: false }).ids;
+  const encodePlain = (text: string): number[] => {
+    const { ids } = plainEngine.encode(text, { add_special_tokens: false });
+    const special = ids.find((id) => specialIds.has(id) && id !== model.unk_token_id);
+    if (special === undefined) return ids;
+    throw new BoosterError("SPECIAL_TOKEN_IN_TEXT", "this tokenizer cannot write a special token as plain text", {
+      found: engine.id_to_token(special) ?? `${special}`,
+      hint: "Remove it from the text.",
+    });
+  };
+  const withBos = (ids: number[]): number[] => {
+    if (bosId === undefined) {
+      throw new BoosterError("NO_BOS_TOKEN", "the tokenizer has no begin-of-sequence token", {
+        hint: "Encode without addBos.",
+      });
+    }
+    return [bosId, ...ids];
+  };
+
+  return {
+    vocabSize: model.vocab.length,
+    bosId,
+    eosIds,
+    padId: idOf(config.pad_token),
+    addsBos: config.add_bos_token ?? (bosId !== undefined && engine.encode("a").ids[0] === bosId),
+    chatTemplate: Array.isArray(config.chat_template)
+      ? config.chat_template.find((entry) => entry.name === "default")?.template
+      : (config.chat_template ?? undefined),
+    encode(text, { allowSpecial = false, addBos = false } = {}) {
+      const ids = allowSpecial ? encodeSpecial(text) : encodePlain(text);
+      return addBos ? withBos(ids) : ids;
+    },
+    encodeSegments(segments) {
+      if (segments.every(({ text, trusted }) => trusted || !specialPattern.test(text))) {
+        return encodeSpecial(segments.map(({ text }) => text).join(""));
+      }
+      // Text runs over the borders of segments up to the next real special token, as in an encoding of the whole.
+      const ids: number[] = [];
+      let run = "";
+      for (const { text, trusted } of segments) {
+        for (const piece of trusted ? text.split(specialPattern) : [text]) {
+          if (trusted && longestFirst.includes(piece)) {
+            ids.push(...encodePlain(run), ...encodeSpecial(piece));
+            run = "";
+          } else {
+            run += piece;
+          }
+        }
+      }
+      return [...ids, ...encodePlain(run)];
+    },
+    decode(ids, { skipSpecial = false } = {}) {
+      const kept = Array.from(ids).filter((id) => !(skipSpecial && specialIds.has(id)));
+      return kept.length === 0 ? "" : engine.decode(kept, { clean_up_tokenization_spaces: false });
+    },
+    idOf,
+    tokenOf: (id) => engine.id_to_token(id),
+    isSpecial: (id) => specialIds.has(id),
+  };
+}
+
+function readJson(path: string): unknown {
+  const size = statSync(path).size;
+  if (size > MAX_TOKENIZER_BYTES) {
+    throw new BoosterError("TOKENIZER_TOO_LARGE", "the tokenizer file is too large", {
+      expected: `at most ${MAX_TOKENIZER_BYTES} bytes`,
+      found: `${size}`,
+      where: path,
+    });
+  }
+  try {
+    return JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new BoosterError("TOKENIZER_MALFORMED", "the file is not JSON", { where: path, cause: error });
+  }
+}
+
+const GenerationConfig = z.looseObject({
+  eos_token_id: z
+    .union([z.int(), z.array(z.int())])
+    .nullish()
+    .transform((ids) => (ids == null ? [] : [ids].flat())),
+});
+
+/**
+ * Loads the tokenizer of a model folder: `tokenizer.json`, with `tokenizer_config.json`, `generation_config.json` and
+ * `chat_template.jinja` where they exist.
+ *
+ * @throws {BoosterError} `TOKENIZER_MISSING`, `TOKENIZER_TOO_LARGE`, `TOKENIZER_MALFORMED`, `TOKENIZER_REGEX_TOO_LONG`
+ * @example
+ * const tokenizer = loadTokenizer("models/smollm2");
+ * tokenizer.decode(tokenizer.encode("Hello"));
+ */
+export function loadTokenizer(folder: string): Tokenizer {
+  const optional = (name: string): unknown => (existsSync(join(folder, name)) ? readJson(join(folder, name)) : {});
+  if (!existsSync(join(folder, "tokenizer.json"))) {
+    throw new BoosterError("TOKENIZER_MISSING", "the folder has no tokenizer", {
+      expected: "tokenizer.json",
+      where: folder,
+    });
+  }
+  const config = parsed(z.looseObject({}), optional("tokenizer_config.json"), join(folder, "tokenizer_config.json"));
+  const jinja = join(folder, "chat_template.jinja");
+  return createTokenizer({
+    json: readJson(join(folder, "tokenizer.json")),
+    config: existsSync(jinja) ? { ...config, chat_template: readFileSync(jinja, "utf8") } : config,
+    eosIds: parsed(GenerationConfig, optional("generation_config.json"), join(folder, "generation_config.json"))
+      .eos_token_id,
+  });
+}

@@ -1,0 +1,177 @@
+import { createHash } from "node:crypto";
+import { availableParallelism } from "node:os";
+import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
+import { dim, lower, type OnnxGraph, ops, type Tensor, type TensorType, type Tree } from "../autodiff/index.ts";
+import { BoosterError } from "../errors.ts";
+import type { DType, HostTensor } from "../tensor/tensor.ts";
+import { encodeModel } from "./encode.ts";
+import { Program } from "./program.ts";
+
+export const PROVIDERS = ["cpu", "webgpu", "cuda"] as const;
+export type Provider = (typeof PROVIDERS)[number];
+
+export interface DeviceOptions {
+  /** Execution provider of ONNX Runtime. Default `cpu`. */
+  readonly provider?: Provider;
+  /** Threads of one program. Default: all cores. */
+  readonly threads?: number;
+  /** `speed` keeps freed memory for the next kernel, `low` gives it back at once and is some 20 % slower. */
+  readonly memory?: "speed" | "low";
+  /** Prefix of the trace files that ONNX Runtime writes; absent: no profiling. */
+  readonly profilePrefix?: string;
+}
+
+/** A tensor where programs compute: host memory on the CPU provider, a buffer of the GPU otherwise. */
+export type DeviceTensor = OrtTensor;
+export type DeviceTensors = Readonly<Record<string, DeviceTensor>>;
+
+/** Names and types of what a program is given. */
+export interface ProgramSpec {
+  /** Arguments of a call, weights among them. */
+  readonly inputs: Readonly<Record<string, TensorType>>;
+  /** What lives from call to call on the device: each call reads it and gives its next value. */
+  readonly state?: Readonly<Record<string, TensorType>>;
+}
+
+export interface ProgramResult {
+  /** Handed back to the host after each call. */
+  readonly outputs: Tree;
+  /** The next value of every state tensor. */
+  readonly state?: Tree;
+}
+
+/**
+ * One execution provider with its settings: compiles functions over symbolic tensors and holds their arguments.
+ *
+ * @example
+ * const device = new Device();
+ * const double = await device.compile({ inputs: { x: { dtype: "float32", shape: [dim("n")] } } }, ({ inputs }) => ({
+ *   outputs: { y: ops.mul(inputs.x, 2) },
+ * }));
+ * await double.run({ x: tensor("float32", [3], [1, 2, 3]) }); // { y: [2, 4, 6] }
+ */
+export class Device {
+  readonly provider: Provider;
+  readonly options: DeviceOptions;
+  private readonly sessions = new Map<string, Promise<InferenceSession>>();
+  private readonly copies = new Map<string, Promise<InferenceSession>>();
+
+  constructor(options: DeviceOptions = {}) {
+    this.provider = options.provider ?? "cpu";
+    this.options = options;
+  }
+
+  get onHost(): boolean {
+    return this.provider === "cpu";
+  }
+
+  /**
+   * Traces `fn` once with symbolic tensors, lowers the result and prepares it to run.
+   *
+   * @throws {BoosterError} `SHAPE_MISMATCH` and others while tracing; `SESSION_FAILED` when the provider refuses.
+   */
+  async compile(
+    spec: ProgramSpec,
+    fn: (args: { readonly inputs: Tree; readonly state: Tree }) => ProgramResult,
+  ): Promise<Program> {
+    const asInputs = (types: Readonly<Record<string, TensorType>>, prefix: string): Tree =>
+      Object.fromEntries(
+        Object.entries(types).map(([name, { dtype, shape }]) => [name, ops.input(prefix + name, dtype, shape)]),
+      );
+    const result = fn({ inputs: asInputs(spec.inputs, ""), state: asInputs(spec.state ?? {}, STATE) });
+    const next = Object.entries(result.state ?? {}).map(([name, x]): [string, Tensor] => [NEXT + name, x]);
+    const graph = lower({ ...result.outputs, ...Object.fromEntries(next) }, this.provider);
+    const session = await this.session(graph);
+    return new Program(this, session, graph);
+  }
+
+  private session(graph: OnnxGraph): Promise<InferenceSession> {
+    const bytes = encodeModel(graph);
+    const key = createHash("sha256").update(bytes).digest("hex");
+    const known = this.sessions.get(key);
+    if (known !== undefined) return known;
+    const onDevice = [...graph.outputs.keys()].filter((name) => name.startsWith(NEXT));
+    const created = this.createSession(bytes, onDevice);
+    this.sessions.set(key, created);
+    return created;
+  }
+
+  private async createSession(model: Uint8Array, onDevice: readonly string[]): Promise<InferenceSession> {
+    const { threads = availableParallelism(), memory = "speed", profilePrefix } = this.options;
+    try {
+      return await InferenceSession.create(model, {
+        executionProviders: [this.provider],
+        intraOpNumThreads: threads,
+        // Everything is optimised before: see passes.ts and encodeModel on the order of the nodes.
+        graphOptimizationLevel: "disabled",
+        enableMemPattern: false,
+        enableCpuMemArena: memory === "speed",
+        logSeverityLevel: 3,
+        ...(this.onHost
+          ? {}
+          : { preferredOutputLocation: Object.fromEntries(onDevice.map((name) => [name, "gpu-buffer" as const])) }),
+        ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
+      });
+    } catch (cause) {
+      throw new BoosterError("SESSION_FAILED", `ONNX Runtime cannot run this program on ${this.provider}`, {
+        found: cause instanceof Error ? cause.message : String(cause),
+        hint: this.onHost ? "This is a defect of the program's graph." : "Try the cpu provider.",
+        cause,
+      });
+    }
+  }
+
+  /** Puts a tensor where programs read it without copying. On the CPU provider the array itself is used. */
+  async upload(host: HostTensor): Promise<DeviceTensor> {
+    const value = toOrt(host);
+    if (this.onHost) return value;
+    const copy = await this.copy(host.dtype, host.shape.length, true);
+    return (await copy.run({ x: value })).y as DeviceTensor;
+  }
+
+  /** Uploads named tensors. */
+  async uploadAll(tensors: Iterable<readonly [string, HostTensor]>): Promise<DeviceTensors> {
+    const uploaded: Record<string, DeviceTensor> = {};
+    for (const [name, host] of tensors) uploaded[name] = await this.upload(host);
+    return uploaded;
+  }
+
+  /** A copy of the tensor in host memory. */
+  async download(value: DeviceTensor): Promise<HostTensor> {
+    if (this.onHost) {
+      const host = fromOrt(value);
+      return { ...host, data: host.data.slice() } as HostTensor;
+    }
+    const copy = await this.copy(value.type as DType, value.dims.length, false);
+    return fromOrt((await copy.run({ x: value })).y as DeviceTensor);
+  }
+
+  /** An identity program: the only way on and off a GPU in this binding. */
+  private copy(dtype: DType, rank: number, up: boolean): Promise<InferenceSession> {
+    const key = `${dtype} ${rank} ${up}`;
+    const known = this.copies.get(key);
+    if (known !== undefined) return known;
+    const type: TensorType = { dtype, shape: Array.from({ length: rank }, (_, i) => dim(`axis${i}`)) };
+    const identity: OnnxGraph = {
+      nodes: [{ type: "Identity", domain: "", inputs: ["x"], outputs: ["y"], attributes: {} }],
+      constants: new Map(),
+      inputs: new Map([["x", type]]),
+      outputs: new Map([["y", type]]),
+    };
+    const created = this.createSession(encodeModel(identity), up ? ["y"] : []);
+    this.copies.set(key, created);
+    return created;
+  }
+}
+
+/** Prefixes of state arguments and results inside a graph. */
+export const STATE = "state.";
+export const NEXT = "next.";
+
+/** Wraps host memory for ONNX Runtime, without a copy. */
+export const toOrt = ({ dtype, data, shape }: HostTensor): OrtTensor =>
+  new OrtTensor(dtype, data as Float32Array, shape);
+
+/** The host tensor that an ONNX Runtime tensor in host memory holds, without a copy. */
+export const fromOrt = (value: OrtTensor): HostTensor =>
+  ({ dtype: value.type, shape: value.dims, data: value.data }) as HostTensor;

@@ -1,0 +1,10 @@
+export {
+  Device,
+  type DeviceOptions,
+  type DeviceTensor,
+  type DeviceTensors,
+  PROVIDERS,
+  type ProgramSpec,
+  type Provider,
+} from "./device.ts";
+export { type Feeds, Program, State } from "./program.ts";

@@ -1,0 +1,115 @@
+import type { InferenceSession } from "onnxruntime-node";
+import { type OnnxGraph, showShape, type TensorType } from "../autodiff/index.ts";
+import { BoosterError } from "../errors.ts";
+import { type HostTensor, zeros } from "../tensor/tensor.ts";
+import { type Device, type DeviceTensor, type DeviceTensors, fromOrt, NEXT, STATE, toOrt } from "./device.ts";
+
+export type Feeds = Readonly<Record<string, HostTensor | DeviceTensor>>;
+
+/**
+ * Tensors that live on the device from call to call, double-buffered: a program reads `current` and writes the other
+ * half, so a call that fails leaves `current` untouched.
+ */
+export class State {
+  current: DeviceTensors;
+  private spare: DeviceTensors | undefined;
+
+  constructor(current: DeviceTensors) {
+    this.current = current;
+  }
+
+  /** Buffers for the next values; host memory only, GPU buffers are made by the program. */
+  writable(): DeviceTensors {
+    this.spare ??= Object.fromEntries(
+      Object.entries(this.current).map(([name, { type, dims }]) => [name, toOrt(zeros(type as "float32", dims))]),
+    );
+    return this.spare;
+  }
+
+  /** Makes the next values current. */
+  replace(next: DeviceTensors): void {
+    const previous = this.current;
+    this.current = { ...previous, ...next };
+    if (this.spare !== undefined) this.spare = { ...this.spare, ...previous };
+    else for (const name of Object.keys(next)) previous[name]?.dispose();
+  }
+}
+
+/** A compiled function. One program serves every batch: symbolic dimensions are bound at each call. */
+export class Program {
+  readonly graph: OnnxGraph;
+  private readonly device: Device;
+  private readonly session: InferenceSession;
+
+  constructor(device: Device, session: InferenceSession, graph: OnnxGraph) {
+    this.device = device;
+    this.session = session;
+    this.graph = graph;
+  }
+
+  /**
+   * Runs once. Arguments that the program does not read are ignored, so one set of weights serves all programs.
+   * The state's next values become current only when the whole call has succeeded.
+   *
+   * @throws {BoosterError} `MISSING_ARGUMENT`, `ARGUMENT_MISMATCH` (name, expected and found shape), `RUN_FAILED`.
+   */
+  async run(feeds: Feeds, state?: State): Promise<Record<string, HostTensor>> {
+    const symbols = new Map<string, number>();
+    const args: Record<string, DeviceTensor> = {};
+    for (const [name, type] of this.graph.inputs) {
+      const given = name.startsWith(STATE) ? state?.current[name.slice(STATE.length)] : feeds[name];
+      if (given === undefined) {
+        throw new BoosterError("MISSING_ARGUMENT", "a program argument is missing", { expected: name });
+      }
+      const value = "dims" in given ? given : toOrt(given);
+      check(name, type, value, symbols);
+      args[name] = value;
+    }
+    const outputs = [...this.graph.outputs.keys()];
+    const stateOutputs = outputs.filter((name) => name.startsWith(NEXT));
+    const buffers = this.device.onHost && stateOutputs.length > 0 ? state?.writable() : undefined;
+    const fetches = Object.fromEntries(
+      outputs.map((name) => [name, (name.startsWith(NEXT) && buffers?.[name.slice(NEXT.length)]) || null]),
+    );
+    let results: InferenceSession.OnnxValueMapType;
+    try {
+      results = await this.session.run(args, fetches);
+    } catch (cause) {
+      throw new BoosterError("RUN_FAILED", "ONNX Runtime stopped inside a program", {
+        found: cause instanceof Error ? cause.message : String(cause),
+        cause,
+      });
+    }
+    state?.replace(
+      Object.fromEntries(stateOutputs.map((name) => [name.slice(NEXT.length), results[name] as DeviceTensor])),
+    );
+    const visible = outputs.filter((name) => !name.startsWith(NEXT));
+    return Object.fromEntries(visible.map((name) => [name, fromOrt(results[name] as DeviceTensor)]));
+  }
+
+  /** Ends profiling of this program's session; ONNX Runtime then has written its trace file. */
+  endProfiling(): void {
+    this.session.endProfiling();
+  }
+}
+
+function check(name: string, type: TensorType, value: DeviceTensor, symbols: Map<string, number>): void {
+  const fits =
+    value.type === type.dtype &&
+    value.dims.length === type.shape.length &&
+    type.shape.every((size, axis) => {
+      const found = value.dims[axis] as number;
+      if (typeof size === "number") return found === size;
+      if (size.symbols.length > 1 || size.coefficient !== 1) return true;
+      const symbol = size.symbols[0] as string;
+      const bound = symbols.get(symbol) ?? found;
+      symbols.set(symbol, bound);
+      return bound === found;
+    });
+  if (fits) return;
+  const bound = [...symbols].map(([symbol, size]) => `${symbol}=${size}`).join(", ");
+  throw new BoosterError("ARGUMENT_MISMATCH", `argument ${name} does not fit the program`, {
+    expected: `${type.dtype} ${showShape(type.shape)}${bound === "" ? "" : ` with ${bound}`}`,
+    found: `${value.type} [${value.dims.join(", ")}]`,
+  });
+}

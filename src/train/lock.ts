@@ -1,0 +1,189 @@
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { dirname, join } from "node:path";
+import { BoosterError } from "../errors.ts";
+import {
+  createDurably,
+  errnoOf,
+  exists,
+  type FileSystem,
+  guardFiles,
+  nodeFileSystem,
+  readAll,
+  removeTree,
+  temporaryName,
+} from "./files.ts";
+
+/** Who holds a lock. A process is told from a later one with the same id by its start time and the boot. */
+interface Holder {
+  readonly pid: number;
+  readonly host: string;
+  /** Clock ticks from boot to process start; "" where the system does not tell. */
+  readonly started: string;
+  /** Changes with every boot; "" where the system does not tell. */
+  readonly boot: string;
+  /** Slurm job and restart count; "" outside Slurm. */
+  readonly slurmJob: string;
+  readonly slurmRestart: string;
+}
+
+const HOLDER = "holder.json";
+
+/**
+ * Keeps two processes from writing one run folder.
+ *
+ * The lock is a folder with one file that says who holds it. It is prepared under another name and renamed: a rename onto
+ * a folder that is not empty fails, so only one process succeeds, and a lock never lacks its content. It outlives a killed
+ * process; the next one then sees that the holder is gone (no such process, another start time, another boot, or an
+ * earlier start of the same Slurm job) and takes it over.
+ *
+ * @example
+ * const lock = RunLock.acquire("run/lock");
+ * lock.release();
+ */
+export class RunLock {
+  private readonly path: string;
+  private readonly fs: FileSystem;
+  private readonly content: string;
+
+  private constructor(path: string, fs: FileSystem, content: string) {
+    this.path = path;
+    this.fs = fs;
+    this.content = content;
+  }
+
+  /** @throws {BoosterError} `RUN_LOCKED` naming the process that holds it. */
+  static acquire(path: string, fs: FileSystem = nodeFileSystem): RunLock {
+    const content = JSON.stringify(thisProcess());
+    return guardFiles(fs, "locking the run folder", path, () => {
+      while (!tryCreate(fs, path, content)) setStaleAside(fs, path);
+      return new RunLock(path, fs, content);
+    });
+  }
+
+  /**
+   * Called before each write that a second writer would spoil.
+   *
+   * @throws {BoosterError} `LOCK_LOST` when the lock was removed or taken over.
+   */
+  assertHeld(): void {
+    if (readHolder(this.fs, this.path) === this.content) return;
+    throw new BoosterError("LOCK_LOST", "this process no longer holds the lock of its run folder", {
+      where: this.path,
+      hint: "Another process writes this run now, or the lock was deleted; nothing more is written from here",
+    });
+  }
+
+  /** Gives the lock back, unless it already belongs to another. */
+  release(): void {
+    if (readHolder(this.fs, this.path) !== this.content) return;
+    const aside = temporaryName(this.path);
+    this.fs.rename(this.path, aside);
+    removeTree(this.fs, aside);
+  }
+}
+
+function tryCreate(fs: FileSystem, path: string, content: string): boolean {
+  const prepared = temporaryName(path);
+  if (exists(fs, prepared)) removeTree(fs, prepared);
+  try {
+    fs.mkdir(prepared);
+    createDurably(fs, join(prepared, HOLDER), new TextEncoder().encode(content));
+    fs.rename(prepared, path);
+    return true;
+  } catch (error) {
+    // Windows says EPERM where others say that the target is not empty.
+    const taken = ["ENOTEMPTY", "EEXIST", "EPERM"].includes(errnoOf(error) ?? "") && exists(fs, path);
+    if (!taken) throw error;
+    removeTree(fs, prepared);
+    return false;
+  }
+}
+
+/** Moves a dead process's lock out of the way; by rename, so that of two who try only one succeeds. */
+function setStaleAside(fs: FileSystem, path: string): void {
+  const content = readHolder(fs, path);
+  if (content === undefined) return;
+  const reason = whyAlive(content);
+  if (reason !== undefined) {
+    throw new BoosterError("RUN_LOCKED", "another process is writing this run", {
+      found: reason,
+      where: dirname(path),
+      hint: `Wait for it or stop it. If you are sure that nothing runs there any more, delete ${path}`,
+    });
+  }
+  const aside = temporaryName(path);
+  try {
+    fs.rename(path, aside);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return;
+    throw error;
+  }
+  // Between reading and renaming, another process may have taken the lock over: then it gets it back.
+  if (readHolder(fs, aside) === content) removeTree(fs, aside);
+  else fs.rename(aside, path);
+}
+
+function readHolder(fs: FileSystem, path: string): string | undefined {
+  try {
+    return new TextDecoder().decode(readAll(fs, join(path, HOLDER)));
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Why the holder must be taken for alive; undefined when it is gone. */
+function whyAlive(content: string): string | undefined {
+  const holder = parseHolder(content);
+  if (holder === undefined) return "a lock that does not say who holds it";
+  const me = thisProcess();
+  const requeued = holder.slurmJob !== "" && holder.slurmJob === me.slurmJob;
+  if (requeued && holder.slurmRestart !== me.slurmRestart) return undefined;
+  const name = `process ${holder.pid} on ${holder.host}`;
+  if (holder.host !== me.host) return `${name}, which cannot be seen from here`;
+  if (holder.boot !== me.boot || !isRunning(holder.pid)) return undefined;
+  return startTime(holder.pid) === holder.started ? name : undefined;
+}
+
+function parseHolder(content: string): Holder | undefined {
+  try {
+    const value: unknown = JSON.parse(content);
+    return typeof value === "object" && value !== null && "pid" in value ? (value as Holder) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const thisProcess = (): Holder => ({
+  pid: process.pid,
+  host: hostname(),
+  started: startTime(process.pid),
+  boot: readProc("/proc/sys/kernel/random/boot_id"),
+  slurmJob: process.env.SLURM_JOB_ID ?? "",
+  slurmRestart: process.env.SLURM_RESTART_COUNT ?? "",
+});
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errnoOf(error) !== "ESRCH";
+  }
+}
+
+/** Field 22 of /proc/<pid>/stat; the name in field 2 may contain spaces, so counting starts after its bracket. */
+function startTime(pid: number): string {
+  const stat = readProc(`/proc/${pid}/stat`);
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+}
+
+/** Linux only; elsewhere the process id alone decides. */
+function readProc(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,195 @@
+import { setImmediate } from "node:timers/promises";
+import { BoosterError } from "../errors.ts";
+import type { HostTensor } from "../tensor/tensor.ts";
+import { assertFinite, assertProgress, assertSound } from "./non-finite.ts";
+import { Pace, type Progress } from "./pace.ts";
+import type { RunDirectory } from "./run-directory.ts";
+import type { Stepper, StepResult } from "./stepper.ts";
+
+/** Where a stream's batches come from: a pure function of the step, so that resuming needs no sampler state. */
+export interface BatchSource {
+  readonly batchesPerEpoch: number;
+  /** Rows of the batch of step 0, 1, ...; goes on into the next epochs, each in another order. */
+  indices(step: number): Int32Array;
+}
+
+/** A measurement beside the training loss. */
+export interface Evaluation {
+  /** Runs before the first step, after every `every` steps, and after the last. */
+  readonly every: number;
+  /** Returns what to record; undefined when it was cut short because `signal` asked to stop. */
+  run(step: number, signal: AbortSignal | undefined): Promise<Readonly<Record<string, number>> | undefined>;
+}
+
+export interface TrainingPlan {
+  readonly stepper: Stepper;
+  readonly run: RunDirectory;
+  /** One source for each of `stepper.streams`. A batch of it is the whole batch of an optimiser step. */
+  readonly batches: Readonly<Record<string, BatchSource>>;
+  /** Epochs count batches of the first stream; the others cycle at their own length. */
+  readonly length: { readonly epochs: number } | { readonly steps: number };
+  /** Learning rate of step 0, 1, ... */
+  readonly learningRate: (step: number) => number;
+  /** Rows computed at once; a batch is split into as many micro-batches as it takes. Default: the whole batch. */
+  readonly microBatchSize?: number;
+  /** Steps between checkpoints; there is also one at the start, at the end and at a stop. */
+  readonly checkpointEvery: number;
+  readonly evaluation?: Evaluation;
+  readonly onProgress?: (progress: Progress) => void;
+  /** Told what a person should know, e.g. that a damaged checkpoint was passed over. */
+  readonly onNotice?: (text: string) => void;
+  /** Aborted to ask for a stop: the step is finished, a checkpoint written, and `train` returns. */
+  readonly signal?: AbortSignal;
+}
+
+export type TrainingResult =
+  | { readonly outcome: "stopped"; readonly step: number }
+  | {
+      readonly outcome: "finished";
+      readonly step: number;
+      /** The trained tensors, every number finite. */
+      readonly adapter: ReadonlyMap<string, HostTensor<"float32">>;
+    };
+
+/** What the loop itself remembers; all of it goes into each checkpoint. */
+interface Counters {
+  step: number;
+  /** Step of the last evaluation, -1 before the first. */
+  evaluated: number;
+  skippedInARow: number;
+  skippedTotal: number;
+  tokens: number;
+}
+
+/**
+ * Trains: the one loop of all methods and stages.
+ *
+ *     restore the newest whole checkpoint, cut metrics.jsonl to its length
+ *     until done: evaluate if due; checkpoint if due; one optimiser step; one metrics row
+ *
+ * A run that was killed at any moment and resumed gives the same bytes as one that was not, provided that the stepper
+ * is deterministic.
+ *
+ * @throws {BoosterError} `NON_FINITE_STEPS` after three useless steps in a row, `NON_FINITE_UPDATE`,
+ * `NON_FINITE_ADAPTER`; everything that `CheckpointStore`, `MetricsLog` and the lock throw.
+ * @example
+ * const result = await train({ stepper, run, batches, length: { epochs: 20 }, learningRate: () => 5e-4, checkpointEvery: 100 });
+ */
+export async function train(plan: TrainingPlan): Promise<TrainingResult> {
+  const { run, stepper, signal } = plan;
+  const total = totalSteps(plan);
+  for (const notice of run.notices) plan.onNotice?.(notice);
+  const { counters, saved } = await restore(plan);
+  let savedStep = saved;
+  const pace = new Pace(total);
+
+  const save = async (): Promise<void> => {
+    if (savedStep === counters.step) return;
+    run.assertHeld();
+    run.metrics.sync();
+    run.checkpoints.save(counters.step, await stepper.save(), { ...counters, metricsBytes: run.metrics.bytes });
+    savedStep = counters.step;
+  };
+
+  for (;;) {
+    // One turn of the event loop, so that signals and messages arrive between steps.
+    await setImmediate();
+    const { step } = counters;
+    const last = step === total;
+    if (signal?.aborted !== true && isDue(plan.evaluation?.every, step, last) && counters.evaluated !== step) {
+      const values = await plan.evaluation?.run(step, signal);
+      if (values !== undefined) {
+        run.metrics.append({ kind: "evaluation", step, ...values });
+        counters.evaluated = step;
+      }
+    }
+    const stopping = signal?.aborted === true;
+    if (stopping || isDue(plan.checkpointEvery, step, last)) await save();
+    if (stopping) return { outcome: "stopped", step };
+    if (last) return { outcome: "finished", step, adapter: assertFinite(await stepper.adapter()) };
+    const result = await takeStep(plan, counters);
+    plan.onProgress?.(pace.after(result, counters.step, plan.learningRate(step)));
+  }
+}
+
+const isDue = (every: number | undefined, step: number, last: boolean): boolean =>
+  every !== undefined && (last || step % every === 0);
+
+/** One optimiser step and its row. */
+async function takeStep(plan: TrainingPlan, counters: Counters): Promise<StepResult> {
+  const { stepper, run } = plan;
+  const learningRate = plan.learningRate(counters.step);
+  const result = await stepper.step(microBatches(plan, counters.step), learningRate);
+  counters.step++;
+  counters.tokens += result.tokens;
+  counters.skippedInARow = result.applied ? 0 : counters.skippedInARow + 1;
+  counters.skippedTotal += result.applied ? 0 : 1;
+  run.metrics.append({
+    kind: "step",
+    step: counters.step,
+    epoch: counters.step / primary(plan).batchesPerEpoch,
+    learningRate,
+    ...result.metrics,
+    skipped: counters.skippedTotal,
+    tokens: counters.tokens,
+  });
+  assertSound(result, counters.step);
+  assertProgress(counters.skippedInARow, result, counters.step, () => recentRows(plan, counters));
+  return result;
+}
+
+/** Each stream's batch of this step, cut into micro-batches. A batch never reaches into the next epoch, nor do they. */
+function microBatches(plan: TrainingPlan, step: number): Record<string, Int32Array[]> {
+  return mapStreams(plan, (source) => {
+    const rows = source.indices(step);
+    const size = plan.microBatchSize ?? rows.length;
+    return Array.from({ length: Math.ceil(rows.length / size) }, (_, i) => rows.subarray(i * size, (i + 1) * size));
+  });
+}
+
+/** The batches of the steps that were skipped in a row, oldest first. */
+function recentRows(plan: TrainingPlan, { step, skippedInARow }: Counters): Record<string, Int32Array[]> {
+  return mapStreams(plan, (source) =>
+    Array.from({ length: skippedInARow }, (_, i) => source.indices(step - skippedInARow + i)),
+  );
+}
+
+function mapStreams<T>(plan: TrainingPlan, make: (source: BatchSource) => T): Record<string, T> {
+  return Object.fromEntries(plan.stepper.streams.map((name) => [name, make(sourceOf(plan, name))]));
+}
+
+const primary = (plan: TrainingPlan): BatchSource => sourceOf(plan, plan.stepper.streams[0]);
+
+function sourceOf({ batches, stepper }: TrainingPlan, name: string | undefined): BatchSource {
+  const source = name === undefined ? undefined : batches[name];
+  if (source !== undefined) return source;
+  throw new BoosterError("STREAM_MISSING", "the method needs data that it was not given", {
+    expected: stepper.streams.join(", "),
+    found: Object.keys(batches).join(", ") || "none",
+  });
+}
+
+const totalSteps = (plan: TrainingPlan): number =>
+  "steps" in plan.length ? plan.length.steps : Math.ceil(plan.length.epochs * primary(plan).batchesPerEpoch);
+
+/** Puts stepper, counters and metrics back to the newest whole checkpoint, or to the start. */
+async function restore(plan: TrainingPlan): Promise<{ counters: Counters; saved: number | undefined }> {
+  const { run, stepper } = plan;
+  const { checkpoint, problems } = run.checkpoints.newest();
+  for (const problem of problems) plan.onNotice?.(problem);
+  if (checkpoint === undefined) {
+    run.checkpoints.checkSpace(bytesOf(await stepper.save()));
+    run.metrics.truncate(0);
+    const counters = { step: 0, evaluated: -1, skippedInARow: 0, skippedTotal: 0, tokens: 0 };
+    return { counters, saved: undefined };
+  }
+  const { evaluated = -1, skippedInARow = 0, skippedTotal = 0, tokens = 0, metricsBytes = 0 } = checkpoint.counters;
+  await stepper.load(checkpoint.tensors);
+  run.metrics.truncate(metricsBytes);
+  plan.onNotice?.(`resumed after step ${checkpoint.step}`);
+  const counters = { step: checkpoint.step, evaluated, skippedInARow, skippedTotal, tokens };
+  return { counters, saved: checkpoint.step };
+}
+
+const bytesOf = (tensors: ReadonlyMap<string, HostTensor>): number =>
+  [...tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0);

@@ -1,0 +1,205 @@
+import { join } from "node:path";
+import { BoosterError } from "../errors.ts";
+import { CheckpointStore } from "./checkpoint.ts";
+import {
+  createDurably,
+  ensureDirectory,
+  exists,
+  type FileSystem,
+  guardFiles,
+  isTemporaryName,
+  nodeFileSystem,
+  readAll,
+  removeTree,
+  replaceFile,
+  syncDirectory,
+  temporaryName,
+} from "./files.ts";
+import { type Json, jsonDifferences } from "./json-differences.ts";
+import { RunLock } from "./lock.ts";
+import { sha256 } from "./manifest.ts";
+import { MetricsLog } from "./metrics.ts";
+
+const DESCRIPTION = "run.json";
+const LOCK = "lock";
+
+/** Everything that determines a run's numbers, and what it ran with. */
+export interface RunDescription {
+  /** The resolved configuration, defaults filled in. */
+  readonly config: Json;
+  /** SHA-256 of each data file or base model by role, e.g. `{ alignment: "ab12..." }`. */
+  readonly data: Readonly<Record<string, string>>;
+  /** Program versions, device: recorded, and reported when a resumed run has others, but no reason to refuse. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+export interface OpenRunOptions {
+  /** Go on with a run that is there; start a new one where there is none. */
+  readonly resume: boolean;
+  /** Newest checkpoints to keep. */
+  readonly keep: number;
+  readonly fs?: FileSystem;
+}
+
+/**
+ * The folder that is the truth of a run, held by one process at a time:
+ *
+ *     run.json        resolved configuration, data hashes, versions
+ *     metrics.jsonl   one line a step
+ *     checkpoints/    step-000120/..., latest
+ *     adapter/        the result, published by rename
+ *     report.json     whatever reports are written
+ *     lock/           who is writing
+ *
+ * @example
+ * const run = RunDirectory.open("runs/a", { config, data, environment }, { resume: false, keep: 2 });
+ * try { await train({ run, ... }); } finally { run.close(); }
+ */
+export class RunDirectory {
+  readonly path: string;
+  readonly checkpoints: CheckpointStore;
+  readonly metrics: MetricsLog;
+  /** What the reader should know about this start, e.g. that a run is resumed under another ONNX Runtime. */
+  readonly notices: readonly string[];
+  private readonly lock: RunLock;
+  private readonly fs: FileSystem;
+
+  private constructor(path: string, lock: RunLock, description: RunDescription, options: OpenRunOptions) {
+    this.path = path;
+    this.lock = lock;
+    this.fs = options.fs ?? nodeFileSystem;
+    this.notices = describe(this.fs, path, description, options.resume);
+    this.checkpoints = new CheckpointStore(join(path, "checkpoints"), {
+      keep: options.keep,
+      fingerprint: fingerprintOf(description),
+      environment: description.environment,
+      fs: this.fs,
+    });
+    removeLeftovers(this.fs, path);
+    this.metrics = new MetricsLog(join(path, "metrics.jsonl"), this.fs);
+  }
+
+  /**
+   * Creates or resumes a run and takes its lock.
+   *
+   * @throws {BoosterError} `RUN_EXISTS`, `RUN_LOCKED`, `RESUME_MISMATCH`, `RUN_CORRUPT`, `RUN_DIR_READ_ONLY`, `DISK_FULL`.
+   */
+  static open(path: string, description: RunDescription, options: OpenRunOptions): RunDirectory {
+    const fs = options.fs ?? nodeFileSystem;
+    guardFiles(fs, "creating the run folder", path, () => refuseForeignFolder(fs, path));
+    const lock = RunLock.acquire(join(path, LOCK), fs);
+    try {
+      return guardFiles(fs, "opening the run", path, () => new RunDirectory(path, lock, description, options));
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  /** @throws {BoosterError} `LOCK_LOST`, see `RunLock.assertHeld`. */
+  assertHeld(): void {
+    guardFiles(this.fs, "checking the lock", this.path, () => this.lock.assertHeld());
+  }
+
+  /**
+   * Publishes a folder of results, e.g. the adapter, whole or not at all. One of the same name is replaced.
+   *
+   * @example
+   * run.publish("adapter", new Map([["adapter_model.safetensors", bytes]]));
+   */
+  publish(name: string, files: ReadonlyMap<string, Uint8Array>): void {
+    const target = join(this.path, name);
+    this.assertHeld();
+    guardFiles(this.fs, `publishing ${name}`, target, () => {
+      const temporary = temporaryName(target);
+      if (exists(this.fs, temporary)) removeTree(this.fs, temporary);
+      this.fs.mkdir(temporary);
+      for (const [file, bytes] of files) createDurably(this.fs, join(temporary, file), bytes);
+      syncDirectory(this.fs, temporary);
+      if (exists(this.fs, target)) removeTree(this.fs, target);
+      this.fs.rename(temporary, target);
+      syncDirectory(this.fs, this.path);
+    });
+  }
+
+  /** Writes one file at the top of the run, e.g. `report.json`, whole or not at all. */
+  writeFile(name: string, content: string): void {
+    const target = join(this.path, name);
+    this.assertHeld();
+    guardFiles(this.fs, `writing ${name}`, target, () =>
+      replaceFile(this.fs, target, new TextEncoder().encode(content)),
+    );
+  }
+
+  /** Lets go of the run. */
+  close(): void {
+    this.metrics.close();
+    guardFiles(this.fs, "unlocking the run folder", this.path, () => this.lock.release());
+  }
+}
+
+/** Settings and data in one hash; versions are left out on purpose. */
+const fingerprintOf = ({ config, data }: RunDescription): string => sha256(JSON.stringify({ config, data }));
+
+/** Creates the folder, or makes sure that what is in it may be a run. */
+function refuseForeignFolder(fs: FileSystem, path: string): void {
+  if (ensureDirectory(fs, path)) return;
+  const names = fs.list(path).map(({ name }) => name);
+  const foreign = names.filter((name) => name !== LOCK && !isTemporaryName(name));
+  if (foreign.length > 0 && !foreign.includes(DESCRIPTION)) {
+    throw new BoosterError("RUN_EXISTS", "this folder is neither empty nor a run", {
+      found: foreign.slice(0, 3).join(", "),
+      where: path,
+      hint: "Choose another folder for the run",
+    });
+  }
+}
+
+/** Writes run.json, or compares it with what a resumed run asks for. */
+function describe(fs: FileSystem, path: string, description: RunDescription, resume: boolean): string[] {
+  const file = join(path, DESCRIPTION);
+  if (!exists(fs, file)) {
+    replaceFile(fs, file, new TextEncoder().encode(`${JSON.stringify(description, undefined, 2)}\n`));
+    return [];
+  }
+  if (!resume) {
+    throw new BoosterError("RUN_EXISTS", "there already is a run in this folder", {
+      where: path,
+      hint: "Resume it (--resume), or choose another folder",
+    });
+  }
+  const stored = parseDescription(new TextDecoder().decode(readAll(fs, file)), file);
+  const wanted = { config: description.config, data: description.data };
+  const differences = jsonDifferences({ config: stored.config, data: stored.data }, wanted);
+  if (differences.length > 0) {
+    throw new BoosterError("RESUME_MISMATCH", "the run began with other settings or data", {
+      found: differences.slice(0, 5).join("; "),
+      where: file,
+      hint: "Resume with the settings and files that it began with, or start a new run in another folder",
+    });
+  }
+  return jsonDifferences(stored.environment, description.environment).map(
+    (difference) => `the run began in another environment, its numbers may differ slightly: ${difference}`,
+  );
+}
+
+function parseDescription(text: string, where: string): RunDescription {
+  try {
+    return JSON.parse(text) as RunDescription;
+  } catch (cause) {
+    throw new BoosterError("RUN_CORRUPT", "run.json is not JSON", {
+      where,
+      hint: "Restore the file from a copy, or start a new run in another folder",
+      cause,
+    });
+  }
+}
+
+/** What crashed writers left at the top of the run; the lock is held, so nobody is using it. */
+function removeLeftovers(fs: FileSystem, path: string): void {
+  for (const { name, directory } of fs.list(path)) {
+    if (!isTemporaryName(name) || name.startsWith(LOCK)) continue;
+    if (directory) removeTree(fs, join(path, name));
+    else fs.unlink(join(path, name));
+  }
+}

@@ -1,0 +1,30 @@
+import type { HostTensor } from "../tensor/tensor.ts";
+
+/** What one optimiser step did. */
+export interface StepResult {
+  /** False when a loss, gradient or perturbation was not finite and the step therefore changed nothing. */
+  readonly applied: boolean;
+  /** Tokens of all streams that the step computed with; feeds the throughput display. */
+  readonly tokens: number;
+  /** Scalars to record, e.g. `{ loss: 1.2, gradientNorm: 0.4, harmfulLoss: 2.1 }`. `loss` is always there. */
+  readonly metrics: { readonly loss: number } & Readonly<Record<string, number>>;
+}
+
+/**
+ * One compiled training step together with its state: it knows the method, the loop does not.
+ *
+ * @example
+ * const result = await stepper.step({ alignment: [rows], harmful: [otherRows] }, 5e-4);
+ */
+export interface Stepper {
+  /** Names of the batch streams that a step needs; the first one defines the epoch. */
+  readonly streams: readonly string[];
+  /** Runs one optimiser step. Each stream comes as micro-batches of row indices; their union is the batch. */
+  step(batches: Readonly<Record<string, readonly Int32Array[]>>, learningRate: number): Promise<StepResult>;
+  /** All state that lives across steps, by name: weights, moments, method state, counters. */
+  save(): Promise<Map<string, HostTensor>>;
+  /** Puts back what `save` returned, bit for bit. */
+  load(state: ReadonlyMap<string, HostTensor>): Promise<void>;
+  /** The trainable tensors alone, as they are published. */
+  adapter(): Promise<Map<string, HostTensor<"float32">>>;
+}
