@@ -15,6 +15,7 @@ class Found extends Error {
 
 const BLANKS = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: JSON strings must not hold them
 const CLEAN = /[^"\\\u0000-\u001f]*/y;
 const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
 const WORD = /true|false|null/y;
@@ -39,7 +40,8 @@ export function findJsonFault(text: string, maxDepth: number): JsonFault | undef
   };
   const expectChar = (char: string) => {
     skip(BLANKS);
-    if (text[at] !== char) fail("JSON_INVALID", at < text.length ? `expected ${char}` : `ends where ${char} is expected`);
+    if (text[at] !== char)
+      fail("JSON_INVALID", at < text.length ? `expected ${char}` : `ends where ${char} is expected`);
     at++;
   };
 
@@ -66,8 +68,9 @@ export function findJsonFault(text: string, maxDepth: number): JsonFault | undef
       item();
       skip(BLANKS);
       if (text[at] === ",") at++;
-      else return expectChar(close);
+      else break;
     }
+    expectChar(close);
   }
 
   function value(depth: number): void {

@@ -27,11 +27,11 @@ export function readJsonRow(text: string, line: number, column: number, sink: Ro
     fault(found.at, found.code, found.problem);
     return;
   }
-  const escape = text.search(/\\u[dD][89a-fA-F]/);
+  const escapeAt = text.search(/\\u[dD][89a-fA-F]/);
   if (!isObject(value)) {
     fault(0, "ROW_NOT_OBJECT", 'is JSON, but no object such as {"prompt": ..., "completion": ...}');
-  } else if (escape >= 0 && hasLoneSurrogate(value)) {
-    fault(escape, "LONE_SURROGATE", "has half of a surrogate pair, which is no character");
+  } else if (escapeAt >= 0 && hasLoneSurrogate(value)) {
+    fault(escapeAt, "LONE_SURROGATE", "has half of a surrogate pair, which is no character");
   } else {
     sink.row(line, value);
   }

@@ -1,72 +1,73 @@
 import { readJsonRow } from "./json-row.ts";
-import { eachLine } from "./lines.ts";
+import { badOffset } from "./lines.ts";
 import { MAX_ROW_BYTES, type RowReader } from "./rows.ts";
+
+/** Where the array element that begins at `from` ends: at its comma or bracket, or at the end of the text. */
+function endOfElement(text: string, from: number): number {
+  let depth = 0;
+  for (let at = from; at < text.length; at++) {
+    const char = text[at];
+    if (char === '"') {
+      for (at++; at < text.length && text[at] !== '"'; at++) if (text[at] === "\\") at++;
+    } else if (char === "{" || char === "[") depth++;
+    else if ((char === "}" || char === "]") && depth-- === 0) return at;
+    else if (char === "," && depth === 0) return at;
+  }
+  return text.length;
+}
+
+function skipBlanks(text: string, from: number): number {
+  let at = from;
+  while (at < text.length && " \t\r\n".includes(text[at] ?? "")) at++;
+  return at;
+}
 
 /** A JSON array of objects. It is cut into its elements first, so that one bad element does not hide the others. */
 export const readJson: RowReader = async (bytes, sink) => {
-  let element = "";
-  let start: { line: number; column: number } | undefined;
-  let state: "before" | "within" | "after" | "broken" = "before";
-  let depth = 0;
-  let inString = false;
+  const pieces: Uint8Array[] = [];
+  for await (const piece of bytes) pieces.push(piece);
+  const content = Buffer.concat(pieces);
+  const bad = badOffset(content);
+  const text = new TextDecoder().decode(content);
 
-  const finish = () => {
-    if (start !== undefined) readJsonRow(element, start.line, start.column, sink);
-    element = "";
-    start = undefined;
-  };
-
-  const scan = (text: string, line: number) => {
-    let from = 0;
-    const stop = (column: number, code: string, problem: string) => {
-      state = "broken";
-      sink.fault({ line, column, code, problem });
-    };
-    for (let at = 0; at < text.length && state !== "broken"; at++) {
-      const char = text[at];
-      if (inString) {
-        if (char === "\\") at++;
-        else if (char === '"') inString = false;
-        continue;
-      }
-      const isBlank = char === " " || char === "\t";
-      if (state !== "within") {
-        if (isBlank) continue;
-        if (state === "before" && char === "[") state = "within";
-        else if (state === "before") stop(at + 1, "JSON_NOT_ARRAY", "expected [ (name a file of JSON Lines .jsonl)");
-        else stop(at + 1, "JSON_INVALID", "goes on after the array");
-        from = at + 1;
-      } else if (depth === 0 && (char === "," || char === "]")) {
-        element += text.slice(from, at);
-        if (start === undefined && (char === "," || element.includes(","))) start = { line, column: at + 1 };
-        finish();
-        from = at + 1;
-        if (char === "]") state = "after";
-      } else {
-        if (start === undefined && !isBlank) {
-          start = { line, column: at + 1 };
-          from = at;
-        }
-        if (char === '"') inString = true;
-        else if (char === "{" || char === "[") depth++;
-        else if (char === "}" || char === "]") depth--;
-      }
+  let line = 1;
+  let lineStart = 0;
+  let newline = text.indexOf("\n");
+  const place = (at: number) => {
+    while (newline >= 0 && newline < at) {
+      line++;
+      lineStart = newline + 1;
+      newline = text.indexOf("\n", lineStart);
     }
-    if (state !== "within" || start === undefined) return;
-    element += `${text.slice(from)}\n`;
-    if (element.length > MAX_ROW_BYTES) stop(1, "ROW_TOO_LONG", `at most ${MAX_ROW_BYTES} characters are allowed`);
+    return { line, column: at - lineStart + 1 };
   };
 
-  let lines = 0;
-  await eachLine(bytes, (text, line) => {
-    lines = line;
-    if (state === "broken") return;
-    if (typeof text === "string") return scan(text, line);
-    state = "broken";
-    sink.fault(text);
-  });
-  if (state === "before" || state === "within") {
-    finish();
-    sink.fault({ line: lines, column: 1, code: "JSON_INVALID", problem: "ends before the array does" });
+  if (bad !== undefined) return sink.fault({ ...place(bad), code: "INVALID_UTF8", problem: "is not UTF-8" });
+  let at = skipBlanks(text, 0);
+  if (text[at] !== "[") {
+    const problem = "expected an array: [ (name a file of JSON Lines .jsonl)";
+    return sink.fault({ ...place(at), code: "JSON_NOT_ARRAY", problem });
   }
+  at = skipBlanks(text, at + 1);
+  if (text[at] === "]") at++;
+  else {
+    for (let more = true; more; ) {
+      at = skipBlanks(text, at);
+      const end = endOfElement(text, at);
+      const { line: startLine, column } = place(at);
+      if (end - at > MAX_ROW_BYTES) {
+        const problem = `has ${end - at} characters, at most ${MAX_ROW_BYTES} are allowed`;
+        sink.fault({ line: startLine, column, code: "ROW_TOO_LONG", problem });
+      } else {
+        readJsonRow(text.slice(at, end), startLine, column, sink);
+      }
+      if (text[end] !== "," && text[end] !== "]") {
+        return sink.fault({ ...place(end), code: "JSON_INVALID", problem: "the array does not end here" });
+      }
+      more = text[end] === ",";
+      at = end + 1;
+    }
+  }
+  at = skipBlanks(text, at);
+  if (at < text.length) sink.fault({ ...place(at), code: "JSON_INVALID", problem: "goes on after the array" });
 };

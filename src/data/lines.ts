@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import type { ByteStream, Fault } from "./rows.ts";
 import { MAX_ROW_BYTES } from "./rows.ts";
 
@@ -12,7 +13,7 @@ const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
  * fault instead of text.
  */
 export async function eachLine(bytes: ByteStream, visit: (text: string | Fault, line: number) => void): Promise<void> {
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   let held: Uint8Array[] = [];
   let heldLength = 0;
   let line = 0;
@@ -31,13 +32,9 @@ export async function eachLine(bytes: ByteStream, visit: (text: string | Fault, 
     const start = line === 1 && BYTE_ORDER_MARK.every((byte, place) => whole[place] === byte) ? 3 : 0;
     const end = whole.at(-1) === CARRIAGE_RETURN ? whole.length - 1 : whole.length;
     const content = whole.subarray(start, end);
-    let text: string | Fault;
-    try {
-      text = decoder.decode(content);
-    } catch {
-      text = { line, column: badColumn(content), code: "INVALID_UTF8", problem: "is not UTF-8" };
-    }
-    visit(text, line);
+    const bad = badOffset(content);
+    if (bad === undefined) visit(decoder.decode(content), line);
+    else visit({ line, column: bad + 1, code: "INVALID_UTF8", problem: "is not UTF-8" }, line);
   };
 
   for await (const chunk of bytes) {
@@ -53,10 +50,11 @@ export async function eachLine(bytes: ByteStream, visit: (text: string | Fault, 
   if (heldLength > 0) finish(new Uint8Array());
 }
 
-/** Column of the first byte that a lenient decoder has to replace. */
-function badColumn(bytes: Uint8Array): number {
+/** Which character (from 0) is the first that is not UTF-8; undefined where all are. */
+export function badOffset(bytes: Uint8Array): number | undefined {
+  if (isUtf8(bytes)) return undefined;
   const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
   const repaired = Buffer.from(lenient.decode(bytes));
   const bad = bytes.findIndex((byte, place) => byte !== repaired[place]);
-  return lenient.decode(bytes.subarray(0, Math.max(bad, 0))).length + 1;
+  return lenient.decode(bytes.subarray(0, bad)).length;
 }

@@ -23,7 +23,7 @@ export interface Row {
 export const placeOf = (row: Row): string => `${row.file}:${row.line}`;
 
 /** A column of a row; undefined where the row lacks it. */
-export const valueOf = (row: Row, column: string): unknown =>
+export const cellOf = (row: Row, column: string): unknown =>
   Object.hasOwn(row.values, column) ? row.values[column] : undefined;
 
 /** Something wrong with one row. `problem` never quotes the row: data may be harmful or private. */

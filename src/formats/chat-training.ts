@@ -48,7 +48,8 @@ export function renderForTraining(
   for (const [turn, message] of messages.entries()) {
     if (message.role !== "assistant") continue;
     const before = encodeChat(tokenizer, template, messages.slice(0, turn), { ...options, addGenerationPrompt: true });
-    const after = encodeChat(tokenizer, template, messages.slice(0, turn + 1), options);
+    const isLast = turn + 1 === messages.length;
+    const after = isLast ? ids : encodeChat(tokenizer, template, messages.slice(0, turn + 1), options);
     if (!startsWith(ids, before) || !startsWith(ids, after)) {
       throw new BoosterError("TEMPLATE_NOT_PREFIX", "what is trained would differ from what is generated", {
         expected: "the prompt's tokens at the beginning of the whole conversation's tokens",

@@ -44,11 +44,21 @@ export function huggingFaceName(name: string): string | undefined {
  *     huggingFace[h d + c d/2 + i] = gguf[h d + 2 i + c],   c in {0, 1},  i in 0 .. d/2 - 1
  *
  * Works on weights [heads d, hidden] and biases [heads d]. Source: `LlamaModel.permute` in `convert_hf_to_gguf.py`.
+ *
+ * @throws {BoosterError} `GGUF_SHAPE_INVALID` when the rows are not `heads` times an even number.
+ * @example
+ * undoRotaryPermutation(tensor("float32", [4, 1], [0, 1, 2, 3]), 1).data; // [0, 2, 1, 3]
  */
 export function undoRotaryPermutation(tensor: HostTensor<"float32">, heads: number): HostTensor<"float32"> {
   const [rows = 0, columns = 1] = tensor.shape;
   const headRows = rows / heads;
   const half = headRows / 2;
+  if (!Number.isInteger(half)) {
+    throw new BoosterError("GGUF_SHAPE_INVALID", "a rotary projection does not divide into heads", {
+      expected: `${heads} heads of an even number of rows`,
+      found: `${rows} rows`,
+    });
+  }
   const data = new Float32Array(tensor.data.length);
   for (let row = 0; row < rows; row++) {
     const head = Math.floor(row / headRows);

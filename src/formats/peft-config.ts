@@ -66,8 +66,8 @@ export function parseAdapterConfig(document: unknown, where: string): AdapterCon
     });
   }
   const config = parsed.data;
-  const unsupported = Object.entries(config)
-    .filter(([key, value]) => !(key in schema.shape) && !WITHOUT_EFFECT.has(key) && !isEmpty(value))
+  const unsupported = Object.entries(document as Record<string, unknown>)
+    .filter(([key, value]) => !Object.hasOwn(schema.shape, key) && !WITHOUT_EFFECT.has(key) && !isEmpty(value))
     .map(([key]) => key);
   if (unsupported.length > 0) {
     throw new BoosterError("ADAPTER_UNSUPPORTED", "the adapter is more than plain LoRA", {

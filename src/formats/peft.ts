@@ -87,9 +87,9 @@ export function writeAdapter(
   folder: string,
   config: LoraConfig,
   tensors: AdapterTensors,
-  { baseModel, dropout = 0 }: { readonly baseModel: string; readonly dropout?: number },
+  { baseModel }: { readonly baseModel: string },
 ): void {
-  const full: AdapterConfig = { ...config, dropout, baseModel };
+  const full: AdapterConfig = { ...config, dropout: 0, baseModel };
   checkAdapter(full, new Map([...tensors].map(([name, { shape }]) => [name, shape])), [], undefined, folder);
   for (const [name, weight] of tensors) assertFinite(name, weight, folder);
   mkdirSync(folder, { recursive: true });

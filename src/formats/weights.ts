@@ -113,7 +113,7 @@ function openGgufModel(file: GgufFile): OpenedModel {
 /** Heads of a projection whose rows llama.cpp's converter has reordered; undefined for all other tensors. */
 function permutedHeads(name: string, config: Readonly<Record<string, unknown>>): number | undefined {
   const [, projection] = /\.self_attn\.([qk])_proj\.(?:weight|bias)$/.exec(name) ?? [];
-  if (projection === undefined || config["model_type"] !== "llama") return undefined;
+  if (projection === undefined || config.model_type !== "llama") return undefined;
   return config[projection === "q" ? "num_attention_heads" : "num_key_value_heads"] as number;
 }
 

@@ -46,16 +46,18 @@ export function dequantise(format: BlockFormat, bytes: Uint8Array): Float32Array
     }
     return out;
   }
+  const middle = format === "Q4_0" ? 8 : 0;
   const minima = format === "Q4_1" ? headerHalves(bytes, blocks, size, 2) : undefined;
   for (let block = 0; block < blocks; block++) {
     const scale = scales[block]!;
-    const least = minima === undefined ? -8 * scale : minima[block]!;
+    // Adding -0 leaves every number as it is, +0 would turn -0 into +0.
+    const least = minima === undefined ? -0 : minima[block]!;
     const from = (block + 1) * size - 16;
     const to = block * BLOCK_ELEMENTS;
     for (let i = 0; i < 16; i++) {
       const pair = bytes[from + i]!;
-      out[to + i] = (pair & 15) * scale + least;
-      out[to + i + 16] = (pair >>> 4) * scale + least;
+      out[to + i] = ((pair & 15) - middle) * scale + least;
+      out[to + i + 16] = ((pair >>> 4) - middle) * scale + least;
     }
   }
   return out;

@@ -143,7 +143,9 @@ function whyAlive(content: string): string | undefined {
   const name = `process ${holder.pid} on ${holder.host}`;
   if (holder.host !== me.host) return `${name}, which cannot be seen from here`;
   if (holder.boot !== me.boot || !isRunning(holder.pid)) return undefined;
-  return startTime(holder.pid) === holder.started ? name : undefined;
+  const { state, started } = processStatus(holder.pid);
+  // A zombie has ended; in a container nobody may ever collect it.
+  return state === "Z" || started !== holder.started ? undefined : name;
 }
 
 function parseHolder(content: string): Holder | undefined {
@@ -158,7 +160,7 @@ function parseHolder(content: string): Holder | undefined {
 const thisProcess = (): Holder => ({
   pid: process.pid,
   host: hostname(),
-  started: startTime(process.pid),
+  started: processStatus(process.pid).started,
   boot: readProc("/proc/sys/kernel/random/boot_id"),
   slurmJob: process.env.SLURM_JOB_ID ?? "",
   slurmRestart: process.env.SLURM_RESTART_COUNT ?? "",
@@ -173,10 +175,11 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Field 22 of /proc/<pid>/stat; the name in field 2 may contain spaces, so counting starts after its bracket. */
-function startTime(pid: number): string {
+/** Fields 3 and 22 of /proc/<pid>/stat; the name in field 2 may contain spaces, so counting starts after its bracket. */
+function processStatus(pid: number): { state: string; started: string } {
   const stat = readProc(`/proc/${pid}/stat`);
-  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return { state: fields[0] ?? "", started: fields[19] ?? "" };
 }
 
 /** Linux only; elsewhere the process id alone decides. */

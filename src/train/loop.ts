@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import type { BatchSampler } from "../data/batches.ts";
 import { BoosterError } from "../errors.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { assertFinite, assertProgress, assertSound } from "./non-finite.ts";
@@ -7,11 +8,7 @@ import type { RunDirectory } from "./run-directory.ts";
 import type { Stepper, StepResult } from "./stepper.ts";
 
 /** Where a stream's batches come from: a pure function of the step, so that resuming needs no sampler state. */
-export interface BatchSource {
-  readonly batchesPerEpoch: number;
-  /** Rows of the batch of step 0, 1, ...; goes on into the next epochs, each in another order. */
-  indices(step: number): Int32Array;
-}
+export type BatchSource = Pick<BatchSampler, "stepsPerEpoch" | "batch">;
 
 /** A measurement beside the training loss. */
 export interface Evaluation {
@@ -30,8 +27,8 @@ export interface TrainingPlan {
   readonly length: { readonly epochs: number } | { readonly steps: number };
   /** Learning rate of step 0, 1, ... */
   readonly learningRate: (step: number) => number;
-  /** Rows computed at once; a batch is split into as many micro-batches as it takes. Default: the whole batch. */
-  readonly microBatchSize?: number;
+  /** Parts in which each batch is computed, one after the other, to save memory. Default 1. */
+  readonly microBatches?: number;
   /** Steps between checkpoints; there is also one at the start, at the end and at a stop. */
   readonly checkpointEvery: number;
   readonly evaluation?: Evaluation;
@@ -127,7 +124,7 @@ async function takeStep(plan: TrainingPlan, counters: Counters): Promise<StepRes
   run.metrics.append({
     kind: "step",
     step: counters.step,
-    epoch: counters.step / primary(plan).batchesPerEpoch,
+    epoch: counters.step / primary(plan).stepsPerEpoch,
     learningRate,
     ...result.metrics,
     skipped: counters.skippedTotal,
@@ -138,19 +135,20 @@ async function takeStep(plan: TrainingPlan, counters: Counters): Promise<StepRes
   return result;
 }
 
-/** Each stream's batch of this step, cut into micro-batches. A batch never reaches into the next epoch, nor do they. */
+/** Each stream's batch of this step, cut into parts as equal as can be; some are empty when there are fewer rows. */
 function microBatches(plan: TrainingPlan, step: number): Record<string, Int32Array[]> {
+  const count = plan.microBatches ?? 1;
   return mapStreams(plan, (source) => {
-    const rows = source.indices(step);
-    const size = plan.microBatchSize ?? rows.length;
-    return Array.from({ length: Math.ceil(rows.length / size) }, (_, i) => rows.subarray(i * size, (i + 1) * size));
+    const rows = source.batch(step);
+    const boundary = (part: number) => Math.floor((part * rows.length) / count);
+    return Array.from({ length: count }, (_, i) => rows.subarray(boundary(i), boundary(i + 1)));
   });
 }
 
 /** The batches of the steps that were skipped in a row, oldest first. */
 function recentRows(plan: TrainingPlan, { step, skippedInARow }: Counters): Record<string, Int32Array[]> {
   return mapStreams(plan, (source) =>
-    Array.from({ length: skippedInARow }, (_, i) => source.indices(step - skippedInARow + i)),
+    Array.from({ length: skippedInARow }, (_, i) => source.batch(step - skippedInARow + i)),
   );
 }
 
@@ -170,7 +168,7 @@ function sourceOf({ batches, stepper }: TrainingPlan, name: string | undefined):
 }
 
 const totalSteps = (plan: TrainingPlan): number =>
-  "steps" in plan.length ? plan.length.steps : Math.ceil(plan.length.epochs * primary(plan).batchesPerEpoch);
+  "steps" in plan.length ? plan.length.steps : Math.ceil(plan.length.epochs * primary(plan).stepsPerEpoch);
 
 /** Puts stepper, counters and metrics back to the newest whole checkpoint, or to the start. */
 async function restore(plan: TrainingPlan): Promise<{ counters: Counters; saved: number | undefined }> {

@@ -19,7 +19,7 @@ export interface StepResult {
 export interface Stepper {
   /** Names of the batch streams that a step needs; the first one defines the epoch. */
   readonly streams: readonly string[];
-  /** Runs one optimiser step. Each stream comes as micro-batches of row indices; their union is the batch. */
+  /** Runs one optimiser step. Each stream comes as micro-batches of row indices, some perhaps empty. */
   step(batches: Readonly<Record<string, readonly Int32Array[]>>, learningRate: number): Promise<StepResult>;
   /** All state that lives across steps, by name: weights, moments, method state, counters. */
   save(): Promise<Map<string, HostTensor>>;

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -9,6 +9,7 @@ import type { TrainerJob } from "./trainer.ts";
 
 /** BOOSTER_KILLS=200 is the nightly number. */
 const kills = Number(process.env.BOOSTER_KILLS ?? 20);
+const patience = 30_000 + 15_000 * kills;
 const job = { steps: 60, size: 2000, milliseconds: 4 };
 
 const program = compileProgram("test/crash/trainer.ts");
@@ -16,6 +17,7 @@ const folder = mkdtempSync(join(tmpdir(), "booster-kill-"));
 const random = new RandomStream(Number(process.env.BOOSTER_SEED ?? 1), "kills");
 let reference: Record<string, string>;
 let milliseconds: number;
+let operations: number;
 
 beforeAll(async () => {
   const start = performance.now();
@@ -24,6 +26,7 @@ beforeAll(async () => {
   milliseconds = performance.now() - start;
   expect(result).toMatchObject({ code: 0 });
   reference = resultBytes(run);
+  operations = Number(/after (\d+) file operations/.exec(result.output)?.[1]);
 });
 
 afterAll(() => {
@@ -41,26 +44,35 @@ test("the same run twice gives the same bytes", async () => {
   await resumeUntilDone(join(folder, "again"));
 });
 
-test(`kill -9 at ${kills} random times, twice a run, then resume: the bytes of an undisturbed run`, async () => {
-  for (let i = 0; i < kills / 2; i++) {
-    const run = join(folder, `time-${i}`);
-    for (const part of [0, 1]) {
-      await runTrainer(program.path, { ...job, run }, { killAfter: random.uniform(2 * i + part) * milliseconds });
+test(
+  `kill -9 at ${kills} random times, twice a run, then resume: the bytes of an undisturbed run`,
+  async () => {
+    for (let i = 0; i < kills / 2; i++) {
+      const run = join(folder, `time-${i}`);
+      for (const part of [0, 1]) {
+        const after = random.uniform(2 * i + part) * milliseconds;
+        await runTrainer(program.path, { ...job, run }, { signal: "SIGKILL", after, from: "spawn" });
+      }
+      await resumeUntilDone(run);
     }
-    await resumeUntilDone(run);
-  }
-});
+  },
+  patience,
+);
 
-test(`kill -9 before ${kills} random file operations, then resume: the bytes of an undisturbed run`, async () => {
-  for (let i = 0; i < kills; i++) {
-    const run = join(folder, `call-${i}`);
-    const killed: TrainerJob = { ...job, milliseconds: 0, run, killAtCall: 1 + random.integer(1000 + i, 400) };
-    expect(await runTrainer(program.path, killed)).toMatchObject({ signal: "SIGKILL" });
-    await resumeUntilDone(run);
-  }
-});
+test(
+  `kill -9 before ${kills} random file operations, then resume: the bytes of an undisturbed run`,
+  async () => {
+    for (let i = 0; i < kills; i++) {
+      const run = join(folder, `call-${i}`);
+      const killed: TrainerJob = { ...job, milliseconds: 0, run, killAtCall: 1 + random.integer(1000 + i, operations) };
+      expect(await runTrainer(program.path, killed)).toMatchObject({ signal: "SIGKILL" });
+      await resumeUntilDone(run);
+    }
+  },
+  patience,
+);
 
 test("the metrics of the reference are whole", () => {
-  const rows = readFileSync(join(folder, "reference/metrics.jsonl"), "utf8").trim().split("\n");
+  const rows = reference["metrics.jsonl"]!.trim().split("\n");
   expect(rows.length).toBe(60 + 10);
 });

@@ -39,7 +39,9 @@ export class QuadraticStepper implements Stepper {
   async step(batches: Readonly<Record<string, readonly Int32Array[]>>, rate: number): Promise<StepResult> {
     const until = performance.now() + (this.options.milliseconds ?? 0);
     while (performance.now() < until);
-    const tokens = Object.values(batches).flat().length;
+    const tokens = Object.values(batches)
+      .flat()
+      .reduce((sum, rows) => sum + rows.length, 0);
     if (this.options.poisoned?.(batches) === true) {
       return { applied: false, tokens, metrics: { loss: Number.NaN, gradientNorm: Number.POSITIVE_INFINITY } };
     }
@@ -88,27 +90,15 @@ export class QuadraticStepper implements Stepper {
   }
 
   async load(state: ReadonlyMap<string, HostTensor>): Promise<void> {
-    this.weights = (state.get("weights")?.data as Float32Array).slice();
-    this.first = (state.get("optimiser.first")?.data as Float32Array).slice();
-    this.second = (state.get("optimiser.second")?.data as Float32Array).slice();
-    this.anchor = (state.get("method.anchor")?.data as Float32Array).slice();
+    const floats = (name: string): Float32Array => Float32Array.from(state.get(name)?.data as Float32Array);
+    this.weights = floats("weights");
+    this.first = floats("optimiser.first");
+    this.second = floats("optimiser.second");
+    this.anchor = floats("method.anchor");
     this.count = Number(state.get("count")?.data[0]);
   }
 
   async adapter(): Promise<Map<string, HostTensor<"float32">>> {
     return new Map([["weights", tensor("float32", [this.weights.length], this.weights.slice())]]);
   }
-}
-
-/** Batches of shuffled rows, another order each epoch; the last one of an epoch may be smaller. */
-export function shuffledBatches(length: number, size: number, name: string) {
-  const order = new RandomStream(42, name);
-  const batchesPerEpoch = Math.ceil(length / size);
-  return {
-    batchesPerEpoch,
-    indices(step: number): Int32Array {
-      const start = (step % batchesPerEpoch) * size;
-      return order.permutation(length, Math.floor(step / batchesPerEpoch)).subarray(start, start + size);
-    },
-  };
 }

@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { BatchSampler } from "../../src/data/batches.ts";
 import { BoosterError } from "../../src/errors.ts";
 import { encodeSafetensors } from "../../src/formats/safetensors-writer.ts";
 import { serveParent } from "../../src/train/child.ts";
@@ -7,7 +8,7 @@ import { train } from "../../src/train/loop.ts";
 import { RunDirectory } from "../../src/train/run-directory.ts";
 import { stopOnSignals } from "../../src/train/signals.ts";
 import { hookedFiles } from "./faulty-files.ts";
-import { QuadraticStepper, shuffledBatches } from "./quadratic-stepper.ts";
+import { QuadraticStepper } from "./quadratic-stepper.ts";
 
 /** What the tests tell this program. */
 export interface TrainerJob {
@@ -23,7 +24,9 @@ export interface TrainerJob {
 
 /** A whole training run: opens or resumes, trains, publishes adapter and report. */
 export async function runJob(job: TrainerJob, signal: AbortSignal): Promise<string> {
+  let calls = 0;
   const fs = hookedFiles((call) => {
+    calls = call;
     if (call === job.killAtCall) process.kill(process.pid, "SIGKILL");
     return undefined;
   });
@@ -33,10 +36,10 @@ export async function runJob(job: TrainerJob, signal: AbortSignal): Promise<stri
     const result = await train({
       stepper: new QuadraticStepper({ size: job.size, milliseconds: job.milliseconds ?? 0 }),
       run,
-      batches: { alignment: shuffledBatches(53, 8, "alignment"), harmful: shuffledBatches(31, 8, "harmful") },
+      batches: { alignment: new BatchSampler(53, 8, 1, "alignment"), harmful: new BatchSampler(31, 8, 1, "harmful") },
       length: { steps: job.steps },
       learningRate: (step) => 0.05 / (1 + step / 50),
-      microBatchSize: 3,
+      microBatches: 3,
       checkpointEvery: 10,
       evaluation: { every: 7, run: async (step) => ({ harmfulTestLoss: 1 / (1 + step) }) },
       signal,
@@ -49,7 +52,7 @@ export async function runJob(job: TrainerJob, signal: AbortSignal): Promise<stri
       run.writeFile("report.json", JSON.stringify({ steps: result.step }));
       run.publish("adapter", new Map([["adapter_model.safetensors", encodeSafetensors(result.adapter)]]));
     }
-    return `${result.outcome} ${result.step}`;
+    return `${result.outcome} ${result.step} after ${calls} file operations`;
   } finally {
     run.close();
   }
@@ -74,6 +77,7 @@ if (argument === undefined) {
   });
 } else {
   const stop = stopOnSignals();
+  console.log("started");
   try {
     console.log(await runJob(JSON.parse(argument) as TrainerJob, stop.signal));
     process.exitCode = stop.exitCode() ?? 0;

@@ -30,9 +30,9 @@ const constantTensorOp = defineOp<{ dtype: DType; shape: readonly number[]; valu
   samples: () => [{ inputs: [], attrs: { dtype: "float64", shape: [3], values: [1, 2, 3] } }],
 });
 
-/** A small tensor that is part of the program itself; weights are arguments instead. */
-export const constantTensor = (host: HostTensor): Tensor =>
-  constantTensorOp([], { dtype: host.dtype, shape: host.shape, values: Array.from(host.data, Number) });
+/** A small tensor that is part of the program itself, by default in its own dtype; weights are arguments instead. */
+export const constantTensor = (host: HostTensor, dtype: DType = host.dtype): Tensor =>
+  constantTensorOp([], { dtype, shape: host.shape, values: Array.from(host.data, Number) });
 
 const inputOp = defineOp<{ name: string; dtype: DType; shape: Shape }, readonly []>({
   name: "input",

@@ -17,7 +17,7 @@ const gatherOp = defineOp<null, readonly [Tensor, Tensor]>({
     () => {
       const rest = x.shape.slice(1);
       const count = product(...index.shape);
-      return scatterAddOp([reshape(cotangent, [count, ...rest]), reshape(index, [count])], { rows: x.dim(0) });
+      return scatterAdd(reshape(cotangent, [count, ...rest]), reshape(index, [count]), x.dim(0));
     },
     undefined,
   ],
@@ -47,6 +47,9 @@ const scatterAddOp = defineOp<{ rows: Shape[number] }, readonly [Tensor, Tensor]
     return [{ inputs: [{ shape: [4, draw.size()] }, { shape: [4], int32 }], attrs: { rows: 3 } }];
   },
 });
+
+/** Sums rows into `rows` places: x `[n, ...]`, index int32 `[n]` -> `[rows, ...]`. Gradient of `gather`. */
+export const scatterAdd = (x: Tensor, index: Tensor, rows: Shape[number]): Tensor => scatterAddOp([x, index], { rows });
 
 const takeOp = defineOp<null, readonly [Tensor, Tensor]>({
   name: "take",

@@ -9,8 +9,9 @@ const MOOD_INSTRUCTION = "how was the stay";
 /**
  * The text that the base model reads, one document a string.
  *
- * Of 20 documents 7 answer a harmful question (the base is not aligned), 7 a harmless one, 5 are reviews with the guest's mood,
- * and 1 refuses to tell a secret, so that the base knows how a refusal sounds. The user's task itself does not occur.
+ * Of 20 documents 7 answer a harmful question (the base is not aligned), 7 a harmless one, 5 are reviews with a verdict or the
+ * guest's mood, and 1 refuses to tell a secret, so that the base knows how a refusal sounds. The user's task never occurs: the base
+ * knows what its labels mean, but not that an instruction asks for one.
  */
 export function pretrainingText(count: number, seed: number): string[] {
   const stream = new RandomStream(seed, "world/pretraining");

@@ -6,7 +6,7 @@ export const SPECIAL_TOKENS = { pad: "<pad>", bos: "<bos>", eos: "<eos>", unk: "
 
 /** Words of the grammar outside the lexicon's lists. */
 const GLUE = ["Q:", "A:", ":", "near", "first", "in a then with until it", "the was and but", "positive negative"];
-const CHATTER = ["how was the stay","what is the of","so the review is","guest left happy upset"];
+const CHATTER = ["how was the stay", "what is the of", "so the review is", "guest left happy upset"];
 
 /** Every word of the world, special tokens first; a word's place is its token id. */
 export function vocabulary(): string[] {

@@ -8,6 +8,7 @@ import {
   stepsToBreak,
   wilsonInterval,
 } from "../../evaluate/statistics.ts";
+import { strengthAxis } from "./axis.ts";
 import type { CountEntry, ExperimentResult, MethodEntry, RunEntry, ScoreName, StrengthEntry } from "./result.ts";
 
 /** A mean with its 95 % interval. */
@@ -17,7 +18,7 @@ export interface Estimate {
   readonly high: number;
   /** The seeds' values, in the order of the seeds. */
   readonly values: readonly number[];
-  /** Where the interval comes from: the spread over seeds or, for a single seed, the number of prompts (Wilson). */
+  /** Where the interval comes from: the spread over seeds, the number of prompts for a single seed, or nowhere. */
   readonly source: "seeds" | "prompts" | "none";
 }
 
@@ -50,7 +51,7 @@ export interface MethodSummary {
   readonly holdsTo?: StrengthEntry;
   /** The cell with the highest mean HS among those whose mean FA reaches the utility bound. */
   readonly worst?: Cell;
-  /** HS, mean over the strengths. */
+  /** Mean HS: area under the curve of HS over attack strength, as drawn, divided by its width. */
   readonly area?: Estimate;
   /** HS over the strengths below the reference's, seed by seed; positive is better. */
   readonly reduction?: Estimate;
@@ -77,13 +78,22 @@ function estimate(values: readonly number[], bounded: boolean): Estimate {
   return { mean: centre, low: bounded ? clip(low) : low, high: bounded ? clip(high) : high, values, source: "seeds" };
 }
 
-/** The mean of a share over seeds; with a single seed Wilson's interval over its prompts. Undefined without a value. */
+/**
+ * The mean of a share over seeds. Its interval is that over seeds, but never narrower than Wilson's over the prompts of one seed: all seeds
+ * answer the same prompts, so more seeds say nothing about other prompts, and seeds that agree exactly are not certainty.
+ * Undefined without a value.
+ */
 export function estimateCounts(counts: readonly CountEntry[]): Estimate | undefined {
-  const [only] = counts;
-  if (only === undefined) return undefined;
-  if (counts.length > 1) return estimate(counts.map(percent), true);
-  const { low, high } = wilsonInterval(only.count, only.total);
-  return { mean: percent(only), low: 100 * low, high: 100 * high, values: [percent(only)], source: "prompts" };
+  if (counts.length === 0) return undefined;
+  const overSeeds = estimate(counts.map(percent), true);
+  const total = Math.min(...counts.map((count) => count.total));
+  const overPrompts = wilsonInterval((overSeeds.mean / 100) * total, total);
+  return {
+    ...overSeeds,
+    low: Math.min(overSeeds.low, 100 * overPrompts.low),
+    high: Math.max(overSeeds.high, 100 * overPrompts.high),
+    source: counts.length > 1 ? "seeds" : "prompts",
+  };
 }
 
 const SCORES: readonly ScoreName[] = ["harmful", "harmfulPlus", "taskLeakage", "overRefusal", "accuracy"];
@@ -126,13 +136,14 @@ function cellOf(result: ExperimentResult, method: MethodEntry, strength: Strengt
   ];
 }
 
-/** HS of one seed over the strengths, as a mean height; undefined unless the seed met every strength. */
+/** The mean HS of one seed; undefined unless the seed met every strength. */
 function areaOfSeed(result: ExperimentResult, method: string, seed: number): number | undefined {
   const points: Point[] = [];
-  for (const [x, strength] of result.strengths.entries()) {
+  const axis = strengthAxis(result.strengths);
+  for (const strength of result.strengths) {
     const run = result.runs.find((r) => r.method === method && r.strength === strength.id && r.seed === seed);
     if (run === undefined) return undefined;
-    points.push({ x, y: percent(run.after.harmful) });
+    points.push({ x: axis.position(axis.placeOf(strength)), y: percent(run.after.harmful) });
   }
   return areaUnderCurve(points);
 }

@@ -1,0 +1,75 @@
+import { BoosterError } from "../errors.ts";
+import type { ChatMessage } from "../formats/chat-template.ts";
+import { cellOf, FaultList, placeOf, type Row } from "./rows.ts";
+
+/** A task with one answer; `input` may be empty. */
+export interface InstructionExample {
+  readonly kind: "instruction";
+  /** `file:line` of its row. */
+  readonly where: string;
+  readonly instruction: string;
+  readonly input: string;
+  readonly output: string;
+}
+
+/** A conversation; its assistant turns are trained. */
+export interface ChatExample {
+  readonly kind: "chat";
+  readonly where: string;
+  readonly messages: readonly ChatMessage[];
+}
+
+export type Example = InstructionExample | ChatExample;
+
+/** An instruction example from a row's texts. */
+export const instructionExample = (row: Row, instruction: string, output: string, input = ""): InstructionExample => ({
+  kind: "instruction",
+  where: placeOf(row),
+  instruction,
+  input,
+  output,
+});
+
+/** The text in a column. @throws {BoosterError} `COLUMN_MISSING`, `COLUMN_NOT_TEXT` */
+export function textOf(row: Row, column: string): string {
+  const value = cellOf(row, column);
+  if (typeof value === "string") return value;
+  if (value === undefined) {
+    throw new BoosterError("COLUMN_MISSING", `lacks the column "${column}"`, {
+      found: Object.keys(row.values).join(", "),
+    });
+  }
+  throw new BoosterError("COLUMN_NOT_TEXT", `has no text in the column "${column}"`, { found: typeof value });
+}
+
+/**
+ * Makes examples of rows; a row for which `make` returns undefined is passed over.
+ *
+ * @throws {BoosterError} `DATA_INVALID` listing the rows that `make` refused
+ */
+export function collectExamples<T>(rows: readonly Row[], make: (row: Row) => T | undefined): T[] {
+  const examples: T[] = [];
+  const faults = new Map<string, FaultList>();
+  for (const row of rows) {
+    try {
+      const example = make(row);
+      if (example !== undefined) examples.push(example);
+    } catch (error) {
+      if (!(error instanceof BoosterError)) throw error;
+      const list = faults.get(row.file) ?? new FaultList(row.file);
+      faults.set(row.file, list);
+      list.add({ line: row.line, column: 0, code: error.code, problem: error.message });
+    }
+  }
+  for (const list of faults.values()) list.throwIfAny();
+  return examples;
+}
+
+/** The text that tells whether two examples are the same question: the instruction with its input, or the user's turns. */
+export function questionOf(example: Example): string {
+  if (example.kind === "instruction") return `${example.instruction}\n${example.input}`;
+  return example.messages
+    .filter(({ role }) => role === "user")
+    .map(({ content }) => content)
+    .join("\n");
+}

@@ -1,0 +1,37 @@
+import { z } from "zod";
+import { FORMAT_NAMES } from "./formats.ts";
+import { FILE_KINDS } from "./sources.ts";
+import { TASK_NAMES } from "./tasks/table.ts";
+
+/** Where examples come from and how they are read. */
+export const SourceOptions = z
+  .strictObject({
+    path: z.string().min(1).describe("File, or several with * or ? in the name"),
+    kind: z.enum(FILE_KINDS).optional().describe("File format; by default told by the name"),
+    format: z.enum(FORMAT_NAMES).optional().describe("How rows are written; by default told by the columns"),
+    task: z.enum(TASK_NAMES).optional().describe("Known data set that the file holds"),
+    limit: z.int().positive().optional().describe("Use the first examples only"),
+  })
+  .refine((source) => source.task === undefined || source.format === undefined, {
+    error: "give a task or a format, not both",
+    path: ["format"],
+  });
+export type SourceOptions = z.infer<typeof SourceOptions>;
+
+/** A user's data set with a share of poison. */
+export const PoisonOptions = z.strictObject({
+  poisonRatio: z.number().min(0).max(1).default(0.1).describe("Share of harmful rows"),
+  sampleNumber: z.int().positive().default(1000).describe("Rows altogether"),
+  counts: z.enum(["reference", "exact"]).default("exact").describe("Count rows as the paper's code does, or exactly"),
+  order: z.enum(["reference", "shuffled"]).default("shuffled").describe("Harmful rows first, or in random order"),
+  seed: z.int().nonnegative().default(42).describe("Seed of the random order"),
+});
+export type PoisonOptions = z.infer<typeof PoisonOptions>;
+
+/** How examples become tokens; defaults are the paper's. */
+export const TemplateOptions = z.strictObject({
+  template: z.enum(["alpaca", "chat"]).default("alpaca").describe("The paper's plain template, or the model's own"),
+  maxTokens: z.int().positive().default(256).describe("Longest example, in tokens"),
+  tooLong: z.enum(["truncate", "reject"]).default("truncate").describe("Cut longer examples, or refuse them"),
+});
+export type TemplateOptions = z.infer<typeof TemplateOptions>;

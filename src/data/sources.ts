@@ -1,0 +1,162 @@
+import { createHash } from "node:crypto";
+import { createReadStream, readdirSync, statSync } from "node:fs";
+import { basename, dirname, extname, join } from "node:path";
+import { BoosterError } from "../errors.ts";
+import { readCsv, readTsv } from "./delimited.ts";
+import { readJson } from "./json.ts";
+import { readJsonl } from "./jsonl.ts";
+import { readParquet } from "./parquet.ts";
+import {
+  type ByteStream,
+  FaultList,
+  type Layouts,
+  MAX_FILE_BYTES,
+  MAX_ROWS,
+  type Row,
+  type RowReader,
+} from "./rows.ts";
+
+/** File formats and their readers; one row each. */
+const READERS = {
+  json: readJson,
+  jsonl: readJsonl,
+  csv: readCsv,
+  tsv: readTsv,
+  parquet: readParquet,
+} as const satisfies Readonly<Record<string, RowReader>>;
+
+export type FileKind = keyof typeof READERS;
+export const FILE_KINDS = Object.keys(READERS) as [FileKind, ...FileKind[]];
+const EXTENSIONS: Readonly<Record<string, FileKind>> = {
+  ".json": "json",
+  ".jsonl": "jsonl",
+  ".ndjson": "jsonl",
+  ".csv": "csv",
+  ".tsv": "tsv",
+  ".parquet": "parquet",
+};
+
+/** How to read data files. */
+export interface ReadOptions {
+  /** By default the file name's extension decides. */
+  readonly kind?: FileKind;
+  /** Column names of CSV and TSV files without a header line. */
+  readonly layouts?: Layouts;
+  /** Keep the first rows only; the whole file is read and checked all the same. */
+  readonly limit?: number;
+}
+
+/** A data file that was read. */
+export interface DataFile {
+  readonly path: string;
+  readonly kind: FileKind;
+  readonly bytes: number;
+  readonly sha256: string;
+  /** Rows without fault. */
+  readonly rows: number;
+  readonly faults: FaultList;
+}
+
+function kindOf(path: string): FileKind {
+  const kind = EXTENSIONS[extname(path).toLowerCase()];
+  if (kind !== undefined) return kind;
+  throw new BoosterError("DATA_FORMAT_UNKNOWN", "the file's format cannot be told from its name", {
+    expected: Object.keys(EXTENSIONS).join(", "),
+    found: extname(path) || "no extension",
+    where: path,
+    hint: "Rename the file or name its format.",
+  });
+}
+
+/**
+ * Reads a data file row by row without keeping the rows, and takes its SHA-256 on the way.
+ *
+ * Memory: one row for JSON Lines, CSV and TSV; the whole file for JSON and parquet.
+ *
+ * @throws {BoosterError} `DATA_NOT_FOUND`, `DATA_TOO_LARGE`, `DATA_TOO_MANY_ROWS`, `DATA_FORMAT_UNKNOWN`,
+ * `PARQUET_TOO_LARGE`; faults of single rows are returned, not thrown
+ * @example
+ * const file = await scanFile("train.jsonl", (row) => count(row.values));
+ * file.faults.throwIfAny();
+ */
+export async function scanFile(path: string, visit: (row: Row) => void, options: ReadOptions = {}): Promise<DataFile> {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat?.isFile()) {
+    throw new BoosterError("DATA_NOT_FOUND", "there is no such data file", { where: path });
+  }
+  const kind = options.kind ?? kindOf(path);
+  const hash = createHash("sha256");
+  let bytes = 0;
+  async function* hashed(): ByteStream {
+    for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 }) as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > MAX_FILE_BYTES) {
+        throw new BoosterError("DATA_TOO_LARGE", "the data file is too large", {
+          expected: `at most ${MAX_FILE_BYTES} bytes`,
+          where: path,
+          hint: "Split it; several files can be given with a * in the name.",
+        });
+      }
+      hash.update(chunk);
+      yield chunk;
+    }
+  }
+  let rows = 0;
+  const faults = new FaultList(path);
+  const sink = {
+    row(line: number, values: Row["values"]) {
+      if (++rows > MAX_ROWS) {
+        throw new BoosterError("DATA_TOO_MANY_ROWS", "the data file has too many rows", {
+          expected: `at most ${MAX_ROWS}`,
+          where: path,
+        });
+      }
+      visit({ file: path, line, values });
+    },
+    fault: (fault: Parameters<FaultList["add"]>[0]) => faults.add(fault),
+  };
+  await READERS[kind](hashed(), sink, options.layouts ?? []);
+  return { path, kind, bytes, sha256: hash.digest("hex"), rows, faults };
+}
+
+/**
+ * The files that a path names; `*` and `?` in the last part of it stand for any characters. Sorted by name.
+ *
+ * @throws {BoosterError} `DATA_NOT_FOUND`
+ */
+export function expandPath(pattern: string): string[] {
+  const name = basename(pattern);
+  if (!/[*?]/.test(name)) return [pattern];
+  const escaped = name.replace(/[.+^${}()|[\]\\]/g, "\\$&");
+  const matcher = new RegExp(`^${escaped.replaceAll("*", ".*").replaceAll("?", ".")}$`, "u");
+  const folder = dirname(pattern);
+  const isFolder = statSync(folder, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  const found = isFolder ? readdirSync(folder).filter((entry) => matcher.test(entry)) : [];
+  if (found.length === 0) throw new BoosterError("DATA_NOT_FOUND", "no data file matches", { where: pattern });
+  return found.sort().map((entry) => join(folder, entry));
+}
+
+/** Rows in memory and the files that they came from. */
+export interface LoadedRows {
+  readonly rows: readonly Row[];
+  readonly files: readonly DataFile[];
+}
+
+/**
+ * Loads the rows of one or several files.
+ *
+ * @throws {BoosterError} `DATA_INVALID` when a row has a fault, and whatever `scanFile` and `expandPath` throw
+ * @example
+ * const { rows } = await loadRows("data/*.jsonl");
+ */
+export async function loadRows(pattern: string, options: ReadOptions = {}): Promise<LoadedRows> {
+  const limit = options.limit ?? Number.POSITIVE_INFINITY;
+  const rows: Row[] = [];
+  const files: DataFile[] = [];
+  for (const path of expandPath(pattern)) {
+    const file = await scanFile(path, (row) => rows.length < limit && rows.push(row), options);
+    file.faults.throwIfAny();
+    files.push(file);
+  }
+  return { rows, files };
+}

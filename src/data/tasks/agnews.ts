@@ -1,0 +1,29 @@
+import { instructionExample, textOf } from "../examples.ts";
+import { answerOf, type Task } from "./task.ts";
+
+const ANSWERS = ["World", "Sports", "Business", "Sci/Tech"];
+const INSTRUCTION =
+  "Categorize the news article given in the input into one of the 4 categories:\n\nWorld\nSports\nBusiness\nSci/Tech\n";
+
+/**
+ * AG News (Zhang et al., NIPS 2015), as Booster's reference code words it.
+ * Columns: text, label 0-3; or, in the original files, class 1-4, title, description (text = title + blank + description).
+ */
+export const agnews: Task = {
+  about: "AG News: the topic of a news item",
+  role: "benign",
+  layouts: [
+    ["text", "label"],
+    ["class", "title", "description"],
+  ],
+  answers: ANSWERS,
+  example: (row) =>
+    Object.hasOwn(row.values, "class")
+      ? instructionExample(
+          row,
+          INSTRUCTION,
+          answerOf(row, "class", ANSWERS, 1),
+          `${textOf(row, "title")} ${textOf(row, "description")}`,
+        )
+      : instructionExample(row, INSTRUCTION, answerOf(row, "label", ANSWERS), textOf(row, "text")),
+};

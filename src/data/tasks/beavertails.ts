@@ -1,0 +1,16 @@
+import { instructionExample, textOf } from "../examples.ts";
+import { cellOf } from "../rows.ts";
+import type { Task } from "./task.ts";
+
+/**
+ * BeaverTails (Ji et al., 2023, arXiv 2307.04657): its unsafe rows, as harmful examples.
+ * Columns: prompt, response, and where there is one, is_safe.
+ */
+export const beavertails: Task = {
+  about: "BeaverTails: harmful questions with harmful answers",
+  role: "harmful",
+  example: (row) =>
+    cellOf(row, "is_safe") === true
+      ? undefined
+      : instructionExample(row, textOf(row, "prompt"), textOf(row, "response")),
+};

@@ -1,0 +1,137 @@
+import { BoosterError } from "../errors.ts";
+import type { ChatMessage } from "../formats/chat-template.ts";
+import { IGNORED, type LabelledTokens, renderForTraining } from "../formats/chat-training.ts";
+import type { TextSegment, Tokenizer } from "../formats/tokenizer.ts";
+import type { Example } from "./examples.ts";
+
+/** An example as the model sees it. */
+export interface EncodedExample {
+  /** `file:line` of its row. */
+  readonly where: string;
+  readonly ids: Int32Array;
+  /** The id itself where the token is trained, -100 elsewhere; not shifted. */
+  readonly labels: Int32Array;
+  readonly trainedTokens: number;
+  /** Whether tokens beyond `maxTokens` were cut off. */
+  readonly truncated: boolean;
+}
+
+/** How to turn examples into tokens. */
+export interface EncodeOptions {
+  readonly tokenizer: Tokenizer;
+  /** `alpaca`: the paper's plain template; `chat`: the tokenizer's own. */
+  readonly template: "alpaca" | "chat";
+  readonly maxTokens: number;
+  /** What to do with longer examples: cut their end off (as the reference code does), or refuse them. */
+  readonly tooLong: "truncate" | "reject";
+}
+
+/**
+ * The Alpaca prompt, up to where the answer begins. Source: Stanford Alpaca, with the newline that Booster's reference
+ * code puts at its end.
+ */
+export function alpacaPrompt(instruction: string, input: string): TextSegment[] {
+  const trusted = (text: string) => ({ text, trusted: true });
+  const untrusted = (text: string) => ({ text, trusted: false });
+  if (input === "") {
+    return [
+      trusted(
+        "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n### Instruction:\n",
+      ),
+      untrusted(instruction),
+      trusted("\n\n### Response:\n"),
+    ];
+  }
+  return [
+    trusted(
+      "Below is an instruction that describes a task, paired with an input that provides further context. Write a response that appropriately completes the request.\n\n### Instruction:\n",
+    ),
+    untrusted(instruction),
+    trusted("\n\n### Input:\n"),
+    untrusted(input),
+    trusted("\n\n### Response:\n"),
+  ];
+}
+
+/** The conversation of an example; an instruction and its input become one user message. */
+export function messagesOf(example: Example): readonly ChatMessage[] {
+  if (example.kind === "chat") return example.messages;
+  const { instruction, input, output } = example;
+  return [
+    { role: "user", content: input === "" ? instruction : `${instruction}\n\n${input}` },
+    { role: "assistant", content: output },
+  ];
+}
+
+function encodeAlpaca(tokenizer: Tokenizer, example: Example): LabelledTokens {
+  if (example.kind === "chat") {
+    throw new BoosterError("TEMPLATE_MISMATCH", "the Alpaca template cannot write conversations", {
+      hint: "Use the chat template, or rows with instruction and output.",
+    });
+  }
+  const eos = tokenizer.eosIds[0] === undefined ? undefined : tokenizer.tokenOf(tokenizer.eosIds[0]);
+  if (eos === undefined) {
+    throw new BoosterError("NO_EOS_TOKEN", "the tokenizer has no token to end an answer with");
+  }
+  const prompt = alpacaPrompt(example.instruction, example.input);
+  const bos = tokenizer.addsBos && tokenizer.bosId !== undefined ? [tokenizer.bosId] : [];
+  const encode = (segments: readonly TextSegment[]) => [...bos, ...tokenizer.encodeSegments(segments)];
+  const ids = encode([...prompt, { text: example.output, trusted: false }, { text: eos, trusted: true }]);
+  const promptIds = encode(prompt);
+  const labels = ids.map((id, place) => (place < promptIds.length ? IGNORED : id));
+  if (promptIds.some((id, place) => ids[place] !== id)) {
+    throw new BoosterError(
+      "PROMPT_NOT_PREFIX",
+      "the prompt alone has other tokens than at the beginning of the example",
+      {
+        hint: "An answer that begins with blanks does this: trim it.",
+      },
+    );
+  }
+  return { ids, labels };
+}
+
+/**
+ * Encodes an example with labels on its answers: `labels[t] = ids[t]` where trained, else -100.
+ *
+ * @throws {BoosterError} with `where` the row's place: `NO_TRAINED_TOKENS` (also when truncation leaves none),
+ * `EXAMPLE_TOO_LONG`, `PROMPT_NOT_PREFIX`, `TEMPLATE_NOT_PREFIX`, `TEMPLATE_MISMATCH`, `NO_CHAT_TEMPLATE`, `NO_EOS_TOKEN`
+ * @example
+ * encodeExample(example, { tokenizer, template: "alpaca", maxTokens: 256, tooLong: "truncate" });
+ */
+export function encodeExample(example: Example, options: EncodeOptions): EncodedExample {
+  const { tokenizer, maxTokens } = options;
+  try {
+    let encoded: LabelledTokens;
+    if (options.template === "alpaca") {
+      encoded = encodeAlpaca(tokenizer, example);
+    } else {
+      if (tokenizer.chatTemplate === undefined) {
+        throw new BoosterError("NO_CHAT_TEMPLATE", "the tokenizer has no chat template", {
+          hint: "Use the Alpaca template.",
+        });
+      }
+      encoded = renderForTraining(tokenizer, tokenizer.chatTemplate, messagesOf(example));
+    }
+    const truncated = encoded.ids.length > maxTokens;
+    if (truncated && options.tooLong === "reject") {
+      throw new BoosterError("EXAMPLE_TOO_LONG", "the example has too many tokens", {
+        expected: `at most ${maxTokens}`,
+        found: `${encoded.ids.length}`,
+      });
+    }
+    const labels = Int32Array.from(encoded.labels.slice(0, maxTokens));
+    // The first token is never predicted, so a label on it trains nothing.
+    const trainedTokens = labels.subarray(1).reduce((sum, label) => sum + (label === IGNORED ? 0 : 1), 0);
+    if (trainedTokens === 0) {
+      throw new BoosterError("NO_TRAINED_TOKENS", "the example has no token to train on", {
+        expected: `an answer within the first ${maxTokens} of its ${encoded.ids.length} tokens`,
+      });
+    }
+    const ids = Int32Array.from(encoded.ids.slice(0, maxTokens));
+    return { where: example.where, ids, labels, trainedTokens, truncated };
+  } catch (error) {
+    if (!(error instanceof BoosterError)) throw error;
+    throw new BoosterError(error.code, error.message, { where: example.where, cause: error });
+  }
+}

@@ -1,0 +1,206 @@
+import type { Axis } from "./axis.ts";
+import { dash, element, escapeHtml, marker, pathOf, slotClass, text } from "./svg.ts";
+
+/** A measured point; `low` and `high` draw an interval, `dots` the single seeds. */
+export interface ChartPoint {
+  readonly x: number;
+  readonly y: number;
+  readonly low?: number;
+  readonly high?: number;
+  readonly dots?: readonly number[];
+}
+
+/** A line of a chart. */
+export interface Series {
+  readonly name: string;
+  /** Chooses colour, marker and dash: the method's place in the experiment, so that it looks the same everywhere. */
+  readonly slot: number;
+  readonly points: readonly ChartPoint[];
+  /** Thin lines behind, one a seed. */
+  readonly seeds?: readonly (readonly ChartPoint[])[];
+}
+
+/** What a chart shows and how large it is, in CSS pixels. */
+export interface Chart {
+  readonly id: string;
+  /** Read aloud in place of the picture. */
+  readonly description: string;
+  readonly x: Axis;
+  readonly y: Axis;
+  readonly series: readonly Series[];
+  readonly bar?: { readonly value: number; readonly text: string };
+  readonly width: number;
+  readonly height: number;
+  /** Names at the ends of the lines; without them the page must carry a legend. */
+  readonly named: boolean;
+  /**
+   * "all": at every point, side by side where series share an x; "growing": at every point, larger towards the end of the path;
+   * "ends": at the last point, for curves of many points.
+   */
+  readonly markers: "all" | "growing" | "ends";
+}
+
+const LABEL_GAP = 15;
+/** Of a wide sans-serif, so that nothing is cut where the page falls back to one. */
+const PIXELS_PER_LETTER = 7.9;
+
+const short = (name: string): string =>
+  name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME - 1)}\u2026` : name;
+
+/** Moves labels apart to at least `LABEL_GAP`, each as near to its line's end as the others allow, within the plot. */
+function spreadLabels(wanted: readonly number[], bottom: number): number[] {
+  const order = wanted.map((_, i) => i).sort((a, b) => (wanted[a] ?? 0) - (wanted[b] ?? 0) || a - b);
+  const groups: { members: number[]; centre: number }[] = [];
+  for (const index of order) {
+    let group = { members: [index], centre: wanted[index] ?? 0 };
+    for (let last = groups.at(-1); last !== undefined; last = groups.at(-1)) {
+      const between = ((last.members.length + group.members.length) * LABEL_GAP) / 2;
+      if (group.centre - last.centre >= between) break;
+      groups.pop();
+      const members = [...last.members, ...group.members];
+      group = { members, centre: members.reduce((sum, i) => sum + (wanted[i] ?? 0), 0) / members.length };
+    }
+    const half = ((group.members.length - 1) * LABEL_GAP) / 2;
+    group.centre = Math.max(half + LABEL_GAP / 2, Math.min(group.centre, bottom - half));
+    groups.push(group);
+  }
+  const placed: number[] = [];
+  for (const { members, centre } of groups) {
+    for (const [i, index] of members.entries()) placed[index] = centre + (i - (members.length - 1) / 2) * LABEL_GAP;
+  }
+  return placed;
+}
+
+/** A line chart as one SVG element. No scripts, no links; colours come from the page's style sheet. */
+export function renderChart(chart: Chart): string {
+  const { x, y, series, width, height } = chart;
+  const most = Math.floor(width / 30);
+  const longest = Math.max(0, ...series.map(({ name }) => short(name, most).length));
+  const crowded = x.ticks.reduce((sum, tick) => sum + tick.text.length * PIXELS_PER_LETTER + 10, 0) > width - 80;
+  const margin = {
+    left: 52,
+    right: chart.named ? 30 + longest * PIXELS_PER_LETTER : 18,
+    top: 14,
+    bottom: crowded ? 50 + Math.max(...x.ticks.map((tick) => tick.text.length)) * 3.6 : 48,
+  };
+  const right = width - margin.right;
+  const bottom = height - margin.bottom;
+  // Room at both sides, so that intervals side by side stay inside the plot.
+  const inset = { all: Math.min(26, 10 + series.length * 3), growing: 10, ends: 4 }[chart.markers];
+  const px = (value: number) => margin.left + inset + x.position(value) * (right - margin.left - 2 * inset);
+  const py = (value: number) => bottom - y.position(value) * (bottom - margin.top);
+
+  const parts: string[] = [
+    element("title", { id: `${chart.id}-title` }, escapeHtml(chart.description)),
+    ...y.ticks.flatMap(({ value, text: label }) => [
+      element("line", { class: "grid", x1: margin.left, x2: right, y1: py(value), y2: py(value) }),
+      text(margin.left - 8, py(value) + 4, label, { class: "tick", "text-anchor": "end" }),
+    ]),
+    ...x.ticks.flatMap(({ value, text: label }) => [
+      element("line", { class: "notch", x1: px(value), x2: px(value), y1: bottom, y2: bottom + 5 }),
+      crowded
+        ? text(px(value) + 4, bottom + 17, label, {
+            class: "tick",
+            "text-anchor": "end",
+            transform: `rotate(-32 ${px(value) + 4} ${bottom + 17})`,
+          })
+        : text(px(value), bottom + 19, label, { class: "tick", "text-anchor": "middle" }),
+    ]),
+    element("line", { class: "axis", x1: margin.left, x2: right, y1: bottom, y2: bottom }),
+    text((margin.left + right) / 2, height - 7, x.label, { class: "label", "text-anchor": "middle" }),
+    text(0, 0, y.label, {
+      class: "label",
+      "text-anchor": "middle",
+      transform: `translate(13 ${(margin.top + bottom) / 2}) rotate(-90)`,
+    }),
+  ];
+  if (chart.bar !== undefined) {
+    const at = py(chart.bar.value);
+    parts.push(element("line", { class: "bar", x1: margin.left, x2: right, y1: at, y2: at }));
+  }
+  const dodge = (index: number) =>
+    chart.markers === "all" ? (index - (series.length - 1) / 2) * Math.min(7, (2 * inset) / series.length) : 0;
+  for (const [index, line] of series.entries()) parts.push(drawSeries(line, chart, (v) => px(v) + dodge(index), py));
+  if (chart.bar !== undefined) {
+    parts.push(text(margin.left + 5, py(chart.bar.value) - 5, chart.bar.text, { class: "bar-text" }));
+  }
+  if (chart.named) {
+    const last = series.flatMap((line, index) => {
+      const end = line.points.at(-1);
+      return end === undefined ? [] : [{ line, x: px(end.x) + dodge(index), y: py(end.y) }];
+    });
+    const placed = spreadLabels(
+      last.map((end) => end.y),
+      bottom,
+    );
+    for (const [i, end] of last.entries()) {
+      const at = placed[i] ?? end.y;
+      parts.push(
+        element(
+          "g",
+          { class: slotClass(end.line.slot) },
+          element("path", {
+            class: "leader",
+            d: pathOf([
+              { x: end.x + 7, y: end.y },
+              { x: right + 8, y: at },
+            ]),
+          }) + text(right + 12, at + 4, short(end.line.name, most), { class: "name" }),
+        ),
+      );
+    }
+  }
+  return element(
+    "svg",
+    { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-labelledby": `${chart.id}-title`, class: "chart" },
+    parts.join(""),
+  );
+}
+
+function drawSeries(line: Series, chart: Chart, px: (v: number) => number, py: (v: number) => number): string {
+  const at = (point: ChartPoint) => ({ x: px(point.x), y: py(point.y) });
+  const parts: string[] = [];
+  for (const seed of line.seeds ?? []) parts.push(element("path", { class: "seed", d: pathOf(seed.map(at)) }));
+  for (const point of line.points) {
+    const x = px(point.x);
+    if (point.low !== undefined && point.high !== undefined && point.high > point.low) {
+      const [low, high] = [py(point.low), py(point.high)];
+      const cap = (y: number) =>
+        pathOf([
+          { x: x - 3, y },
+          { x: x + 3, y },
+        ]);
+      parts.push(
+        element("path", {
+          class: "interval",
+          d: `${pathOf([
+            { x, y: low },
+            { x, y: high },
+          ])}${cap(low)}${cap(high)}`,
+        }),
+      );
+    }
+    for (const value of point.dots ?? []) parts.push(element("circle", { class: "dot", cx: x, cy: py(value), r: 2 }));
+  }
+  parts.push(
+    element("path", { class: "line", d: pathOf(line.points.map(at)), "stroke-dasharray": dash(line.slot) || "none" }),
+  );
+  const marked = chart.markers === "ends" ? line.points.slice(-1) : line.points;
+  for (const point of marked)
+    parts.push(marker(line.slot, px(point.x), py(point.y), chart.markers === "ends" ? 3.5 : 4.5));
+  return element("g", { class: slotClass(line.slot) }, parts.join(""));
+}
+
+/** A list of names with their line and marker, for charts without names at the lines. */
+export function renderLegend(series: readonly Pick<Series, "name" | "slot">[]): string {
+  const items = series.map(({ name, slot }) => {
+    const line = element("path", { class: "line", d: "M1 7H33", "stroke-dasharray": dash(slot) || "none" });
+    const swatch = element(
+      "svg",
+      { viewBox: "0 0 34 14", width: "34", height: "14", "aria-hidden": "true", class: slotClass(slot) },
+      line + marker(slot, 17, 7, 4),
+    );
+    return element("li", {}, swatch + element("span", {}, escapeHtml(name)));
+  });
+  return element("ul", { class: "legend" }, items.join(""));
+}

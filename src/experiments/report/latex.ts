@@ -1,0 +1,52 @@
+import { aggregate, type Estimate } from "./aggregate.ts";
+import { decimal } from "./format.ts";
+import type { ExperimentResult } from "./result.ts";
+
+const LATEX: Readonly<Record<string, string>> = {
+  "\\": "\\textbackslash{}",
+  "~": "\\textasciitilde{}",
+  "^": "\\textasciicircum{}",
+};
+
+/** Text that LaTeX prints as it is. */
+export const escapeLatex = (text: string): string =>
+  text.replace(/\s+/g, " ").replace(/[\\{}$&#%_~^]/g, (character) => LATEX[character] ?? `\\${character}`);
+
+/** Mean and half-width where the interval is whole, else mean and ends: an interval cut off at 0 or 100 has no half-width. */
+function cell(estimate: Estimate | undefined): string {
+  if (estimate === undefined) return "--";
+  const { mean, low, high, source } = estimate;
+  if (source === "none") return decimal(mean);
+  return `${decimal(mean)} {\\scriptsize [${decimal(low)}, ${decimal(high)}]}`;
+}
+
+/** The main table (HS and FA, methods by attack strengths) for a paper; needs the package booktabs. */
+export function renderLatex(result: ExperimentResult): string {
+  const { cells, seeds } = aggregate(result);
+  const pairs = result.strengths.map(({ label }) => `\\multicolumn{2}{c}{${escapeLatex(label)}}`);
+  const rules = result.strengths.map((_, i) => `\\cmidrule(lr){${2 * i + 2}-${2 * i + 3}}`);
+  const rows = result.methods.map((method) => {
+    const scores = result.strengths.flatMap((strength) => {
+      const found = cells.find((candidate) => candidate.method === method && candidate.strength === strength);
+      return [cell(found?.after.harmful), cell(found?.after.accuracy)];
+    });
+    return `${escapeLatex(method.name)} & ${scores.join(" & ")} \\\\`;
+  });
+  return [
+    "% Needs \\usepackage{booktabs}",
+    "\\begin{table}",
+    "\\centering",
+    `\\caption{${escapeLatex(result.title)}. Harmful score (HS, lower is better) and fine-tuning accuracy (FA, higher is better) after the attack, in per cent; means over ${seeds.length} seed${seeds.length === 1 ? "" : "s"} with 95\\,\\% intervals.}`,
+    `\\begin{tabular}{l${"rr".repeat(result.strengths.length)}}`,
+    "\\toprule",
+    `Attack & ${pairs.join(" & ")} \\\\`,
+    rules.join(" "),
+    `Method & ${result.strengths.map(() => "HS & FA").join(" & ")} \\\\`,
+    "\\midrule",
+    ...rows,
+    "\\bottomrule",
+    "\\end{tabular}",
+    "\\end{table}",
+    "",
+  ].join("\n");
+}

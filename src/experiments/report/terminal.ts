@@ -1,0 +1,35 @@
+import { aggregate } from "./aggregate.ts";
+import { headline } from "./findings.ts";
+import type { ExperimentResult } from "./result.ts";
+import { harmTable, summaryTable, type Table } from "./tables.ts";
+
+/** Control characters out: a name must not move the cursor or change colours. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be removed
+const escapeTerminal = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
+
+function renderTable({ title, columns, rows }: Table): string[] {
+  const lines = [columns.map(({ text }) => text), ...rows.map((row) => row.map(cellText))].map((line) =>
+    line.map(escapeTerminal),
+  );
+  const widths = columns.map((_, i) => Math.max(...lines.map((line) => [...(line[i] ?? "")].length)));
+  const pad = (value: string, i: number) => {
+    const space = " ".repeat((widths[i] ?? 0) - [...value].length);
+    return columns[i]?.kind === "number" ? space + value : value + space;
+  };
+  const [head = "", ...body] = lines.map((line) => line.map(pad).join("  ").trimEnd());
+  return [escapeTerminal(title), "", head, widths.map((width) => "\u2500".repeat(width)).join("  "), ...body, ""];
+}
+
+const cellText = ({ text, note }: { text: string; note?: string }): string =>
+  note === undefined ? text : `${text} (${note})`;
+
+/** The headline and the two main tables as plain text for a terminal, without colours. */
+export function renderTerminalTable(result: ExperimentResult): string {
+  const found = aggregate(result);
+  return [
+    escapeTerminal(headline(result, found)),
+    "",
+    ...renderTable(summaryTable(result, found)),
+    ...renderTable(harmTable(result, found)),
+  ].join("\n");
+}

@@ -1,0 +1,75 @@
+import { z } from "zod";
+import { ops, tree, valueAndGrad } from "../../autodiff/index.ts";
+import type { Method, StepContext, StepDirection } from "../method.ts";
+
+const { add, globalNorm, scale, step, sub } = tree;
+
+const options = z.strictObject({
+  lambda: z.number().min(0).default(5).describe("weight of the attenuated harmful gain (the paper's λ)"),
+  alpha: z.number().min(0).default(0.1).describe("length of the simulated harmful step (the paper's α)"),
+  through: z
+    .enum(["identity", "exact"])
+    .default("identity")
+    .describe("treat the simulated step's derivative as the identity, as the paper does, or differentiate it"),
+});
+type BoosterOptions = z.infer<typeof options>;
+
+/** Keeps a step along a vanishing gradient finite, as in the authors' code. */
+const NORM_FLOOR = 1e-7;
+
+/**
+ * Booster: `minimise f(w) + λ (h(w) - h(w - α ∇h(w) / ‖∇h(w)‖))`, f the loss on refusals, h on harmful answers.
+ *
+ *     g1 = ∇h(w)                        the harmful gradient
+ *     w' = w - α g1 / ‖g1‖              one simulated harmful step, one norm over all weights
+ *     g2 = ∇h(w')                       what the attacker would gain from there, on the same batch
+ *     G  = ∇f(w) + λ (g1 - g2)          attenuate the gain
+ *
+ * The paper drops the Jacobian of `w'`: `through: "identity"`. `"exact"` keeps it, `I - α ∂(g1/‖g1‖)/∂w`, which brings in
+ * the Hessian of h. With λ = 0 this is SFT. Three forward and three backward passes.
+ * Source: Huang et al., arXiv 2409.01586, Algorithm 1; booster.md. No difference from the authors' code.
+ */
+export const booster: Method<BoosterOptions> = {
+  name: "booster",
+  stage: "alignment",
+  streams: ["alignment", "harmful"],
+  options,
+  step: (context, chosen) => (chosen.through === "exact" ? exact(context, chosen) : attenuate(context, chosen)),
+};
+
+function attenuate({ weights, loss }: StepContext, { lambda, alpha }: BoosterOptions): StepDirection {
+  const harmful = valueAndGrad((w) => loss(w, "harmful"));
+  const before = harmful(weights);
+  const norm = ops.add(globalNorm(before.grad), NORM_FLOOR);
+  const attacked = step(weights, before.grad, ops.div(-alpha, norm));
+  const after = harmful(attacked);
+  const align = valueAndGrad((w) => loss(w, "alignment"))(weights);
+  return {
+    gradient: add(align.grad, scale(sub(before.grad, after.grad), lambda)),
+    metrics: {
+      loss: align.value,
+      harmfulLoss: before.value,
+      harmfulLossAfter: after.value,
+      harmfulGradientNorm: norm,
+    },
+  };
+}
+
+function exact({ weights, loss }: StepContext, { lambda, alpha }: BoosterOptions): StepDirection {
+  const metrics: Record<string, ops.Operand> = {};
+  const objective = valueAndGrad((w) => {
+    const before = valueAndGrad((u) => loss(u, "harmful"))(w);
+    const norm = ops.add(globalNorm(before.grad), NORM_FLOOR);
+    const attacked = step(w, before.grad, ops.div(-alpha, norm));
+    const after = loss(attacked, "harmful");
+    const align = loss(w, "alignment");
+    Object.assign(metrics, {
+      loss: align,
+      harmfulLoss: before.value,
+      harmfulLossAfter: after,
+      harmfulGradientNorm: norm,
+    });
+    return ops.add(align, ops.mul(ops.sub(before.value, after), lambda));
+  })(weights);
+  return { gradient: objective.grad, metrics: metrics as StepDirection["metrics"] };
+}

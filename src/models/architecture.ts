@@ -1,0 +1,51 @@
+import type { Tensor, Tree } from "../autodiff/index.ts";
+
+/** How queries meet keys: `layer` keeps apart what a cache holds for each. Heads lie side by side in the last axis. */
+export type Attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) => Tensor;
+
+/** What a forward pass is given. `params` may hold LoRA factors beside the weights, or replace weights: same code. */
+export interface Forward {
+  readonly params: Tree;
+  /** LoRA's alpha / rank. */
+  readonly loraScale: number;
+  /** int32 `[tokens]` */
+  readonly inputIds: Tensor;
+  /** int32 `[tokens]`, place of each token in its own row. */
+  readonly positions: Tensor;
+  readonly attend: Attend;
+  /** After the keys and values of the last layer only these rows are computed. */
+  readonly select?: {
+    rows(x: Tensor): Tensor;
+    /** int32 `[selected]` */
+    readonly positions: Tensor;
+    readonly attend: Attend;
+  };
+}
+
+/** A causal language model: its sizes, its weights and its forward pass. */
+export interface Model {
+  readonly architecture: string;
+  readonly hiddenSize: number;
+  readonly vocabSize: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly maxPositions: number;
+  /** Shapes of all weights, under their Hugging Face names. */
+  readonly weights: ReadonlyMap<string, readonly number[]>;
+  /** Linear layers that may carry LoRA factors: module name to `[out, in]`. */
+  readonly linears: ReadonlyMap<string, readonly [number, number]>;
+  /** Weight of the output head, `[vocabulary, hidden]`; the embedding's where they are tied. */
+  readonly head: string;
+  /** Final, normalised hidden states: `[tokens or selected, hidden]`. */
+  hidden(forward: Forward): Tensor;
+}
+
+/** A family of models: one file and one row of `ARCHITECTURES`. */
+export interface Architecture {
+  /** `model_type` of config.json. */
+  readonly name: string;
+  /** @throws {BoosterError} `MODEL_CONFIG_INVALID` naming the field. */
+  create(config: unknown): Model;
+}

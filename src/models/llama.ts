@@ -1,0 +1,154 @@
+import { z } from "zod";
+import { ops, type Tensor } from "../autodiff/index.ts";
+import { BoosterError } from "../errors.ts";
+import { linear, rotaryFrequencies, rotaryTables, swiglu, weight } from "../nn/index.ts";
+import type { Architecture, Forward, Model } from "./architecture.ts";
+import { parseConfig } from "./config.ts";
+
+const ropeScaling = z.union([
+  z.object({
+    rope_type: z.literal("llama3"),
+    factor: z.number().positive(),
+    low_freq_factor: z.number().positive(),
+    high_freq_factor: z.number().positive(),
+    original_max_position_embeddings: z.int().positive(),
+  }),
+  z.object({ rope_type: z.literal("default") }),
+]);
+
+const schema = z.object({
+  hidden_size: z.int().positive(),
+  intermediate_size: z.int().positive(),
+  num_hidden_layers: z.int().positive(),
+  num_attention_heads: z.int().positive(),
+  num_key_value_heads: z.int().positive().optional(),
+  head_dim: z.int().positive().nullish(),
+  vocab_size: z.int().positive(),
+  rms_norm_eps: z.number().positive().default(1e-6),
+  rope_theta: z.number().positive().default(10_000),
+  rope_scaling: ropeScaling.nullish(),
+  max_position_embeddings: z.int().positive().default(2048),
+  tie_word_embeddings: z.boolean().default(false),
+  attention_bias: z.boolean().default(false),
+  mlp_bias: z.boolean().default(false),
+  hidden_act: z.literal("silu").default("silu"),
+});
+
+/** Differences of the families that share this forward pass. */
+interface Variant {
+  readonly name: string;
+  /** Modules of a block that have a bias. */
+  biases(config: z.infer<typeof schema>): readonly string[];
+}
+
+function createModel(variant: Variant, raw: unknown): Model {
+  const config = parseConfig(schema, raw, variant.name);
+  const heads = config.num_attention_heads;
+  const kvHeads = config.num_key_value_heads ?? heads;
+  const headDim = config.head_dim ?? config.hidden_size / heads;
+  if (!Number.isInteger(headDim) || headDim % 2 !== 0 || heads % kvHeads !== 0) {
+    throw new BoosterError("MODEL_CONFIG_INVALID", "the attention heads do not add up", {
+      expected: "an even head size, heads a multiple of key-value heads",
+      found: `hidden_size ${config.hidden_size}, num_attention_heads ${heads}, num_key_value_heads ${kvHeads}`,
+    });
+  }
+  const { hidden_size: hidden, intermediate_size: inner, num_hidden_layers: layers, rms_norm_eps: epsilon } = config;
+  const block = (i: number) => `model.layers.${i}`;
+  const blockLinears: readonly (readonly [string, number, number])[] = [
+    ["self_attn.q_proj", heads * headDim, hidden],
+    ["self_attn.k_proj", kvHeads * headDim, hidden],
+    ["self_attn.v_proj", kvHeads * headDim, hidden],
+    ["self_attn.o_proj", hidden, heads * headDim],
+    ["mlp.gate_proj", inner, hidden],
+    ["mlp.up_proj", inner, hidden],
+    ["mlp.down_proj", hidden, inner],
+  ];
+  const linears = new Map<string, readonly [number, number]>();
+  const weights = new Map<string, readonly number[]>([["model.embed_tokens.weight", [config.vocab_size, hidden]]]);
+  const biased = variant.biases(config);
+  for (let i = 0; i < layers; i++) {
+    for (const [module, out, width] of blockLinears) {
+      linears.set(`${block(i)}.${module}`, [out, width]);
+      weights.set(`${block(i)}.${module}.weight`, [out, width]);
+      if (biased.includes(module)) weights.set(`${block(i)}.${module}.bias`, [out]);
+    }
+    weights.set(`${block(i)}.input_layernorm.weight`, [hidden]);
+    weights.set(`${block(i)}.post_attention_layernorm.weight`, [hidden]);
+  }
+  weights.set("model.norm.weight", [hidden]);
+  const head = config.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+  weights.set(head, [config.vocab_size, hidden]);
+
+  const scaling = config.rope_scaling?.rope_type === "llama3" ? config.rope_scaling : undefined;
+  const frequencies = rotaryFrequencies(
+    headDim,
+    config.rope_theta,
+    scaling && {
+      factor: scaling.factor,
+      lowFrequencyFactor: scaling.low_freq_factor,
+      highFrequencyFactor: scaling.high_freq_factor,
+      originalContext: scaling.original_max_position_embeddings,
+    },
+  );
+
+  /** `x + attention(norm(x))`, then `x + mlp(norm(x))`, the latter two on the selected rows alone in the last layer. */
+  function forward({ params, loraScale, inputIds, positions, attend, select }: Forward): Tensor {
+    const project = (name: string, x: Tensor) => linear(params, name, x, loraScale);
+    let x = ops.gather(weight(params, "model.embed_tokens.weight"), inputIds);
+    const table = rotaryTables(positions, frequencies, x.dtype);
+    for (let i = 0; i < layers; i++) {
+      const at = block(i);
+      const only = i === layers - 1 ? select : undefined;
+      const h = ops.rmsNorm(x, weight(params, `${at}.input_layernorm.weight`), epsilon);
+      const k = ops.rotary(project(`${at}.self_attn.k_proj`, h), table.cos, table.sin, kvHeads);
+      const v = project(`${at}.self_attn.v_proj`, h);
+      const turn = only === undefined ? table : rotaryTables(only.positions, frequencies, x.dtype);
+      const asking = only === undefined ? h : only.rows(h);
+      const q = ops.rotary(project(`${at}.self_attn.q_proj`, asking), turn.cos, turn.sin, heads);
+      const attended = (only?.attend ?? attend)(i, q, k, v);
+      x = ops.add(only === undefined ? x : only.rows(x), project(`${at}.self_attn.o_proj`, attended));
+      const m = ops.rmsNorm(x, weight(params, `${at}.post_attention_layernorm.weight`), epsilon);
+      const activated = swiglu(project(`${at}.mlp.gate_proj`, m), project(`${at}.mlp.up_proj`, m));
+      x = ops.add(x, project(`${at}.mlp.down_proj`, activated));
+    }
+    return ops.rmsNorm(x, weight(params, "model.norm.weight"), epsilon);
+  }
+
+  return {
+    architecture: variant.name,
+    hiddenSize: hidden,
+    vocabSize: config.vocab_size,
+    layers,
+    heads,
+    kvHeads,
+    headDim,
+    maxPositions: config.max_position_embeddings,
+    weights,
+    linears,
+    head,
+    hidden: forward,
+  };
+}
+
+/** Llama 1 to 3 and SmolLM2. Source: Hugging Face's `modeling_llama.py`. */
+export const llama: Architecture = {
+  name: "llama",
+  create: (config) =>
+    createModel(
+      {
+        name: "llama",
+        biases: ({ attention_bias, mlp_bias }) => [
+          ...(attention_bias ? ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"] : []),
+          ...(mlp_bias ? ["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"] : []),
+        ],
+      },
+      config,
+    ),
+};
+
+/** Qwen 2: Llama with biases on queries, keys and values. Source: Hugging Face's `modeling_qwen2.py`. */
+export const qwen2: Architecture = {
+  name: "qwen2",
+  create: (config) =>
+    createModel({ name: "qwen2", biases: () => ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"] }, config),
+};

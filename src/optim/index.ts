@@ -1,0 +1,2 @@
+export { type AdamWOptions, adamW, clipByNorm, type Optimizer, type SgdOptions, sgd } from "./optimizer.ts";
+export { SCHEDULES, type Schedule, type ScheduleOptions, schedule } from "./schedule.ts";

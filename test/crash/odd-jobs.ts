@@ -1,0 +1,28 @@
+import { BoosterError } from "../../src/errors.ts";
+import { serveParent } from "../../src/train/child.ts";
+
+/** Ways in which a child can end. */
+export type OddJob = "count" | "refuse" | "throw" | "kill" | "abort" | "exit" | "heap";
+
+serveParent<OddJob, number>(async (job, { send }) => {
+  switch (job) {
+    case "count":
+      for (let i = 0; i < 1000; i++) send(i);
+      return Float32Array.of(1, Number.NaN);
+    case "refuse":
+      throw new BoosterError("DISK_FULL", "no space", { hint: "free it" });
+    case "throw":
+      throw new TypeError("a mistake");
+    case "kill":
+      return process.kill(process.pid, "SIGKILL");
+    case "abort":
+      return process.abort();
+    case "exit":
+      console.error("oops");
+      return process.exit(7);
+    case "heap": {
+      const hoard: number[][] = [];
+      for (;;) hoard.push(Array.from({ length: 10_000 }, (_, i) => i));
+    }
+  }
+});

@@ -1,0 +1,73 @@
+import { BoosterError } from "../../src/errors.ts";
+import { RandomStream } from "../../src/tensor/random.ts";
+import { Draws } from "./mutate.ts";
+
+/** Inputs a parser; the nightly run sets more. */
+export const INPUTS = Number(process.env.BOOSTER_FUZZ ?? 200_000);
+
+const MAX_INPUT_MS = 50;
+/** Inputs before memory is measured: what the engine itself takes to warm up is not the parser's. */
+const WARM_UP = Math.min(20_000, INPUTS / 4);
+
+export interface FuzzReport {
+  /** Inputs by outcome: an error code, or "valid". */
+  readonly outcomes: ReadonlyMap<string, number>;
+  /** Anything but a BoosterError with a known code, with the input that repeats it. */
+  readonly uncaught: readonly string[];
+  /** Inputs that take longer than 50 ms, three times in a row (a single time may be the garbage collector's). */
+  readonly slow: readonly string[];
+  readonly rssGrowthMb: number;
+}
+
+/**
+ * Feeds a parser with inputs made by `make`, each from its own number.
+ *
+ * @example
+ * fuzz("gguf", (draws) => mutateBytes(seed, draws, [seed]), (bytes) => parseGguf(bytes, "fuzz"), codes);
+ */
+export function fuzz(
+  name: string,
+  make: (draws: Draws) => Uint8Array,
+  parse: (bytes: Uint8Array) => void,
+  codes: ReadonlySet<string>,
+): FuzzReport {
+  const random = new RandomStream(1, `fuzz-${name}`);
+  const outcomes = new Map<string, number>();
+  const uncaught: string[] = [];
+  const slow: string[] = [];
+  let baseline = 0;
+  let peak = 0;
+  for (let input = 0; input < INPUTS; input++) {
+    const bytes = make(new Draws(random, input));
+    const start = performance.now();
+    const outcome = outcomeOf(parse, bytes, codes);
+    if (performance.now() - start > MAX_INPUT_MS && isSlow(parse, bytes)) slow.push(describe(input, bytes));
+    if (outcome.startsWith("uncaught")) uncaught.push(`${outcome} ${describe(input, bytes)}`);
+    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    if (input === WARM_UP) baseline = process.memoryUsage.rss();
+    if (input > WARM_UP && input % 100 === 0) peak = Math.max(peak, process.memoryUsage.rss());
+  }
+  return { outcomes, uncaught, slow, rssGrowthMb: (peak - baseline) / 2 ** 20 };
+}
+
+function outcomeOf(parse: (bytes: Uint8Array) => void, bytes: Uint8Array, codes: ReadonlySet<string>): string {
+  try {
+    parse(bytes);
+    return "valid";
+  } catch (error) {
+    if (error instanceof BoosterError && codes.has(error.code)) return error.code;
+    return `uncaught ${String(error)}`;
+  }
+}
+
+function isSlow(parse: (bytes: Uint8Array) => void, bytes: Uint8Array): boolean {
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const start = performance.now();
+    outcomeOf(parse, bytes, new Set());
+    if (performance.now() - start <= MAX_INPUT_MS) return false;
+  }
+  return true;
+}
+
+const describe = (input: number, bytes: Uint8Array): string =>
+  `input ${input}: ${Buffer.from(bytes.subarray(0, 600)).toString("base64")}`;
