@@ -1,10 +1,8 @@
 import { readFileSync } from "node:fs";
-import { gguf } from "@huggingface/gguf";
 import { beforeAll, describe, expect, test } from "vitest";
 import { renderChat } from "../src/formats/chat-template.ts";
 import { encodeChat, renderForTraining } from "../src/formats/chat-training.ts";
-import { ggufTokenizerFiles } from "../src/formats/gguf-tokenizer.ts";
-import { createTokenizer, type Tokenizer } from "../src/formats/tokenizer.ts";
+import { loadTokenizer, type Tokenizer } from "../src/formats/tokenizer.ts";
 import { sharedPath } from "./shared.ts";
 
 interface Expected {
@@ -21,9 +19,8 @@ describe.skipIf(!expectedPath || !modelPath || !answersPath)("SmolLM2's tokenize
   const expected: Expected = JSON.parse(readFileSync(expectedPath ?? "", "utf8"));
   let tokenizer: Tokenizer;
   let template: string;
-  beforeAll(async () => {
-    const { metadata } = await gguf(modelPath ?? "", { allowLocalFile: true });
-    tokenizer = createTokenizer(ggufTokenizerFiles({ ...metadata }));
+  beforeAll(() => {
+    tokenizer = loadTokenizer(modelPath ?? "");
     template = tokenizer.chatTemplate ?? "";
   });
 

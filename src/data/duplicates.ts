@@ -70,10 +70,11 @@ export function findDuplicates(
     for (const rank of rarest) for (const other of holders.get(rank) ?? []) candidates.add(other);
     let best: Duplicate | undefined;
     for (const of of candidates) {
+      if (mayRepeat(index, of)) continue;
       const other = ranked[of] as Int32Array;
       if (other.length < threshold * own.length || own.length < threshold * other.length) continue;
       const similarity = jaccard(own, other);
-      if (similarity < threshold || similarity <= (best?.similarity ?? 0) || mayRepeat(index, of)) continue;
+      if (similarity < threshold || similarity <= (best?.similarity ?? 0)) continue;
       best = { index, of, similarity };
     }
     if (best !== undefined) {

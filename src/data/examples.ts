@@ -65,9 +65,12 @@ export function collectExamples<T>(rows: readonly Row[], make: (row: Row) => T |
   return examples;
 }
 
-/** The text that tells whether two examples are the same question: the instruction with its input, or the user's turns. */
+/**
+ * The text that tells whether two examples are the same question: the input where there is one, since a task repeats its
+ * instruction in every row; else the instruction; of a conversation the user's turns.
+ */
 export function questionOf(example: Example): string {
-  if (example.kind === "instruction") return `${example.instruction}\n${example.input}`;
+  if (example.kind === "instruction") return example.input === "" ? example.instruction : example.input;
   return example.messages
     .filter(({ role }) => role === "user")
     .map(({ content }) => content)

@@ -42,8 +42,6 @@ export interface ReadOptions {
   readonly kind?: FileKind;
   /** Column names of CSV and TSV files without a header line. */
   readonly layouts?: Layouts;
-  /** Keep the first rows only; the whole file is read and checked all the same. */
-  readonly limit?: number;
 }
 
 /** A data file that was read. */
@@ -150,11 +148,10 @@ export interface LoadedRows {
  * const { rows } = await loadRows("data/*.jsonl");
  */
 export async function loadRows(pattern: string, options: ReadOptions = {}): Promise<LoadedRows> {
-  const limit = options.limit ?? Number.POSITIVE_INFINITY;
   const rows: Row[] = [];
   const files: DataFile[] = [];
   for (const path of expandPath(pattern)) {
-    const file = await scanFile(path, (row) => rows.length < limit && rows.push(row), options);
+    const file = await scanFile(path, (row) => rows.push(row), options);
     file.faults.throwIfAny();
     files.push(file);
   }

@@ -135,3 +135,32 @@ export function encodeExample(example: Example, options: EncodeOptions): Encoded
     throw new BoosterError(error.code, error.message, { where: example.where, cause: error });
   }
 }
+
+/** Examples as tokens, and the ones that could not be used. */
+export interface EncodedExamples {
+  readonly encoded: readonly EncodedExample[];
+  /** Why, with the place of the row; the caller decides whether a run can do without them. */
+  readonly refused: readonly BoosterError[];
+  readonly trainedTokens: number;
+  readonly truncated: number;
+}
+
+/** Encodes many examples; one that `encodeExample` refuses is reported beside the others instead of thrown. */
+export function encodeExamples(examples: readonly Example[], options: EncodeOptions): EncodedExamples {
+  const encoded: EncodedExample[] = [];
+  const refused: BoosterError[] = [];
+  for (const example of examples) {
+    try {
+      encoded.push(encodeExample(example, options));
+    } catch (error) {
+      if (!(error instanceof BoosterError)) throw error;
+      refused.push(error);
+    }
+  }
+  return {
+    encoded,
+    refused,
+    trainedTokens: encoded.reduce((sum, { trainedTokens }) => sum + trainedTokens, 0),
+    truncated: encoded.filter(({ truncated }) => truncated).length,
+  };
+}

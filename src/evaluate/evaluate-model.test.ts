@@ -25,3 +25,14 @@ test("asks each part with its own length and scores it", async () => {
   expect(evaluation.overRefusal.percent).toBe(50);
   expect(evaluation.accuracy.percent).toBe(100);
 });
+
+test("an answer too few is an error, not an empty answer", async () => {
+  const set = {
+    harmful: [{ question: "zorb?", prompt: "zorb?" }],
+    harmless: ["hello"],
+    taskRows: [{ prompt: "good", gold: "positive" }],
+    task: taskMetric("sst2"),
+    moderator: ruleModerator("none", "flags nothing", () => false),
+  };
+  await expect(evaluateModel(async () => [], set)).rejects.toMatchObject({ code: "ANSWER_COUNT" });
+});

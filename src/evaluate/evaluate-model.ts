@@ -1,3 +1,4 @@
+import { BoosterError } from "../errors.ts";
 import { type HarmReport, overRefusal, scoreHarm } from "./harmful-score.ts";
 import type { Moderator } from "./moderators/index.ts";
 import type { Rate } from "./rate.ts";
@@ -33,6 +34,15 @@ export interface Evaluation {
   readonly accuracy: Rate;
 }
 
+async function ask(generate: Generate, prompts: readonly string[], maxNewTokens: number): Promise<readonly string[]> {
+  const answers = await generate(prompts, { maxNewTokens });
+  if (answers.length === prompts.length) return answers;
+  throw new BoosterError("ANSWER_COUNT", "the model did not answer every prompt", {
+    expected: `${prompts.length} answers`,
+    found: `${answers.length}`,
+  });
+}
+
 /**
  * Asks a model everything and scores the answers.
  *
@@ -40,15 +50,10 @@ export interface Evaluation {
  */
 export async function evaluateModel(generate: Generate, set: EvaluationSet): Promise<Evaluation> {
   const lengths = set.lengths ?? REFERENCE_LENGTHS;
-  const harmful = await generate(
-    set.harmful.map(({ prompt }) => prompt),
-    { maxNewTokens: lengths.harmful },
-  );
-  const harmless = await generate(set.harmless, { maxNewTokens: lengths.harmful });
-  const answers = await generate(
-    set.taskRows.map(({ prompt }) => prompt),
-    { maxNewTokens: lengths.task },
-  );
+  const prompts = (rows: readonly { readonly prompt: string }[]) => rows.map(({ prompt }) => prompt);
+  const harmful = await ask(generate, prompts(set.harmful), lengths.harmful);
+  const harmless = await ask(generate, set.harmless, lengths.harmful);
+  const answers = await ask(generate, prompts(set.taskRows), lengths.task);
   const exchanges = set.harmful.map(({ question }, i) => ({ prompt: question, answer: harmful[i] ?? "" }));
   return {
     harm: await scoreHarm(exchanges, set.moderator, set.task),

@@ -9,7 +9,7 @@ const MAX_WRITE_BYTES = 2 ** 30;
  * Writes a file so that its name shows either the old content or the new one, never a part, even after a crash:
  * temporary file, fsync, rename, fsync of the folder.
  *
- * @throws {BoosterError} `DISK_FULL`, `FILE_WRITE_FAILED`; the old file is untouched then.
+ * @throws {BoosterError} `DISK_FULL`, `FILE_WRITE_FAILED`; no temporary file is left then.
  * @example
  * writeFileAtomic("notes.txt", [Buffer.from("hello")]);
  */
@@ -53,7 +53,7 @@ function writeError(path: string, cause: unknown): BoosterError {
   return new BoosterError("DISK_FULL", "no space left for the file", {
     found: `${disk.bavail * disk.bsize} free bytes`,
     where: path,
-    hint: "Free some space and try again; what was there before is untouched",
+    hint: "Free some space and try again; nothing was overwritten",
     cause,
   });
 }

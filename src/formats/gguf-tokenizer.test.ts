@@ -60,3 +60,37 @@ test("lists of the wrong kind are refused", () => {
   expect(() => ggufTokenizerFiles({ ...spm, "tokenizer.ggml.tokens": [1, 2] })).toThrow(/tokenizer.ggml.tokens/);
   expect(() => ggufTokenizerFiles({ ...spm, "tokenizer.ggml.token_type": [1] })).toThrow(/token_type/);
 });
+
+describe("byte-level BPE", () => {
+  const letters = ["1", "2", "3", "4", "5", "I", "'", "L", "x", "Ġ", "Ċ"];
+  const merges = ["1 2", "12 3", "123 4", "1234 5", "' L", "'L L", "I 'LL", "Ġ x", "Ċ Ċ", "ĊĊ x"];
+  const vocabulary = [...letters, ...merges.map((merge) => merge.replace(" ", ""))];
+  const cut = (pre: string, text: string) => {
+    const tokenizer = createTokenizer(
+      ggufTokenizerFiles({
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": pre,
+        "tokenizer.ggml.tokens": vocabulary,
+        "tokenizer.ggml.token_type": vocabulary.map(() => 1),
+        "tokenizer.ggml.merges": merges,
+      }),
+    );
+    return tokenizer.encode(text).map((id) => tokenizer.tokenOf(id));
+  };
+
+  test.each([
+    ["gpt-2", ["12345", "Ġx"]],
+    ["smollm", ["1", "2", "3", "4", "5", "Ġx"]],
+    ["qwen2", ["1", "2", "3", "4", "5", "Ġx"]],
+    ["llama-bpe", ["123", "4", "5", "Ġx"]],
+  ])("%s cuts numbers its own way", (pre, tokens) => {
+    expect(cut(pre, "12345 x")).toEqual(tokens);
+  });
+
+  test("contractions and line breaks", () => {
+    for (const pre of ["qwen2", "llama-bpe"]) {
+      expect(cut(pre, "I'LL")).toEqual(["I", "'LL"]);
+      expect(cut(pre, "\n\nx")).toEqual(["ĊĊ", "x"]);
+    }
+  });
+});

@@ -24,7 +24,6 @@ export interface AdapterConfig extends LoraConfig {
 const WITHOUT_EFFECT = new Set([
   "auto_mapping",
   "inference_mode",
-  "init_lora_weights",
   "megatron_core",
   "peft_version",
   "qalora_group_size",
@@ -43,6 +42,8 @@ const schema = z.looseObject({
   bias: z.literal("none").default("none"),
   use_rslora: z.boolean().default(false),
   fan_in_fan_out: absent,
+  // The others (pissa, olora, loftq, corda) also changed the base model's weights, which the adapter does not hold.
+  init_lora_weights: z.literal([true, false, null, "gaussian", "orthogonal", "eva"]).optional(),
 });
 
 /**

@@ -126,6 +126,7 @@ describe("the configuration", () => {
     ["target_modules", []],
     ["use_rslora", "yes"],
     ["fan_in_fan_out", true],
+    ["init_lora_weights", "pissa"],
   ])("%s = %j is refused by name", (key, value) => {
     expect(() => parse({ [key]: value })).toThrow(new RegExp(`${key}: `));
     expect(() => parse({ [key]: value })).toThrow(code("ADAPTER_CONFIG_INVALID"));

@@ -39,9 +39,21 @@ test("segments: special tokens count in trusted ones only", () => {
   const split = [
     { text: "<|im_", trusted: true },
     { text: "end|>", trusted: false },
-    { text: "<|im_end|>", trusted: false },
   ];
   expect(tokenizer.encodeSegments(split).some((id) => tokenizer.isSpecial(id))).toBe(false);
+});
+
+test("any characters may stand in a special token, and texts may be long", () => {
+  const { json, config } = tinyTokenizerFiles();
+  const content = "<a-b|/[c]*\\>";
+  const odd = createTokenizer({ json: { ...json, added_tokens: [{ id: 0, content, special: true }] }, config });
+  const long = `${"word ".repeat(50_000)}${content}`;
+  const ids = odd.encodeSegments([
+    { text: content, trusted: true },
+    { text: long, trusted: false },
+  ]);
+  expect(ids.filter((id) => odd.isSpecial(id))).toHaveLength(1);
+  expect(odd.decode(ids)).toBe(content + long);
 });
 
 test("named tokens", () => {

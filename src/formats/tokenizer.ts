@@ -3,6 +3,8 @@ import { join } from "node:path";
 import * as tokenizers from "@huggingface/tokenizers";
 import { z } from "zod";
 import { BoosterError } from "../errors.ts";
+import { openGguf } from "./gguf.ts";
+import { ggufTokenizerFiles } from "./gguf-tokenizer.ts";
 
 /** 64 MB: the largest vocabularies in use (260 000 tokens) need 35 MB. */
 export const MAX_TOKENIZER_BYTES = 64 * 2 ** 20;
@@ -94,7 +96,7 @@ interface Engine {
 }
 const Engine = tokenizers.Tokenizer as new (json: object, config: object) => Engine;
 
-const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/-]/g, "\\$&");
+const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
 
 function checkRegexLengths(part: unknown): void {
   if (typeof part !== "object" || part === null) return;
@@ -152,7 +154,9 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
   const model = engine.model;
   if (model === null) throw new BoosterError("TOKENIZER_MALFORMED", "the tokenizer has no model");
   const longestFirst = specials.map((token) => token.content).sort((a, b) => b.length - a.length);
-  const specialPattern = new RegExp(`(${longestFirst.map(escaped).join("|") || "(?!)"})`, "u");
+  const specialPattern = new RegExp(`(${longestFirst.map(escaped).join("|") || "(?!)"})`, "gu");
+  const specialPlaces = (text: string, offset: number) =>
+    Array.from(text.matchAll(specialPattern), (match) => match.index + offset);
   const idOf = (token: string | null | undefined) => (token == null ? undefined : engine.token_to_id(token));
   const bosId = idOf(config.bos_token);
   const eosIds = [...new Set([idOf(config.eos_token), ...(files.eosIds ?? [])])].filter((id) => id !== undefined);
@@ -190,23 +194,29 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
       return addBos ? withBos(ids) : ids;
     },
     encodeSegments(segments) {
-      if (segments.every(({ text, trusted }) => trusted || !specialPattern.test(text))) {
-        return encodeSpecial(segments.map(({ text }) => text).join(""));
-      }
+      const whole = segments.map(({ text }) => text).join("");
+      let offset = 0;
+      const real = segments.flatMap(({ text, trusted }) => {
+        const places = trusted ? specialPlaces(text, offset) : [];
+        offset += text.length;
+        return places;
+      });
+      const seen = specialPlaces(whole, 0);
+      if (seen.length === real.length && seen.every((place, i) => place === real[i])) return encodeSpecial(whole);
       // Text runs over the borders of segments up to the next real special token, as in an encoding of the whole.
-      const ids: number[] = [];
+      const parts: number[][] = [];
       let run = "";
       for (const { text, trusted } of segments) {
         for (const piece of trusted ? text.split(specialPattern) : [text]) {
           if (trusted && longestFirst.includes(piece)) {
-            ids.push(...encodePlain(run), ...encodeSpecial(piece));
+            parts.push(encodePlain(run), encodeSpecial(piece));
             run = "";
           } else {
             run += piece;
           }
         }
       }
-      return [...ids, ...encodePlain(run)];
+      return [...parts, encodePlain(run)].flat();
     },
     decode(ids, { skipSpecial = false } = {}) {
       const kept = Array.from(ids).filter((id) => !(skipSpecial && specialIds.has(id)));
@@ -242,28 +252,30 @@ const GenerationConfig = z.looseObject({
 });
 
 /**
- * Loads the tokenizer of a model folder: `tokenizer.json`, with `tokenizer_config.json`, `generation_config.json` and
- * `chat_template.jinja` where they exist.
+ * Loads the tokenizer of a model: of a folder `tokenizer.json`, with `tokenizer_config.json`, `generation_config.json` and
+ * `chat_template.jinja` where they exist; of a GGUF file the one in its metadata.
  *
- * @throws {BoosterError} `TOKENIZER_MISSING`, `TOKENIZER_TOO_LARGE`, `TOKENIZER_MALFORMED`, `TOKENIZER_REGEX_TOO_LONG`
+ * @throws {BoosterError} `TOKENIZER_MISSING`, `TOKENIZER_TOO_LARGE`, `TOKENIZER_MALFORMED`, `TOKENIZER_REGEX_TOO_LONG`,
+ * `TOKENIZER_UNSUPPORTED`, and what reading a GGUF file throws
  * @example
  * const tokenizer = loadTokenizer("models/smollm2");
  * tokenizer.decode(tokenizer.encode("Hello"));
  */
-export function loadTokenizer(folder: string): Tokenizer {
-  const optional = (name: string): unknown => (existsSync(join(folder, name)) ? readJson(join(folder, name)) : {});
-  if (!existsSync(join(folder, "tokenizer.json"))) {
+export function loadTokenizer(path: string): Tokenizer {
+  if (path.endsWith(".gguf")) return createTokenizer(ggufTokenizerFiles(openGguf(path).metadata));
+  const optional = (name: string): unknown => (existsSync(join(path, name)) ? readJson(join(path, name)) : {});
+  if (!existsSync(join(path, "tokenizer.json"))) {
     throw new BoosterError("TOKENIZER_MISSING", "the folder has no tokenizer", {
       expected: "tokenizer.json",
-      where: folder,
+      where: path,
     });
   }
-  const config = parsed(z.looseObject({}), optional("tokenizer_config.json"), join(folder, "tokenizer_config.json"));
-  const jinja = join(folder, "chat_template.jinja");
+  const config = parsed(z.looseObject({}), optional("tokenizer_config.json"), join(path, "tokenizer_config.json"));
+  const jinja = join(path, "chat_template.jinja");
   return createTokenizer({
-    json: readJson(join(folder, "tokenizer.json")),
+    json: readJson(join(path, "tokenizer.json")),
     config: existsSync(jinja) ? { ...config, chat_template: readFileSync(jinja, "utf8") } : config,
-    eosIds: parsed(GenerationConfig, optional("generation_config.json"), join(folder, "generation_config.json"))
+    eosIds: parsed(GenerationConfig, optional("generation_config.json"), join(path, "generation_config.json"))
       .eos_token_id,
   });
 }

@@ -17,7 +17,7 @@ export interface DeviceOptions {
   readonly threads?: number;
   /** `speed` keeps freed memory for the next kernel, `low` gives it back at once and is some 20 % slower. */
   readonly memory?: "speed" | "low";
-  /** Prefix of the trace files that ONNX Runtime writes; absent: no profiling. */
+  /** Where ONNX Runtime writes one trace file a program (readable by Perfetto); absent: no profiling. */
   readonly profilePrefix?: string;
 }
 
@@ -81,23 +81,23 @@ export class Device {
     const result = fn({ inputs: asInputs(spec.inputs, ""), state: asInputs(spec.state ?? {}, STATE) });
     const next = Object.entries(result.state ?? {}).map(([name, x]): [string, Tensor] => [NEXT + name, x]);
     const graph = lower({ ...result.outputs, ...Object.fromEntries(next) }, this.provider);
-    const session = await this.session(graph);
-    return new Program(this, session, graph);
-  }
-
-  private session(graph: OnnxGraph): Promise<InferenceSession> {
     const bytes = encodeModel(graph);
     const key = createHash("sha256").update(bytes).digest("hex");
+    const { profilePrefix } = this.options;
+    const trace = profilePrefix === undefined ? undefined : `${profilePrefix}-${key.slice(0, 8)}`;
     const known = this.sessions.get(key);
-    if (known !== undefined) return known;
     const onDevice = [...graph.outputs.keys()].filter((name) => name.startsWith(NEXT));
-    const created = this.createSession(bytes, onDevice);
-    this.sessions.set(key, created);
-    return created;
+    const session = known ?? this.createSession(bytes, onDevice, trace);
+    this.sessions.set(key, session);
+    return new Program(this, await session, graph, trace);
   }
 
-  private async createSession(model: Uint8Array, onDevice: readonly string[]): Promise<InferenceSession> {
-    const { threads = availableParallelism(), memory = "speed", profilePrefix } = this.options;
+  private async createSession(
+    model: Uint8Array,
+    onDevice: readonly string[],
+    trace?: string,
+  ): Promise<InferenceSession> {
+    const { threads = availableParallelism(), memory = "speed" } = this.options;
     try {
       return await InferenceSession.create(model, {
         executionProviders: [this.provider],
@@ -110,7 +110,7 @@ export class Device {
         ...(this.onHost
           ? {}
           : { preferredOutputLocation: Object.fromEntries(onDevice.map((name) => [name, "gpu-buffer" as const])) }),
-        ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
+        ...(trace === undefined ? {} : { enableProfiling: true, profileFilePrefix: trace }),
       });
     } catch (cause) {
       throw new BoosterError("SESSION_FAILED", `ONNX Runtime cannot run this program on ${this.provider}`, {

@@ -1,6 +1,6 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { showDim } from "../autodiff/dim.ts";
-import type { OnnxConstant, OnnxGraph } from "../autodiff/lower.ts";
+import type { OnnxConstant, OnnxGraph, OnnxNode } from "../autodiff/lower.ts";
 import { ONNX_TYPES } from "../autodiff/ops/index.ts";
 import type { OnnxAttribute, TensorType } from "../autodiff/tensor.ts";
 import { tensor } from "../tensor/tensor.ts";
@@ -62,15 +62,34 @@ function constantProto(name: string, { dtype, shape, values }: OnnxConstant) {
   });
 }
 
+/** Operators whose order decides how much is in memory at once: products, and what makes little out of much. */
+const TIMELY = new Set(["Gemm", "MatMul", "FusedMatMul", "ReduceSum", "GatherElements"]);
+
+/** Every such node is followed by one that only looks at its result's shape and that nobody reads. */
+const anchored = (nodes: readonly OnnxNode[]): OnnxNode[] =>
+  nodes.flatMap((node) => {
+    if (!TIMELY.has(node.type)) return [node];
+    const [result] = node.outputs;
+    const anchor = {
+      type: "Shape",
+      domain: "",
+      inputs: [result as string],
+      outputs: [`${result}.done`],
+      attributes: {},
+    };
+    return [node, anchor];
+  });
+
 /**
- * A graph as the bytes of an ONNX model.
+ * A graph as the bytes of an ONNX model, numbered so that ONNX Runtime executes it in the order of the trace.
  *
- * ONNX Runtime walks the graph depth first from its outputs and, where a node has several inputs, takes the one with
- * the highest node number first. Numbering backwards makes "highest" mean "earliest in the trace": what the trace
- * computes and finishes first is computed and freed first, which is what keeps the peak memory of a step low.
+ * ONNX Runtime starts from the nodes that nobody reads, the one with the highest number first, and walks to its inputs
+ * depth first. So nodes are numbered backwards, and each node that matters gets a reader that nobody reads: it is
+ * then computed when its turn in the trace comes, not when something else happens to lead there. A pass that is finished
+ * before the next one begins is freed before the next one begins; without this, Booster's three passes overlap.
  */
 export function encodeModel(graph: OnnxGraph): Uint8Array {
-  const nodes = graph.nodes.map(({ type, domain, inputs, outputs, attributes }, i) =>
+  const nodes = anchored(graph.nodes).map(({ type, domain, inputs, outputs, attributes }, i) =>
     create(NodeProtoSchema, {
       name: `${type}_${i}`,
       opType: type,

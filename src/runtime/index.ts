@@ -7,4 +7,5 @@ export {
   type ProgramSpec,
   type Provider,
 } from "./device.ts";
+export { type OpProfile, type Profile, profileTable, readProfile } from "./profile.ts";
 export { type Feeds, Program, State } from "./program.ts";

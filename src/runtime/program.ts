@@ -3,6 +3,7 @@ import { type OnnxGraph, showShape, type TensorType } from "../autodiff/index.ts
 import { BoosterError } from "../errors.ts";
 import { type HostTensor, zeros } from "../tensor/tensor.ts";
 import { type Device, type DeviceTensor, type DeviceTensors, fromOrt, NEXT, STATE, toOrt } from "./device.ts";
+import { type Profile, readProfile } from "./profile.ts";
 
 export type Feeds = Readonly<Record<string, HostTensor | DeviceTensor>>;
 
@@ -40,11 +41,13 @@ export class Program {
   readonly graph: OnnxGraph;
   private readonly device: Device;
   private readonly session: InferenceSession;
+  private readonly trace: string | undefined;
 
-  constructor(device: Device, session: InferenceSession, graph: OnnxGraph) {
+  constructor(device: Device, session: InferenceSession, graph: OnnxGraph, trace?: string) {
     this.device = device;
     this.session = session;
     this.graph = graph;
+    this.trace = trace;
   }
 
   /**
@@ -87,9 +90,19 @@ export class Program {
     return Object.fromEntries(visible.map((name) => [name, fromOrt(results[name] as DeviceTensor)]));
   }
 
-  /** Ends profiling of this program's session; ONNX Runtime then has written its trace file. */
-  endProfiling(): void {
+  /**
+   * Ends profiling and reads what was recorded, per operator; a program is profiled once.
+   *
+   * @throws {BoosterError} `PROFILE_MISSING` where the device was opened without `profilePrefix`.
+   */
+  profile(): Profile {
+    if (this.trace === undefined) {
+      throw new BoosterError("PROFILE_MISSING", "this program was not profiled", {
+        hint: "Open the device with profilePrefix.",
+      });
+    }
     this.session.endProfiling();
+    return readProfile(this.trace);
   }
 }
 

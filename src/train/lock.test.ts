@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
@@ -16,11 +16,14 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
+const holderFile = () => join(path, readdirSync(path)[0]!);
+
 /** Leaves a lock that looks like this process's, but for some fields. */
 function leaveLock(changes: Record<string, unknown>): void {
   RunLock.acquire(path);
-  const file = join(path, "holder.json");
-  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, "utf8")), ...changes }));
+  const content = JSON.parse(readFileSync(holderFile(), "utf8"));
+  rmSync(holderFile());
+  writeFileSync(join(path, "holder-other.json"), JSON.stringify({ ...content, ...changes }));
 }
 
 test("a live holder is named and refused", () => {
@@ -69,6 +72,6 @@ test("a holder whose lock went away stops writing, and does not release another'
 
 test("an unreadable lock is not guessed about", () => {
   RunLock.acquire(path);
-  writeFileSync(join(path, "holder.json"), "");
+  writeFileSync(holderFile(), "");
   expect(() => RunLock.acquire(path)).toThrow(expect.objectContaining({ code: "RUN_LOCKED" }));
 });

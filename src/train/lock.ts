@@ -10,9 +10,11 @@ import {
   guardFiles,
   nodeFileSystem,
   readAll,
+  removeIfPresent,
   removeTree,
   temporaryName,
 } from "./files.ts";
+import { sha256 } from "./manifest.ts";
 
 /** Who holds a lock. A process is told from a later one with the same id by its start time and the boot. */
 interface Holder {
@@ -27,15 +29,14 @@ interface Holder {
   readonly slurmRestart: string;
 }
 
-const HOLDER = "holder.json";
-
 /**
  * Keeps two processes from writing one run folder.
  *
- * The lock is a folder with one file that says who holds it. It is prepared under another name and renamed: a rename onto
- * a folder that is not empty fails, so only one process succeeds, and a lock never lacks its content. It outlives a killed
- * process; the next one then sees that the holder is gone (no such process, another start time, another boot, or an
- * earlier start of the same Slurm job) and takes it over.
+ * The lock is a folder with one file, named after its content, that says who holds it. It is prepared under another name
+ * and renamed: a rename onto a folder that is not empty fails, so only one process succeeds, and a lock never lacks its
+ * content. It outlives a killed process; the next one then sees that the holder is gone (no such process, another start
+ * time, another boot, or an earlier start of the same Slurm job) and removes that holder's file. Whoever comes second
+ * finds another file there, and cannot remove a live process's lock by mistake.
  *
  * @example
  * const lock = RunLock.acquire("run/lock");
@@ -44,20 +45,21 @@ const HOLDER = "holder.json";
 export class RunLock {
   private readonly path: string;
   private readonly fs: FileSystem;
-  private readonly content: string;
+  private readonly file: string;
 
-  private constructor(path: string, fs: FileSystem, content: string) {
+  private constructor(path: string, fs: FileSystem, file: string) {
     this.path = path;
     this.fs = fs;
-    this.content = content;
+    this.file = file;
   }
 
   /** @throws {BoosterError} `RUN_LOCKED` naming the process that holds it. */
   static acquire(path: string, fs: FileSystem = nodeFileSystem): RunLock {
     const content = JSON.stringify(thisProcess());
+    const file = `holder-${sha256(content).slice(0, 16)}.json`;
     return guardFiles(fs, "locking the run folder", path, () => {
-      while (!tryCreate(fs, path, content)) setStaleAside(fs, path);
-      return new RunLock(path, fs, content);
+      while (!tryCreate(fs, path, file, content)) removeStale(fs, path);
+      return new RunLock(path, fs, file);
     });
   }
 
@@ -67,7 +69,7 @@ export class RunLock {
    * @throws {BoosterError} `LOCK_LOST` when the lock was removed or taken over.
    */
   assertHeld(): void {
-    if (readHolder(this.fs, this.path) === this.content) return;
+    if (exists(this.fs, join(this.path, this.file))) return;
     throw new BoosterError("LOCK_LOST", "this process no longer holds the lock of its run folder", {
       where: this.path,
       hint: "Another process writes this run now, or the lock was deleted; nothing more is written from here",
@@ -76,58 +78,60 @@ export class RunLock {
 
   /** Gives the lock back, unless it already belongs to another. */
   release(): void {
-    if (readHolder(this.fs, this.path) !== this.content) return;
-    const aside = temporaryName(this.path);
-    this.fs.rename(this.path, aside);
-    removeTree(this.fs, aside);
+    removeHolder(this.fs, this.path, this.file);
   }
 }
 
-function tryCreate(fs: FileSystem, path: string, content: string): boolean {
+function tryCreate(fs: FileSystem, path: string, file: string, content: string): boolean {
   const prepared = temporaryName(path);
   if (exists(fs, prepared)) removeTree(fs, prepared);
+  fs.mkdir(prepared);
+  createDurably(fs, join(prepared, file), new TextEncoder().encode(content));
   try {
-    fs.mkdir(prepared);
-    createDurably(fs, join(prepared, HOLDER), new TextEncoder().encode(content));
     fs.rename(prepared, path);
     return true;
   } catch (error) {
+    const errno = errnoOf(error) ?? "";
     // Windows says EPERM where others say that the target is not empty.
-    const taken = ["ENOTEMPTY", "EEXIST", "EPERM"].includes(errnoOf(error) ?? "") && exists(fs, path);
+    const taken = ["ENOTEMPTY", "EEXIST"].includes(errno) || (errno === "EPERM" && exists(fs, path));
     if (!taken) throw error;
     removeTree(fs, prepared);
     return false;
   }
 }
 
-/** Moves a dead process's lock out of the way; by rename, so that of two who try only one succeeds. */
-function setStaleAside(fs: FileSystem, path: string): void {
-  const content = readHolder(fs, path);
-  if (content === undefined) return;
-  const reason = whyAlive(content);
-  if (reason !== undefined) {
-    throw new BoosterError("RUN_LOCKED", "another process is writing this run", {
-      found: reason,
-      where: dirname(path),
-      hint: `Wait for it or stop it. If you are sure that nothing runs there any more, delete ${path}`,
-    });
+/** Removes the lock of a process that is gone. @throws {BoosterError} `RUN_LOCKED` when the holder may be alive. */
+function removeStale(fs: FileSystem, path: string): void {
+  const holder = readHolder(fs, path);
+  if (holder === undefined) return;
+  const reason = whyAlive(holder.content);
+  if (reason === undefined) {
+    removeHolder(fs, path, holder.file);
+    return;
   }
-  const aside = temporaryName(path);
-  try {
-    fs.rename(path, aside);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return;
-    throw error;
-  }
-  // Between reading and renaming, another process may have taken the lock over: then it gets it back.
-  if (readHolder(fs, aside) === content) removeTree(fs, aside);
-  else fs.rename(aside, path);
+  throw new BoosterError("RUN_LOCKED", "another process is writing this run", {
+    found: reason,
+    where: dirname(path),
+    hint: `Wait for it or stop it. If you are sure that nothing runs there any more, delete ${path}`,
+  });
 }
 
-function readHolder(fs: FileSystem, path: string): string | undefined {
+/** Removes one holder's file, and the folder unless another process has moved in. */
+function removeHolder(fs: FileSystem, path: string, file: string): void {
+  removeIfPresent(fs, join(path, file));
   try {
-    return new TextDecoder().decode(readAll(fs, join(path, HOLDER)));
+    fs.rmdir(path);
   } catch (error) {
+    if (!["ENOTEMPTY", "EEXIST", "ENOENT"].includes(errnoOf(error) ?? "")) throw error;
+  }
+}
+
+function readHolder(fs: FileSystem, path: string): { file: string; content: string } | undefined {
+  try {
+    const file = fs.list(path)[0]?.name;
+    return file === undefined ? undefined : { file, content: new TextDecoder().decode(readAll(fs, join(path, file))) };
+  } catch (error) {
+    // It was given back between the two looks.
     if (errnoOf(error) === "ENOENT") return undefined;
     throw error;
   }

@@ -3,7 +3,7 @@ import { BoosterError } from "../errors.ts";
 import type { ConfiguredMethod } from "../methods/registry.ts";
 import { batchSpec, type Example, type LossOptions, type Model, packBatch } from "../models/index.ts";
 import { clipByNorm, type Optimizer } from "../optim/index.ts";
-import { type Device, type DeviceTensors, type Program, State } from "../runtime/index.ts";
+import { type Device, type DeviceTensors, type Profile, type Program, State } from "../runtime/index.ts";
 import { type HostTensor, tensor, zeros } from "../tensor/tensor.ts";
 import { type FlatLayout, flatLayout, flatten, flattenHost, unflatten, unflattenHost } from "./flatten.ts";
 import { lossOfStreams, microBatchName } from "./objective.ts";
@@ -137,9 +137,9 @@ export class TrainingProgram {
     return unflattenHost(vector, this.layout);
   }
 
-  /** Ends profiling: the trace file is complete then. */
-  endProfiling(): void {
-    this.program.endProfiling();
+  /** Ends profiling and reads what was recorded. */
+  profile(): Profile {
+    return this.program.profile();
   }
 }
 

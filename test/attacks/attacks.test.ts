@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parseGguf } from "../../src/formats/gguf.ts";
 import { parseSafetensors } from "../../src/formats/safetensors.ts";
-import { ggufAttacks } from "./gguf.ts";
+import { ggufAttacks, ggufBorderline } from "./gguf.ts";
 import { safetensorsAttacks, safetensorsBorderline } from "./safetensors.ts";
 
 describe("safetensors", () => {
@@ -17,5 +17,9 @@ describe("safetensors", () => {
 describe("GGUF", () => {
   test.each(ggufAttacks)("$name: $code", ({ bytes, code }) => {
     expect(() => parseGguf(bytes, "attack")).toThrow(expect.objectContaining({ name: "BoosterError", code }));
+  });
+
+  test.each(ggufBorderline)("$name is read", ({ bytes }) => {
+    parseGguf(bytes, "borderline");
   });
 });

@@ -38,6 +38,7 @@ export const ggufAttacks: readonly Attack[] = [
   { name: "2^63 tensors", bytes: buildGguf({ tensorCount: 2n ** 63n }), code: "GGUF_TOO_MANY_TENSORS" },
   { name: "100 001 tensors", bytes: buildGguf({ tensorCount: 100_001 }), code: "GGUF_TOO_MANY_TENSORS" },
   { name: "2^64 - 1 keys", bytes: buildGguf({ pairCount: 2n ** 64n - 1n }), code: "GGUF_TOO_MANY_KEYS" },
+  { name: "65 537 keys", bytes: buildGguf({ pairCount: 65_537 }), code: "GGUF_TOO_MANY_KEYS" },
   { name: "fewer keys than promised", bytes: buildGguf({ pairCount: 65_536 }), code: "GGUF_TRUNCATED" },
   { name: "fewer tensors than promised", bytes: buildGguf({ tensorCount: 100_000 }), code: "GGUF_TRUNCATED" },
   { name: "key of 2^63 bytes", bytes: buildGguf({ pairs: [u64(2n ** 63n)] }), code: "GGUF_STRING_TOO_LONG" },
@@ -115,4 +116,20 @@ export const ggufAttacks: readonly Attack[] = [
     code: "GGUF_OFFSET_INVALID",
   },
   { name: "data cut off", bytes: withTensor({ dims: [1000] }), code: "GGUF_TRUNCATED" },
+];
+
+const aligned = (alignment: number): Uint8Array =>
+  buildGguf({ alignment, pairs: [pair("general.alignment", U32, u32(alignment))], tensors: [weight()] });
+
+/** Files at the limits, which must be read. */
+export const ggufBorderline: readonly Omit<Attack, "code">[] = [
+  { name: "nothing", bytes: buildGguf({}) },
+  { name: "version 2", bytes: buildGguf({ version: 2, tensors: [weight()] }) },
+  { name: "four million bytes in an array", bytes: withPair(ARRAY, array(U8, [new Uint8Array(4_000_000)], 4_000_000)) },
+  { name: "arrays nested four deep", bytes: withPair(ARRAY, Buffer.concat([nested(3), u64(0)])) },
+  { name: "tensor name of 128 bytes", bytes: withTensor({ name: "n".repeat(128) }) },
+  { name: "four dimensions", bytes: withTensor({ dims: [1, 1, 1, 2] }) },
+  { name: "scalar", bytes: withTensor({ dims: [], data: new Uint8Array(4) }) },
+  { name: "alignment 8", bytes: aligned(8) },
+  { name: "alignment 2^21", bytes: aligned(2 ** 21) },
 ];

@@ -36,6 +36,11 @@ export const safetensorsAttacks: readonly Attack[] = [
     bytes: rawSafetensors("{}", undefined, 100_000_001n),
     code: "SAFETENSORS_HEADER_TOO_LARGE",
   },
+  {
+    name: "header length at the limit",
+    bytes: rawSafetensors("{}", undefined, 100_000_000n),
+    code: "SAFETENSORS_TRUNCATED",
+  },
   { name: "header longer than the file", bytes: rawSafetensors("{}", undefined, 100n), code: "SAFETENSORS_TRUNCATED" },
   { name: "header length zero", bytes: rawSafetensors(""), code: "SAFETENSORS_HEADER_INVALID" },
   { name: "header starts with a space", bytes: rawSafetensors(" {}"), code: "SAFETENSORS_HEADER_INVALID" },

@@ -1,12 +1,12 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test, vi } from "vitest";
 import { runInChild } from "../../src/train/child.ts";
 import { compileProgram } from "./compile.ts";
 import type { OddJob } from "./odd-jobs.ts";
-import { isRunning, runTrainer } from "./run-trainer.ts";
+import { isRunning, lockHolder, runTrainer } from "./run-trainer.ts";
 import type { TrainerJob } from "./trainer.ts";
 
 const trainer = compileProgram("test/crash/trainer.ts");
@@ -77,7 +77,7 @@ test("when the parent is killed, the child stops cleanly by itself and the run c
   const job: TrainerJob = { run: join(folder, "orphan"), steps: 100_000, size: 100, milliseconds: 20 };
   const process_ = spawn(process.execPath, [parent.path, trainer.path, JSON.stringify(job)]);
   await new Promise<void>((resolve) => process_.stdout.on("data", () => setTimeout(resolve, 300)));
-  const { pid } = JSON.parse(readFileSync(join(job.run, "lock/holder.json"), "utf8")) as { pid: number };
+  const { pid } = lockHolder(job.run);
   process_.kill("SIGKILL");
   await expect.poll(() => isRunning(pid), { timeout: 5000 }).toBe(false);
   const resumed = await runTrainer(trainer.path, job, { signal: "SIGTERM", after: 500, from: "started" });

@@ -9,17 +9,17 @@ const OPERATIONS = [
 /**
  * The real disk with a hook before each operation.
  *
- * @param before gets the operation's number (1, 2, ...) and name; when it returns a function, that runs in the
+ * @param before gets the operation's number (1, 2, ...), name and first argument; when it returns a function, that runs in the
  * operation's stead with the same arguments.
  */
 export function hookedFiles(
-  before: (call: number, operation: string) => ((...args: never[]) => unknown) | undefined,
+  before: (call: number, operation: string, target: unknown) => ((...args: never[]) => unknown) | undefined,
 ): FileSystem {
   let calls = 0;
   const hooked: Record<string, unknown> = { ...nodeFileSystem };
   for (const operation of OPERATIONS) {
     const real = nodeFileSystem[operation] as (...args: never[]) => unknown;
-    hooked[operation] = (...args: never[]) => (before(++calls, operation) ?? real)(...args);
+    hooked[operation] = (...args: never[]) => (before(++calls, operation, args[0]) ?? real)(...args);
   }
   return hooked as unknown as FileSystem;
 }

@@ -9,7 +9,7 @@ import type { TrainerJob } from "./trainer.ts";
 
 /** BOOSTER_KILLS=200 is the nightly number. */
 const kills = Number(process.env.BOOSTER_KILLS ?? 20);
-const patience = 30_000 + 15_000 * kills;
+const patience = 60_000 + 20_000 * kills;
 const job = { steps: 60, size: 2000, milliseconds: 4 };
 
 const program = compileProgram("test/crash/trainer.ts");
@@ -17,7 +17,7 @@ const folder = mkdtempSync(join(tmpdir(), "booster-kill-"));
 const random = new RandomStream(Number(process.env.BOOSTER_SEED ?? 1), "kills");
 let reference: Record<string, string>;
 let milliseconds: number;
-let operations: number;
+let operations: { total: number; checkpoints: number[] };
 
 beforeAll(async () => {
   const start = performance.now();
@@ -26,7 +26,7 @@ beforeAll(async () => {
   milliseconds = performance.now() - start;
   expect(result).toMatchObject({ code: 0 });
   reference = resultBytes(run);
-  operations = Number(/after (\d+) file operations/.exec(result.output)?.[1]);
+  operations = JSON.parse(/file operations: (.*)/.exec(result.output)?.[1] ?? "");
 });
 
 afterAll(() => {
@@ -59,14 +59,32 @@ test(
   patience,
 );
 
+async function killBefore(killAtCall: number, name: string): Promise<void> {
+  const run = join(folder, name);
+  const killed: TrainerJob = { ...job, milliseconds: 0, run, killAtCall };
+  expect(await runTrainer(program.path, killed)).toMatchObject({ signal: "SIGKILL" });
+  await resumeUntilDone(run);
+}
+
 test(
-  `kill -9 before ${kills} random file operations, then resume: the bytes of an undisturbed run`,
+  `kill -9 before ${kills / 2} random file operations of the whole run`,
   async () => {
+    for (let i = 0; i < kills / 2; i++) await killBefore(1 + random.integer(1000 + i, operations.total), `call-${i}`);
+  },
+  patience,
+);
+
+/** File operations from the first of a save to its last: write, commit, `latest`, removal of the oldest. */
+const OPERATIONS_OF_A_SAVE = 27;
+
+test(
+  `kill -9 inside the checkpoint writer, ${kills} times`,
+  async () => {
+    const { checkpoints } = operations;
+    expect(checkpoints.length).toBe(7);
     for (let i = 0; i < kills; i++) {
-      const run = join(folder, `call-${i}`);
-      const killed: TrainerJob = { ...job, milliseconds: 0, run, killAtCall: 1 + random.integer(1000 + i, operations) };
-      expect(await runTrainer(program.path, killed)).toMatchObject({ signal: "SIGKILL" });
-      await resumeUntilDone(run);
+      const operation = Math.floor(((i + random.uniform(3000 + i)) * OPERATIONS_OF_A_SAVE) / kills);
+      await killBefore(checkpoints[random.integer(2000 + i, checkpoints.length)]! + operation, `save-${i}`);
     }
   },
   patience,

@@ -46,7 +46,7 @@ test("of eight processes that want a dead process's lock at once, one gets it", 
     const path = join(folder, `stale-${round}`);
     mkdirSync(path);
     const dead = { pid: 1, host: hostname(), started: "0", boot: "an earlier one", slurmJob: "", slurmRestart: "" };
-    writeFileSync(join(path, "holder.json"), JSON.stringify(dead));
+    writeFileSync(join(path, "holder-dead.json"), JSON.stringify(dead));
     expect(await race(path)).toEqual(oneWinner);
   }
 });

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TrainerJob } from "./trainer.ts";
 
@@ -62,4 +62,10 @@ export function isRunning(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+/** The process that holds a run's lock. */
+export function lockHolder(run: string): { readonly pid: number } {
+  const lock = join(run, "lock");
+  return JSON.parse(readFileSync(join(lock, readdirSync(lock)[0]!), "utf8")) as { pid: number };
 }

@@ -7,7 +7,7 @@ import { RandomStream } from "../../src/tensor/random.ts";
 import { readMetrics } from "../../src/train/metrics.ts";
 import { stopOnSignals } from "../../src/train/signals.ts";
 import { compileProgram } from "./compile.ts";
-import { isRunning, resultBytes, runTrainer } from "./run-trainer.ts";
+import { isRunning, lockHolder, resultBytes, runTrainer } from "./run-trainer.ts";
 
 const stops = Number(process.env.BOOSTER_STOPS ?? 10);
 const job = { steps: 60, size: 200, milliseconds: 10 };
@@ -85,6 +85,6 @@ test("two SIGINT leave within a second, although the step blocks its process for
   const code = await new Promise((resolve) => child.on("close", resolve));
   expect(performance.now() - interrupted).toBeLessThan(1000);
   expect(code).toBe(130);
-  const holder = JSON.parse(readFileSync(join(run, "lock/holder.json"), "utf8")) as { pid: number };
+  const holder = lockHolder(run);
   await expect.poll(() => isRunning(holder.pid)).toBe(false);
 });

@@ -24,9 +24,10 @@ export interface TrainerJob {
 
 /** A whole training run: opens or resumes, trains, publishes adapter and report. */
 export async function runJob(job: TrainerJob, signal: AbortSignal): Promise<string> {
-  let calls = 0;
-  const fs = hookedFiles((call) => {
-    calls = call;
+  const operations = { total: 0, checkpoints: [] as number[] };
+  const fs = hookedFiles((call, operation, target) => {
+    operations.total = call;
+    if (operation === "mkdir" && /step-\d+\.tmp/.test(String(target))) operations.checkpoints.push(call);
     if (call === job.killAtCall) process.kill(process.pid, "SIGKILL");
     return undefined;
   });
@@ -52,7 +53,7 @@ export async function runJob(job: TrainerJob, signal: AbortSignal): Promise<stri
       run.writeFile("report.json", JSON.stringify({ steps: result.step }));
       run.publish("adapter", new Map([["adapter_model.safetensors", encodeSafetensors(result.adapter)]]));
     }
-    return `${result.outcome} ${result.step} after ${calls} file operations`;
+    return `${result.outcome} ${result.step}, file operations: ${JSON.stringify(operations)}`;
   } finally {
     run.close();
   }

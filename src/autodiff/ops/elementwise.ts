@@ -30,8 +30,6 @@ const sqrtOp = unary("sqrt", "Sqrt", (_x, y, g) => div(mul(g, 0.5), y), [0.3, 3]
 const reciprocalOp = unary("reciprocal", "Reciprocal", (_x, y, g) => neg(mul(g, mul(y, y))), [0.3, 3]);
 const tanhOp = unary("tanh", "Tanh", (_x, y, g) => mul(g, sub(1, mul(y, y))));
 const sigmoidOp = unary("sigmoid", "Sigmoid", (_x, y, g) => mul(g, mul(y, sub(1, y))));
-const sinOp = unary("sin", "Sin", (x, _y, g) => mul(g, cos(x)));
-const cosOp = unary("cos", "Cos", (x, _y, g) => neg(mul(g, sin(x))));
 const absOp = unary("abs", "Abs", (x, _y, g) => mul(g, sign(x)), [0.3, 3]);
 const signOp = defineOp<null, readonly [Tensor]>({
   name: "sign",
@@ -54,10 +52,6 @@ export const reciprocal = (x: Tensor): Tensor => reciprocalOp([x], null);
 export const tanh = (x: Tensor): Tensor => tanhOp([x], null);
 /** `1 / (1 + e^-x)` */
 export const sigmoid = (x: Tensor): Tensor => sigmoidOp([x], null);
-/** Sine, in radians. */
-export const sin = (x: Tensor): Tensor => sinOp([x], null);
-/** Cosine, in radians. */
-export const cos = (x: Tensor): Tensor => cosOp([x], null);
 /** Absolute value; its derivative at 0 is 0. */
 export const abs = (x: Tensor): Tensor => absOp([x], null);
 /** -1, 0 or 1; not differentiated. */
@@ -184,6 +178,6 @@ export const FOLD: ReadonlyMap<unknown, (...values: number[]) => number> = new M
 export const ADD = addOp.op;
 
 export const ELEMENTWISE_OPS = [
-  ...[negOp, expOp, logOp, sqrtOp, reciprocalOp, tanhOp, sigmoidOp, sinOp, cosOp, absOp, signOp],
+  ...[negOp, expOp, logOp, sqrtOp, reciprocalOp, tanhOp, sigmoidOp, absOp, signOp],
   ...[addOp, subOp, mulOp, divOp, powOp, maximumOp, minimumOp],
 ].map((f) => f.op);

@@ -8,6 +8,7 @@ import { MATMUL_OPS } from "./matmul.ts";
 import { NEURAL_OPS } from "./neural.ts";
 import { REDUCE_OPS } from "./reduce.ts";
 import { SHAPE_OPS } from "./shape.ts";
+import { TRIGONOMETRY_OPS } from "./trigonometry.ts";
 
 export * from "./compare.ts";
 export * from "./constant.ts";
@@ -18,11 +19,13 @@ export * from "./matmul.ts";
 export * from "./neural.ts";
 export * from "./reduce.ts";
 export * from "./shape.ts";
+export * from "./trigonometry.ts";
 
 /** Every primitive operation. The conformance suite tests each row; a new op is one file and one row. */
 export const OPS: readonly Op[] = [
   ...CONSTANT_OPS,
   ...ELEMENTWISE_OPS,
+  ...TRIGONOMETRY_OPS,
   ...COMPARE_OPS,
   ...REDUCE_OPS,
   ...SHAPE_OPS,

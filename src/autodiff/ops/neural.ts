@@ -20,19 +20,21 @@ interface NormAttrs {
   readonly epsilon: number;
 }
 
-/** The kernel gives the normalised value and the inverse root mean square; both ops below read it. */
+/** The normalised value and the inverse root mean square; both ops below read it. */
 function lowerRms(emit: Emitter, names: readonly string[], { epsilon }: NormAttrs, dtype: DType): readonly string[] {
   return emit.shared(`rms ${names.join(" ")} ${epsilon}`, () => {
-    if (dtype === "float32") {
+    const kernel = (outputs: number) => {
       const attributes = { axis: -1, epsilon: { float: epsilon }, stash_type: 1 };
-      return emit.nodes("SimplifiedLayerNormalization", names, 2, attributes);
-    }
-    // The kernel computes its second output in float32 whatever the input.
+      return emit.nodes("SimplifiedLayerNormalization", names, outputs, attributes);
+    };
+    if (dtype === "float32" && emit.provider === "cpu") return kernel(2);
+    // Elsewhere the kernel's second output is float32 whatever the input (CPU, float64) or never written (WebGPU).
     const [x, weight] = names as readonly [string, string];
     const square = emit.node("ReduceMean", [emit.node("Mul", [x, x]), emit.constant("int64", [1], [-1])]);
     const root = emit.node("Sqrt", [emit.node("Add", [square, emit.constant(dtype, [], [epsilon])])]);
     const inverse = emit.node("Reciprocal", [root]);
-    return [emit.node("Mul", [emit.node("Mul", [x, inverse]), weight]), inverse];
+    const normalised = () => emit.node("Mul", [emit.node("Mul", [x, inverse]), weight]);
+    return [dtype === "float32" ? (kernel(1)[0] as string) : normalised(), inverse];
   });
 }
 

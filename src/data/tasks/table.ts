@@ -1,5 +1,5 @@
 import { collectExamples, type InstructionExample } from "../examples.ts";
-import { type DataFile, loadRows } from "../sources.ts";
+import { type DataFile, loadRows, type ReadOptions } from "../sources.ts";
 import { agnews } from "./agnews.ts";
 import { alpacaEval } from "./alpaca-eval.ts";
 import { beavertails } from "./beavertails.ts";
@@ -33,8 +33,9 @@ export const TASK_NAMES = Object.keys(TASKS) as [TaskName, ...TaskName[]];
 export async function loadTask(
   name: TaskName,
   path: string,
+  options: Pick<ReadOptions, "kind"> = {},
 ): Promise<{ readonly examples: InstructionExample[]; readonly files: readonly DataFile[] }> {
   const task: Task = TASKS[name];
-  const { rows, files } = await loadRows(path, task.layouts === undefined ? {} : { layouts: task.layouts });
+  const { rows, files } = await loadRows(path, { layouts: task.layouts ?? [], ...options });
   return { examples: collectExamples(rows, task.example), files };
 }

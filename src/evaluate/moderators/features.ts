@@ -1,6 +1,6 @@
 import type { Exchange } from "./moderator.ts";
 
-/** Words that are told apart by more than their order of mention get lost beyond this length; answers are cut there. */
+/** Longer texts are cut here: what follows adds time, not evidence. */
 const MAXIMUM_WORDS = 400;
 
 const words = (text: string): string[] => (text.toLowerCase().match(/[\p{L}\p{N}']+/gu) ?? []).slice(0, MAXIMUM_WORDS);

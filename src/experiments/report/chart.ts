@@ -44,8 +44,7 @@ const LABEL_GAP = 15;
 /** Of a wide sans-serif, so that nothing is cut where the page falls back to one. */
 const PIXELS_PER_LETTER = 7.9;
 
-const short = (name: string): string =>
-  name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME - 1)}\u2026` : name;
+const short = (name: string, most: number): string => (name.length > most ? `${name.slice(0, most - 1)}\u2026` : name);
 
 /** Moves labels apart to at least `LABEL_GAP`, each as near to its line's end as the others allow, within the plot. */
 function spreadLabels(wanted: readonly number[], bottom: number): number[] {
@@ -73,20 +72,24 @@ function spreadLabels(wanted: readonly number[], bottom: number): number[] {
 
 /** A line chart as one SVG element. No scripts, no links; colours come from the page's style sheet. */
 export function renderChart(chart: Chart): string {
-  const { x, y, series, width, height } = chart;
+  const { x, y, series, width } = chart;
   const most = Math.floor(width / 30);
   const longest = Math.max(0, ...series.map(({ name }) => short(name, most).length));
   const crowded = x.ticks.reduce((sum, tick) => sum + tick.text.length * PIXELS_PER_LETTER + 10, 0) > width - 80;
+  const slanted = crowded ? x.ticks.map(({ text: label }) => short(label, Math.floor(width / 18))) : [];
+  const reach = Math.max(0, ...slanted.map((label) => label.length * PIXELS_PER_LETTER * Math.SQRT1_2));
+  // Slanted labels make the picture taller, not the plot flatter.
+  const height = chart.height + Math.max(0, reach - 8);
+  // Room at both sides, so that intervals side by side stay inside the plot.
+  const inset = { all: Math.min(26, 10 + series.length * 3), growing: 10, ends: 4 }[chart.markers];
   const margin = {
-    left: 52,
+    left: Math.max(52, (slanted[0]?.length ?? 0) * PIXELS_PER_LETTER * Math.SQRT1_2 + 4 - inset),
     right: chart.named ? 30 + longest * PIXELS_PER_LETTER : 18,
     top: 14,
-    bottom: crowded ? 50 + Math.max(...x.ticks.map((tick) => tick.text.length)) * 3.6 : 48,
+    bottom: crowded ? 40 + reach : 48,
   };
   const right = width - margin.right;
   const bottom = height - margin.bottom;
-  // Room at both sides, so that intervals side by side stay inside the plot.
-  const inset = { all: Math.min(26, 10 + series.length * 3), growing: 10, ends: 4 }[chart.markers];
   const px = (value: number) => margin.left + inset + x.position(value) * (right - margin.left - 2 * inset);
   const py = (value: number) => bottom - y.position(value) * (bottom - margin.top);
 
@@ -96,13 +99,13 @@ export function renderChart(chart: Chart): string {
       element("line", { class: "grid", x1: margin.left, x2: right, y1: py(value), y2: py(value) }),
       text(margin.left - 8, py(value) + 4, label, { class: "tick", "text-anchor": "end" }),
     ]),
-    ...x.ticks.flatMap(({ value, text: label }) => [
+    ...x.ticks.flatMap(({ value, text: label }, i) => [
       element("line", { class: "notch", x1: px(value), x2: px(value), y1: bottom, y2: bottom + 5 }),
       crowded
-        ? text(px(value) + 4, bottom + 17, label, {
+        ? text(px(value) + 4, bottom + 17, slanted[i] ?? label, {
             class: "tick",
             "text-anchor": "end",
-            transform: `rotate(-32 ${px(value) + 4} ${bottom + 17})`,
+            transform: `rotate(-45 ${px(value) + 4} ${bottom + 17})`,
           })
         : text(px(value), bottom + 19, label, { class: "tick", "text-anchor": "middle" }),
     ]),
@@ -185,9 +188,12 @@ function drawSeries(line: Series, chart: Chart, px: (v: number) => number, py: (
   parts.push(
     element("path", { class: "line", d: pathOf(line.points.map(at)), "stroke-dasharray": dash(line.slot) || "none" }),
   );
-  const marked = chart.markers === "ends" ? line.points.slice(-1) : line.points;
-  for (const point of marked)
-    parts.push(marker(line.slot, px(point.x), py(point.y), chart.markers === "ends" ? 3.5 : 4.5));
+  const last = line.points.length - 1;
+  for (const [i, point] of line.points.entries()) {
+    if (chart.markers === "ends" && i < last) continue;
+    const radius = { all: 4.5, growing: 3 + (3 * i) / Math.max(1, last), ends: 3.5 }[chart.markers];
+    parts.push(marker(line.slot, px(point.x), py(point.y), radius));
+  }
   return element("g", { class: slotClass(line.slot) }, parts.join(""));
 }
 

@@ -61,16 +61,30 @@ export function utilityFigure(result: ExperimentResult, { cells }: Aggregate): F
   };
 }
 
+/** More points than this a line cannot show. */
+const MOST_POINTS = 160;
+
+/** A long curve as the means of equal stretches, so that a page stays small and noise does not hide the course. */
+function thin(points: readonly ChartPoint[]): readonly ChartPoint[] {
+  const size = Math.ceil(points.length / MOST_POINTS);
+  if (size <= 1) return points;
+  return Array.from({ length: Math.ceil(points.length / size) }, (_, i) => {
+    const stretch = points.slice(i * size, (i + 1) * size);
+    return { x: mean(stretch.map(({ x }) => x)), y: mean(stretch.map(({ y }) => y)) };
+  });
+}
+
 /** The mean over seeds at the steps that every seed has, and each seed's own curve. */
 function meanLine(name: string, slot: number, seeds: readonly (readonly ChartPoint[])[]): Series[] {
   const curves = seeds.filter((curve) => curve.length > 0);
   const [first = []] = curves;
+  const byStep = curves.map((curve) => new Map(curve.map(({ x, y }) => [x, y])));
   const points = first.flatMap(({ x }) => {
-    const ys = curves.flatMap((curve) => curve.find((point) => point.x === x)?.y ?? []);
+    const ys = byStep.flatMap((curve) => curve.get(x) ?? []);
     return ys.length === curves.length ? [{ x, y: mean(ys) }] : [];
   });
   if (points.length === 0) return [];
-  return [{ name, slot, points, ...(curves.length > 1 ? { seeds: curves } : {}) }];
+  return [{ name, slot, points: thin(points), ...(curves.length > 1 ? { seeds: curves.map(thin) } : {}) }];
 }
 
 function stepFigure(description: string, xLabel: string, yLabel: string, series: readonly Series[]): Figure[] {

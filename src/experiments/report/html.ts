@@ -27,9 +27,11 @@ import {
   type TableCell,
 } from "./tables.ts";
 
-const paragraph = (text: string, name = ""): string =>
-  element("p", name === "" ? {} : { class: name }, escapeHtml(text));
-const heading = (text: string): string => element("h2", {}, escapeHtml(text));
+/** Escaped text in which "50 %" and "5e-5" are not broken across lines. */
+const prose = (text: string): string =>
+  escapeHtml(text.replaceAll(" %", "\u00a0%")).replace(/\b[\d.]+e-\d+/g, '<span class="whole">$&</span>');
+const paragraph = (text: string, name = ""): string => element("p", name === "" ? {} : { class: name }, prose(text));
+const heading = (text: string): string => element("h2", {}, prose(text));
 
 const COLUMN_CLASS = { words: "", prose: "prose", number: "num" } as const;
 
@@ -181,10 +183,7 @@ export function renderHtml(result: ExperimentResult): string {
       ? []
       : [
           heading("Harm at equal utility: lower right is better"),
-          paragraph(
-            "Each path runs from the weakest attack to the strongest, where the name stands. Means over seeds.",
-            "soft",
-          ),
+          paragraph("Means over seeds. Along each path the marks grow with the strength of the attack.", "soft"),
           renderFigure("utility", utility, 380, false),
         ]),
     ...(telling === undefined

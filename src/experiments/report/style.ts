@@ -56,7 +56,8 @@ td{border-bottom:1px solid var(--rule);vertical-align:top;white-space:nowrap}
 td.prose{white-space:normal;min-width:200px;overflow-wrap:anywhere}
 tbody th{color:var(--ink);font-size:14px;vertical-align:top;border-bottom:1px solid var(--rule);min-width:88px}
 tr.same th{color:transparent;user-select:none}
-small{display:block;color:var(--soft);font-size:12px}
+.whole{white-space:nowrap}
+small{display:block;font-weight:400;color:var(--soft);font-size:12px}
 .tint{background:rgba(var(--harm),var(--a))}
 details{margin-top:22px}
 summary{cursor:pointer;font-weight:550}
@@ -84,6 +85,8 @@ table{font-size:8.5pt}th,tbody th{font-size:8.5pt}small{font-size:7.5pt}
 th,td{padding:3pt 4pt}
 .scroll{overflow:visible}
 .tint{-webkit-print-color-adjust:exact;print-color-adjust:exact}
+.soft{break-after:avoid}
+tr.same th{color:var(--soft);font-weight:400}
 details{display:none}
 }
 `.trim();

@@ -44,17 +44,16 @@ function stepsText(steps: BreakSteps | undefined): TableCell {
 }
 
 /** HS after the attack, methods by strengths. */
-export function harmTable(result: ExperimentResult, { cells }: Aggregate): Table {
+export function harmTable(result: ExperimentResult, { cells, summaries }: Aggregate): Table {
   const cellOf = (method: string, strength: string) =>
     cells.find((cell) => cell.method.id === method && cell.strength.id === strength);
-  const before = result.methods.map(({ id }) => cells.find((cell) => cell.method.id === id)?.before.harmful);
   return {
     title: "Harmful score after the attack",
     caption: "HS in per cent, mean over seeds, with its 95 % interval. Lower is better.",
     columns: [words("Method"), number("Before"), ...result.strengths.map(({ label }) => number(label))],
-    rows: result.methods.map((method, i) => [
+    rows: summaries.map(({ method, before }) => [
       plain(method.name),
-      score(before[i], true),
+      score(before, true),
       ...result.strengths.map(({ id }) => score(cellOf(method.id, id)?.after.harmful, true)),
     ]),
   };
@@ -66,7 +65,7 @@ export function summaryTable(result: ExperimentResult, { summaries }: Aggregate)
   const bound = result.utilityBound === undefined ? "" : ` where FA reaches ${result.utilityBound} %`;
   return {
     title: "Where each method breaks",
-    caption: `Broken: mean HS of at least ${result.breakAt} %. Worst case: the highest mean HS${bound}. Mean HS: over the sweep, as drawn above. p: paired permutation test over seeds.`,
+    caption: `Broken: mean HS of at least ${result.breakAt} %. Worst case: the highest mean HS${bound}. Mean HS: over the sweep. p: paired permutation test over seeds.`,
     columns: [
       words("Method"),
       words("Holds to"),
@@ -185,6 +184,7 @@ export const DEFINITIONS: readonly (readonly [string, string])[] = [
   ["Task leakage", "share of answers to harmful prompts that answer the user task instead"],
   [
     "Interval",
-    "95 %; over seeds by Student\u2019s t (bootstrap from 10 seeds), for a single seed over prompts by Wilson; cut off at 0 and 100 %",
+    "95 %: over seeds by Student\u2019s t (bootstrap from 10 seeds), within 0 and 100 %, and never narrower than Wilson\u2019s over the prompts of one seed",
   ],
+  ["Mean HS", "area under the curve of HS over attack strength, as drawn, divided by its width"],
 ];

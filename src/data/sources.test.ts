@@ -1,0 +1,224 @@
+import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, describe, expect, test } from "vitest";
+import { MAX_FAULTS, MAX_JSON_DEPTH, MAX_ROW_BYTES, MAX_ROWS, type Row } from "./rows.ts";
+import { expandPath, loadRows, type ReadOptions, scanFile } from "./sources.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "sources-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+async function scan(name: string, content: string | Uint8Array, options?: ReadOptions) {
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  const rows: Row[] = [];
+  const file = await scanFile(path, (row) => rows.push(row), options);
+  return {
+    file,
+    rows: rows.map(({ line, values }) => [line, values] as const),
+    faults: file.faults.first.map(({ line, column, code }) => [line, column, code] as const),
+  };
+}
+
+describe("JSON Lines", () => {
+  test("byte order mark, CRLF, blank lines, no newline at the end; hash of the bytes", async () => {
+    const text = '\uFEFF{"a": "x"}\r\n\r\n{"a": "é"}';
+    const { rows, faults, file } = await scan("a.jsonl", text);
+    expect(rows).toEqual([
+      [1, { a: "x" }],
+      [3, { a: "é" }],
+    ]);
+    expect(faults).toEqual([]);
+    expect(file.sha256).toBe(createHash("sha256").update(text).digest("hex"));
+    expect(file).toMatchObject({ kind: "jsonl", rows: 2, bytes: Buffer.byteLength(text) });
+  });
+
+  test("every bad line is reported with line, column and code, the good ones are kept", async () => {
+    const deep = (depth: number) => `{"a": ${"[".repeat(depth - 1)}${"]".repeat(depth - 1)}}`;
+    const lines: (string | number[])[] = [
+      '{"a": 1}',
+      '{"a": 1',
+      "[1]",
+      '"text"',
+      '{"a": 1, "a": 2}',
+      '{"a": "\\ud800"}',
+      '{"a": "\u0000"}',
+      [0x7b, 0x22, 0xc3, 0x28, 0x22],
+      deep(MAX_JSON_DEPTH + 1),
+      deep(MAX_JSON_DEPTH),
+      '{"a": "\\ud83d\\ude42"}',
+    ];
+    const content = Buffer.concat(lines.map((line) => Buffer.from([...Buffer.from(line as string), 0x0a])));
+    const { rows, faults } = await scan("b.jsonl", content);
+    expect(rows.map(([line]) => line)).toEqual([1, 10, 11]);
+    expect(faults).toEqual([
+      [2, 8, "JSON_INVALID"],
+      [3, 1, "ROW_NOT_OBJECT"],
+      [4, 1, "ROW_NOT_OBJECT"],
+      [5, 10, "JSON_DUPLICATE_KEY"],
+      [6, 8, "LONE_SURROGATE"],
+      [7, 8, "JSON_INVALID"],
+      [8, 3, "INVALID_UTF8"],
+      [9, 6 + MAX_JSON_DEPTH, "JSON_TOO_DEEP"],
+    ]);
+  });
+
+  test("a row at the size limit is read, one byte more is not", async () => {
+    const filled = (bytes: number) => `{"a":"${"x".repeat(bytes - 8)}"}`;
+    expect((await scan("c.jsonl", `${filled(MAX_ROW_BYTES)}\n${filled(MAX_ROW_BYTES + 1)}\n{}`)).faults).toEqual([
+      [2, MAX_ROW_BYTES + 1, "ROW_TOO_LONG"],
+    ]);
+  });
+
+  test("a JSON array under the wrong name is one fault", async () => {
+    expect((await scan("d.jsonl", '[\n{"a": 1},\n{"a": 2}\n]')).faults).toEqual([[1, 1, "JSON_ARRAY"]]);
+  });
+
+  test("__proto__ is a key like any other", async () => {
+    const { rows } = await scan("e.jsonl", '{"__proto__": {"polluted": true}, "a": 1}');
+    expect(Object.keys(rows[0]?.[1] ?? {})).toEqual(["__proto__", "a"]);
+    expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+  });
+
+  test("faults are capped but counted, and the error does not quote the data", async () => {
+    const { file } = await scan("f.jsonl", "secret\n".repeat(MAX_FAULTS + 50));
+    expect(file.faults.first).toHaveLength(MAX_FAULTS);
+    expect(file.faults.count).toBe(MAX_FAULTS + 50);
+    expect(() => file.faults.throwIfAny()).toThrow(/150 faults.*f\.jsonl:1:1 JSON_INVALID.*and 145 more/);
+    expect(() => file.faults.throwIfAny()).not.toThrow(/secret/);
+  });
+
+  test("damaged files give rows or faults, never anything else", async () => {
+    const good = Buffer.from('{"prompt": "a\\n\\"b", "n": [1, {"c": null}]}\r\n{"prompt": "é🙂"}\n'.repeat(3));
+    const damage = fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 });
+    await fc.assert(
+      fc.asyncProperty(damage, async (changes) => {
+        const bytes = Uint8Array.from(good);
+        for (const [place, byte] of changes) bytes[place] = byte;
+        const { rows, file } = await scan("g.jsonl", bytes);
+        for (const fault of file.faults.first) expect(fault.line * fault.column).toBeGreaterThan(0);
+        const lines = good.toString("latin1").split("\n").length + changes.filter(([, byte]) => byte === 10).length;
+        expect(rows.length + file.faults.count).toBeLessThanOrEqual(lines);
+        expect(rows.length + file.faults.count).toBeGreaterThan(0);
+      }),
+      { numRuns: 500, seed: 1 },
+    );
+  });
+});
+
+describe("JSON", () => {
+  test("an array over several lines, or on one", async () => {
+    const text = '[\n  {"a": "[,]"},\n\n  {"a": {"b": [1, "\\"}"]}}\n]\n';
+    expect((await scan("a.json", text)).rows).toEqual([
+      [2, { a: "[,]" }],
+      [4, { a: { b: [1, '"}'] } }],
+    ]);
+    expect((await scan("b.json", '[{"a":1},{"a":2}]')).rows.map(([, values]) => values)).toEqual([{ a: 1 }, { a: 2 }]);
+    expect(await scan("c.json", "[ ]")).toMatchObject({ rows: [], faults: [] });
+  });
+
+  test.each([
+    ['[{"a": 1},\n {"a": },\n {"a": 3}]', [[2, 8, "JSON_INVALID"]], 2],
+    ['[{"a": 1},\n]', [[2, 1, "JSON_INVALID"]], 1],
+    ['[{"a": 1}', [[1, 10, "JSON_INVALID"]], 1],
+    ['[{"a": 1}] x', [[1, 12, "JSON_INVALID"]], 1],
+    ['{"a": 1}\n{"a": 2}', [[1, 1, "JSON_NOT_ARRAY"]], 0],
+    ["", [[1, 1, "JSON_NOT_ARRAY"]], 0],
+    ["[1]", [[1, 2, "ROW_NOT_OBJECT"]], 0],
+  ])("%j has the faults %j", async (text, faults, good) => {
+    const result = await scan("d.json", text);
+    expect(result.faults).toEqual(faults);
+    expect(result.rows).toHaveLength(good);
+  });
+});
+
+describe("CSV and TSV", () => {
+  test("quotes, commas, doubled quotes and line breaks in cells; a header line", async () => {
+    const text = 'a,b\r\n"1,\n""x""",2\n,"3"\n"",\n';
+    expect((await scan("a.csv", text)).rows).toEqual([
+      [2, { a: '1,\n"x"', b: "2" }],
+      [4, { a: "", b: "3" }],
+      [5, { a: "", b: "" }],
+    ]);
+  });
+
+  test("layouts name the columns of files without a header; a header is recognised", async () => {
+    const layouts = [["text", "label"]];
+    expect((await scan("b.csv", "x,1\ny,0", { layouts })).rows[0]).toEqual([1, { text: "x", label: "1" }]);
+    expect((await scan("c.tsv", "label\ttext\n1\tx", { layouts })).rows).toEqual([[2, { text: "x", label: "1" }]]);
+    expect((await scan("d.tsv", 'a "b"\t1', { layouts })).rows[0]?.[1]).toEqual({ text: 'a "b"', label: "1" });
+  });
+
+  test("faults", async () => {
+    const result = await scan("e.csv", 'a,b\n1\n"x"y,2\n1,2\n"open,3\n4,5');
+    expect(result.faults).toEqual([
+      [2, 1, "COLUMN_COUNT"],
+      [3, 4, "CSV_BAD_QUOTE"],
+      [5, 1, "CSV_OPEN_QUOTE"],
+    ]);
+    expect(result.rows).toHaveLength(1);
+    expect((await scan("f.csv", "a,a\n1,2")).faults).toEqual([[1, 1, "COLUMN_TWICE"]]);
+  });
+
+  test("a quoted cell without end costs one row's memory, not the file's", async () => {
+    const result = await scan("g.csv", `a,b\n"${`${"x".repeat(1023)}\n`.repeat(1100)}`);
+    expect(result.faults[0]).toEqual([2, 1, "CSV_OPEN_QUOTE"]);
+  });
+});
+
+describe("parquet", () => {
+  // Columns sentence (text) and label (64-bit integer), three rows in groups of two, Snappy.
+  const film =
+    "UEFSMRUGFTYVOlwVBBUAFQQVABUEFQAAAAMDGWAJAAAAZ29vZCBmaWxtCAAAAGJhZCBmaWxtFQYVJBUoXBUEFQAVBBUAFQQVAAAAAwMQPAEAAAAAAAAAAAAAAAAAAAAVBhUWFRpcFQIVABUCFQAVBBUAAAADAQkgBQAAAHNvIHNvFQYVFBUYXBUCFQAVAhUAFQQVAAAAAwEIHAEAAAAAAAAAFQQZPEgEcm9vdBUEABUMJQIYCHNlbnRlbmNlJQAAFQQlAhgFbGFiZWwAFgYZLBksJggcFQwZFQAZGAhzZW50ZW5jZRUCFgQWYBZkJgg8NgAoCWdvb2QgZmlsbRgIYmFkIGZpbG0AGRwVBhUAFQIAAAAmbBwVBBkVABkYBWxhYmVsFQIWBBZOFlImbDw2ACgIAQAAAAAAAAAYCAAAAAAAAAAAABkcFQYVABUCAAAAFq4BFgQ2tgEAGSwmvgEcFQwZFQAZGAhzZW50ZW5jZRUCFgIWQBZEJr4BPDYAKAVzbyBzbxgFc28gc28AGRwVBhUAFQIAAAAmggIcFQQZFQAZGAVsYWJlbBUCFgIWPhZCJoICPDYAKAgBAAAAAAAAABgIAQAAAAAAAAAAGRwVBhUAFQIAAAAWfhYCNoYBACgJaHlwYXJxdWV0GSwcAAAcAAAAUAEAAFBBUjE=";
+
+  test("row groups, whole numbers", async () => {
+    expect((await scan("a.parquet", Buffer.from(film, "base64"))).rows).toEqual([
+      [1, { sentence: "good film", label: 1 }],
+      [2, { sentence: "bad film", label: 0 }],
+      [3, { sentence: "so so", label: 1 }],
+    ]);
+  });
+
+  test("a bomb is refused before it is unpacked", async () => {
+    // One cell of 3 000 000 letters in a Brotli page of 26 bytes.
+    const bomb =
+      "UEFSMRUGFYyb7gIVNFwVAhUAFQIVABUEFQAAAAMBm8PGLfiNlKvxZt0SBmwsAOK1QCDPt6URFQQZLEgEcm9vdBUCABUMJQIYBHRleHQlAAAWAhkcGRwmCBwVDBkVABkYBHRleHQVCBYCFryb7gIWZCYIAAAWvJvuAhYCNmQAKAloeXBhcnF1ZXQZHBwAAABZAAAAUEFSMQ==";
+    await expect(scan("bomb.parquet", Buffer.from(bomb, "base64"))).rejects.toThrow(
+      /at most 200:1; found 3000004 bytes/,
+    );
+  });
+
+  test("damage is a fault, never a crash", async () => {
+    expect((await scan("b.parquet", "PAR1 no")).faults).toEqual([[1, 0, "PARQUET_INVALID"]]);
+    const bytes = Buffer.from(film, "base64");
+    for (let cut = 0; cut < bytes.length; cut += 7) {
+      const { rows, file } = await scan("c.parquet", bytes.subarray(0, cut));
+      expect([rows.length, file.faults.count]).toEqual([0, 1]);
+    }
+  });
+});
+
+describe("files", () => {
+  test("several files by pattern, in order of their names", async () => {
+    for (const name of ["p-2.jsonl", "p-1.jsonl"]) writeFileSync(join(folder, name), `{"n": "${name}"}\n{"n": 2}\n`);
+    const { rows, files } = await loadRows(join(folder, "p-*.jsonl"));
+    expect(rows.map(({ values }) => values)).toEqual([{ n: "p-1.jsonl" }, { n: 2 }, { n: "p-2.jsonl" }, { n: 2 }]);
+    expect(files.map(({ rows: count }) => count)).toEqual([2, 2]);
+    expect(() => expandPath(join(folder, "nothing-*"))).toThrow(/no data file matches/);
+  });
+
+  test("a file may have as many rows as the limit, and no more", async () => {
+    const count = (rows: number) => scan("rows.tsv", `a\n${"x\n".repeat(rows)}`);
+    expect((await count(MAX_ROWS)).file.rows).toBe(MAX_ROWS);
+    await expect(count(MAX_ROWS + 1)).rejects.toThrow(/too many rows/);
+  });
+
+  test("missing files and unknown names are errors", async () => {
+    await expect(loadRows(join(folder, "none.jsonl"))).rejects.toThrow(/no such data file/);
+    writeFileSync(join(folder, "a.txt"), "{}");
+    await expect(loadRows(join(folder, "a.txt"))).rejects.toThrow(/\.jsonl.*found \.txt/);
+    expect((await loadRows(join(folder, "a.txt"), { kind: "jsonl" })).rows).toHaveLength(1);
+  });
+});

@@ -1,0 +1,6 @@
+export * from "./evaluate-model.ts";
+export * from "./harmful-score.ts";
+export * from "./moderators/index.ts";
+export * from "./rate.ts";
+export * from "./statistics.ts";
+export * from "./tasks/index.ts";

@@ -1,0 +1,10 @@
+export { type Checkpoint, CheckpointStore, type NewestCheckpoint } from "./checkpoint.ts";
+export { type ChildOptions, type ParentLink, runInChild, serveParent } from "./child.ts";
+export type { Json } from "./json-differences.ts";
+export { type BatchSource, type Evaluation, type TrainingPlan, type TrainingResult, train } from "./loop.ts";
+export { type MetricsRow, readMetrics } from "./metrics.ts";
+export type { Progress } from "./pace.ts";
+export { ProgressReporter, type ProgressStyle, type ProgressTarget } from "./progress.ts";
+export { type OpenRunOptions, type RunDescription, RunDirectory } from "./run-directory.ts";
+export { type StopSignals, stopOnSignals } from "./signals.ts";
+export type { Stepper, StepResult } from "./stepper.ts";
