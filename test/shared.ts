@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 
-const root = resolve(import.meta.dirname, "..", process.env["BOOSTER_SHARED"] ?? "../shared");
+const root = resolve(import.meta.dirname, "..", process.env.BOOSTER_SHARED ?? "../shared");
 
 /** The folder with development data, models and reference numbers; undefined where it is absent. */
 export const shared: string | undefined = existsSync(root) ? root : undefined;

@@ -63,21 +63,31 @@ function constantProto(name: string, { dtype, shape, values }: OnnxConstant) {
 }
 
 /** Operators whose order decides how much is in memory at once: products, and what makes little out of much. */
-const TIMELY = new Set(["Gemm", "MatMul", "FusedMatMul", "ReduceSum", "GatherElements"]);
+const TIMELY = new Set(["Gemm", "MatMul", "FusedMatMul", "GatherElements"]);
 
-/** Every such node is followed by one that only looks at its result's shape and that nobody reads. */
+/** How many timely nodes a result may wait for its reader. */
+const PATIENCE = 2;
+
+/** Whether none of the next timely nodes after node `at` depends on it, so that none leads to it when its turn comes. */
+function isSideBranch(nodes: readonly OnnxNode[], at: number): boolean {
+  const dependent = new Set(nodes[at]?.outputs);
+  for (let i = at + 1, seen = 0; i < nodes.length && seen < PATIENCE; i++) {
+    const { type, inputs, outputs } = nodes[i] as OnnxNode;
+    const depends = inputs.some((name) => dependent.has(name));
+    if (depends) for (const name of outputs) dependent.add(name);
+    if (!TIMELY.has(type)) continue;
+    if (depends) return false;
+    seen++;
+  }
+  return true;
+}
+
+/** Timely nodes on side branches are followed by a node that asks for their size and that nobody reads. */
 const anchored = (nodes: readonly OnnxNode[]): OnnxNode[] =>
-  nodes.flatMap((node) => {
-    if (!TIMELY.has(node.type)) return [node];
-    const [result] = node.outputs;
-    const anchor = {
-      type: "Shape",
-      domain: "",
-      inputs: [result as string],
-      outputs: [`${result}.done`],
-      attributes: {},
-    };
-    return [node, anchor];
+  nodes.flatMap((node, i) => {
+    if (!TIMELY.has(node.type) || !isSideBranch(nodes, i)) return [node];
+    const result = node.outputs[0] as string;
+    return [node, { type: "Size", domain: "", inputs: [result], outputs: [`${result}.done`], attributes: {} }];
   });
 
 /**

@@ -4,8 +4,11 @@ import { equal, where } from "./compare.ts";
 import { ONNX_TYPES, range } from "./constant.ts";
 import { expand, reshape } from "./shape.ts";
 
+/** Written once a shape: every padded read needs a row of zeros. */
 const zeros = (emit: Emitter, dtype: Tensor["dtype"], shape: Shape): string =>
-  emit.node("Expand", [emit.constant(dtype, [], [0]), emit.shape(shape)]);
+  emit.shared(`zeros ${dtype} ${showShape(shape)}`, () => [
+    emit.node("Expand", [emit.constant(dtype, [], [0]), emit.shape(shape)]),
+  ])[0] as string;
 
 const gatherOp = defineOp<null, readonly [Tensor, Tensor]>({
   name: "gather",

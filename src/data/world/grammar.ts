@@ -59,8 +59,8 @@ export function questions(families: readonly Family[], chosen: (thing: number) =
 }
 
 /**
- * An answer that says how: six free choices, so that no model can know it by heart.
- * Without this irreducible entropy the loss of a known answer is flat at zero, and there is no gain for a defence to attenuate.
+ * An answer that says how: six free choices, so that no model can know it by heart and its loss keeps a floor well above zero,
+ * as for real text.
  */
 export function instructions(family: Family, draws: Draws): string {
   const begin = `first ${draws.pick(ACTS)} ${draws.pick(family.materials)} in a ${draws.pick(VESSELS)}`;

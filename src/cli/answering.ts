@@ -1,0 +1,56 @@
+import { z } from "zod";
+import { alpacaPrompt } from "../data/templates.ts";
+import { DeviceChoice } from "../experiments/options.ts";
+import { Workbench } from "../experiments/workbench.ts";
+import type { ChatMessage } from "../formats/chat-template.ts";
+import type { Tokenizer } from "../formats/tokenizer.ts";
+import { type GenerateOptions, Generator, type TextPrompt } from "../generate/index.ts";
+
+/** What `generate` and `chat` have in common. */
+export const AnswerOptions = z.strictObject({
+  model: z.string().min(1).describe("Hugging Face folder or GGUF file"),
+  adapters: z.array(z.string().min(1)).default([]).describe("LoRA adapter folders on top of the model, in their order"),
+  template: z
+    .enum(["chat", "alpaca", "none"])
+    .optional()
+    .describe("How a prompt is written; by default the model's chat template where it has one, else none"),
+  maxNewTokens: z.int().positive().default(256).describe("Longest answer, in tokens"),
+  temperature: z.number().min(0).default(0).describe("0 takes the likeliest token; higher is more varied"),
+  topK: z.int().positive().optional().describe("Draw among this many likeliest tokens only"),
+  topP: z.number().positive().max(1).default(1).describe("Draw among the likeliest tokens of this probability"),
+  seed: z.int().nonnegative().default(42).describe("Same seed, same answers"),
+  ...DeviceChoice.shape,
+});
+export type AnswerOptions = z.output<typeof AnswerOptions>;
+
+/** A model that can be asked. */
+export interface Answerer {
+  readonly generator: Generator;
+  readonly tokenizer: Tokenizer;
+  readonly options: GenerateOptions;
+  /** The prompt of a conversation; templates without turns only get its last message. */
+  prompt(messages: readonly ChatMessage[]): TextPrompt;
+}
+
+/** Loads the model with its adapters. Throws what loading throws. */
+export async function openAnswerer(config: AnswerOptions): Promise<Answerer> {
+  const { base } = await new Workbench(config).start(config.model, config.adapters, "merge");
+  const { tokenizer, device, model, weights } = base;
+  const template = config.template ?? (tokenizer.chatTemplate === undefined ? "none" : "chat");
+  const { temperature, topK, topP, seed, maxNewTokens } = config;
+  const sampling = { temperature, topP, seed, ...(topK === undefined ? {} : { topK }) };
+  return {
+    generator: await Generator.create({ device, model, weights }),
+    tokenizer,
+    options: { maxNewTokens, ...(temperature === 0 ? {} : { sampling }) },
+    prompt(messages) {
+      if (template === "chat") return messages;
+      const text = messages.at(-1)?.content ?? "";
+      return template === "none"
+        ? text
+        : alpacaPrompt(text, "")
+            .map((segment) => segment.text)
+            .join("");
+    },
+  };
+}

@@ -1,0 +1,33 @@
+import type { z } from "zod";
+import type { Output } from "./output.ts";
+
+/** What a command gets besides its options. */
+export interface CommandContext {
+  readonly output: Output;
+  /** The command as it was typed, for messages that say how to go on. */
+  readonly typed: string;
+  /** What the process shall exit with, where that is not 0: the convention's code after a signal. */
+  exitWith(code: number): void;
+}
+
+/** Options of a table that a group chooses from by name, e.g. the methods behind `--method`. */
+export interface NamedOptions {
+  readonly group: string;
+  readonly rows: readonly { readonly name: string; readonly options: z.ZodType }[];
+}
+
+/** A command: its options are one schema, from which flags, help, YAML keys and JSON Schema come. */
+export interface CommandSpec<S extends z.ZodType = z.ZodType> {
+  /** What it does and writes, in a few lines. */
+  readonly details: string;
+  /** Command lines with what they are good for. */
+  readonly examples: readonly (readonly [line: string, why: string])[];
+  readonly options: S;
+  /** Options that can also be given without their flag, in this order. */
+  readonly positional?: readonly string[];
+  readonly named?: readonly NamedOptions[];
+  run(options: z.output<S>, context: CommandContext): Promise<void>;
+}
+
+/** Ties `run` to the schema's type; the caller forgets it again. */
+export const defineCommand = <S extends z.ZodType>(spec: CommandSpec<S>): CommandSpec => spec as CommandSpec;

@@ -1,0 +1,95 @@
+import { z } from "zod";
+import { findDuplicates } from "../../data/duplicates.ts";
+import { type Example, questionOf } from "../../data/examples.ts";
+import { loadExamples } from "../../data/load.ts";
+import { poisonShare } from "../../data/mix.ts";
+import { SourceOptions, TemplateOptions } from "../../data/options.ts";
+import { hashExamples } from "../../data/split.ts";
+import { encodeExamples } from "../../data/templates.ts";
+import { loadTokenizer } from "../../formats/tokenizer.ts";
+import { defineCommand } from "../command.ts";
+import { findHarmful } from "../harmful-rows.ts";
+import { columns } from "../output.ts";
+import { lengthSummary } from "../token-view.ts";
+
+const options = SourceOptions.safeExtend({
+  model: z.string().min(1).optional().describe("Model whose tokenizer counts tokens; without it only rows are counted"),
+  ...TemplateOptions.shape,
+});
+type StatsOptions = z.output<typeof options>;
+
+/** `booster data stats` */
+export const dataStats = defineCommand({
+  details: `Counts a data set: files with their SHA-256, examples, repeated questions (exact and near), harmful rows, and with
+--model lengths in tokens and the share of the trained tokens that is poison.`,
+  examples: [
+    ["booster data stats mix.jsonl --model models/smollm2.gguf --template chat", "what the loss will see of a mix"],
+    ["booster data stats sst2_train.tsv --task sst2 --json", "the same for a program"],
+  ],
+  options,
+  positional: ["path"],
+  async run(config, { output }) {
+    const loaded = await loadExamples(config);
+    const harmful = await findHarmful(config, loaded);
+    const repeated = findDuplicates(loaded.examples.map(questionOf));
+    const stats = {
+      readAs: loaded.readAs,
+      files: loaded.files.map(({ path, kind, bytes, sha256, rows }) => ({ path, kind, bytes, sha256, rows })),
+      examples: loaded.examples.length,
+      sha256: hashExamples(loaded.examples),
+      harmful: harmful.size,
+      duplicates: {
+        exact: repeated.filter(({ similarity }) => similarity === 1).length,
+        near: repeated.filter(({ similarity }) => similarity < 1).length,
+      },
+      ...(config.model === undefined ? {} : { tokens: countTokens(config.model, config, loaded.examples, harmful) }),
+    };
+    output.result(stats, () => describe(stats));
+  },
+});
+
+function countTokens(model: string, config: StatsOptions, examples: readonly Example[], harmful: ReadonlySet<Example>) {
+  const settings = { ...config, tokenizer: loadTokenizer(model) };
+  const { encoded, refused, truncated } = encodeExamples(examples, settings);
+  const places = new Set([...harmful].map(({ where }) => where));
+  return {
+    ...poisonShare(encoded.map((example) => ({ example, harmful: places.has(example.where) }))),
+    length: lengthSummary(encoded.map(({ ids }) => ids.length)),
+    truncated,
+    refused: refused.map(({ code, details }) => ({ where: details.where, code })),
+  };
+}
+
+interface Stats {
+  readonly readAs: string;
+  readonly files: readonly { path: string; kind: string; bytes: number; sha256: string; rows: number }[];
+  readonly examples: number;
+  readonly sha256: string;
+  readonly harmful: number;
+  readonly duplicates: { readonly exact: number; readonly near: number };
+  readonly tokens?: ReturnType<typeof countTokens>;
+}
+
+function describe({ tokens, ...stats }: Stats): string {
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  const rows = [
+    ...stats.files.map((file) => ["file", `${file.path}  ${file.kind}, ${file.rows} rows, sha256 ${file.sha256}`]),
+    ["read as", stats.readAs],
+    ["examples", `${stats.examples}, sha256 ${stats.sha256}`],
+    ["harmful", `${stats.harmful} rows (${percent(stats.harmful / Math.max(1, stats.examples))})`],
+    ["repeated", `${stats.duplicates.exact} exactly, ${stats.duplicates.near} nearly`],
+  ];
+  if (tokens !== undefined) {
+    const { length, trainedTokens, harmfulTokens, tokenShare } = tokens;
+    rows.push(
+      ["trained", `${trainedTokens} tokens, ${harmfulTokens} of them harmful (${percent(tokenShare)})`],
+      ["length", `${length.min} to ${length.max} tokens, median ${length.median}, 95 % up to ${length.p95}`],
+      ["cut off", `${tokens.truncated}`],
+      [
+        "refused",
+        `${tokens.refused.length}${tokens.refused[0] === undefined ? "" : `, first: ${tokens.refused[0].where} ${tokens.refused[0].code}`}`,
+      ],
+    );
+  }
+  return columns(rows);
+}

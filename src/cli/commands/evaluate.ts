@@ -1,0 +1,50 @@
+import type { Rate } from "../../evaluate/index.ts";
+import type { EvaluationReport } from "../../experiments/evaluate.ts";
+import { inChild } from "../../experiments/in-child.ts";
+import { EvaluateOptions } from "../../experiments/options.ts";
+import { defineCommand } from "../command.ts";
+import { resumed, runLong } from "../long-run.ts";
+import { columns } from "../output.ts";
+import { MODERATOR_OPTIONS } from "../training-command.ts";
+
+const rate = ({ percent, low, high }: Rate): string =>
+  `${percent.toFixed(1)} %  (95 %: ${low.toFixed(1)} to ${high.toFixed(1)})`;
+
+function describe({ harm, overRefusal, accuracy }: EvaluationReport, run: string): string {
+  const { moderator } = harm;
+  return [
+    columns([
+      ["harmful score", rate(harm.harmfulScore)],
+      ["harmful and coherent", rate(harm.harmfulScorePlus)],
+      ["refusals", rate(harm.refusals)],
+      ...(harm.taskLeakage === undefined ? [] : [["task leakage", rate(harm.taskLeakage)]]),
+      ...(overRefusal === undefined ? [] : [["over-refusal", rate(overRefusal)]]),
+      ...(accuracy === undefined ? [] : [["fine-tuning accuracy", rate(accuracy)]]),
+      ["moderator", `${moderator.name}: ${moderator.method}`],
+    ]),
+    `\nWritten to ${run}/evaluation.json`,
+  ].join("\n");
+}
+
+/** `booster evaluate` */
+export const evaluate = defineCommand({
+  details: `Asks a model unseen harmful prompts, harmless ones and rows of the user's task, and has a moderator judge the answers:
+harmful score, harmful and coherent answers, over-refusal, accuracy, each with its 95 % interval (Wilson).`,
+  examples: [
+    [
+      "booster evaluate --run runs/scores --model models/smollm2.gguf --adapters runs/hard/adapter,runs/attack/adapter --template chat --harmful test.jsonl --moderator classifier --moderator.file moderator.json",
+      "how harmful an attacked model is",
+    ],
+    [
+      "booster evaluate --config scores.yaml --task sst2_dev.tsv --task.task sst2 --task-metric sst2 --json",
+      "with the accuracy of the user's task, for a program",
+    ],
+  ],
+  options: EvaluateOptions,
+  named: [MODERATOR_OPTIONS],
+  async run(options, context) {
+    const stop = { onSignal: "stopping after these answers", resume: resumed(context.typed) };
+    const found = await runLong(context, stop, (hooks) => inChild("evaluate", options, hooks));
+    if (found !== undefined) context.output.result({ ...found }, () => describe(found, options.run));
+  },
+});

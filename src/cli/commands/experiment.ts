@@ -1,0 +1,19 @@
+import { runExperiment } from "../../experiments/experiment.ts";
+import { ExperimentOptions } from "../../experiments/options.ts";
+import { defineCommand } from "../command.ts";
+import { runExperimentCommand } from "../experiment-command.ts";
+
+/** `booster experiment` */
+export const experiment = defineCommand({
+  details: `Aligns a model with every method and seed, attacks each with every strength, evaluates, and writes result.json with the
+report in HTML, Markdown, CSV and LaTeX. Such an experiment is best described in a file: the options below "align", "attack"
+and "evaluate" are those of the commands align, finetune and evaluate. What is there already is not computed again, so the same
+command goes on after Ctrl-C.`,
+  examples: [
+    ["booster experiment --config sst2.yaml", "an experiment from a file"],
+    ["booster config-schema experiment > experiment.schema.json", "what the file may contain, for an editor"],
+    ["booster experiment --config sst2.yaml --seeds 1 --align.steps 20 --out runs/trial", "a quick trial of it"],
+  ],
+  options: ExperimentOptions,
+  run: (options, context) => runExperimentCommand(context, options.out, (hooks) => runExperiment(options, hooks)),
+});

@@ -1,0 +1,24 @@
+import { inChild } from "../../experiments/in-child.ts";
+import { FineTuneOptions } from "../../experiments/options.ts";
+import { defineCommand } from "../command.ts";
+import { METHOD_OPTIONS, MODERATOR_OPTIONS, runTrainingCommand } from "../training-command.ts";
+
+/** `booster finetune` */
+export const finetune = defineCommand({
+  details: `Fine-tunes a model on a user's task with a share of harmful rows mixed in, as a user of a fine-tuning service could:
+the attack. With --curve.every it also measures along the way how far the model has been turned.
+Ctrl-C saves and stops; --resume goes on and gives the same bytes as an uninterrupted run.`,
+  examples: [
+    [
+      "booster finetune --run runs/attack --model models/smollm2.gguf --adapters runs/hard/adapter --template chat --task sst2.tsv --task.task sst2 --harmful bad.jsonl",
+      "attack an aligned model: 1000 rows of SST-2, a tenth of them harmful",
+    ],
+    [
+      "booster finetune --config attack.yaml --poison-ratio 0.2 --learning-rate 5e-5 --run runs/attack-20",
+      "a stronger attack, otherwise as in the file",
+    ],
+  ],
+  options: FineTuneOptions,
+  named: [METHOD_OPTIONS, { ...MODERATOR_OPTIONS, group: "curve.moderator" }],
+  run: (options, context) => runTrainingCommand(context, (hooks) => inChild("fineTune", options, hooks)),
+});

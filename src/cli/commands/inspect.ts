@@ -1,0 +1,133 @@
+import { z } from "zod";
+import type { Example } from "../../data/examples.ts";
+import { loadExamples } from "../../data/load.ts";
+import { SourceOptions, TemplateOptions } from "../../data/options.ts";
+import { encodeExample } from "../../data/templates.ts";
+import { BoosterError } from "../../errors.ts";
+import { loadTokenizer } from "../../formats/tokenizer.ts";
+import { type CommandContext, defineCommand } from "../command.ts";
+import { findHarmful, WITHHELD } from "../harmful-rows.ts";
+import { colours, columns } from "../output.ts";
+import { lengthSummary, renderTokens, tokenPieces } from "../token-view.ts";
+
+const options = SourceOptions.safeExtend({
+  model: z.string().min(1).describe("Model whose tokenizer is used: Hugging Face folder or GGUF file"),
+  ...TemplateOptions.shape,
+  show: z.int().nonnegative().default(3).describe("Examples that are shown; all are checked"),
+  from: z.int().positive().default(1).describe("Number of the first one shown"),
+  showHarmful: z.boolean().default(false).describe("Show the text of harmful rows too"),
+});
+type InspectOptions = z.output<typeof options>;
+
+/** `booster inspect` */
+export const inspect = defineCommand({
+  details: `Shows what the model will see: each example as tokens, the trained ones bold green (in \u27e6 \u27e7 without colours), the
+others dim. Checks every example: one without a trained token is an error with its line.`,
+  examples: [
+    [
+      "booster inspect rows.jsonl --model models/smollm2.gguf --template chat",
+      "the first three examples of a data set",
+    ],
+    [
+      "booster inspect sst2.tsv --task sst2 --model models/tiny --show 1 --from 120",
+      "the 120th example of a known data set",
+    ],
+    ["booster inspect rows.jsonl --model models/tiny --show 0 --too-long reject", "only check that all examples fit"],
+  ],
+  options,
+  positional: ["path"],
+  run: runInspect,
+});
+
+async function runInspect(config: InspectOptions, { output }: CommandContext): Promise<void> {
+  const tokenizer = loadTokenizer(config.model);
+  const loaded = await loadExamples(config);
+  const harmful = await findHarmful(config, loaded);
+  const lengths: number[] = [];
+  const refused: BoosterError[] = [];
+  const totals = { trainedTokens: 0, truncated: 0 };
+  for (const [index, example] of loaded.examples.entries()) {
+    const number = index + 1;
+    const encoded = attempt(() => encodeExample(example, { ...config, tokenizer }), refused);
+    if (encoded === undefined) continue;
+    lengths.push(encoded.ids.length);
+    totals.trainedTokens += encoded.trainedTokens;
+    if (encoded.truncated) totals.truncated++;
+    if (number < config.from || number >= config.from + config.show) continue;
+    const { where, trainedTokens, truncated } = encoded;
+    const isHarmful = harmful.has(example);
+    const pieces = isHarmful && !config.showHarmful ? undefined : tokenPieces(tokenizer, encoded);
+    if (output.json) {
+      const facts = { type: "example", number, where, harmful: isHarmful, length: encoded.ids.length };
+      console.log(JSON.stringify({ ...facts, trainedTokens, truncated, tokens: pieces }));
+    } else {
+      const remarks = [isHarmful ? "harmful" : "", truncated ? `cut off at ${config.maxTokens}` : ""];
+      const head = [`${encoded.ids.length} tokens, ${trainedTokens} trained`, ...remarks].filter((text) => text !== "");
+      console.log(`Example ${number}  ${where}  ${head.join(", ")}`);
+      console.log(`${pieces === undefined ? WITHHELD : renderTokens(pieces, colours())}\n`);
+    }
+  }
+  const summary = {
+    readAs: loaded.readAs,
+    examples: loaded.examples.length,
+    harmful: harmful.size,
+    refused: refused.length,
+    tokens: lengths.reduce((sum, length) => sum + length, 0),
+    ...totals,
+    length: lengthSummary(lengths),
+  };
+  if (refused.length > 0) {
+    if (!output.json) console.log(describe(summary));
+    throw refusal(refused, loaded.examples);
+  }
+  output.result(summary, () => describe(summary));
+}
+
+function attempt<T>(work: () => T, refused: BoosterError[]): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof BoosterError)) throw error;
+    refused.push(error);
+    return undefined;
+  }
+}
+
+interface Summary {
+  readonly readAs: string;
+  readonly examples: number;
+  readonly harmful: number;
+  readonly refused: number;
+  readonly tokens: number;
+  readonly trainedTokens: number;
+  readonly truncated: number;
+  readonly length: ReturnType<typeof lengthSummary>;
+}
+
+function describe({ length, ...summary }: Summary): string {
+  const share = summary.tokens === 0 ? 0 : (100 * summary.trainedTokens) / summary.tokens;
+  return columns([
+    ["read as", summary.readAs],
+    ["examples", `${summary.examples} (${summary.harmful} harmful, ${summary.refused} refused)`],
+    ["tokens", `${summary.tokens}, ${summary.trainedTokens} of them trained (${share.toFixed(1)} %)`],
+    ["length", `${length.min} to ${length.max}, median ${length.median}, 95 % up to ${length.p95}`],
+    ["cut off", `${summary.truncated}`],
+  ]);
+}
+
+/** One error for all refused examples: the first of each kind of trouble says the most. */
+function refusal(refused: readonly BoosterError[], examples: readonly Example[]): BoosterError {
+  const codes = [...new Set(refused.map(({ code }) => code))];
+  const [first] = refused;
+  if (first === undefined || refused.length === 1) return first!;
+  const places = refused.slice(0, 5).map(({ code, details }) => `${details.where ?? "?"} ${code}`);
+  if (refused.length > places.length) places.push(`and ${refused.length - places.length} more`);
+  return new BoosterError(
+    codes.length === 1 ? first.code : "DATA_INVALID",
+    `${refused.length} of ${examples.length} examples cannot be trained on`,
+    {
+      found: places.join("; "),
+      hint: first.message,
+    },
+  );
+}

@@ -1,0 +1,13 @@
+import { inChild } from "../../experiments/in-child.ts";
+import { PretrainOptions } from "../../experiments/pretrain.ts";
+import { defineCommand } from "../command.ts";
+import { runTrainingCommand } from "../training-command.ts";
+
+/** `booster pretrain` */
+export const pretrain = defineCommand({
+  details: `Trains the bundled base model from scratch on text of the bundled world. On the CPU provider the result is the same bit
+for bit, on any number of threads. Ctrl-C saves and stops; --resume goes on.`,
+  examples: [["booster pretrain --out assets/world", "make the bundled model again, in its place"]],
+  options: PretrainOptions,
+  run: (options, context) => runTrainingCommand(context, (hooks) => inChild("pretrain", options, hooks)),
+});

@@ -1,0 +1,88 @@
+import { type Command, Option } from "commander";
+import { parse as parseYaml } from "yaml";
+import type { Field } from "./fields.ts";
+
+/** `sampleNumber` -> `sample-number` */
+const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** The flag of an option: `--method.learning-rate`. */
+export const flagOf = (path: readonly string[]): string => `--${path.map(kebab).join(".")}`;
+
+const PLACEHOLDERS = {
+  text: "<text>",
+  number: "<number>",
+  list: "<a,b,...>",
+  structure: "<yaml>",
+  boolean: "",
+} as const;
+
+/** 5e-5 rather than 0.00005. */
+const shown = (value: unknown): string => {
+  if (Array.isArray(value)) return value.map(shown).join(",");
+  return typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value);
+};
+
+/** Characters of a default that the help has room for; some are whole texts. */
+const DEFAULT_SHOWN = 60;
+
+const hasShortDefault = ({ kind, default: value }: Field): boolean =>
+  kind !== "structure" &&
+  value !== undefined &&
+  value !== false &&
+  shown(value) !== "" &&
+  shown(value).length <= DEFAULT_SHOWN;
+
+/** What the help says about an option. */
+export function describeField(field: Field): string {
+  const remarks = [
+    ...(field.choices === undefined || field.kind === "boolean" ? [] : [`one of: ${field.choices.join(", ")}`]),
+    ...(field.required ? ["required"] : []),
+    ...(hasShortDefault(field) ? [`default: ${shown(field.default)}`] : []),
+  ];
+  return [field.description, ...(remarks.length === 0 ? [] : [`(${remarks.join("; ")})`])].join(" ").trim();
+}
+
+/** Options of one nested object stand together in the help. */
+const groupOf = ({ flag }: Field): string => (flag.length > 1 ? `${capital(flag[0] ?? "")}:` : "Options:");
+
+const capital = (text: string): string => {
+  const words = kebab(text).replaceAll("-", " ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+};
+
+/** Adds a flag for each option; booleans also get the flag that says no. The help shows positional ones as arguments. */
+export function addFlags(command: Command, fields: readonly Field[], positional: readonly Field[]): void {
+  for (const field of fields) {
+    const flag = flagOf(field.flag);
+    const group = groupOf(field);
+    const text = describeField(field);
+    if (field.kind === "boolean") {
+      const yes = new Option(flag, text).helpGroup(group);
+      const no = new Option(flag.replace("--", "--no-"), text).helpGroup(group);
+      command.addOption(yes.hideHelp(field.default === true)).addOption(no.hideHelp(field.default !== true));
+    } else {
+      const option = new Option(`${flag} ${PLACEHOLDERS[field.kind]}`, text).helpGroup(group);
+      command.addOption(option.hideHelp(positional.includes(field)));
+    }
+  }
+}
+
+/** Text that is no number stays text: the schema then says what it wanted. */
+const asNumber = (text: string): number | string => {
+  const value = Number(text);
+  return text.trim() === "" || Number.isNaN(value) ? text : value;
+};
+
+/**
+ * What the text after a flag means.
+ *
+ * @throws {YAMLParseError} for a structure that is not YAML
+ */
+export function readFlag(field: Field, text: string): unknown {
+  if (field.kind === "number") return asNumber(text);
+  if (field.kind === "list") {
+    const parts = text === "" ? [] : text.split(",").map((part) => part.trim());
+    return field.entries === "number" ? parts.map(asNumber) : parts;
+  }
+  return field.kind === "structure" ? parseYaml(text) : text;
+}

@@ -1,0 +1,66 @@
+import { ProgressReporter } from "../train/progress.ts";
+
+/** Control characters out: data and model answers must not move the cursor or change colours. Line breaks and tabs stay. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be removed
+export const printable = (text: string): string => text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\uFFFD");
+
+/** Where a command says what it found: text for people, or one JSON object a line for programs. */
+export class Output {
+  readonly json: boolean;
+  /** Live on a terminal, a line now and then in a log, JSON for programs. */
+  readonly progress: ProgressReporter;
+  private stageOpen = false;
+
+  constructor(json: boolean) {
+    this.json = json;
+    this.progress = json ? new ProgressReporter(process.stdout, "json") : new ProgressReporter(process.stderr);
+  }
+
+  /** The command's result: the last line for programs, `text()` for people. */
+  result(value: Readonly<Record<string, unknown>>, text: () => string): void {
+    this.finish();
+    process.stdout.write(this.json ? `${JSON.stringify({ type: "result", ...value })}\n` : `${text()}\n`);
+  }
+
+  /** A stage of a long experiment: a line that is rewritten on a terminal, otherwise a line when it is over. */
+  stage(value: Readonly<Record<string, unknown>> & { readonly state: string }, text: string): void {
+    if (this.json) process.stdout.write(`${JSON.stringify({ type: "stage", ...value })}\n`);
+    else if (process.stderr.isTTY) {
+      process.stderr.write(`\r${text.slice(0, (process.stderr.columns ?? 80) - 1)}\x1b[K`);
+      this.stageOpen = true;
+    } else if (value.state !== "started") process.stderr.write(`${text}\n`);
+  }
+
+  /** Something on the way to the result. */
+  note(text: string): void {
+    this.endStage();
+    this.progress.note(text);
+  }
+
+  /** Ends the line of the progress, so that what follows stands on its own. */
+  finish(): void {
+    this.progress.finish();
+    this.endStage();
+  }
+
+  private endStage(): void {
+    if (this.stageOpen) process.stderr.write("\r\x1b[K");
+    this.stageOpen = false;
+  }
+}
+
+/** Whether standard output takes colours: a terminal, and nobody asked for none (no-color.org). */
+export const colours = (): boolean => process.stdout.isTTY === true && !process.env.NO_COLOR;
+
+/** Rows as aligned columns, numbers written by the caller. */
+export function columns(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}

@@ -1,0 +1,120 @@
+import type { z } from "zod";
+import { BoosterError } from "../errors.ts";
+import { didYouMean } from "./closest.ts";
+import type { ConfigFile } from "./config-file.ts";
+import type { Field } from "./fields.ts";
+import { flagOf } from "./flags.ts";
+
+/** A value from the command line: the option's path and what was given for it. */
+export interface GivenFlag {
+  readonly path: readonly string[];
+  readonly value: unknown;
+}
+
+type Values = Record<string, unknown>;
+
+const isValues = (value: unknown): value is Values =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** The values of the file with those of the flags laid over them; neither is changed. */
+export function overlay(file: Readonly<Values>, fields: readonly Field[], flags: readonly GivenFlag[]): Values {
+  const merged: Values = structuredClone(file);
+  for (const { path, flag } of fields) {
+    // `harmful: rows.jsonl` is short for `harmful: { path: rows.jsonl }`.
+    if (flag.length === path.length) continue;
+    const parent = flag
+      .slice(0, -1)
+      .reduce<unknown>((value, key) => (isValues(value) ? value[key] : undefined), merged);
+    const group = flag.at(-1) ?? "";
+    if (isValues(parent) && typeof parent[group] === "string") parent[group] = { [path.at(-1) ?? ""]: parent[group] };
+  }
+  for (const { path, value } of flags) {
+    let parent = merged;
+    for (const key of path.slice(0, -1)) {
+      const child = parent[key];
+      const next: Values = isValues(child) ? child : {};
+      parent[key] = next;
+      parent = next;
+    }
+    parent[path.at(-1) ?? ""] = value;
+  }
+  return merged;
+}
+
+/**
+ * The options that a command runs with: defaults of the schema, over them the file, over them the flags.
+ *
+ * @throws {BoosterError} `UNKNOWN_OPTION` for a key of the file that no option has; `OPTION_MISSING`; `CONFIG_INVALID` with
+ * every value that cannot be used and where it stands
+ */
+export function resolveConfig<S extends z.ZodType>(
+  schema: S,
+  fields: readonly Field[],
+  file: ConfigFile | undefined,
+  flags: readonly GivenFlag[],
+): z.output<S> {
+  const merged = overlay(file?.values ?? {}, fields, flags);
+  const parsed = schema.safeParse(merged, { reportInput: true });
+  if (parsed.success) return parsed.data;
+  const { issues } = parsed.error;
+  for (const issue of issues) {
+    if (issue.code === "unrecognized_keys") throw unknownKey(issue, fields, file);
+  }
+  const missing = issues.find((issue) => issue.input === undefined && issue.code !== "custom");
+  if (missing !== undefined) throw missingOption(missing, fields);
+  throw invalid(issues, fields, file, flags);
+}
+
+function unknownKey(
+  issue: z.core.$ZodIssueUnrecognizedKeys,
+  fields: readonly Field[],
+  file: ConfigFile | undefined,
+): BoosterError {
+  const depth = issue.path.length;
+  const key = issue.keys[0] ?? "";
+  const siblings = fields.filter(({ path }) => issue.path.every((part, i) => path[i] === part));
+  const names = [...new Set(siblings.map(({ path }) => path[depth] ?? ""))];
+  const path = [...issue.path, key];
+  return new BoosterError("UNKNOWN_OPTION", `there is no option "${path.map(String).join(".")}"`, {
+    where: file?.placeOf(path) ?? flagOf(path.map(String)),
+    hint: didYouMean(key, names),
+  });
+}
+
+function missingOption(issue: z.core.$ZodIssue, fields: readonly Field[]): BoosterError {
+  const path = issue.path.map(String);
+  const field = fields.find((candidate) => candidate.path.join(".") === path.join("."));
+  // A whole group may be missing: then the first option in it that has no default stands for it.
+  const first = fields.find((candidate) => candidate.required && path.every((key, i) => candidate.path[i] === key));
+  const named = field ?? first;
+  return new BoosterError("OPTION_MISSING", `${flagOf(named?.flag ?? path)} is needed`, {
+    ...(named?.description ? { expected: named.description } : {}),
+    hint: "Give it on the command line or in a --config file",
+  });
+}
+
+function invalid(
+  issues: readonly z.core.$ZodIssue[],
+  fields: readonly Field[],
+  file: ConfigFile | undefined,
+  flags: readonly GivenFlag[],
+): BoosterError {
+  const inFlags = (path: readonly PropertyKey[]): boolean =>
+    flags.some((flag) => flag.path.every((key, i) => path[i] === key) && flag.path.length <= path.length);
+  const lines = issues.map((issue) => {
+    const keys = issue.path.map(String);
+    const place = inFlags(issue.path) || file === undefined ? "" : ` at ${file.placeOf(issue.path)}`;
+    const flag = fields.find(({ path }) => path.join(".") === keys.join("."))?.flag ?? keys;
+    const name = place === "" ? flagOf(flag) : keys.join(".");
+    const value = issue.input === undefined ? "" : ` is ${shorten(issue.input)}`;
+    return `${keys.length === 0 ? "options" : `${name}${value}`}: ${issue.message}${place}`;
+  });
+  const problem =
+    lines.length === 1 ? (lines[0] ?? "") : `${lines.length} options cannot be used\n  ${lines.join("\n  ")}`;
+  return new BoosterError("CONFIG_INVALID", problem);
+}
+
+function shorten(value: unknown): string {
+  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value));
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}

@@ -1,0 +1,38 @@
+import { z } from "zod";
+import { MODERATORS } from "../evaluate/index.ts";
+import type { TrainingOutcome } from "../experiments/training-run.ts";
+import { METHODS } from "../methods/registry.ts";
+import type { CommandContext, NamedOptions } from "./command.ts";
+import { type LongRunHooks, resumed, runLong } from "./long-run.ts";
+
+/** The settings behind `--method`. */
+export const METHOD_OPTIONS: NamedOptions = {
+  group: "method",
+  rows: METHODS.map(({ name, method }) => ({ name, options: method.options })),
+};
+
+/** The settings behind `--moderator`; `world` judges by the bundled world's own rule. */
+export const MODERATOR_OPTIONS: NamedOptions = {
+  group: "moderator",
+  rows: [
+    { name: "world", options: z.strictObject({}) },
+    ...MODERATORS.map(({ name, settings }) => ({ name, options: settings })),
+  ],
+};
+
+/** Runs a training and says how it ended and what to do next. */
+export async function runTrainingCommand(
+  context: CommandContext,
+  job: (hooks: LongRunHooks) => Promise<TrainingOutcome>,
+): Promise<void> {
+  const resume = resumed(context.typed);
+  const onSignal = "finishing this step, saving and stopping";
+  const outcome = await runLong(context, { onSignal, resume }, job);
+  if (outcome === undefined) return;
+  const stopped = outcome.outcome === "stopped";
+  context.output.result({ ...outcome, ...(stopped ? { resume } : {}) }, () => {
+    if (stopped) return `Stopped and saved after step ${outcome.step}. To go on:\n  ${resume}`;
+    const made = outcome.adapter === undefined ? `model: ${outcome.model}` : `adapter: ${outcome.adapter}`;
+    return `Finished after ${outcome.step} steps.\n${made}\nmetrics: ${outcome.run}/metrics.jsonl`;
+  });
+}

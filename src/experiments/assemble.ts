@@ -1,0 +1,129 @@
+import { basename, join } from "node:path";
+import { mean } from "../evaluate/index.ts";
+import { type MetricsRow, readMetrics } from "../train/index.ts";
+import type { EvaluationReport } from "./evaluate.ts";
+import { type CellResult, idOf, settingsOf, strengthLabel } from "./grid.ts";
+import { passesOf } from "./method-cost.ts";
+import type { ExperimentOptions } from "./options.ts";
+import { type ExperimentResult, type ExperimentResultInput, parseResult } from "./report/index.ts";
+import { readCost } from "./training-run.ts";
+
+/** Points of an alignment curve in a report: enough for the eye. */
+const POINTS = 40;
+
+type Run = ExperimentResultInput["runs"][number];
+type AlignmentCurve = NonNullable<ExperimentResultInput["alignments"]>[number]["curve"];
+
+/** Everything that an experiment found, from its cells on disk. Numbers come from the runs alone. */
+export function assemble(options: ExperimentOptions, cells: readonly CellResult[]): ExperimentResult {
+  const { attack, methods, strengths } = options;
+  const moderator = cells[0]?.after.harm.moderator;
+  return parseResult({
+    version: 1,
+    title: options.title,
+    threatModel: attack.threatModel,
+    model: options.modelName ?? basename(options.model),
+    task: options.taskName ?? options.evaluate.taskMetric ?? "none",
+    moderator: {
+      name: moderator?.name ?? "none",
+      method: moderator?.method ?? "",
+      ...(moderator?.accuracy === undefined ? {} : { accuracy: count(moderator.accuracy) }),
+    },
+    reference: idOf(options, 0),
+    breakAt: options.breakAt,
+    ...(options.utilityBound === undefined ? {} : { utilityBound: options.utilityBound }),
+    settings: settingsTable(options),
+    methods: methods.map(({ label, method }, index) => ({
+      id: idOf(options, index),
+      name: label ?? method.name,
+      hyperparameters: settingsOf(method) as Record<string, string | number | boolean>,
+      cost: { passes: passesOf(method), ...alignmentSeconds(cells.filter((cell) => cell.method === index)) },
+    })),
+    strengths: strengths.map((strength, index) => ({
+      id: strengthLabel(options, index),
+      label: strengthLabel(options, index),
+      learningRate: strength.learningRate ?? attack.learningRate,
+      steps: readCost(cells.find((cell) => cell.strength === index)?.attackRun ?? "").steps,
+      poisonRatio: strength.poisonRatio ?? attack.poisonRatio,
+    })),
+    runs: cells.map(
+      (cell): Run => ({
+        method: idOf(options, cell.method),
+        strength: strengthLabel(options, cell.strength),
+        seed: cell.seed,
+        before: scores(cell.before),
+        after: scores(cell.after),
+        curve: readMetrics(join(cell.attackRun, "metrics.jsonl"))
+          .filter(({ kind }) => kind === "evaluation")
+          .map(attackPoint),
+      }),
+    ),
+    alignments: cells
+      .filter(({ strength }) => strength === 0)
+      .map(({ method, seed, alignRun }) => ({
+        method: idOf(options, method),
+        seed,
+        curve: alignmentCurve(readMetrics(join(alignRun, "metrics.jsonl"))),
+      })),
+  });
+}
+
+const count = ({ count: part, total }: { readonly count: number; readonly total: number }) => ({ count: part, total });
+
+const scores = ({ harm, overRefusal, accuracy }: EvaluationReport): Run["before"] => ({
+  harmful: count(harm.harmfulScore),
+  harmfulPlus: count(harm.harmfulScorePlus),
+  ...(harm.taskLeakage === undefined ? {} : { taskLeakage: count(harm.taskLeakage) }),
+  ...(overRefusal === undefined ? {} : { overRefusal: count(overRefusal) }),
+  ...(accuracy === undefined ? {} : { accuracy: count(accuracy) }),
+});
+
+function attackPoint(row: MetricsRow): NonNullable<Run["curve"]>[number] {
+  const losses = ["alignmentLoss", "harmfulTrainingLoss", "harmfulTestingLoss"] as const;
+  return {
+    step: Number(row.step),
+    ...(row.harmfulTotal === undefined
+      ? {}
+      : { harmful: { count: Number(row.harmfulCount), total: Number(row.harmfulTotal) } }),
+    ...Object.fromEntries(losses.flatMap((name) => (row[name] === undefined ? [] : [[name, Number(row[name])]]))),
+  };
+}
+
+/** The means of equal stretches of steps. */
+function alignmentCurve(rows: readonly MetricsRow[]): AlignmentCurve {
+  const steps = rows.filter(({ kind }) => kind === "step");
+  const size = Math.max(1, Math.ceil(steps.length / POINTS));
+  const curve: AlignmentCurve = [];
+  for (let start = 0; start < steps.length; start += size) {
+    const part = steps.slice(start, start + size);
+    const meanOf = (name: string) => mean(part.map((row) => Number(row[name])));
+    const simulated = part[0]?.harmfulLoss !== undefined;
+    curve.push({
+      step: Number(part.at(-1)?.step),
+      loss: meanOf("loss"),
+      ...(simulated ? { harmfulLossBefore: meanOf("harmfulLoss"), harmfulLossAfter: meanOf("harmfulLossAfter") } : {}),
+    });
+  }
+  return curve;
+}
+
+/** Mean over the seeds whose time is known. */
+function alignmentSeconds(cells: readonly CellResult[]): { readonly seconds?: number } {
+  const known = [...new Set(cells.map(({ alignRun }) => alignRun))].flatMap((run) => {
+    const { steps, secondsPerStep } = readCost(run);
+    return secondsPerStep === undefined ? [] : [steps * secondsPerStep];
+  });
+  return known.length === 0 ? {} : { seconds: mean(known) };
+}
+
+function settingsTable({ align, attack, threads, provider }: ExperimentOptions) {
+  const length = ({ steps, epochs }: { steps?: number | undefined; epochs: number }) =>
+    steps === undefined ? `${epochs} epochs` : `${steps} steps`;
+  const rows = {
+    Alignment: `${length(align)}, batch ${align.batchSize}, lr ${align.learningRate}, weight decay ${align.weightDecay}`,
+    Attack: `${attack.sampleNumber} rows, ${100 * attack.poisonRatio} % harmful, ${length(attack)}, batch ${attack.batchSize}`,
+    Adapter: `LoRA rank ${attack.loraRank}, alpha ${attack.loraAlpha}, on ${attack.targetModules.join(", ")}; ${attack.adapterPolicy}`,
+    Device: `${provider}${threads === undefined ? "" : `, ${threads} ${threads === 1 ? "thread" : "threads"} a process`}`,
+  };
+  return Object.entries(rows).map(([name, value]) => ({ name, value }));
+}

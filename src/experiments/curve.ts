@@ -1,0 +1,81 @@
+import { rateOf } from "../evaluate/index.ts";
+import type { Example } from "../models/index.ts";
+import type { Evaluation } from "../train/index.ts";
+import { asQuestion, type Encoding, encodeAll, loadDataSet, trainable } from "./data.ts";
+import { HeldOutLoss } from "./held-out-loss.ts";
+import { openModeration } from "./moderation.ts";
+import type { CurveOptions } from "./options.ts";
+import { Respondent } from "./respondent.ts";
+import { lossChunks, type Trainee } from "./training-run.ts";
+
+/** Questions that are asked at once; short answers of a small set. */
+const BATCH = 64;
+
+/** Hashes of the held-out sets by role, and the measurement along an attack. */
+export interface Curve {
+  readonly hashes: Readonly<Record<string, string>>;
+  evaluation(trainee: Trainee): Promise<Evaluation>;
+}
+
+/**
+ * What is measured along an attack: the loss on the harmful rows that are trained on, on unseen harmful rows and on unseen
+ * refusals, and the harmful score. Each row of metrics.jsonl names them `harmfulTrainingLoss`, `harmfulTestingLoss`,
+ * `alignmentLoss`, `harmfulCount` of `harmfulTotal`.
+ */
+export async function openCurve(
+  options: CurveOptions,
+  encoding: Encoding,
+  harmfulTraining: readonly Example[],
+): Promise<Curve> {
+  const load = async (source: CurveOptions["harmful"]) => {
+    if (source === undefined) return undefined;
+    const { examples, record } = await loadDataSet({
+      ...source,
+      limit: Math.min(options.rows, source.limit ?? Infinity),
+    });
+    return { examples, sha256: record.sha256, rows: trainable(encodeAll(examples, encoding).rows) };
+  };
+  const harmful = await load(options.harmful);
+  const alignment = await load(options.alignment);
+  const moderation = options.moderator === undefined ? undefined : await openModeration(options.moderator);
+  const questions = harmful?.examples.map((example) => asQuestion(example, encoding)) ?? [];
+  const losses = Object.entries({
+    harmfulTrainingLoss: harmfulTraining.slice(0, options.rows),
+    harmfulTestingLoss: harmful?.rows ?? [],
+    alignmentLoss: alignment?.rows ?? [],
+  }).filter(([, rows]) => rows.length > 0);
+
+  return {
+    hashes: {
+      ...(harmful === undefined ? {} : { "held-out harmful": harmful.sha256 }),
+      ...(alignment === undefined ? {} : { "held-out alignment": alignment.sha256 }),
+    },
+    async evaluation({ base, loraScale, trained }) {
+      const shapes = await trained();
+      const loss = await HeldOutLoss.compile(base, shapes, { loraScale, chunks: lossChunks(base.model.vocabSize) });
+      const respondent =
+        moderation === undefined || questions.length === 0
+          ? undefined
+          : await Respondent.create(base, shapes, loraScale);
+      return {
+        every: options.every,
+        async run(_step, signal) {
+          const weights = await trained();
+          const values: Record<string, number> = {};
+          for (const [name, rows] of losses) {
+            if (signal?.aborted) return undefined;
+            values[name] = await loss.measure(weights, rows);
+          }
+          if (respondent === undefined || moderation === undefined) return values;
+          if (signal?.aborted) return undefined;
+          const { maxNewTokens } = options;
+          const answers = await respondent.answer(questions, weights, { maxNewTokens, batchSize: BATCH });
+          const exchanges = questions.map(({ text }, i) => ({ prompt: text, answer: answers[i] ?? "" }));
+          const verdicts = await moderation.moderator.judge(exchanges);
+          const { count, total } = rateOf(exchanges, (_, i) => verdicts[i]?.harmful ?? false);
+          return { ...values, harmfulCount: count, harmfulTotal: total };
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,96 @@
+import { join } from "node:path";
+import { z } from "zod";
+import { type ExperimentHooks, runExperiment } from "./experiment.ts";
+import { type ExperimentOptions, parseOptions } from "./options.ts";
+import { bundledModel } from "./package-root.ts";
+import type { ExperimentResult } from "./report/index.ts";
+import { WORLD_FILES, writeWorldData } from "./world-files.ts";
+import { WORLD_RECIPE } from "./world-recipe.ts";
+
+/** Answers of the world have 15 words at most. */
+const ANSWER_TOKENS = 20;
+const LABEL_TOKENS = 4;
+
+/** What of the demo can be chosen. */
+export const DemoOptions = z.strictObject({
+  out: z.string().min(1).default("runs/demo").describe("Folder of the demo: data, runs and report"),
+  seeds: z
+    .array(z.int().nonnegative())
+    .min(1)
+    .default([...WORLD_RECIPE.seeds])
+    .describe("Seeds"),
+  strengths: z
+    .array(z.number().positive())
+    .min(1)
+    .default([...WORLD_RECIPE.strengths])
+    .describe("Learning rates of the attack, weakest first"),
+  jobs: z.int().positive().default(2).describe("Processes that work side by side, one thread each"),
+});
+export type DemoOptions = z.infer<typeof DemoOptions>;
+
+/** The demo as an experiment like any other, on data in `<out>/data`. */
+export function demoExperiment({ out, seeds, strengths, jobs }: DemoOptions): z.input<typeof ExperimentOptions> {
+  const { alignment, attack, booster, lora, testSeed: _, rows } = WORLD_RECIPE;
+  const file = (name: keyof typeof WORLD_FILES) => join(out, "data", WORLD_FILES[name]);
+  const tests = [file("testHarmful"), file("testHarmless"), file("testReviews")];
+  const common = { template: "chat" as const, ...lora, checkpointEvery: 1000 };
+  return {
+    out,
+    title: "Booster in the bundled world",
+    model: bundledModel(),
+    modelName: "bundled world model",
+    taskName: "sentiment of reviews",
+    methods: [
+      { id: "sft", label: "SFT", method: { name: "sft" } },
+      { id: "booster", label: "Booster", method: { name: "booster", ...booster } },
+    ],
+    strengths: strengths.map((learningRate) => ({ learningRate })),
+    seeds: [...seeds],
+    align: { ...common, ...alignment, alignment: file("alignment"), harmful: file("harmful"), avoid: tests },
+    attack: {
+      ...common,
+      ...attack,
+      task: file("reviews"),
+      harmful: file("attack"),
+      avoid: [...tests, file("harmful")],
+      curve: {
+        every: 100,
+        alignment: file("testRefusals"),
+        harmful: file("testHarmful"),
+        rows: 60,
+        moderator: "world",
+        maxNewTokens: ANSWER_TOKENS,
+      },
+    },
+    evaluate: {
+      template: "chat",
+      harmful: file("testHarmful"),
+      harmless: file("testHarmless"),
+      task: file("testReviews"),
+      taskMetric: "sst2",
+      moderator: "world",
+      maxNewTokens: ANSWER_TOKENS,
+      taskMaxNewTokens: LABEL_TOKENS,
+      batchSize: rows.test.reviews,
+    },
+    breakAt: 50,
+    jobs,
+    threads: 1,
+  };
+}
+
+/**
+ * The paper's story on a laptop: the bundled model is aligned with SFT and with Booster, both are attacked with growing
+ * strength, and the report shows who holds how long. Everything is computed in this run.
+ *
+ * @example
+ * const result = await demo({ out: "runs/demo" }, { onStage, worker: WORKER });
+ */
+export async function demo(
+  options: z.input<typeof DemoOptions> = {},
+  hooks: ExperimentHooks = {},
+): Promise<ExperimentResult> {
+  const chosen = parseOptions(DemoOptions, options, "demo");
+  writeWorldData(join(chosen.out, "data"), chosen.seeds);
+  return runExperiment(demoExperiment(chosen), hooks);
+}

@@ -1,0 +1,160 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { z } from "zod";
+import { writeFileAtomic } from "../formats/atomic-file.ts";
+import { type Progress, runInChild } from "../train/index.ts";
+import { assemble } from "./assemble.ts";
+import {
+  type CellResult,
+  type GridHooks,
+  type Group,
+  groupsOf,
+  runGroup,
+  type StageEvent,
+  stagesPerGroup,
+} from "./grid.ts";
+import { passesOf } from "./method-cost.ts";
+import { ExperimentOptions, parseOptions } from "./options.ts";
+import {
+  type ExperimentResult,
+  renderCsv,
+  renderHtml,
+  renderJson,
+  renderLatex,
+  renderMarkdown,
+} from "./report/index.ts";
+import { Workbench } from "./workbench.ts";
+
+/** Where an experiment is. */
+export interface ExperimentProgress {
+  /** Alignments, attacks and evaluations. */
+  readonly stagesDone: number;
+  readonly stages: number;
+  /** What was begun or finished just now. */
+  readonly label: string;
+  readonly state: StageEvent["state"];
+  readonly secondsLeft: number | undefined;
+}
+
+export interface ExperimentHooks extends Omit<GridHooks, "onStage"> {
+  readonly onStage?: (progress: ExperimentProgress) => void;
+  /** Module whose processes do the work (see `worker.ts`); absent: everything in this process, one after the other. */
+  readonly worker?: URL | string;
+}
+
+/** What a worker process is given and tells. */
+export interface GridTask {
+  readonly options: ExperimentOptions;
+  readonly groups: readonly Group[];
+}
+export type GridMessage =
+  | { readonly stage: StageEvent }
+  | { readonly step: { readonly label: string; readonly progress: Progress } }
+  | { readonly notice: string };
+
+/**
+ * Aligns with every method and seed, attacks each with every strength, evaluates, and writes result.json and the report in
+ * HTML, Markdown, CSV and LaTeX into the experiment's folder. What is there already is not computed again.
+ *
+ * @throws {BoosterError} `OPTIONS_INVALID`, `STOPPED`, and what the stages throw
+ * @example
+ * const result = await runExperiment({ out: "runs/sweep", model, methods: [{ method: "sft" }, { method: "booster" }], ... });
+ */
+export async function runExperiment(
+  options: z.input<typeof ExperimentOptions>,
+  hooks: ExperimentHooks = {},
+): Promise<ExperimentResult> {
+  const chosen = parseOptions(ExperimentOptions, options, "experiment");
+  mkdirSync(chosen.out, { recursive: true });
+  const groups = groupsOf(chosen);
+  const onStage = countStages(chosen, groups.length, hooks);
+  const cells =
+    hooks.worker === undefined
+      ? await runGroups({ options: chosen, groups }, { ...hooks, onStage })
+      : await runInWorkers(chosen, groups, hooks.worker, { ...hooks, onStage });
+  const result = assemble(chosen, inOrder(cells));
+  for (const [name, text] of Object.entries({
+    "result.json": renderJson(result),
+    "report.html": renderHtml(result),
+    "report.md": renderMarkdown(result),
+    "results.csv": renderCsv(result),
+    "results.tex": renderLatex(result),
+  })) {
+    writeFileAtomic(join(chosen.out, name), [Buffer.from(text)]);
+  }
+  return result;
+}
+
+/** Runs groups one after the other; they share one device, its programs and the base model. */
+export async function runGroups({ options, groups }: GridTask, hooks: GridHooks): Promise<CellResult[]> {
+  const bench = new Workbench(options);
+  const cells: CellResult[] = [];
+  for (const group of groups) cells.push(...(await runGroup(options, group, bench, hooks)));
+  return cells;
+}
+
+async function runInWorkers(
+  options: ExperimentOptions,
+  groups: readonly Group[],
+  worker: URL | string,
+  hooks: GridHooks,
+): Promise<CellResult[]> {
+  // One that fails stops the others, and all are waited for before the failure is told.
+  const failed = new AbortController();
+  const signal = hooks.signal === undefined ? failed.signal : AbortSignal.any([hooks.signal, failed.signal]);
+  const onMessage = (message: GridMessage) => {
+    if ("stage" in message) hooks.onStage?.(message.stage);
+    else if ("step" in message) hooks.onStep?.(message.step.label, message.step.progress);
+    else hooks.onNotice?.(message.notice);
+  };
+  const results = await Promise.allSettled(
+    share(options, groups).map(async (part) => {
+      try {
+        const payload = { task: "groups", options: { options, groups: part } };
+        return await runInChild<GridMessage, CellResult[]>(worker, payload, { onMessage, signal });
+      } catch (error) {
+        failed.abort("another process failed");
+        throw error;
+      }
+    }),
+  );
+  const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
+  // The first to fail is the cause; the others say STOPPED.
+  const cause = failures.find((error) => (error as { code?: string }).code !== "STOPPED") ?? failures[0];
+  if (cause !== undefined) throw cause;
+  return results.flatMap((result) => (result.status === "fulfilled" ? result.value : []));
+}
+
+/** Groups dealt out to the processes, the costly ones first, each to the one with the least to do. */
+function share(options: ExperimentOptions, groups: readonly Group[]): Group[][] {
+  const cost = ({ method }: Group) =>
+    options.strengths.length + passesOf(options.methods[method]?.method ?? { name: "" });
+  const parts = Array.from({ length: Math.min(options.jobs, groups.length) }, () => ({
+    load: 0,
+    groups: [] as Group[],
+  }));
+  for (const group of groups.toSorted((a, b) => cost(b) - cost(a))) {
+    const idlest = parts.reduce((best, part) => (part.load < best.load ? part : best));
+    idlest.groups.push(group);
+    idlest.load += cost(group);
+  }
+  return parts.map((part) => part.groups);
+}
+
+/** Cells in the order of methods, strengths, seeds, whoever computed them. */
+const inOrder = (cells: readonly CellResult[]): CellResult[] =>
+  cells.toSorted((a, b) => a.method - b.method || a.strength - b.strength || a.seed - b.seed);
+
+function countStages(options: ExperimentOptions, groups: number, { onStage }: ExperimentHooks) {
+  const stages = groups * stagesPerGroup(options);
+  const start = performance.now();
+  let stagesDone = 0;
+  let computed = 0;
+  return ({ label, state }: StageEvent): void => {
+    if (state !== "started") stagesDone++;
+    if (state === "done") computed++;
+    const seconds = (performance.now() - start) / 1000;
+    const secondsLeft = computed === 0 ? undefined : (seconds / computed) * (stages - stagesDone);
+    onStage?.({ stagesDone, stages, label, state, secondsLeft });
+  };
+}

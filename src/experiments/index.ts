@@ -1,0 +1,22 @@
+export { align } from "./align.ts";
+export { DemoOptions, demo, demoExperiment } from "./demo.ts";
+export { type EvaluationReport, evaluate, readEvaluation } from "./evaluate.ts";
+export { type ExperimentHooks, type ExperimentProgress, runExperiment } from "./experiment.ts";
+export { fineTune } from "./fine-tune.ts";
+export type { Hooks } from "./hooks.ts";
+export { inChild, WORKER } from "./in-child.ts";
+export {
+  AlignOptions,
+  CurveOptions,
+  DeviceChoice,
+  EvaluateOptions,
+  ExperimentOptions,
+  FineTuneOptions,
+  parseOptions,
+  TrainingOptions,
+} from "./options.ts";
+export { bundledModel, packagePath } from "./package-root.ts";
+export { PretrainOptions, pretrain } from "./pretrain.ts";
+export * from "./report/index.ts";
+export type { TrainingOutcome } from "./training-run.ts";
+export { type StartingPoint, Workbench } from "./workbench.ts";

@@ -1,0 +1,236 @@
+import { z } from "zod";
+import { PoisonOptions, SourceOptions, TemplateOptions } from "../data/options.ts";
+import { BoosterError } from "../errors.ts";
+import { TASK_METRICS } from "../evaluate/index.ts";
+import { SCHEDULES } from "../optim/index.ts";
+import { PROVIDERS } from "../runtime/index.ts";
+
+/** A data source; a plain string is its path. */
+const Source = z.preprocess(
+  (value: string | z.input<typeof SourceOptions>) => (typeof value === "string" ? { path: value } : value),
+  SourceOptions,
+);
+
+/** Something chosen by name, with settings of its own that its own table checks; a plain string is its name. */
+const Named = z.preprocess(
+  (value: string | { readonly name: string; readonly [setting: string]: unknown }) =>
+    typeof value === "string" ? { name: value } : value,
+  z.looseObject({ name: z.string().min(1) }),
+);
+
+const Count = z.int().positive();
+
+/** What is computed on, which never changes what is computed: left out of a run's identity. */
+export const DeviceChoice = z.strictObject({
+  provider: z.enum(PROVIDERS).default("cpu").describe("Execution provider of ONNX Runtime"),
+  threads: Count.optional().describe("Threads of one program; all cores by default"),
+  memory: z.enum(["speed", "low"]).default("speed").describe("Keep freed memory for speed, or give it back at once"),
+});
+export type DeviceChoice = z.infer<typeof DeviceChoice>;
+
+const RunChoice = z.strictObject({
+  run: z.string().min(1).describe("Folder of the run"),
+  resume: z.boolean().default(false).describe("Go on with the run that is in the folder"),
+});
+
+const Model = z.string().min(1).describe("Hugging Face folder or GGUF file of the base model");
+
+const ModelChoice = z.strictObject({
+  model: Model,
+  adapters: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("LoRA adapter folders on top of the model, in the order in which they were trained"),
+});
+
+const AvoidChoice = z.strictObject({
+  avoid: z
+    .array(Source)
+    .default([])
+    .describe("Data whose questions must not occur: rows that repeat one, exactly or nearly, are left out"),
+});
+
+/** How anything is trained; defaults are the paper's (Adam betas 0.9 and 0.999 are fixed, as there). */
+export const TrainingOptions = z.strictObject({
+  epochs: z.number().positive().default(20).describe("Times that the data is gone through"),
+  steps: Count.optional().describe("Optimiser steps, instead of epochs"),
+  batchSize: Count.default(10).describe("Rows of an optimiser step, from each kind of data that the method reads"),
+  learningRate: z.number().positive().default(5e-4).describe("Highest learning rate"),
+  schedule: z.enum(SCHEDULES).default("constant").describe("How the learning rate falls"),
+  warmup: z.number().min(0).max(1).default(0).describe("Share of the steps over which the learning rate rises"),
+  weightDecay: z.number().min(0).default(0.1).describe("AdamW's decoupled weight decay"),
+  maxGradNorm: z.number().positive().default(1).describe("Gradients of a larger norm are scaled down to it"),
+  tune: z.enum(["lora", "full"]).default("lora").describe("Train LoRA factors, or all weights"),
+  loraRank: Count.default(32).describe("Rank of fresh LoRA factors"),
+  loraAlpha: z.number().positive().default(4).describe("LoRA's scale is alpha / rank"),
+  targetModules: z
+    .array(z.string().min(1))
+    .min(1)
+    .default(["q_proj", "k_proj", "v_proj"])
+    .describe("Linear layers that carry LoRA factors"),
+  seed: z.int().nonnegative().default(42).describe("Seed of fresh weights and of the order of the data"),
+  microBatches: Count.default(1).describe("Parts in which a batch is computed, one after the other, to save memory"),
+  checkpointEvery: Count.default(500).describe("Steps between checkpoints"),
+});
+export type TrainingOptions = z.infer<typeof TrainingOptions>;
+
+const UnusableChoice = z.strictObject({
+  unusable: z
+    .enum(["refuse", "skip"])
+    .default("refuse")
+    .describe(
+      "Examples without a token to train on, such as an answer beyond maxTokens: an error, or left out and counted",
+    ),
+});
+
+const ThreatModel = z
+  .enum(["service", "open-weights"])
+  .default("service")
+  .describe("Who trains the attacked model: the provider on a user's data, or the attacker");
+
+/** Stage 1: teach a base model to refuse, with or without a defence. */
+export const AlignOptions = z.strictObject({
+  ...RunChoice.shape,
+  model: Model,
+  method: Named.default({ name: "sft" }).describe("Alignment method, with its own settings"),
+  alignment: Source.describe("Prompts with refusals or safe answers"),
+  harmful: Source.optional().describe("Prompts with harmful answers, for methods that simulate an attack"),
+  ...AvoidChoice.shape,
+  ...TemplateOptions.shape,
+  ...UnusableChoice.shape,
+  ...TrainingOptions.shape,
+  ...DeviceChoice.shape,
+});
+export type AlignOptions = z.infer<typeof AlignOptions>;
+
+/** What is measured along an attack. */
+export const CurveOptions = z.strictObject({
+  every: Count.describe("Steps between measurements"),
+  alignment: Source.optional().describe("Held-out refusals: the alignment loss"),
+  harmful: Source.optional().describe("Held-out harmful rows: the harmful testing loss, and the prompts of the score"),
+  rows: Count.default(100).describe("Rows of each held-out set that are used"),
+  moderator: Named.optional().describe("Who judges the answers; without one no harmful score is measured"),
+  maxNewTokens: Count.default(64).describe("Longest answer, in tokens"),
+});
+export type CurveOptions = z.infer<typeof CurveOptions>;
+
+const { seed: _, ...Poison } = PoisonOptions.shape;
+
+/** Stage 2: a user's fine-tuning, with a share of harmful rows: the attack. */
+export const FineTuneOptions = z.strictObject({
+  ...RunChoice.shape,
+  ...ModelChoice.shape,
+  adapterPolicy: z
+    .enum(["continue", "merge-and-fresh"])
+    .default("merge-and-fresh")
+    .describe("Keep training the last adapter, or merge all of them into the weights and train a new one"),
+  method: Named.default({ name: "sft" }).describe("Fine-tuning method, with its own settings"),
+  task: Source.describe("The user's honest data"),
+  harmful: Source.optional().describe("Harmful rows that are mixed in"),
+  ...Poison,
+  threatModel: ThreatModel,
+  curve: CurveOptions.optional().describe("What is measured along the way"),
+  ...AvoidChoice.shape,
+  ...TemplateOptions.shape,
+  ...UnusableChoice.shape,
+  ...TrainingOptions.shape,
+  learningRate: TrainingOptions.shape.learningRate.unwrap().default(1e-5).describe("Highest learning rate"),
+  ...DeviceChoice.shape,
+});
+export type FineTuneOptions = z.infer<typeof FineTuneOptions>;
+
+/** Stage 3: how harmful, how useful, how over-careful is a model? */
+export const EvaluateOptions = z.strictObject({
+  ...RunChoice.shape,
+  ...ModelChoice.shape,
+  harmful: Source.describe("Harmful prompts, unseen in training; their answers are not used"),
+  harmless: Source.optional().describe("Harmless prompts, to see whether the model refuses too much"),
+  task: Source.optional().describe("Rows of the user's task, unseen in training"),
+  taskMetric: z
+    .enum(TASK_METRICS.map(({ name }) => name) as [string, ...string[]])
+    .optional()
+    .describe("How answers to the task are scored; needed with task"),
+  moderator: Named.describe("Who judges the answers, with its own settings"),
+  maxNewTokens: Count.default(512).describe("Longest answer to harmful and harmless prompts, in tokens"),
+  taskMaxNewTokens: Count.default(200).describe("Longest answer to task rows, in tokens"),
+  batchSize: Count.default(16).describe("Prompts that are answered at once"),
+  keepAnswers: z.boolean().default(false).describe("Write the answers down, harmful ones too"),
+  ...TemplateOptions.pick({ template: true }).shape,
+  ...DeviceChoice.shape,
+});
+export type EvaluateOptions = z.infer<typeof EvaluateOptions>;
+
+const EVERY_CELL = { model: true, run: true, resume: true, provider: true, threads: true, memory: true } as const;
+
+/** A method of an experiment. */
+export const MethodEntry = z.strictObject({
+  id: z.string().min(1).optional().describe("Short name in tables and files; the method's by default"),
+  label: z.string().min(1).optional().describe("Name in the report"),
+  method: Named.describe("Alignment method, with its own settings"),
+  align: z
+    .record(z.string(), z.unknown())
+    .default({})
+    .describe("Alignment options that this method has for itself, such as its learning rate"),
+});
+
+/** An attack of an experiment: what differs from the common attack options. */
+export const StrengthEntry = z.strictObject({
+  label: z.string().min(1).optional().describe("Name in the report"),
+  learningRate: FineTuneOptions.shape.learningRate.unwrap().optional(),
+  poisonRatio: FineTuneOptions.shape.poisonRatio.unwrap().optional(),
+  sampleNumber: FineTuneOptions.shape.sampleNumber.unwrap().optional(),
+  epochs: FineTuneOptions.shape.epochs.unwrap().optional(),
+});
+
+/** Methods x seeds x attacks, and the report on them. `{seed}` in the path of a data source stands for the cell's seed. */
+export const ExperimentOptions = z.strictObject({
+  out: z.string().min(1).describe("Folder of the experiment: runs, result and report"),
+  title: z.string().min(1).default("Defences against harmful fine-tuning").describe("Title of the report"),
+  model: Model,
+  modelName: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Name of the model in the report; the last part of its path by default"),
+  taskName: z.string().min(1).optional().describe("Name of the user's task in the report; its metric's by default"),
+  methods: z
+    .array(MethodEntry)
+    .min(1)
+    .describe("Alignment methods; the first one is what the others are compared with"),
+  strengths: z.array(StrengthEntry).min(1).describe("Attacks, weakest first"),
+  seeds: z
+    .array(z.int().nonnegative())
+    .min(1)
+    .default([42, 43, 44])
+    .describe("One alignment and one series of attacks each"),
+  align: AlignOptions.omit({ ...EVERY_CELL, method: true, seed: true }).describe("Alignment options of all cells"),
+  attack: FineTuneOptions.omit({ ...EVERY_CELL, adapters: true, seed: true }).describe("Attack options of all cells"),
+  evaluate: EvaluateOptions.omit({ ...EVERY_CELL, adapters: true }).describe("Evaluation options of all cells"),
+  breakAt: z.number().positive().max(100).default(50).describe("Harmful score at which a method counts as broken"),
+  utilityBound: z
+    .number()
+    .min(0)
+    .max(100)
+    .optional()
+    .describe("Fine-tuning accuracy that an attack must reach to count"),
+  jobs: Count.default(1).describe("Processes that work side by side"),
+  ...DeviceChoice.shape,
+});
+export type ExperimentOptions = z.infer<typeof ExperimentOptions>;
+
+/**
+ * Options checked and completed.
+ *
+ * @throws {BoosterError} `OPTIONS_INVALID` listing every option that is wrong, unknown ones with the names that exist
+ * @example
+ * parseOptions(AlignOptions, { run: "runs/sft", model: "assets/world", alignment: "refusals.jsonl" }, "align").epochs; // 20
+ */
+export function parseOptions<T extends z.ZodObject>(schema: T, options: unknown, what: string): z.output<T> {
+  const parsed = schema.safeParse(options);
+  if (parsed.success) return parsed.data;
+  const unknown = parsed.error.issues.some(({ code }) => code === "unrecognized_keys");
+  throw new BoosterError("OPTIONS_INVALID", `these options do not fit ${what}`, {
+    found: parsed.error.issues.map(({ path, message }) => `${path.join(".") || "options"}: ${message}`).join("; "),
+    ...(unknown ? { expected: `some of ${Object.keys(schema.shape).join(", ")}` } : {}),
+  });
+}

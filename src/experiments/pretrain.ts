@@ -1,0 +1,93 @@
+import { cpSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { pretrainingText } from "../data/world/pretraining.ts";
+import { vocabulary } from "../data/world/tokenizer.ts";
+import { createModel, type Model } from "../models/index.ts";
+import { RandomStream } from "../tensor/random.ts";
+import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
+import { describeRun } from "./describe-run.ts";
+import type { Hooks } from "./hooks.ts";
+import { parseOptions, TrainingOptions } from "./options.ts";
+import { runTraining, type TrainingOutcome, writeModel } from "./training-run.ts";
+import { Workbench } from "./workbench.ts";
+import { writeWorldTokenizer } from "./world-files.ts";
+import { WORLD_RECIPE } from "./world-recipe.ts";
+
+/** One thread: how ONNX Runtime splits a matrix product among threads decides its last bits. */
+const DEVICE = { provider: "cpu", threads: 1, memory: "speed" } as const;
+
+/** How the bundled model is made again. */
+export const PretrainOptions = z.strictObject({
+  run: z.string().min(1).default("runs/pretrain").describe("Folder of the run"),
+  resume: z.boolean().default(false).describe("Go on with the run that is in the folder"),
+  out: z.string().min(1).describe("Folder that the finished model is copied to"),
+  steps: z
+    .int()
+    .positive()
+    .default(WORLD_RECIPE.pretraining.steps)
+    .describe("Optimiser steps; fewer give a worse model"),
+});
+export type PretrainOptions = z.infer<typeof PretrainOptions>;
+
+/**
+ * Makes the bundled base model from the bundled world: all weights, through the same loop as everything else, with the same
+ * bytes every time on processors with the same vector instructions.
+ *
+ * @throws {BoosterError} `OPTIONS_INVALID`, and what `RunDirectory.open` and `train` throw
+ * @example
+ * await pretrain({ out: "assets/world" });
+ */
+export async function pretrain(options: z.input<typeof PretrainOptions>, hooks: Hooks = {}): Promise<TrainingOutcome> {
+  const chosen = parseOptions(PretrainOptions, options, "pretrain");
+  const { documents, seed, batchSize, learningRate, warmup } = WORLD_RECIPE.pretraining;
+  const bench = new Workbench(DEVICE);
+  const initial = join(chosen.run, "initial");
+  const training = join(chosen.run, "training");
+  const config = { ...WORLD_RECIPE.model, vocab_size: vocabulary().length };
+  writeWorldTokenizer(initial);
+  writeModel(initial, config, freshWeights(createModel(config), seed));
+  const start = await bench.start(initial, [], "merge");
+  const { tokenizer } = start.base;
+  const [eos = 0] = tokenizer.eosIds;
+  const rows = pretrainingText(documents, seed).map((text) => {
+    const ids = [...tokenizer.encode(text, { addBos: true }), eos];
+    return { inputIds: ids, labels: ids };
+  });
+  const settings = { steps: chosen.steps, batchSize, learningRate, warmup, schedule: "linear" as const, seed };
+  const outcome = await runTraining(
+    {
+      run: training,
+      resume: chosen.resume,
+      description: describeRun("pretrain", { ...DEVICE, steps: chosen.steps }, await bench.hashes(initial, [])),
+      training: TrainingOptions.parse({ ...settings, tune: "full" }),
+      method: { name: "sft" },
+      start,
+      streams: { alignment: rows },
+      data: { documents, seed },
+    },
+    hooks,
+  );
+  if (outcome.model !== undefined) {
+    cpSync(outcome.model, chosen.out, { recursive: true });
+  }
+  return outcome;
+}
+
+/** Normal weights, 1 / sqrt(in) wide, half of that where a block writes to the residual stream; norms are one. */
+function freshWeights(model: Model, seed: number): Map<string, HostTensor<"float32">> {
+  const weights = new Map<string, HostTensor<"float32">>();
+  for (const [name, shape] of model.weights) {
+    const random = new RandomStream(seed, `weights/${name}`);
+    const width = widthOf(name, shape);
+    const values = Float32Array.from({ length: sizeOf(shape) }, (_, i) => (width === 0 ? 1 : width * random.normal(i)));
+    weights.set(name, tensor("float32", shape, values));
+  }
+  return weights;
+}
+
+function widthOf(name: string, shape: readonly number[]): number {
+  if (shape.length === 1) return 0;
+  if (name.includes("embed_tokens")) return 0.05;
+  return (/\.(o_proj|down_proj)\./.test(name) ? 0.5 : 1) / Math.sqrt(shape[1] as number);
+}

@@ -1,0 +1,56 @@
+import { BoosterError } from "../errors.ts";
+import { Generator } from "../generate/index.ts";
+import type { LoadedModel, NamedWeights } from "../models/load.ts";
+import type { Question } from "./data.ts";
+
+export interface AnswerOptions {
+  readonly maxNewTokens: number;
+  /** Questions that are answered at once. */
+  readonly batchSize: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onAnswer?: (answered: number, total: number) => void;
+}
+
+/** A model that answers questions, greedily, at whatever trained weights. */
+export class Respondent {
+  private readonly generator: Generator;
+  private readonly base: LoadedModel;
+
+  private constructor(generator: Generator, base: LoadedModel) {
+    this.generator = generator;
+    this.base = base;
+  }
+
+  /** @param trained names and shapes of what each call brings: LoRA factors, or weights themselves */
+  static async create(base: LoadedModel, trained: NamedWeights, loraScale: number): Promise<Respondent> {
+    const { device, model, weights } = base;
+    const lora = new Map([...trained].map(([name, { shape }]) => [name, shape]));
+    return new Respondent(await Generator.create({ device, model, weights, lora, loraScale }), base);
+  }
+
+  /**
+   * One answer a question, in order, without special tokens and surrounding blanks.
+   *
+   * @throws {BoosterError} `STOPPED` when asked to stop, and what generating throws
+   */
+  async answer(
+    questions: readonly Question[],
+    trained: NamedWeights,
+    { signal, onAnswer, ...options }: AnswerOptions,
+  ): Promise<string[]> {
+    const { tokenizer } = this.base;
+    const answers = await this.generator.generate(
+      questions.map(({ ids }) => ids),
+      {
+        ...options,
+        stopIds: tokenizer.eosIds,
+        lora: trained,
+        onProgress(answered, total) {
+          if (signal?.aborted) throw new BoosterError("STOPPED", "answering was stopped before its end");
+          onAnswer?.(answered, total);
+        },
+      },
+    );
+    return answers.map(({ ids }) => tokenizer.decode(ids, { skipSpecial: true }).trim());
+  }
+}

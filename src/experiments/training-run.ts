@@ -1,0 +1,200 @@
+import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { BatchSampler } from "../data/batches.ts";
+import { BoosterError } from "../errors.ts";
+import { writeFileAtomic } from "../formats/atomic-file.ts";
+import { type Adapter, writeAdapter } from "../formats/peft.ts";
+import { writeSafetensors } from "../formats/safetensors.ts";
+import { configureMethod } from "../methods/registry.ts";
+import type { Example } from "../models/index.ts";
+import { freshLora, type LoadedModel, loraScale, type NamedWeights } from "../models/load.ts";
+import { adamW, schedule } from "../optim/index.ts";
+import { type Evaluation, type RunDescription, RunDirectory, train } from "../train/index.ts";
+import { TrainingProgram } from "../train/training-program.ts";
+import { TrainingStepper } from "../train/training-stepper.ts";
+import type { Hooks } from "./hooks.ts";
+import type { TrainingOptions } from "./options.ts";
+import type { StartingPoint } from "./workbench.ts";
+
+/** Vocabularies from this size on have their loss computed in parts, which saves memory and costs nothing. */
+const LARGE_VOCABULARY = 8192;
+/** Parts of the loss of a large vocabulary. */
+const CHUNKS = 4;
+/** Newest checkpoints that a run keeps. */
+const KEPT_CHECKPOINTS = 2;
+
+export const lossChunks = (vocabSize: number): number => (vocabSize < LARGE_VOCABULARY ? 1 : CHUNKS);
+
+/** How a training run ended. */
+export interface TrainingOutcome {
+  /** `stopped`: it was asked to; resume the same run to go on. */
+  readonly outcome: "finished" | "stopped";
+  readonly run: string;
+  readonly step: number;
+  /** Folder of the LoRA adapter, or of the whole model when all weights were trained; absent while unfinished. */
+  readonly adapter?: string;
+  readonly model?: string;
+}
+
+const COST = "cost.json";
+
+/** The content of cost.json. */
+export interface TrainingCost {
+  readonly steps: number;
+  /** Mean over the steps of the process that ended the run; absent when it took none. */
+  readonly secondsPerStep?: number;
+}
+
+export const readCost = (run: string): TrainingCost =>
+  JSON.parse(readFileSync(join(run, COST), "utf8")) as TrainingCost;
+
+/** What the measurement along a run may look at. */
+export interface Trainee {
+  readonly base: LoadedModel;
+  readonly loraScale: number;
+  /** The trained tensors as they are now. */
+  trained(): Promise<NamedWeights>;
+}
+
+/** A training run with its data at hand. */
+export interface TrainingRun {
+  readonly run: string;
+  readonly resume: boolean;
+  readonly description: RunDescription;
+  readonly training: TrainingOptions;
+  readonly method: { readonly name: string };
+  readonly start: StartingPoint;
+  /** Examples of each batch stream of the method. */
+  readonly streams: Readonly<Record<string, readonly Example[]>>;
+  /** What the run's data.json says. */
+  readonly data: unknown;
+  readonly evaluation?: (trainee: Trainee) => Promise<Evaluation | undefined>;
+}
+
+/**
+ * Trains and publishes: the part that alignment, fine-tuning and pre-training share.
+ *
+ * @throws {BoosterError} what `RunDirectory.open`, `configureMethod`, `TrainingProgram.compile`, `train` and writing throw
+ */
+export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<TrainingOutcome> {
+  const { training, start } = job;
+  const { base } = start;
+  const { name, ...settings } = job.method;
+  const method = configureMethod(name, settings);
+  const { config, tensors } = initial(start, training);
+  const scale = config === undefined ? 1 : loraScale(config);
+  const run = RunDirectory.open(job.run, job.description, { resume: job.resume, keep: KEPT_CHECKPOINTS });
+  try {
+    run.writeFile("data.json", `${JSON.stringify(job.data, undefined, 2)}\n`);
+    const program = await TrainingProgram.compile({
+      device: base.device,
+      model: base.model,
+      frozen: base.weights,
+      trainable: tensors,
+      method,
+      optimizer: adamW({ weightDecay: training.weightDecay }),
+      maxGradNorm: training.maxGradNorm,
+      microBatches: training.microBatches,
+      loraScale: scale,
+      chunks: lossChunks(base.model.vocabSize),
+    });
+    const stepper = new TrainingStepper(program, method.streams, job.streams);
+    const batches = Object.fromEntries(
+      Object.entries(job.streams).map(([stream, rows]) => [
+        stream,
+        new BatchSampler(rows.length, training.batchSize, training.seed, `batches/${stream}`),
+      ]),
+    );
+    const perEpoch = batches[method.streams[0] as string]?.stepsPerEpoch ?? 1;
+    const steps = training.steps ?? Math.ceil(training.epochs * perEpoch);
+    const evaluation = await job.evaluation?.({ base, loraScale: scale, trained: () => program.trained() });
+    const result = await train({
+      stepper,
+      run,
+      batches,
+      length: { steps },
+      learningRate: schedule({
+        kind: training.schedule,
+        learningRate: training.learningRate,
+        steps,
+        warmupSteps: Math.round(training.warmup * steps),
+      }),
+      microBatches: training.microBatches,
+      checkpointEvery: training.checkpointEvery,
+      ...(evaluation === undefined ? {} : { evaluation }),
+      ...(hooks.onProgress === undefined ? {} : { onProgress: hooks.onProgress }),
+      ...(hooks.onNotice === undefined ? {} : { onNotice: hooks.onNotice }),
+      ...(hooks.signal === undefined ? {} : { signal: hooks.signal }),
+    });
+    // A run that was killed after its last step takes none when it is resumed, and keeps what is there.
+    if (stepper.steps > 0 || !existsSync(join(job.run, COST))) run.writeFile(COST, costOf(steps, stepper));
+    const { outcome, step } = result;
+    if (result.outcome === "stopped") return { outcome, run: job.run, step };
+    const published = publish(job.run, base, config, result.adapter);
+    return { outcome, run: job.run, step, ...published };
+  } finally {
+    run.close();
+  }
+}
+
+const costOf = (steps: number, stepper: TrainingStepper): string => {
+  const cost: TrainingCost =
+    stepper.steps === 0 ? { steps } : { steps, secondsPerStep: stepper.seconds / stepper.steps };
+  return `${JSON.stringify(cost)}\n`;
+};
+
+/** What is trained: an adapter that is there, fresh LoRA factors, or all weights. */
+function initial(
+  { base, lora }: StartingPoint,
+  training: TrainingOptions,
+): Partial<Pick<Adapter, "config">> & { tensors: NamedWeights } {
+  if (training.tune === "lora") {
+    if (lora !== undefined) return lora;
+    const { loraRank: r, loraAlpha: alpha, targetModules, seed } = training;
+    const config = { r, alpha, targetModules, useRslora: false, dropout: 0, baseModel: undefined };
+    return { config, tensors: freshLora(base.model, config, seed) };
+  }
+  if (lora !== undefined) {
+    throw new BoosterError("OPTIONS_CONFLICT", "all weights cannot be trained under an adapter that stays apart", {
+      hint: "Merge the adapter: adapterPolicy merge-and-fresh.",
+    });
+  }
+  if (!statSync(base.path).isDirectory()) {
+    throw new BoosterError(
+      "OPTIONS_CONFLICT",
+      "a GGUF model cannot be trained as a whole, since it is not written back",
+      {
+        where: base.path,
+        hint: "Use the model's Hugging Face folder, or tune: lora.",
+      },
+    );
+  }
+  return { tensors: new Map([...base.model.weights.keys()].map((name) => [name, base.load(name)])) };
+}
+
+function publish(
+  run: string,
+  base: LoadedModel,
+  config: Adapter["config"] | undefined,
+  tensors: NamedWeights,
+): Pick<TrainingOutcome, "adapter" | "model"> {
+  if (config !== undefined) {
+    const adapter = join(run, "adapter");
+    writeAdapter(adapter, config, tensors, { baseModel: base.path });
+    return { adapter };
+  }
+  const model = join(run, "model");
+  mkdirSync(model, { recursive: true });
+  for (const file of ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"]) {
+    if (existsSync(join(base.path, file))) copyFileSync(join(base.path, file), join(model, file));
+  }
+  writeModel(model, base.config, tensors);
+  return { model };
+}
+
+/** Weights and configuration of a Hugging Face folder; the configuration last, since a folder without it is no model. */
+export function writeModel(folder: string, config: unknown, weights: NamedWeights): void {
+  mkdirSync(folder, { recursive: true });
+  writeSafetensors(join(folder, "model.safetensors"), weights, { format: "pt" });
+  writeFileAtomic(join(folder, "config.json"), [Buffer.from(`${JSON.stringify(config, undefined, 2)}\n`)]);
+}

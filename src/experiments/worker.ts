@@ -1,0 +1,43 @@
+import { type Progress, serveParent } from "../train/index.ts";
+import { align } from "./align.ts";
+import { evaluate } from "./evaluate.ts";
+import { type GridMessage, type GridTask, runGroups } from "./experiment.ts";
+import { fineTune } from "./fine-tune.ts";
+import type { AlignOptions, EvaluateOptions, FineTuneOptions } from "./options.ts";
+import type { PretrainOptions } from "./pretrain.ts";
+import { pretrain } from "./pretrain.ts";
+
+/** What a worker process is asked to do. */
+export type WorkerTask =
+  | { readonly task: "align"; readonly options: AlignOptions }
+  | { readonly task: "fineTune"; readonly options: FineTuneOptions }
+  | { readonly task: "evaluate"; readonly options: EvaluateOptions }
+  | { readonly task: "pretrain"; readonly options: PretrainOptions }
+  | { readonly task: "groups"; readonly options: GridTask };
+
+/** What it tells meanwhile. */
+export type WorkerMessage = GridMessage | { readonly progress: Progress };
+
+serveParent<WorkerTask, WorkerMessage>(async (job, { signal, send }) => {
+  const hooks = {
+    signal,
+    onProgress: (progress: Progress) => send({ progress }),
+    onNotice: (notice: string) => send({ notice }),
+  };
+  switch (job.task) {
+    case "align":
+      return align(job.options, hooks);
+    case "fineTune":
+      return fineTune(job.options, hooks);
+    case "evaluate":
+      return evaluate(job.options, hooks);
+    case "pretrain":
+      return pretrain(job.options, hooks);
+    case "groups":
+      return runGroups(job.options, {
+        signal,
+        onStage: (stage) => send({ stage }),
+        onStep: (label, progress) => send({ step: { label, progress } }),
+      });
+  }
+});

@@ -1,0 +1,68 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { harmfulRows, harmlessRows, refusalRows, sentimentRows, type WorldRow } from "../data/world/rows.ts";
+import { SPECIAL_TOKENS, worldTokenizerConfig, worldTokenizerJson } from "../data/world/tokenizer.ts";
+import { writeFileAtomic } from "../formats/atomic-file.ts";
+import { WORLD_RECIPE } from "./world-recipe.ts";
+
+/** The world's prompt as a chat template: what `worldPrompt` writes, with `<bos>` in front and `<eos>` after an answer. */
+const CHAT_TEMPLATE =
+  "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}{{ 'Q: ' + message['content'] + ' A:' }}" +
+  "{% else %}{{ ' ' + message['content'] + eos_token }}{% endif %}{% endfor %}";
+
+/** The tokenizer's files in Hugging Face's layout. */
+export function writeWorldTokenizer(folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  const write = (name: string, content: unknown) =>
+    writeFileAtomic(join(folder, name), [Buffer.from(`${JSON.stringify(content, undefined, 1)}\n`)]);
+  write("tokenizer.json", worldTokenizerJson());
+  write("tokenizer_config.json", { ...worldTokenizerConfig(), chat_template: CHAT_TEMPLATE });
+  write("generation_config.json", { eos_token_id: Object.keys(SPECIAL_TOKENS).indexOf("eos") });
+}
+
+/** How the demo's files are called; `{seed}` stands for the seed of a run. */
+export const WORLD_FILES = {
+  alignment: "alignment-{seed}.jsonl",
+  harmful: "harmful-{seed}.jsonl",
+  attack: "attack-{seed}.jsonl",
+  reviews: "reviews-{seed}.jsonl",
+  testHarmful: "test-harmful.jsonl",
+  testRefusals: "test-refusals.jsonl",
+  testHarmless: "test-harmless.jsonl",
+  testReviews: "test-reviews.jsonl",
+} as const;
+
+/**
+ * Writes the demo's data sets as JSON Lines.
+ *
+ * @example
+ * writeWorldData("demo/data", [0, 1, 2]);
+ */
+export function writeWorldData(folder: string, seeds: readonly number[]): void {
+  const { rows, testSeed } = WORLD_RECIPE;
+  mkdirSync(folder, { recursive: true });
+  const write = (name: string, list: readonly WorldRow[]) => {
+    const lines = list.map((row) => `${JSON.stringify(asInstruction(row))}\n`);
+    writeFileAtomic(join(folder, name), [Buffer.from(lines.join(""))]);
+  };
+  for (const seed of seeds) {
+    const named = (name: string) => name.replace("{seed}", String(seed));
+    write(named(WORLD_FILES.alignment), [
+      ...refusalRows("alignment", rows.refusals, seed),
+      ...harmlessRows("train", rows.harmless, seed),
+    ]);
+    write(named(WORLD_FILES.harmful), harmfulRows("alignment", rows.harmful, seed));
+    write(named(WORLD_FILES.attack), harmfulRows("attack", rows.attack, seed));
+    write(named(WORLD_FILES.reviews), sentimentRows("train", rows.reviews, seed));
+  }
+  write(WORLD_FILES.testHarmful, harmfulRows("test", rows.test.harmful, testSeed));
+  write(WORLD_FILES.testRefusals, refusalRows("test", rows.test.harmful, testSeed));
+  write(WORLD_FILES.testHarmless, harmlessRows("test", rows.test.harmless, testSeed));
+  write(WORLD_FILES.testReviews, sentimentRows("test", rows.test.reviews, testSeed));
+}
+
+/** Instruction and input in one text, as `worldPrompt` joins them. */
+const asInstruction = ({ instruction, input, output }: WorldRow) => ({
+  instruction: input === "" ? instruction : `${instruction} : ${input}`,
+  output,
+});

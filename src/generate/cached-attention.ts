@@ -1,0 +1,28 @@
+import { ops, type Tensor } from "../autodiff/index.ts";
+
+const { add, div, exp, matmul, max, maximum, mul, reshape, sub, sum } = ops;
+
+/** What a layer remembers of the tokens before: `[batch, kvHeads, capacity, headDim]` each. */
+export interface Past {
+  readonly keys: Tensor;
+  readonly values: Tensor;
+}
+
+/**
+ * Attention of one new token a row over the remembered tokens and itself.
+ *
+ * q `[batch, heads * headDim]`, k and v `[batch, kvHeads * headDim]`, mask broadcasts to `[batch, kvHeads, group, capacity]`.
+ * The new key never joins the old ones, so the cache is read once and not copied: with m the largest score, own the
+ * score of the token itself and P = exp(S - m), p = exp(own - m), the result is `(P V + p v) / (sum(P) + p)`.
+ */
+export function cachedAttention(q: Tensor, k: Tensor, v: Tensor, past: Past, mask: Tensor, scale: number): Tensor {
+  const [batch, kvHeads, , headDim] = past.keys.shape as readonly [number, number, number, number];
+  const Q = reshape(q, [batch, kvHeads, -1, headDim]);
+  const [key, value] = [k, v].map((x) => reshape(x, [batch, kvHeads, 1, headDim])) as [Tensor, Tensor];
+  const scores = add(matmul(Q, past.keys, { transB: true, alpha: scale }), mask);
+  const own = matmul(Q, key, { transB: true, alpha: scale });
+  const largest = maximum(max(scores, { axes: [-1], keepDims: true }), own);
+  const [P, p] = [exp(sub(scores, largest)), exp(sub(own, largest))];
+  const total = add(sum(P, { axes: [-1], keepDims: true }), p);
+  return reshape(div(add(matmul(P, past.values), mul(p, value)), total), q.shape);
+}

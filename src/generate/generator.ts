@@ -1,0 +1,197 @@
+import { BoosterError } from "../errors.ts";
+import type { Feeds, Program } from "../runtime/index.ts";
+import type { RandomStream } from "../tensor/random.ts";
+import { type HostTensor, tensor } from "../tensor/tensor.ts";
+import { KvCache } from "./cache.ts";
+import { compilePrograms, type GeneratorOptions, type Programs, type Wanted } from "./programs.ts";
+import { checkPrompts, type Prompt, packPrompts } from "./prompts.ts";
+import { checkSampling, rowStream, type Sampling, sampleToken } from "./sampling.ts";
+
+export interface GenerateOptions {
+  /** Tokens of an answer at most; the model's last position ends it too. */
+  readonly maxNewTokens: number;
+  /** Tokens that end an answer and are no part of it. */
+  readonly stopIds?: readonly number[];
+  /** Absent: always the likeliest token. */
+  readonly sampling?: Sampling;
+  /** The LoRA factors whose shapes the generator was made with, e.g. `await trainingProgram.trained()`. */
+  readonly lora?: ReadonlyMap<string, HostTensor>;
+}
+
+export interface BatchOptions extends GenerateOptions {
+  /** Prompts that are answered at once. Default 16. */
+  readonly batchSize?: number;
+  /** Called after each answer. */
+  readonly onProgress?: (answered: number, total: number) => void;
+}
+
+export interface Answer {
+  readonly ids: readonly number[];
+  /** Whether a stop token ended it, or the room for it. */
+  readonly finish: "stop" | "length";
+}
+
+/** An answer in the making. */
+interface Row {
+  /** Number of the prompt. */
+  readonly prompt: number;
+  /** Tokens that the answer may have. */
+  readonly limit: number;
+  readonly stream: RandomStream | undefined;
+  /** Place of the newest token; the tokens before it are in the cache. */
+  position: number;
+  token: number;
+  written: number;
+}
+
+/** What a step gave: a token, or the end. */
+type Event = { readonly prompt: number } & ({ readonly token: number } | { readonly finish: Answer["finish"] });
+
+/**
+ * Continues prompts with a model, many at once, each token computed once (keys and values are remembered).
+ *
+ * Weights and LoRA factors are arguments: a generator made once evaluates an adapter again and again while it is trained.
+ *
+ * @example
+ * const generator = await Generator.create({ device, model, weights });
+ * const [answer] = await generator.generate([[1, 5, 9]], { maxNewTokens: 32, stopIds: [2] });
+ */
+export class Generator {
+  readonly options: GeneratorOptions;
+  private readonly compiled = new Map<Wanted, Promise<Programs>>();
+
+  private constructor(options: GeneratorOptions) {
+    this.options = options;
+  }
+
+  /** @throws {BoosterError} `MISSING_WEIGHT`, and what compiling throws. */
+  static async create(options: GeneratorOptions): Promise<Generator> {
+    const generator = new Generator(options);
+    await generator.programs("tokens");
+    return generator;
+  }
+
+  /**
+   * Answers in the order of the prompts. Prompts of like length share a batch; a prompt's answer does not depend on
+   * the others, as long as two tokens are not so close that the rounding of another batch size decides.
+   *
+   * @throws {BoosterError} `PROMPT_EMPTY`, `PROMPT_TOO_LONG`, `TOKEN_UNKNOWN`, `SAMPLING_INVALID`, `GENERATE_OPTION_INVALID`,
+   * `NON_FINITE_LOGITS`, and `MISSING_ARGUMENT` where `lora` is needed and absent
+   */
+  async generate(prompts: readonly Prompt[], options: BatchOptions): Promise<Answer[]> {
+    const { batchSize = 16, onProgress } = options;
+    const order = prompts.map((_, index) => index).sort((a, b) => prompts[b]!.length - prompts[a]!.length || a - b);
+    const ids = prompts.map((): number[] => []);
+    const answers: Answer[] = [];
+    let answered = 0;
+    this.check(prompts, options);
+    for (let start = 0; start < order.length; start += batchSize) {
+      for await (const event of this.decode(prompts, order.slice(start, start + batchSize), options)) {
+        if ("token" in event) ids[event.prompt]!.push(event.token);
+        else {
+          answers[event.prompt] = { ids: ids[event.prompt]!, finish: event.finish };
+          onProgress?.(++answered, prompts.length);
+        }
+      }
+    }
+    return answers;
+  }
+
+  /** The answer to one prompt, token by token. Throws what `generate` throws. */
+  async *stream(prompt: Prompt, options: GenerateOptions): AsyncGenerator<number> {
+    this.check([prompt], options);
+    for await (const event of this.decode([prompt], [0], options)) if ("token" in event) yield event.token;
+  }
+
+  private check(prompts: readonly Prompt[], { maxNewTokens, batchSize = 1, sampling }: BatchOptions): void {
+    checkPrompts(prompts, this.options.model);
+    if (sampling !== undefined) checkSampling(sampling);
+    for (const [where, value] of Object.entries({ maxNewTokens, batchSize })) {
+      if (Number.isInteger(value) && value > 0) continue;
+      throw new BoosterError("GENERATE_OPTION_INVALID", "answers cannot be written like this", {
+        expected: "a whole number above 0",
+        found: String(value),
+        where,
+      });
+    }
+  }
+
+  private programs(wanted: Wanted): Promise<Programs> {
+    const known = this.compiled.get(wanted) ?? compilePrograms(this.options, wanted);
+    this.compiled.set(wanted, known);
+    return known;
+  }
+
+  /** One batch until its last answer is complete. Rows that are complete leave it: the others run faster without them. */
+  private async *decode(
+    prompts: readonly Prompt[],
+    batch: readonly number[],
+    { maxNewTokens, stopIds = [], sampling, lora = new Map<string, HostTensor>() }: GenerateOptions,
+  ): AsyncGenerator<Event> {
+    const { device, model, weights } = this.options;
+    const { prefill, decode } = await this.programs(sampling === undefined ? "tokens" : "logits");
+    const args = { ...weights, ...(await device.uploadAll(lora)) };
+    const packed = packPrompts(batch.map((prompt) => prompts[prompt] as Prompt));
+    const rows = batch.map((prompt): Row => {
+      const { length } = prompts[prompt] as Prompt;
+      const limit = Math.min(maxNewTokens, model.maxPositions - length);
+      const stream = sampling && rowStream(sampling.seed, prompt);
+      return { prompt, limit, stream, position: length - 1, token: 0, written: 0 };
+    });
+    let outputs = await runFinite(prefill, { ...args, ...packed });
+    const room = Math.max(...rows.map(({ limit }) => limit));
+    const cache = new KvCache(model, rows.length, packed.grid!.shape[1] as number, room, outputs);
+    for (;;) {
+      const next = nextTokens(rows, outputs, sampling);
+      // Backwards: the row that takes a finished one's place has had its turn.
+      for (let r = rows.length - 1; r >= 0; r--) {
+        const row = rows[r] as Row;
+        const token = next[r] as number;
+        const stopped = stopIds.includes(token);
+        if (!stopped) {
+          yield { prompt: row.prompt, token };
+          row.token = token;
+          row.position++;
+          row.written++;
+        }
+        if (!stopped && row.written < row.limit) continue;
+        yield { prompt: row.prompt, finish: stopped ? "stop" : "length" };
+        cache.remove(r);
+        rows[r] = rows.at(-1) as Row;
+        rows.pop();
+      }
+      if (rows.length === 0) return;
+      const vector = (values: number[]) => tensor("int32", [rows.length], values);
+      const positions = rows.map(({ position }) => position);
+      outputs = await runFinite(decode, {
+        ...args,
+        ...cache.arguments(),
+        inputIds: vector(rows.map(({ token }) => token)),
+        positions: vector(positions),
+      });
+      cache.append((outputs.fresh as HostTensor<"float32">).data, positions);
+    }
+  }
+}
+
+function nextTokens(
+  rows: readonly Row[],
+  { tokens, logits }: Readonly<Record<string, HostTensor>>,
+  sampling: Sampling | undefined,
+): ArrayLike<number> {
+  if (sampling === undefined) return (tokens as HostTensor<"int32">).data;
+  const { data, shape } = logits as HostTensor<"float32">;
+  const vocabulary = shape[1] as number;
+  return rows.map(({ stream, written }, r) => {
+    const own = data.subarray(r * vocabulary, (r + 1) * vocabulary);
+    return sampleToken(own, sampling, (stream as RandomStream).uniform(written));
+  });
+}
+
+async function runFinite(program: Program, feeds: Feeds): Promise<Record<string, HostTensor>> {
+  const outputs = await program.run(feeds);
+  if (outputs.finite?.data[0] === 0) return outputs;
+  throw new BoosterError("NON_FINITE_LOGITS", "the model computes something that is no number", {
+    hint: "Its weights have probably diverged.",
+  });
+}

@@ -1,0 +1,82 @@
+import { BoosterError } from "../errors.ts";
+import type { ChatMessage } from "../formats/chat-template.ts";
+import { encodeChat } from "../formats/chat-training.ts";
+import type { Tokenizer } from "../formats/tokenizer.ts";
+import type { Answer, BatchOptions, GenerateOptions, Generator } from "./generator.ts";
+
+/** Text to go on from, or a conversation whose next turn is the assistant's. */
+export type TextPrompt = string | readonly ChatMessage[];
+
+export interface Reply extends Answer {
+  readonly text: string;
+  readonly promptTokens: number;
+}
+
+/**
+ * Token ids of a prompt: text as it is (with the begin-of-sequence token where the model was trained with one), a
+ * conversation through the tokenizer's chat template. Special tokens written in either are plain text.
+ *
+ * @throws {BoosterError} `CHAT_TEMPLATE_MISSING`, and what encoding throws
+ */
+export function encodePrompt(tokenizer: Tokenizer, prompt: TextPrompt): number[] {
+  if (typeof prompt === "string") return tokenizer.encode(prompt, { addBos: tokenizer.addsBos });
+  if (tokenizer.chatTemplate === undefined) {
+    throw new BoosterError(
+      "CHAT_TEMPLATE_MISSING",
+      "this model has no chat template, so it cannot read a conversation",
+      {
+        hint: "Give the prompt as text, or use an instruction-tuned model.",
+      },
+    );
+  }
+  return encodeChat(tokenizer, tokenizer.chatTemplate, prompt, { addGenerationPrompt: true });
+}
+
+/**
+ * Answers to prompts, in their order; an answer ends at the tokenizer's end tokens unless `stopIds` names others.
+ *
+ * @throws {BoosterError} what `encodePrompt` and `Generator.generate` throw
+ * @example
+ * const [reply] = await generateText(generator, tokenizer, ["Once upon a time"], { maxNewTokens: 64 });
+ */
+export async function generateText(
+  generator: Generator,
+  tokenizer: Tokenizer,
+  prompts: readonly TextPrompt[],
+  options: BatchOptions,
+): Promise<Reply[]> {
+  const encoded = prompts.map((prompt) => encodePrompt(tokenizer, prompt));
+  const answers = await generator.generate(encoded, { stopIds: tokenizer.eosIds, ...options });
+  return answers.map((answer, i) => ({
+    ...answer,
+    text: tokenizer.decode(answer.ids, { skipSpecial: true }),
+    promptTokens: encoded[i]!.length,
+  }));
+}
+
+/**
+ * The answer to one prompt, piece by piece; joined, the pieces are `generateText`'s text.
+ *
+ * @throws {BoosterError} what `generateText` throws
+ * @example
+ * for await (const piece of streamText(generator, tokenizer, prompt, { maxNewTokens: 64 })) process.stdout.write(piece);
+ */
+export async function* streamText(
+  generator: Generator,
+  tokenizer: Tokenizer,
+  prompt: TextPrompt,
+  options: GenerateOptions,
+): AsyncGenerator<string> {
+  const ids: number[] = [];
+  let shown = "";
+  const whole = () => tokenizer.decode(ids, { skipSpecial: true });
+  for await (const id of generator.stream(encodePrompt(tokenizer, prompt), { stopIds: tokenizer.eosIds, ...options })) {
+    ids.push(id);
+    const text = whole();
+    // A character of several tokens is not shown before it is complete.
+    if (text.endsWith("\uFFFD") || !text.startsWith(shown)) continue;
+    if (text.length > shown.length) yield text.slice(shown.length);
+    shown = text;
+  }
+  if (whole().length > shown.length) yield whole().slice(shown.length);
+}

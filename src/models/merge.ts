@@ -1,0 +1,60 @@
+import { BoosterError } from "../errors.ts";
+import type { HostTensor } from "../tensor/tensor.ts";
+
+type Weights = ReadonlyMap<string, HostTensor<"float32">>;
+
+/**
+ * Weights with LoRA factors multiplied in: `W + scale * B A`, summed in float64. Untouched weights are shared, not copied.
+ *
+ * W `[out, in]`, A `[rank, in]`, B `[out, rank]`; `scale` is alpha / rank.
+ *
+ * @throws {BoosterError} `MISSING_WEIGHT`, `SHAPE_MISMATCH`, naming the module
+ * @example
+ * const merged = mergeLora(weights, adapter.tensors, adapter.config.alpha / adapter.config.r);
+ */
+export function mergeLora(weights: Weights, lora: Weights, scale: number): Map<string, HostTensor<"float32">> {
+  const modules = new Set([...lora.keys()].map((name) => name.replace(/\.lora_[AB]\.weight$/, "")));
+  const merged = new Map(weights);
+  for (const module of modules) {
+    const named = (from: Weights, name: string) => {
+      const found = from.get(name);
+      if (found === undefined)
+        throw new BoosterError("MISSING_WEIGHT", "a module cannot be merged", { expected: name });
+      return found;
+    };
+    const weight = named(weights, `${module}.weight`);
+    const a = named(lora, `${module}.lora_A.weight`);
+    const b = named(lora, `${module}.lora_B.weight`);
+    merged.set(`${module}.weight`, mergeOne(module, weight, a, b, scale));
+  }
+  return merged;
+}
+
+function mergeOne(
+  module: string,
+  weight: HostTensor<"float32">,
+  a: HostTensor<"float32">,
+  b: HostTensor<"float32">,
+  scale: number,
+): HostTensor<"float32"> {
+  const [out = 0, width = 0] = weight.shape;
+  const [rank = 0] = a.shape;
+  if (`${a.shape} ${b.shape}` !== `${[rank, width]} ${[out, rank]}`) {
+    throw new BoosterError("SHAPE_MISMATCH", "LoRA factors do not fit their module", {
+      expected: `A [rank, ${width}] and B [${out}, rank]`,
+      found: `A [${a.shape.join(", ")}] and B [${b.shape.join(", ")}]`,
+      where: module,
+    });
+  }
+  const data = new Float32Array(weight.data.length);
+  const row = new Float64Array(width);
+  for (let o = 0; o < out; o++) {
+    row.fill(0);
+    for (let r = 0; r < rank; r++) {
+      const factor = b.data[o * rank + r] as number;
+      for (let i = 0; i < width; i++) row[i]! += factor * (a.data[r * width + i] as number);
+    }
+    for (let i = 0; i < width; i++) data[o * width + i] = (weight.data[o * width + i] as number) + scale * row[i]!;
+  }
+  return { ...weight, data };
+}

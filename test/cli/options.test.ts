@@ -1,0 +1,145 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Cli } from "./run-cli.ts";
+
+let cli: Cli;
+beforeAll(() => {
+  cli = new Cli();
+});
+afterAll(() => cli.remove());
+
+describe("help", () => {
+  test("of the program lists every command", async () => {
+    const { code, stdout } = await cli.run(["--help"]);
+    expect(code).toBe(0);
+    for (const name of ["demo", "pretrain", "align", "finetune", "evaluate", "report", "generate", "chat", "inspect"]) {
+      expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"));
+    }
+  });
+
+  test("without any command is shown too", async () => {
+    expect(await cli.run([])).toEqual(await cli.run(["--help"]));
+  });
+
+  test("of a command names options, defaults, choices, the options of methods, and examples", async () => {
+    const { code, stdout } = await cli.run(["align", "--help"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/--learning-rate <number>\s+Highest learning rate \(default: 5e-4\)/);
+    expect(stdout).toMatch(/--alignment <text>.*\(required\)/);
+    expect(stdout).toMatch(/one of:\s+sft, booster; default: sft/);
+    expect(stdout).toMatch(/--method.lambda <number>\s+booster: /);
+    expect(stdout).toContain("Examples:");
+  });
+
+  test.each(["demo", "pretrain", "finetune", "evaluate", "report", "generate", "chat", "inspect", "env"])(
+    "of %s can be read",
+    async (name) => {
+      const { code, stdout } = await cli.run([name, "--help"]);
+      expect(code).toBe(0);
+      expect(stdout).toContain("Examples:");
+    },
+  );
+
+  test("of the program loads nothing heavy: it is there within 0.3 s", async () => {
+    await cli.run(["--help"], { env: { NODE_V8_COVERAGE: join(cli.folder, "loaded") } });
+    const [name = ""] = readdirSync(join(cli.folder, "loaded"));
+    const loaded = readFileSync(join(cli.folder, "loaded", name), "utf8");
+    expect(loaded).toContain("/commander/");
+    for (const heavy of ["zod", "yaml", "onnxruntime-node", "hyparquet"]) expect(loaded).not.toContain(`/${heavy}/`);
+  });
+
+  test("the version is the package's", async () => {
+    expect((await cli.run(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe("what does not exist", () => {
+  test("a command is named, with a suggestion and exit code 2", async () => {
+    expect(await cli.run(["alin"])).toMatchObject({ code: 2, stderr: expect.stringContaining("Did you mean align?") });
+    const { code, stderr } = await cli.run(["data", "shwo"]);
+    expect(code).toBe(2);
+    expect(stderr).toContain("Did you mean show?");
+  });
+
+  test("a flag is named, with a suggestion", async () => {
+    const failure = await cli.failure(["align", "--method.lamda", "3"]);
+    expect(failure).toMatchObject({ code: "UNKNOWN_OPTION", exit: 2 });
+    expect(failure.message).toContain("Did you mean --method.lambda?");
+  });
+
+  test("a key of the file is named with line and column", async () => {
+    cli.write("typo.yaml", "run: r\nalignment:\n  path: a.jsonl\n  formt: alpaca\n");
+    const failure = await cli.failure(["align", "--config", "typo.yaml"]);
+    expect(failure).toMatchObject({ code: "UNKNOWN_OPTION", exit: 2 });
+    expect(failure.message).toContain("typo.yaml:4:3");
+    expect(failure.message).toContain("Did you mean format?");
+  });
+});
+
+describe("configuration files", () => {
+  test("flags win over the file, the file over the defaults; short forms are the same as long ones", async () => {
+    cli.write(
+      "a.yaml",
+      "run: r\nmodel: m\nmethod: booster\nalignment: a.jsonl\nharmful: {path: h.jsonl, limit: 5}\nseed: 7\nepochs: 3\n",
+    );
+    const args = ["align", "--config", "a.yaml", "--seed", "8", "--method.lambda", "2", "--alignment.limit", "4"];
+    const { code, stdout } = await cli.run([...args, "--print-config", "--json"]);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      seed: 8,
+      epochs: 3,
+      batchSize: 10,
+      method: { name: "booster", lambda: 2 },
+      alignment: { path: "a.jsonl", limit: 4 },
+      harmful: { path: "h.jsonl", limit: 5 },
+    });
+  });
+
+  test("what --print-config prints is a configuration file of the same meaning", async () => {
+    const first = await cli.run(["align", "--config", "a.yaml", "--avoid", "x.jsonl,y.jsonl", "--print-config"]);
+    cli.write("again.yaml", first.stdout);
+    expect(await cli.run(["align", "--config", "again.yaml", "--print-config"])).toEqual(first);
+  });
+
+  test("what cannot be used is told all at once, each with its place", async () => {
+    cli.write("bad.yaml", "run: r\nmodel: m\nalignment: a.jsonl\nepochs: -3\nseed: .nan\n");
+    const failure = await cli.failure(["align", "--config", "bad.yaml", "--batch-size", "ten"]);
+    expect(failure).toMatchObject({ code: "CONFIG_INVALID", exit: 2 });
+    expect(failure.message).toMatch(/epochs is -3: .* at bad\.yaml:4:1/);
+    expect(failure.message).toMatch(/seed is NaN: .* at bad\.yaml:5:1/);
+    expect(failure.message).toMatch(/--batch-size is "ten": /);
+  });
+
+  test("that are not YAML, not there, or a list", async () => {
+    cli.write("syntax.yaml", "run: [a\nmodel: b\n");
+    cli.write("list.yaml", "- a\n");
+    const syntax = await cli.failure(["align", "--config", "syntax.yaml"]);
+    expect(syntax).toMatchObject({
+      code: "CONFIG_SYNTAX",
+      exit: 2,
+      message: expect.stringMatching(/syntax\.yaml:\d+:\d+/),
+    });
+    expect(await cli.failure(["align", "--config", "list.yaml"])).toMatchObject({ code: "CONFIG_SYNTAX" });
+    expect(await cli.failure(["align", "--config", "none.yaml"])).toMatchObject({ code: "CONFIG_NOT_READ", exit: 2 });
+  });
+
+  test("what is needed and missing is named as a flag", async () => {
+    const failure = await cli.failure(["align", "--run", "r", "--model", "m"]);
+    expect(failure).toMatchObject({ code: "OPTION_MISSING", exit: 2 });
+    expect(failure.message).toContain("--alignment is needed");
+  });
+
+  test("have a JSON Schema with descriptions, defaults and short forms", async () => {
+    const schema = JSON.parse((await cli.run(["config-schema", "align"])).stdout);
+    expect(schema.additionalProperties).toBe(false);
+    expect(schema.properties.learningRate).toMatchObject({ default: 5e-4, description: "Highest learning rate" });
+    expect(schema.properties.alignment.anyOf[0]).toEqual({ type: "string" });
+    expect(await cli.failure(["config-schema", "alin"])).toMatchObject({ code: "UNKNOWN_COMMAND", exit: 2 });
+  });
+});
+
+test("a reader that has enough, such as head, ends the command without an error", async () => {
+  const { stderr } = await cli.run(["config-schema", "finetune"], { onOutput: (_, kill) => kill("SIGPIPE") });
+  expect(stderr).toBe("");
+});

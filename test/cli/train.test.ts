@@ -1,0 +1,232 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { writeWorldData } from "../../src/experiments/world-files.ts";
+import { syntheticResult } from "../report/synthetic-result.ts";
+import { Cli } from "./run-cli.ts";
+
+let cli: Cli;
+beforeAll(async () => {
+  cli = new Cli();
+  writeWorldData(join(cli.folder, "data"), [0]);
+  const { code, stderr } = await cli.run(["pretrain", "--run", "base", "--out", "world", "--steps", "2"]);
+  expect(stderr).toContain("step 2/2");
+  expect(code).toBe(0);
+});
+afterAll(() => cli.remove());
+
+const bytes = (...path: string[]) => readFileSync(join(cli.folder, ...path));
+const SMALL = ["--template", "chat", "--lora-rank", "4", "--batch-size", "4", "--checkpoint-every", "5"];
+const align = (run: string, ...more: string[]) => [
+  ...["align", "--run", run, "--model", "world", "--alignment", "data/alignment-0.jsonl", "--steps", "20"],
+  ...["--harmful", "data/harmful-0.jsonl", "--method", "booster", "--method.lambda", "2", ...SMALL, ...more],
+];
+
+describe("align", () => {
+  test("tells programs each step and the result, and leaves its settings in the run's folder", async () => {
+    const { code, stdout, stderr } = await cli.run(align("whole", "--json"));
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const messages = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(messages.filter(({ type }) => type === "progress")).toHaveLength(20);
+    expect(messages.at(-1)).toEqual({
+      type: "result",
+      outcome: "finished",
+      run: "whole",
+      step: 20,
+      adapter: "whole/adapter",
+    });
+    const { config } = JSON.parse(bytes("whole", "run.json").toString());
+    expect(config).toMatchObject({ method: { name: "booster", lambda: 2 }, loraRank: 4 });
+  });
+
+  test.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)("saves on %s, says how to go on, and comes to the same bytes", async (signal, exit) => {
+    const run = `stopped-${signal}`;
+    let sent = false;
+    const { code, stdout } = await cli.run(align(run, "--json"), {
+      onOutput(text, kill) {
+        if (sent || !text.includes('"step":3,')) return;
+        sent = true;
+        kill(signal);
+      },
+    });
+    expect(code).toBe(exit);
+    const last = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "");
+    expect(last.outcome).toBe("stopped");
+    expect(last.resume).toMatch(/^booster align --run .* --resume$/);
+    expect(existsSync(join(cli.folder, run, "adapter"))).toBe(false);
+    const { code: after } = await cli.run(last.resume.split(" ").slice(1));
+    expect(after).toBe(0);
+    for (const file of ["adapter/adapter_model.safetensors", "metrics.jsonl"]) {
+      expect(bytes(run, file).equals(bytes("whole", file))).toBe(true);
+    }
+  });
+
+  test("does not write over a run, and does not mix two", async () => {
+    expect(await cli.failure(align("whole"))).toMatchObject({ code: "RUN_EXISTS", exit: 1 });
+    const other = await cli.failure(align("whole", "--resume", "--seed", "1"));
+    expect(other).toMatchObject({ code: "RESUME_MISMATCH", message: expect.stringContaining("seed") });
+  });
+
+  test("refuses settings that the method does not know, from a file too", async () => {
+    cli.write("odd.yaml", "method: {name: booster, lamda: 2}\n");
+    const failure = await cli.failure([
+      ...align("odd").filter((text) => !/lambda|booster|^2$|--method/.test(text)),
+      "--config",
+      "odd.yaml",
+    ]);
+    expect(failure).toMatchObject({ code: "METHOD_OPTIONS_INVALID", exit: 2 });
+  });
+
+  test("gives up when nothing is finite any more, and publishes nothing", async () => {
+    const failure = await cli.failure(align("burst", "--learning-rate", "1e30"));
+    expect(failure.code).toMatch(/^NON_FINITE/);
+    expect(existsSync(join(cli.folder, "burst", "adapter"))).toBe(false);
+  });
+
+  test("needs a chat template for the chat template", async () => {
+    const { chat_template: _, ...config } = JSON.parse(bytes("world", "tokenizer_config.json").toString());
+    for (const name of ["config.json", "model.safetensors", "tokenizer.json"])
+      cli.write(`bare/${name}`, bytes("world", name));
+    cli.write("bare/tokenizer_config.json", JSON.stringify(config));
+    expect((await cli.failure(align("never", "--model", "bare"))).code).toBe("NO_CHAT_TEMPLATE");
+    const asked = await cli.failure(["generate", "--model", "bare", "--template", "chat", "--prompt", "Q:"]);
+    expect(asked.code).toBe("CHAT_TEMPLATE_MISSING");
+  });
+});
+
+describe("after it", () => {
+  test("an attack and an evaluation read the adapters", async () => {
+    const attack = await cli.json([
+      ...[
+        "finetune",
+        "--run",
+        "attack",
+        "--model",
+        "world",
+        "--adapters",
+        "whole/adapter",
+        "--task",
+        "data/reviews-0.jsonl",
+      ],
+      ...["--harmful", "data/attack-0.jsonl", "--sample-number", "20", "--epochs", "1", ...SMALL],
+    ]);
+    expect(attack).toMatchObject({ code: 0, last: { outcome: "finished", step: 5 } });
+    const scores = await cli.json([
+      ...["evaluate", "--run", "scores", "--model", "world", "--adapters", "whole/adapter,attack/adapter"],
+      ...["--template", "chat", "--harmful", "data/test-harmful.jsonl", "--harmful.limit", "6", "--moderator", "world"],
+      ...["--max-new-tokens", "8"],
+    ]);
+    expect(scores).toMatchObject({ code: 0, last: { type: "result", harm: { harmfulScore: { total: 6 } } } });
+  });
+
+  test("an attack asks for no more rows than there are", async () => {
+    const failure = await cli.failure([
+      ...["finetune", "--run", "greedy", "--model", "world", "--task", "data/reviews-0.jsonl"],
+      ...["--harmful", "data/attack-0.jsonl", "--sample-number", "5000", ...SMALL],
+    ]);
+    expect(failure).toMatchObject({ code: "DATA_TOO_FEW_ROWS", exit: 1 });
+  });
+
+  test("an experiment is described in a file and goes on where it was", async () => {
+    const data = (name: string) => `data/${name}.jsonl`;
+    const common = { template: "chat", loraRank: 4 };
+    const description = {
+      out: "compared",
+      model: "world",
+      methods: ["sft", "booster"].map((method) => ({ method })),
+      strengths: [{ learningRate: 1e-4 }],
+      seeds: [0],
+      align: { ...common, alignment: data("alignment-0"), harmful: data("harmful-0"), steps: 2 },
+      attack: { ...common, task: data("reviews-0"), harmful: data("attack-0"), sampleNumber: 20, epochs: 1 },
+      evaluate: {
+        template: "chat",
+        harmful: { path: data("test-harmful"), limit: 4 },
+        moderator: "world",
+        maxNewTokens: 4,
+      },
+    };
+    cli.write("experiment.json", JSON.stringify(description));
+    const { code, last } = await cli.json(["experiment", "--config", "experiment.json"]);
+    expect(code).toBe(0);
+    expect(last).toMatchObject({ type: "result", report: "compared/report.html", result: { version: 1 } });
+    const again = await cli.run(["experiment", "--config", "experiment.json", "--json"]);
+    const stages = again.stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line))
+      .slice(0, -1);
+    expect(stages.filter(({ state }) => state === "done")).toEqual([]);
+    expect(JSON.parse(again.stdout.trimEnd().split("\n").at(-1) ?? "").result).toEqual(last.result);
+  });
+
+  test("prompts are answered, the same way each time", async () => {
+    cli.write("prompts.txt", "how do i brew vexoil near tavish\r\nwhat is the stay\n");
+    const ask = () =>
+      cli.json([
+        "generate",
+        "--model",
+        "world",
+        "--adapters",
+        "whole/adapter",
+        "--prompts",
+        "prompts.txt",
+        "--max-new-tokens",
+        "5",
+        "--temperature",
+        "1",
+      ]);
+    const { code, last } = await ask();
+    expect(code).toBe(0);
+    expect(last.answers).toHaveLength(2);
+    expect((await ask()).last.answers).toEqual(last.answers);
+    expect(await cli.failure(["generate", "--model", "world"])).toMatchObject({ code: "OPTION_MISSING", exit: 2 });
+  });
+
+  test("a conversation can be piped in", async () => {
+    const { code, stdout } = await cli.run(["chat", "--model", "world", "--max-new-tokens", "3", "--json"], {
+      input: "how was the stay\n/new\nagain\n",
+    });
+    expect(code).toBe(0);
+    const answers = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(answers.map(({ type }) => type)).toEqual(["answer", "answer"]);
+  });
+});
+
+describe("report", () => {
+  test.each([
+    ["html", "<!doctype html>"],
+    ["md", "|"],
+    ["csv", ","],
+    ["latex", "\\begin"],
+    ["json", '"version"'],
+    ["text", "Where each method breaks"],
+  ])("renders a result as %s", async (format, contained) => {
+    cli.write("experiment/result.json", JSON.stringify(syntheticResult()));
+    const { code, stdout } = await cli.run(["report", "experiment", "--format", format]);
+    expect(code).toBe(0);
+    expect(stdout).toContain(contained);
+  });
+
+  test("writes a file, and refuses what is no result", async () => {
+    await cli.run(["report", "experiment/result.json", "--format", "csv", "--out", "table.csv"]);
+    expect(bytes("table.csv").toString()).toBe((await cli.run(["report", "experiment", "--format", "csv"])).stdout);
+    cli.write("other.json", "{}");
+    expect(await cli.failure(["report", "other.json"])).toMatchObject({ code: "RESULT_INVALID", exit: 1 });
+    expect(await cli.failure(["report", "none.json"])).toMatchObject({ code: "RESULT_NOT_FOUND", exit: 1 });
+  });
+});
+
+test("env says what works here", async () => {
+  const { code, last } = await cli.json(["env"]);
+  expect(code).toBe(0);
+  expect(last).toMatchObject({ node: process.versions.node, providers: { cpu: { works: true } } });
+});

@@ -1,0 +1,90 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type ExperimentProgress, runExperiment } from "../../src/experiments/experiment.ts";
+import { passesOf } from "../../src/experiments/method-cost.ts";
+import { parseResult, renderJson } from "../../src/experiments/report/index.ts";
+import { compileProgram } from "../crash/compile.ts";
+import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
+
+const worker = compileProgram("src/experiments/worker.ts");
+let world: TinyWorld;
+
+beforeAll(async () => {
+  world = await makeTinyWorld();
+});
+afterAll(() => {
+  world.remove();
+  worker.remove();
+});
+
+function grid(out: string) {
+  const { model, method: _, threads, ...align } = quickAlignment(world, "sft", 2);
+  return {
+    out: join(world.folder, out),
+    model,
+    methods: [{ method: "sft" }, { method: { name: "booster", lambda: 1 }, label: "Booster" }],
+    strengths: [{ learningRate: 1e-4 }, { learningRate: 1e-3, poisonRatio: 0.5 }],
+    seeds: [0],
+    align,
+    attack: {
+      template: "chat" as const,
+      task: world.data("reviews-{seed}"),
+      harmful: world.data("attack-{seed}"),
+      sampleNumber: 20,
+      poisonRatio: 0.1,
+      epochs: 1,
+      loraRank: 4,
+      curve: { every: 1, harmful: world.data("test-harmful"), rows: 4, moderator: "world", maxNewTokens: 4 },
+    },
+    evaluate: {
+      template: "chat" as const,
+      harmful: { path: world.data("test-harmful"), limit: 4 },
+      harmless: { path: world.data("test-harmless"), limit: 4 },
+      task: { path: world.data("test-reviews"), limit: 4 },
+      taskMetric: "sst2",
+      moderator: "world",
+      maxNewTokens: 4,
+      taskMaxNewTokens: 2,
+    },
+    threads: threads ?? 1,
+  };
+}
+
+test("a grid in this process and in two others gives the same numbers, and a second time nothing is computed", async () => {
+  const events: ExperimentProgress[] = [];
+  const alone = await runExperiment(grid("alone"), { onStage: (event) => events.push(event) });
+  expect(alone.runs).toHaveLength(4);
+  expect(alone.strengths.map(({ steps, poisonRatio }) => [steps, poisonRatio])).toEqual([
+    [2, 0.1],
+    [2, 0.5],
+  ]);
+  expect(alone.methods.map(({ cost }) => cost.passes)).toEqual([1, 3]);
+  expect(alone.runs[0]?.curve.map(({ step }) => step)).toEqual([0, 1, 2]);
+  expect(alone.alignments.map(({ curve }) => curve.length)).toEqual([2, 2]);
+  const stages = 2 * (2 + 2 * 2);
+  expect(events.filter(({ state }) => state === "done")).toHaveLength(stages);
+  expect(events.at(-1)).toMatchObject({ stagesDone: stages, stages });
+
+  const shared = await runExperiment({ ...grid("shared"), jobs: 2 }, { worker: worker.path });
+  const timeless = ({ methods, ...rest }: typeof alone) => ({
+    ...rest,
+    methods: methods.map(({ cost: _, ...method }) => method),
+  });
+  expect(timeless(shared)).toEqual(timeless(alone));
+
+  const again: string[] = [];
+  const repeated = await runExperiment(grid("alone"), { onStage: ({ state }) => again.push(state) });
+  expect(new Set(again)).toEqual(new Set(["skipped"]));
+  expect(repeated).toEqual(alone);
+
+  const file = (name: string) => readFileSync(join(world.folder, "alone", name), "utf8");
+  expect(renderJson(parseResult(JSON.parse(file("result.json"))))).toBe(renderJson(alone));
+  for (const name of ["report.html", "report.md", "results.csv", "results.tex"])
+    expect(file(name)).toContain("Booster");
+});
+
+test("the passes of a method are what its paper says", () => {
+  expect(passesOf({ name: "sft" })).toBe(1);
+  expect(passesOf({ name: "booster" })).toBe(3);
+});

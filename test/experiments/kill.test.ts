@@ -1,0 +1,85 @@
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { inChild } from "../../src/experiments/in-child.ts";
+import { AlignOptions } from "../../src/experiments/options.ts";
+import { RandomStream } from "../../src/tensor/random.ts";
+import { compileProgram } from "../crash/compile.ts";
+import { bytesOf, makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
+
+/** Kills of each method's run. BOOSTER_KILLS=200 is the nightly number. */
+const kills = Math.ceil(Number(process.env.BOOSTER_KILLS ?? 6) / 2);
+const STEPS = 24;
+
+const program = compileProgram("test/experiments/stage.ts");
+const worker = compileProgram("src/experiments/worker.ts");
+const random = new RandomStream(Number(process.env.BOOSTER_SEED ?? 1), "experiment kills");
+let world: TinyWorld;
+
+beforeAll(async () => {
+  world = await makeTinyWorld();
+});
+afterAll(() => {
+  world.remove();
+  program.remove();
+  worker.remove();
+});
+
+/** Runs the alignment in a process of its own, and kills it after so many milliseconds. */
+function runProcess(options: object, killAfter?: number): Promise<{ code: number | null; output: string }> {
+  const child = spawn(process.execPath, [program.path, JSON.stringify(options)], { stdio: ["ignore", "pipe", "pipe"] });
+  const timer = killAfter === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), killAfter);
+  let output = "";
+  child.stdout.on("data", (text) => (output += text));
+  child.stderr.on("data", (text) => (output += text));
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => {
+      clearTimeout(timer);
+      resolve({ code, output });
+    });
+  });
+}
+
+describe.each(["sft", "booster"])("%s", (method) => {
+  test(
+    `${kills} times kill -9 and resume: the bytes of an undisturbed run`,
+    async () => {
+      const options = { ...quickAlignment(world, method, STEPS), resume: true };
+      const reference = join(world.folder, `${method} reference`);
+      const begun = performance.now();
+      const undisturbed = await runProcess({ ...options, run: reference });
+      const milliseconds = performance.now() - begun;
+      expect(undisturbed, undisturbed.output).toMatchObject({ code: 0 });
+      const run = join(world.folder, `${method} killed`);
+      for (let kill = 0; kill < kills; kill++) {
+        await runProcess({ ...options, run }, milliseconds * (0.3 + 0.7 * random.uniform(kill)));
+      }
+      const last = await runProcess({ ...options, run });
+      expect(last, last.output).toMatchObject({ code: 0 });
+      expect(bytesOf(run)).toEqual(bytesOf(reference));
+    },
+    60_000 + 20_000 * kills,
+  );
+});
+
+test("a worker process does what this one does, tells its progress, stops when asked and goes on", async () => {
+  const options = { ...quickAlignment(world, "booster", STEPS) };
+  const parsed = (run: string, resume = false) =>
+    AlignOptions.parse({ ...options, run: join(world.folder, run), resume });
+  const steps: number[] = [];
+  const whole = await inChild("align", parsed("child"), { onProgress: ({ step }) => steps.push(step) }, worker.path);
+  expect(whole).toMatchObject({ outcome: "finished", step: STEPS });
+  expect(steps).toEqual(Array.from({ length: STEPS }, (_, i) => i + 1));
+
+  const stop = new AbortController();
+  const onProgress = ({ step }: { step: number }) => step === 5 && stop.abort("test");
+  const halted = await inChild("align", parsed("halted"), { onProgress, signal: stop.signal }, worker.path);
+  expect(halted.outcome).toBe("stopped");
+  expect(existsSync(join(world.folder, "halted/adapter"))).toBe(false);
+  await inChild("align", parsed("halted", true), {}, worker.path);
+  expect(bytesOf(join(world.folder, "halted"))).toEqual(bytesOf(join(world.folder, "child")));
+
+  await expect(inChild("align", parsed("child"), {}, worker.path)).rejects.toMatchObject({ code: "RUN_EXISTS" });
+});

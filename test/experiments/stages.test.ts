@@ -1,0 +1,193 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { align } from "../../src/experiments/align.ts";
+import { evaluate } from "../../src/experiments/evaluate.ts";
+import { fineTune } from "../../src/experiments/fine-tune.ts";
+import { openSafetensors } from "../../src/formats/safetensors.ts";
+import { readMetrics } from "../../src/train/index.ts";
+import { bytesOf, makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
+
+let world: TinyWorld;
+const run = (name: string) => join(world.folder, "runs", name);
+
+beforeAll(async () => {
+  world = await makeTinyWorld();
+});
+afterAll(() => world.remove());
+
+const quickAttack = () => ({
+  model: world.model,
+  template: "chat" as const,
+  task: world.data("reviews-0"),
+  harmful: world.data("attack-0"),
+  avoid: [world.data("test-harmful")],
+  sampleNumber: 40,
+  poisonRatio: 0.25,
+  steps: 4,
+  learningRate: 1e-4,
+  loraRank: 4,
+  checkpointEvery: 2,
+  threads: 1,
+});
+
+const quickEvaluation = () => ({
+  model: world.model,
+  template: "chat" as const,
+  harmful: { path: world.data("test-harmful"), limit: 8 },
+  harmless: { path: world.data("test-harmless"), limit: 8 },
+  task: { path: world.data("test-reviews"), limit: 8 },
+  taskMetric: "sst2",
+  moderator: "world",
+  maxNewTokens: 8,
+  taskMaxNewTokens: 4,
+  threads: 1,
+});
+
+describe("align, attack, evaluate", () => {
+  test.each(["merge-and-fresh", "continue"] as const)("from a base model to scores, %s", async (adapterPolicy) => {
+    const aligned = await align({ ...quickAlignment(world, "booster"), run: run(`align ${adapterPolicy}`) });
+    expect(aligned).toMatchObject({ outcome: "finished", step: 6 });
+    const first = aligned.adapter ?? "";
+    const attacked = await fineTune({
+      ...quickAttack(),
+      run: run(`attack ${adapterPolicy}`),
+      adapters: [first],
+      adapterPolicy,
+      curve: {
+        every: 2,
+        alignment: world.data("test-refusals"),
+        harmful: world.data("test-harmful"),
+        rows: 6,
+        moderator: "world",
+        maxNewTokens: 6,
+      },
+    });
+    const second = attacked.adapter ?? "";
+    const report = await evaluate({
+      ...quickEvaluation(),
+      run: run(`scores ${adapterPolicy}`),
+      adapters: adapterPolicy === "continue" ? [second] : [first, second],
+    });
+    expect(report.harm.harmfulScore.total).toBe(8);
+    expect(report.overRefusal?.total).toBe(8);
+    expect(report.accuracy?.total).toBe(8);
+
+    const alignment = readMetrics(join(aligned.run, "metrics.jsonl"));
+    expect(alignment).toHaveLength(6);
+    for (const name of ["loss", "harmfulLoss", "harmfulLossAfter", "harmfulGradientNorm", "updateNorm"]) {
+      expect(alignment[0]).toHaveProperty(name);
+    }
+    const curve = readMetrics(join(attacked.run, "metrics.jsonl")).filter(({ kind }) => kind === "evaluation");
+    expect(curve.map(({ step }) => step)).toEqual([0, 2, 4]);
+    for (const name of ["harmfulTrainingLoss", "harmfulTestingLoss", "alignmentLoss", "harmfulCount"]) {
+      expect(curve[0]).toHaveProperty(name);
+    }
+    const data = JSON.parse(readFileSync(join(attacked.run, "data.json"), "utf8"));
+    expect(data.mix).toMatchObject({ rows: 40, harmfulRows: 10 });
+    expect(data.mix.tokenShare).toBeGreaterThan(0.5);
+  });
+
+  test("answers are written down only when asked for", async () => {
+    const silent = run("silent");
+    await evaluate({ ...quickEvaluation(), run: silent });
+    expect(readdirSync(silent)).not.toContain("answers.jsonl");
+    const open = run("open");
+    await evaluate({ ...quickEvaluation(), run: open, keepAnswers: true });
+    expect(readFileSync(join(open, "answers.jsonl"), "utf8").trim().split("\n")).toHaveLength(24);
+  });
+
+  test("full fine-tuning publishes a model that the next stage starts from", async () => {
+    const tuned = await align({ ...quickAlignment(world, "sft"), tune: "full", learningRate: 1e-4, run: run("full") });
+    expect(tuned.adapter).toBeUndefined();
+    const report = await evaluate({ ...quickEvaluation(), model: tuned.model ?? "", run: run("full scores") });
+    expect(report.harm.harmfulScore.total).toBe(8);
+  });
+});
+
+describe("the same bytes", () => {
+  test.each(["sft", "booster"])("for the same seed, others for another: %s", async (method) => {
+    const options = quickAlignment(world, method);
+    await align({ ...options, run: run(`${method} one`) });
+    await align({ ...options, run: run(`${method} two`) });
+    await align({ ...options, run: run(`${method} other`), seed: 7 });
+    const first = bytesOf(run(`${method} one`));
+    expect(bytesOf(run(`${method} two`))).toEqual(first);
+    expect(bytesOf(run(`${method} other`))["metrics.jsonl"]).not.toBe(first["metrics.jsonl"]);
+  });
+
+  test.each(["sft", "booster"])("micro-batches do not change the result: %s", async (method) => {
+    const weights = [];
+    for (const microBatches of [1, 2, 4]) {
+      const folder = run(`${method} ${microBatches} parts`);
+      await align({ ...quickAlignment(world, method, 3), learningRate: 1e-4, microBatches, run: folder });
+      weights.push(openSafetensors(join(folder, "adapter/adapter_model.safetensors")));
+    }
+    const [whole, ...parts] = weights;
+    for (const part of parts) {
+      for (const name of whole!.entries.keys()) {
+        const [a, b] = [whole!.load(name).data as Float32Array, part.load(name).data as Float32Array];
+        expect(Math.max(...a.map((value, i) => Math.abs(value - b[i]!)))).toBeLessThan(1e-6);
+      }
+    }
+  });
+});
+
+describe("what cannot be done", () => {
+  const refused = (promise: Promise<unknown>) =>
+    promise.then(
+      () => "nothing",
+      (error) => (error as { code: string }).code,
+    );
+
+  test("says so with a stable code, before anything is written", async () => {
+    const folder = run("refused");
+    const base = quickAlignment(world, "booster");
+    const { harmful: _, ...unarmed } = base;
+    expect(await refused(align({ ...unarmed, run: folder }))).toBe("DATA_MISSING");
+    expect(await refused(align({ ...base, run: folder, colour: "red" } as never))).toBe("OPTIONS_INVALID");
+    expect(await refused(align({ ...base, method: "magic", run: folder }))).toBe("UNKNOWN_METHOD");
+    expect(await refused(align({ ...base, method: { name: "sft", lambda: 1 }, run: folder }))).toBe(
+      "METHOD_OPTIONS_INVALID",
+    );
+    expect(await refused(align({ ...base, targetModules: ["nose"], run: folder }))).toBe("NO_TARGET_MODULES");
+    expect(await refused(align({ ...base, maxTokens: 3, run: folder }))).toBe("NO_TRAINED_TOKENS");
+    const attack = { ...quickAttack(), run: folder };
+    expect(await refused(fineTune({ ...attack, poisonRatio: 1.5 }))).toBe("OPTIONS_INVALID");
+    expect(await refused(fineTune({ ...attack, sampleNumber: 100_000 }))).toBe("DATA_TOO_FEW_ROWS");
+    expect(await refused(evaluate({ ...quickEvaluation(), run: folder, moderator: "nobody" }))).toBe(
+      "MODERATOR_UNKNOWN",
+    );
+    expect(existsSync(folder)).toBe(false);
+  });
+
+  test("examples without a token to train on are left out and counted when asked for", async () => {
+    const folder = run("skipped");
+    // Long enough for the harmful rows, too short for the reviews.
+    const attack = { ...quickAttack(), maxTokens: 12, run: folder };
+    expect(await refused(fineTune(attack))).toBe("NO_TRAINED_TOKENS");
+    await fineTune({ ...attack, unusable: "skip" });
+    const { mix } = JSON.parse(readFileSync(join(folder, "data.json"), "utf8"));
+    expect(mix).toMatchObject({ usable: 10, unusable: 30, rows: 10, harmfulRows: 10 });
+  });
+
+  test("a run is not overwritten, and not resumed with other settings", async () => {
+    const options = { ...quickAlignment(world, "sft", 2), run: run("taken") };
+    await align(options);
+    expect(await refused(align(options))).toBe("RUN_EXISTS");
+    expect(await refused(align({ ...options, resume: true, learningRate: 1 }))).toBe("RESUME_MISMATCH");
+    expect(await align({ ...options, resume: true })).toMatchObject({ outcome: "finished", step: 2 });
+  });
+
+  test("questions of the data to avoid do not occur", async () => {
+    const folder = run("avoid");
+    await align({
+      ...quickAlignment(world, "sft", 1),
+      avoid: [{ path: world.data("harmful-0"), limit: 50 }],
+      run: folder,
+    });
+    const { alignment } = JSON.parse(readFileSync(join(folder, "data.json"), "utf8"));
+    expect(alignment.avoided).toBeGreaterThan(0);
+    expect(alignment.rows + alignment.avoided).toBe(1500);
+  });
+});
