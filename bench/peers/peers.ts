@@ -1,14 +1,15 @@
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { availableParallelism } from "node:os";
-import { join } from "node:path";
-import { text } from "node:stream/consumers";
+import { availableParallelism, cpus } from "node:os";
 import { z } from "zod";
-import { BoosterError } from "../../src/errors.ts";
+import { packagePath } from "../../src/experiments/package-root.ts";
+import { measureInChild } from "../child.ts";
 
-const python = join(import.meta.dirname, ".venv", "bin", "python");
+const inPeers = (...parts: string[]): string => packagePath("bench", "peers", ...parts);
+const PYTHON = inPeers(".venv", "bin", "python");
+/** Made by setup.sh of mkl-avx512.c. */
+const OVERRIDE = inPeers(".venv", "mkl-avx512.so");
 
-const peerResult = z.object({
+const PeerResult = z.object({
   peer: z.string(),
   workload: z.string(),
   mode: z.string(),
@@ -23,45 +24,34 @@ const peerResult = z.object({
 });
 
 /** What one run of a peer measured. */
-export type PeerResult = z.infer<typeof peerResult>;
+export type PeerResult = z.infer<typeof PeerResult>;
+
+/** Kernels of MKL: on processors of AMD it takes slow ones by itself, and its AVX-512 ones when told that all is well. */
+export type MklKernels = "as installed" | "avx512";
+
+/** Both where they differ: on AMD's processors with AVX-512. */
+export const mklChoices = (): readonly MklKernels[] =>
+  /AMD/.test(cpus()[0]?.model ?? "") && existsSync(OVERRIDE) ? ["as installed", "avx512"] : ["as installed"];
+
+/** Whether bench/peers/setup.sh has been run. */
+export const peersInstalled = (): boolean => existsSync(PYTHON);
 
 /**
- * Runs one peer on every core and returns what it measured; undefined, with the reason printed, where bench/peers/setup.sh has not been run.
+ * Runs one peer on every core, in its own process, and returns what it measured.
  *
- * @throws BoosterError PEER_FAILED when the script fails or prints no result.
+ * @throws {BoosterError} `BENCH_CHILD_FAILED`
  * @example
- * const result = await runPeer("dense.py", ["--mode", "compile", "--method", "booster"]);
+ * const { stepSeconds } = await runPeer("dense.py", ["--mode", "compile", "--method", "booster"], "as installed");
  */
-export async function runPeer(
-  script: "dense.py" | "hf.py",
-  args: readonly string[] = [],
-): Promise<PeerResult | undefined> {
-  if (!existsSync(python)) {
-    console.log(`skipped: ${script} needs the Python packages of bench/peers/setup.sh`);
-    return undefined;
-  }
-  const child = spawn(python, [join(import.meta.dirname, script), "--json", ...args], {
-    env: environment(),
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const exit = new Promise<number | NodeJS.Signals | null>((done, fail) => {
-    child.once("error", fail);
-    child.once("close", (code, signal) => done(code ?? signal));
-  });
-  const [code, output, log] = await Promise.all([exit, text(child.stdout), text(child.stderr)]);
-  const line = output.trim().split("\n").at(-1) ?? "";
-  if (code !== 0 || !line.startsWith("{")) {
-    throw new BoosterError("PEER_FAILED", "a peer gave no result", {
-      expected: "exit code 0 and a line of JSON",
-      found: `exit code ${code}, ${log.trim().split("\n").slice(-5).join("\n")}`,
-      where: [script, ...args].join(" "),
-    });
-  }
-  return peerResult.parse(JSON.parse(line));
-}
+export const runPeer = (script: "dense.py" | "hf.py", args: readonly string[], mkl: MklKernels): Promise<PeerResult> =>
+  measureInChild(PeerResult, PYTHON, [inPeers(script), "--json", ...args], environment(mkl));
 
-/** Every core for OpenMP and MKL; without the settings that are meant for OpenBLAS on this machine. */
-function environment(): NodeJS.ProcessEnv {
+/** Every core for OpenMP and MKL; without settings that are meant for OpenBLAS. */
+function environment(mkl: MklKernels): NodeJS.ProcessEnv {
   const { OPENBLAS_CORETYPE: _core, OPENBLAS_L2_SIZE: _cache, ...rest } = process.env;
-  return { ...rest, OMP_NUM_THREADS: String(availableParallelism()) };
+  return {
+    ...rest,
+    OMP_NUM_THREADS: String(availableParallelism()),
+    ...(mkl === "avx512" ? { LD_PRELOAD: OVERRIDE } : {}),
+  };
 }

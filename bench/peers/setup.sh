@@ -25,4 +25,5 @@ for name in $(ldd libtorch_python.so libtorch_cuda_linalg.so | awk '/not found/ 
 done
 
 cd - >/dev/null
+gcc -shared -fPIC mkl-avx512.c -o .venv/mkl-avx512.so
 .venv/bin/python -c 'import torch, transformers, peft; print("torch", torch.__version__, "transformers", transformers.__version__, "peft", peft.__version__, "MKL", torch.backends.mkl.is_available())'

@@ -127,10 +127,28 @@ class GraphWriter implements Emitter {
   }
 }
 
+const isReshape = ({ type, attributes }: OnnxNode): boolean => type === "Reshape" && attributes.allowzero === undefined;
+
+/** A reshape of a reshape is the second one alone; what nobody reads any more is gone. */
+function collapseReshapes(nodes: readonly OnnxNode[], kept: ReadonlySet<string>): OnnxNode[] {
+  const origins = new Map<string, string>();
+  const direct = nodes.map((node) => {
+    if (!isReshape(node)) return node;
+    const [x, shape] = node.inputs as readonly [string, string];
+    const origin = origins.get(x) ?? x;
+    origins.set(node.outputs[0] as string, origin);
+    return { ...node, inputs: [origin, shape] };
+  });
+  const read = new Set(direct.flatMap((node) => node.inputs));
+  const isUsed = (name: string) => read.has(name) || kept.has(name);
+  return direct.filter((node) => !isReshape(node) || node.outputs.some(isUsed));
+}
+
 /**
  * Lowers named output tensors to an ONNX graph: simplified, fused, dead code gone, in the order of the trace.
  *
- * @throws {BoosterError} `UNKNOWN_DIMENSION` when a named size cannot be read off any input.
+ * @throws {BoosterError} `UNKNOWN_DIMENSION` when a named size cannot be read off any input; `NAME_CLASH` when an output
+ * bears the name of an input.
  */
 export function lower(outputs: Readonly<Record<string, Tensor>>, provider: string): OnnxGraph {
   const tensors = fuse(simplify(Object.values(outputs)));
@@ -140,11 +158,18 @@ export function lower(outputs: Readonly<Record<string, Tensor>>, provider: strin
     const name = inputName(node);
     if (name !== undefined) inputs.set(name, node);
   }
+  const clash = Object.keys(outputs).find((name) => inputs.has(name));
+  if (clash !== undefined) {
+    throw new BoosterError("NAME_CLASH", "an output of a program bears the name of an input", {
+      expected: "names that no input has",
+      found: clash,
+    });
+  }
   const writer = new GraphWriter(provider, inputs);
   for (const node of order) writer.define(node);
 
   const renamed = new Map<string, string>();
-  const nodes = writer.nodeList;
+  const nodes = collapseReshapes(writer.nodeList, new Set(tensors.map((tensor) => writer.nameOf(tensor))));
   const produced = new Set(nodes.flatMap((node) => node.outputs));
   Object.keys(outputs).forEach((output, i) => {
     const value = writer.nameOf(tensors[i] as Tensor);

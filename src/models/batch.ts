@@ -265,7 +265,8 @@ export function labelledStates(model: Model, params: Tree, batch: Batch, loraSca
 export function tokenLoss(model: Model, params: Tree, batch: Batch, { loraScale, chunks }: LossOptions): Tensor {
   const hidden = labelledStates(model, params, batch, loraScale);
   const rows = ops.moveRows(hidden, batch.lossRows, batch.labelledLossRow, { padded: true, inversePadded: false });
-  return linearCrossEntropy(rows, weight(params, model.head), batch.labels, batch.lossWeights, chunks);
+  const weights = ops.cast(batch.lossWeights, rows.dtype);
+  return linearCrossEntropy(rows, weight(params, model.head), batch.labels, weights, chunks);
 }
 
 export interface LossOptions {

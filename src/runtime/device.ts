@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
-import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
+import { InferenceSession } from "onnxruntime-node";
 import { dim, lower, type OnnxGraph, ops, type Tensor, type TensorType, type Tree } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
 import type { DType, HostTensor } from "../tensor/tensor.ts";
 import { encodeModel } from "./encode.ts";
+import { type DeviceTensor, type DeviceTensors, fromOrt, NEXT, STATE, toOrt } from "./ort.ts";
 import { Program } from "./program.ts";
 
 export const PROVIDERS = ["cpu", "webgpu", "cuda"] as const;
@@ -20,10 +21,6 @@ export interface DeviceOptions {
   /** Where ONNX Runtime writes one trace file a program (readable by Perfetto); absent: no profiling. */
   readonly profilePrefix?: string;
 }
-
-/** A tensor where programs compute: host memory on the CPU provider, a buffer of the GPU otherwise. */
-export type DeviceTensor = OrtTensor;
-export type DeviceTensors = Readonly<Record<string, DeviceTensor>>;
 
 /** Names and types of what a program is given. */
 export interface ProgramSpec {
@@ -163,15 +160,3 @@ export class Device {
     return created;
   }
 }
-
-/** Prefixes of state arguments and results inside a graph. */
-export const STATE = "state.";
-export const NEXT = "next.";
-
-/** Wraps host memory for ONNX Runtime, without a copy. */
-export const toOrt = ({ dtype, data, shape }: HostTensor): OrtTensor =>
-  new OrtTensor(dtype, data as Float32Array, shape);
-
-/** The host tensor that an ONNX Runtime tensor in host memory holds, without a copy. */
-export const fromOrt = (value: OrtTensor): HostTensor =>
-  ({ dtype: value.type, shape: value.dims, data: value.data }) as HostTensor;

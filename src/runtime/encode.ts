@@ -1,5 +1,4 @@
 import { create, toBinary } from "@bufbuild/protobuf";
-import { showDim } from "../autodiff/dim.ts";
 import type { OnnxConstant, OnnxGraph, OnnxNode } from "../autodiff/lower.ts";
 import { ONNX_TYPES } from "../autodiff/ops/index.ts";
 import type { OnnxAttribute, TensorType } from "../autodiff/tensor.ts";
@@ -12,8 +11,6 @@ import {
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
   TensorProtoSchema,
-  TensorShapeProto_DimensionSchema,
-  TensorShapeProtoSchema,
   TypeProto_TensorSchema,
   TypeProtoSchema,
   ValueInfoProtoSchema,
@@ -33,19 +30,13 @@ function attribute(name: string, value: OnnxAttribute) {
   return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(BigInt) });
 }
 
-function valueInfo(name: string, { dtype, shape }: TensorType) {
-  const dim = shape.map((size) =>
-    create(TensorShapeProto_DimensionSchema, {
-      value:
-        typeof size === "number"
-          ? { case: "dimValue", value: BigInt(size) }
-          : { case: "dimParam", value: showDim(size) },
-    }),
-  );
-  const type = create(TypeProto_TensorSchema, {
-    elemType: ONNX_TYPES[dtype],
-    shape: create(TensorShapeProtoSchema, { dim }),
-  });
+/**
+ * A name and an element type; the shape is left out on purpose. Where ONNX Runtime can infer shapes, its planner
+ * compares each result with every buffer that has become free so far, which takes half a minute for the 14 000 nodes
+ * of a Booster step on a 30-layer model. The arena finds free memory anyway, and `Program` checks shapes itself.
+ */
+function valueInfo(name: string, { dtype }: Pick<TensorType, "dtype">) {
+  const type = create(TypeProto_TensorSchema, { elemType: ONNX_TYPES[dtype] });
   return create(ValueInfoProtoSchema, {
     name,
     type: create(TypeProtoSchema, { value: { case: "tensorType", value: type } }),
@@ -82,12 +73,15 @@ function isSideBranch(nodes: readonly OnnxNode[], at: number): boolean {
   return true;
 }
 
-/** Timely nodes on side branches are followed by a node that asks for their size and that nobody reads. */
+const FLAT = "flat";
+const FLAT_SHAPE: OnnxConstant = { dtype: "int64", shape: [1], values: [-1] };
+
+/** Timely nodes on side branches are followed by a view of their result that nobody reads; it costs nothing. */
 const anchored = (nodes: readonly OnnxNode[]): OnnxNode[] =>
   nodes.flatMap((node, i) => {
     if (!TIMELY.has(node.type) || !isSideBranch(nodes, i)) return [node];
     const result = node.outputs[0] as string;
-    return [node, { type: "Size", domain: "", inputs: [result], outputs: [`${result}.done`], attributes: {} }];
+    return [node, { type: "Reshape", domain: "", inputs: [result, FLAT], outputs: [`${result}.done`], attributes: {} }];
   });
 
 /**
@@ -109,6 +103,7 @@ export function encodeModel(graph: OnnxGraph): Uint8Array {
       attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
     }),
   );
+  const constants = [...graph.constants, [FLAT, FLAT_SHAPE] as const];
   const model = create(ModelProtoSchema, {
     irVersion: IR_VERSION,
     producerName: "booster",
@@ -119,8 +114,9 @@ export function encodeModel(graph: OnnxGraph): Uint8Array {
     graph: create(GraphProtoSchema, {
       name: "program",
       node: nodes.reverse(),
-      initializer: [...graph.constants].map(([name, value]) => constantProto(name, value)),
-      input: [...graph.inputs].map(([name, type]) => valueInfo(name, type)),
+      initializer: constants.map(([name, value]) => constantProto(name, value)),
+      // A constant that could be overridden is not looked into when shapes are inferred.
+      input: [...graph.inputs, ...constants].map(([name, type]) => valueInfo(name, type)),
       output: [...graph.outputs].map(([name, type]) => valueInfo(name, type)),
     }),
   });

@@ -2,7 +2,8 @@ import type { InferenceSession } from "onnxruntime-node";
 import { type OnnxGraph, showShape, type TensorType } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
 import { type HostTensor, zeros } from "../tensor/tensor.ts";
-import { type Device, type DeviceTensor, type DeviceTensors, fromOrt, NEXT, STATE, toOrt } from "./device.ts";
+import type { Device } from "./device.ts";
+import { type DeviceTensor, type DeviceTensors, fromOrt, NEXT, STATE, toOrt } from "./ort.ts";
 import { type Profile, readProfile } from "./profile.ts";
 
 export type Feeds = Readonly<Record<string, HostTensor | DeviceTensor>>;

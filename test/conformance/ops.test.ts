@@ -3,27 +3,14 @@
  * The table of cases is the table of operations itself (`OPS`), so a new row is tested without another line here.
  */
 import { describe, expect, test } from "vitest";
-import { type Draw, type Op, ops, type Sample, type Tensor, type Tree, vjp } from "../../src/autodiff/index.ts";
+import { type Op, ops, type Sample, type Tensor, type Tree, vjp } from "../../src/autodiff/index.ts";
 import { Device, type Program } from "../../src/runtime/index.ts";
-import { RandomStream } from "../../src/tensor/random.ts";
-import { type HostTensor, sizeOf, tensor } from "../../src/tensor/tensor.ts";
+import { type HostTensor, tensor } from "../../src/tensor/tensor.ts";
+import { drawFrom, randomTensor, sampleInputs } from "./draw.ts";
 
 const CASES = Number(process.env.BOOSTER_CONFORMANCE ?? 3);
 const STEP = 1e-5;
 const device = new Device({ threads: 1 });
-
-function drawFrom(name: string): Draw & { uniform(low: number, high: number): number } {
-  const stream = new RandomStream(11, name);
-  let count = 0;
-  const integer = (low: number, high: number) => low + stream.integer(count++, high - low + 1);
-  const size = () => (integer(0, 2) === 0 ? 1 : integer(2, 4));
-  return {
-    integer,
-    size,
-    shape: (rank = integer(1, 3)) => Array.from({ length: rank }, size),
-    uniform: (low, high) => low + (high - low) * stream.uniform(count++),
-  };
-}
 
 /** y, the gradients of sum(w * y), and the gradients of sum(v * those gradients), as one program. */
 async function differentiate(op: Op, sample: Sample<unknown>, feeds: Record<string, HostTensor>) {
@@ -81,24 +68,16 @@ describe.each(ops.OPS.map((op) => [op.name, op] as const))("%s", (name, op) => {
 
   test.each(samples.map((sample, i) => [i, sample] as const))("case %i", async (_, sample) => {
     const feeds: Record<string, HostTensor> = {};
-    const random = (shape: readonly number[], low = -2, high = 2) =>
-      tensor(
-        "float64",
-        shape,
-        Array.from({ length: sizeOf(shape) }, () => draw.uniform(low, high)),
-      );
-    sample.inputs.forEach((input, i) => {
-      if ("int32" in input) feeds[`x${i}`] = tensor("int32", input.shape, input.int32);
-      else if ("bool" in input) feeds[`x${i}`] = tensor("bool", input.shape, input.bool);
-      else feeds[`x${i}`] = random(input.shape, input.low, input.high);
-      feeds[`vx${i}`] = random(input.shape);
+    sampleInputs(draw, sample, "float64").forEach((value, i) => {
+      feeds[`x${i}`] = value;
+      feeds[`vx${i}`] = randomTensor(draw, value.shape);
     });
     const args = sample.inputs.map((_, i) => {
       const { dtype, shape } = feeds[`x${i}`] as HostTensor;
       return ops.input(`x${i}`, dtype, shape);
     });
     const y = op.rebuild(args, sample.attrs);
-    feeds.w = random(y.shape as number[]);
+    feeds.w = randomTensor(draw, y.shape as number[]);
     const flows = op.gradient(y, ops.input("w", y.dtype, y.shape)).map((thunk) => thunk !== undefined);
 
     const { program, floats } = await differentiate(op, sample, feeds);

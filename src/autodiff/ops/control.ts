@@ -62,13 +62,15 @@ const barrierOp = defineOp<null, readonly [Tensor, Tensor]>({
   name: "barrier",
   type: ([x]) => x,
   gradient: ({ cotangent }) => [() => cotangent, undefined],
-  // A reshape to its own shape costs nothing, and its shape argument makes it wait for the second input.
+  // A reshape to its own shape costs nothing, and its shape argument makes it wait for the second input. `allowzero`
+  // takes the shape as it is; only barriers have it, by which the pass that collapses reshapes leaves them alone.
   lower(emit, { names: [x, after], inputs: [value, other] }) {
     if (sameShape(value.shape, other.shape)) {
-      return emit.node("Reshape", [x as string, emit.node("Shape", [after as string])]);
+      return emit.node("Reshape", [x as string, emit.node("Shape", [after as string])], { allowzero: 1 });
     }
     const nothing = emit.node("Mul", [emit.node("Size", [after as string]), emit.constant("int64", [], [0])]);
-    return emit.node("Reshape", [x as string, emit.node("Add", [emit.node("Shape", [x as string]), nothing])]);
+    const shape = emit.node("Add", [emit.node("Shape", [x as string]), nothing]);
+    return emit.node("Reshape", [x as string, shape], { allowzero: 1 });
   },
   samples: (draw) => {
     const shape = draw.shape(2);

@@ -84,7 +84,7 @@ interface RotaryAttrs {
 
 /** Half-split rotation from elementary operators, for element types without the fused kernel. */
 function lowerRotary(emit: Emitter, [x, cos, sin]: readonly [string, string, string], heads: number, half: number) {
-  const split = emit.node("Reshape", [x, emit.constant("int64", [4], [0, heads, 2, half])]);
+  const split = emit.node("Reshape", [x, emit.constant("int64", [4], [-1, heads, 2, half])]);
   const part = (i: number) => emit.node("Gather", [split, emit.constant("int64", [], [i])], { axis: 2 });
   const wide = (table: string) => emit.node("Unsqueeze", [table, emit.constant("int64", [1], [1])]);
   const [first, second, c, s] = [part(0), part(1), wide(cos), wide(sin)];
@@ -92,7 +92,7 @@ function lowerRotary(emit: Emitter, [x, cos, sin]: readonly [string, string, str
   const low = emit.node("Sub", [times(first, c), times(second, s)]);
   const high = emit.node("Add", [times(second, c), times(first, s)]);
   const joined = emit.node("Concat", [low, high], { axis: -1 });
-  return emit.node("Reshape", [joined, emit.constant("int64", [2], [0, heads * 2 * half])]);
+  return emit.node("Reshape", [joined, emit.constant("int64", [2], [-1, heads * 2 * half])]);
 }
 
 const rotaryOp = defineOp<RotaryAttrs, readonly [Tensor, Tensor, Tensor]>({

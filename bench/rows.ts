@@ -1,0 +1,70 @@
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { BatchSampler } from "../src/data/batches.ts";
+import { loadTask } from "../src/data/tasks/table.ts";
+import { type EncodedExample, encodeExamples } from "../src/data/templates.ts";
+import { loadTokenizer, type Tokenizer } from "../src/formats/tokenizer.ts";
+import type { PaddedRows, PaddedStep } from "./workloads.ts";
+
+/** Files of the shared folder that the real workloads read. */
+export interface SharedFiles {
+  readonly model: string;
+  readonly alignment: string;
+  readonly harmful: string;
+}
+
+/** The shared folder's files; undefined, with the missing one told, where it has not all of them. */
+export function sharedFiles(shared: string, skip: (reason: string) => void): SharedFiles | undefined {
+  const files = {
+    model: join(shared, "models", "smollm2-135m-instruct", "SmolLM2-135M-Instruct.Q4_1.gguf"),
+    alignment: join(shared, "data", "safe_answers.json"),
+    harmful: join(shared, "data", "beavertails_subset.jsonl"),
+  };
+  const missing = Object.values(files).find((file) => !existsSync(file));
+  if (missing === undefined) return files;
+  skip(`there is no ${missing}; --shared names the folder`);
+  return undefined;
+}
+
+/** Each has other rows and another longest row; a step's time is the mean over them. */
+export const ROW_BATCHES = 5;
+const ROWS = 10;
+const MAX_TOKENS = 256;
+const SEED = 42;
+
+/**
+ * Writes random batches of real rows in the paper's template, padded to the longest row: the same file feeds ours and the
+ * peers. `[{ align: { input_ids, labels, attention_mask }, harmful: { ... } }, ...]`, always the same for the same data.
+ */
+export async function writeRows({ model, alignment, harmful }: SharedFiles, file: string): Promise<void> {
+  const tokenizer = loadTokenizer(model);
+  const encode = async (task: "safe-answers" | "beavertails", path: string) => {
+    const { examples } = await loadTask(task, path);
+    return encodeExamples(examples, { tokenizer, template: "alpaca", maxTokens: MAX_TOKENS, tooLong: "truncate" })
+      .encoded;
+  };
+  const align = batchesOf(await encode("safe-answers", alignment), "align", tokenizer);
+  const harm = batchesOf(await encode("beavertails", harmful), "harmful", tokenizer);
+  const steps = align.map((rows, i): PaddedStep => ({ align: rows, harmful: harm[i] as PaddedRows }));
+  writeFileSync(file, JSON.stringify(steps));
+}
+
+function batchesOf(rows: readonly EncodedExample[], stream: string, tokenizer: Tokenizer): PaddedRows[] {
+  const sampler = new BatchSampler(rows.length, ROWS, SEED, stream);
+  const filler = tokenizer.padId ?? tokenizer.eosIds[0] ?? 0;
+  return Array.from({ length: ROW_BATCHES }, (_, step) => {
+    const batch = Array.from(sampler.batch(step), (place) => rows[place] as EncodedExample);
+    const length = Math.max(...batch.map(({ ids }) => ids.length));
+    const padded = (values: ArrayLike<number>, fill: number) => Array.from({ length }, (_, i) => values[i] ?? fill);
+    return {
+      input_ids: batch.map(({ ids }) => padded(ids, filler)),
+      labels: batch.map(({ labels }) => padded(labels, -100)),
+      attention_mask: batch.map(({ ids }) =>
+        padded(
+          ids.map(() => 1),
+          0,
+        ),
+      ),
+    };
+  });
+}

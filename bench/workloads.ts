@@ -1,0 +1,86 @@
+import { readFileSync } from "node:fs";
+import { openModel } from "../src/formats/weights.ts";
+import { createModel, type Example, type Model } from "../src/models/index.ts";
+import { RandomStream } from "../src/tensor/random.ts";
+import { type HostTensor, sizeOf, tensor } from "../src/tensor/tensor.ts";
+
+/** LoRA of every workload: rank 32 and alpha 4 on queries, keys and values, as in the paper. */
+export const LORA = { r: 32, alpha: 4, targetModules: ["q_proj", "k_proj", "v_proj"], useRslora: false } as const;
+
+/** What one step reads: ten rows to align on and ten harmful ones. */
+export interface StepRows {
+  readonly alignment: readonly Example[];
+  readonly harmful: readonly Example[];
+}
+
+export interface Workload {
+  readonly model: Model;
+  load(name: string): HostTensor<"float32">;
+  /** Taken in turn. */
+  readonly batches: readonly StepRows[];
+}
+
+/** Rows padded to the longest, as the peers take them. */
+export interface PaddedRows {
+  readonly input_ids: readonly (readonly number[])[];
+  readonly labels: readonly (readonly number[])[];
+  readonly attention_mask: readonly (readonly number[])[];
+}
+
+/** One step of a batches file. */
+export interface PaddedStep {
+  readonly align: PaddedRows;
+  readonly harmful: PaddedRows;
+}
+
+const ROWS = 10;
+const LENGTH = 256;
+const VOCABULARY = 32_000;
+
+/** d=288, 6 layers, vocabulary 32000, 10 rows of 256 random tokens, every token labelled; random weights. */
+export function denseWorkload(): Workload {
+  const model = createModel({
+    model_type: "llama",
+    hidden_size: 288,
+    intermediate_size: 768,
+    num_hidden_layers: 6,
+    num_attention_heads: 6,
+    vocab_size: VOCABULARY,
+  });
+  const load = (name: string): HostTensor<"float32"> => {
+    const shape = model.weights.get(name) as readonly number[];
+    const stream = new RandomStream(1, name);
+    const value = name.includes("norm") ? () => 1 : (i: number) => 0.04 * (stream.bits(i) / 2 ** 32 - 0.5);
+    return tensor(
+      "float32",
+      shape,
+      Float32Array.from({ length: sizeOf(shape) }, (_, i) => value(i)),
+    );
+  };
+  const rows = (name: string): Example[] => {
+    const stream = new RandomStream(2, name);
+    return Array.from({ length: ROWS }, (_, row) => {
+      const inputIds = Array.from({ length: LENGTH }, (_, i) => stream.integer(row * LENGTH + i, VOCABULARY));
+      return { inputIds, labels: inputIds };
+    });
+  };
+  return { model, load, batches: [{ alignment: rows("alignment"), harmful: rows("harmful") }] };
+}
+
+/** A model from disk on the batches of a file that `writeRows` made. */
+export function rowsWorkload(modelPath: string, batchesFile: string): Workload {
+  const { config, weights } = openModel(modelPath);
+  const steps = JSON.parse(readFileSync(batchesFile, "utf8")) as readonly PaddedStep[];
+  return {
+    model: createModel(config),
+    load: (name) => weights.load(name),
+    batches: steps.map(({ align, harmful }) => ({ alignment: unpadded(align), harmful: unpadded(harmful) })),
+  };
+}
+
+function unpadded({ input_ids, labels, attention_mask }: PaddedRows): Example[] {
+  return input_ids.map((ids, row) => {
+    const length = attention_mask[row]?.reduce((sum, bit) => sum + bit, 0) ?? 0;
+    return { inputIds: ids.slice(0, length), labels: labels[row]?.slice(0, length) ?? [] };
+  });
+}

@@ -1,0 +1,260 @@
+/**
+ * Values of every primitive operation against a reference on nested loops, written from the operations' definitions
+ * alone: in float64 to the last digits, and in float32, where fused kernels take over, to float32's.
+ */
+import { describe, expect, test } from "vitest";
+import { type Op, ops, type Sample, type Tensor } from "../../src/autodiff/index.ts";
+import { Device } from "../../src/runtime/index.ts";
+import { sizeOf, tensor } from "../../src/tensor/tensor.ts";
+import { drawFrom, type Random, sampleInputs } from "./draw.ts";
+import { evaluate, numbers } from "./tiny-model.ts";
+
+interface Grid {
+  readonly shape: readonly number[];
+  readonly data: readonly number[];
+}
+type Index = readonly number[];
+
+function indices([size, ...rest]: readonly number[]): Index[] {
+  if (size === undefined) return [[]];
+  return Array.from({ length: size }, (_, i) => indices(rest).map((tail) => [i, ...tail])).flat();
+}
+
+const fill = (shape: readonly number[], value: (index: Index) => number): Grid => ({
+  shape,
+  data: indices(shape).map(value),
+});
+
+/** The element at an index; missing leading axes and axes of size 1 are repeated, as NumPy broadcasts. */
+function at({ shape, data }: Grid, index: Index): number {
+  const own = index.slice(index.length - shape.length);
+  return data[
+    shape.reduce((offset, size, axis) => offset * size + (size === 1 ? 0 : (own[axis] as number)), 0)
+  ] as number;
+}
+
+function broadcast(...grids: readonly Grid[]): number[] {
+  const rank = Math.max(...grids.map(({ shape }) => shape.length));
+  return Array.from({ length: rank }, (_, axis) =>
+    Math.max(...grids.map(({ shape }) => shape[axis - rank + shape.length] ?? 1)),
+  );
+}
+
+const each =
+  (f: (...values: number[]) => number) =>
+  (grids: readonly Grid[]): Grid =>
+    fill(broadcast(...grids), (index) => f(...grids.map((grid) => at(grid, index))));
+
+const replaced = (index: Index, axis: number, value: number): number[] => index.map((v, i) => (i === axis ? value : v));
+const total = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
+/** Reduced axes stay as size 1. */
+const reduced =
+  (f: (values: readonly number[]) => number) =>
+  ([x]: Grids, { axes }: { axes: readonly number[] }): Grid =>
+    fill(
+      x.shape.map((size, axis) => (axes.includes(axis) ? 1 : size)),
+      (index) =>
+        f(
+          indices(x.shape)
+            .filter((inner) => inner.every((v, axis) => axes.includes(axis) || v === index[axis]))
+            .map((inner) => at(x, inner)),
+        ),
+    );
+
+/** The values of the last axis around an index. */
+const lastAxis = (x: Grid, index: Index): number[] =>
+  upTo(x.shape.at(-1) as number).map((i) => at(x, replaced(index, x.shape.length - 1, i)));
+
+interface Product {
+  readonly alpha: number;
+  readonly transA: boolean;
+  readonly transB: boolean;
+}
+
+function product([a, b]: Grids, { alpha, transA, transB }: Product): Grid {
+  const [rowsA, columnsA] = a.shape.slice(-2) as [number, number];
+  const [rowsB, columnsB] = b.shape.slice(-2) as [number, number];
+  const [rows, inner] = transA ? [columnsA, rowsA] : [rowsA, columnsA];
+  return fill([...a.shape.slice(0, -2), rows, transB ? rowsB : columnsB], (index) => {
+    const lead = index.slice(0, -2);
+    const [i, j] = index.slice(-2) as [number, number];
+    const term = (k: number) =>
+      at(a, [...lead, ...(transA ? [k, i] : [i, k])]) * at(b, [...lead, ...(transB ? [j, k] : [k, j])]);
+    return alpha * total(upTo(inner).map(term));
+  });
+}
+
+const inverseRms = (x: Grid, index: Index, epsilon: number): number => {
+  const values = lastAxis(x, index);
+  return 1 / Math.sqrt(total(values.map((v) => v * v)) / values.length + epsilon);
+};
+
+type Grids = readonly [Grid, Grid, Grid];
+// Attributes are what the operation's own samples hold.
+type Reference = (inputs: Grids, attrs: never) => Grid;
+
+const REFERENCES: Readonly<Record<string, Reference>> = {
+  constant: (_, { value }: { value: number }) => fill([], () => value),
+  constantTensor: (_, { shape, values }: { shape: number[]; values: number[] }) => ({ shape, data: values }),
+  range: (_, { size }: { size: number }) => fill([size], ([i]) => i as number),
+  dimSize: (_, { size }: { size: number }) => fill([], () => size),
+
+  neg: each((x) => -x),
+  exp: each(Math.exp),
+  log: each(Math.log),
+  sqrt: each(Math.sqrt),
+  reciprocal: each((x) => 1 / x),
+  tanh: each(Math.tanh),
+  sigmoid: each((x) => 1 / (1 + Math.exp(-x))),
+  abs: each(Math.abs),
+  sign: each(Math.sign),
+  sin: each(Math.sin),
+  cos: each(Math.cos),
+  add: each((a, b) => (a as number) + (b as number)),
+  sub: each((a, b) => (a as number) - (b as number)),
+  mul: each((a, b) => (a as number) * (b as number)),
+  div: each((a, b) => (a as number) / (b as number)),
+  pow: each((a, b) => (a as number) ** (b as number)),
+  maximum: each(Math.max),
+  minimum: each(Math.min),
+  less: each((a, b) => Number((a as number) < (b as number))),
+  equal: each((a, b) => Number(a === b)),
+  where: each((condition, a, b) => (condition === 1 ? a : b) as number),
+  cast: each((x) => x),
+
+  sum: reduced(total),
+  max: reduced((values) => Math.max(...values)),
+  argmax: ([x]) =>
+    fill(x.shape.slice(0, -1), (index) => {
+      const values = lastAxis(x, [...index, 0]);
+      return values.indexOf(Math.max(...values));
+    }),
+
+  reshape: ([x], { shape }: { shape: number[] }) => ({ shape, data: x.data }),
+  transpose: ([x], { order }: { order: number[] }) =>
+    fill(
+      order.map((axis) => x.shape[axis] as number),
+      (index) =>
+        at(
+          x,
+          x.shape.map((_, axis) => index[order.indexOf(axis)] as number),
+        ),
+    ),
+  expand: ([x], { shape }: { shape: number[] }) => fill(shape, (index) => at(x, index)),
+  slice: ([x], { axis, start, end }: { axis: number; start: number; end: number }) =>
+    fill(replaced(x.shape, axis, end - start), (index) =>
+      at(x, replaced(index, axis, (index[axis] as number) + start)),
+    ),
+  pad: ([x], { axis, before, after }: { axis: number; before: number; after: number }) => {
+    const size = x.shape[axis] as number;
+    return fill(replaced(x.shape, axis, before + size + after), (index) => {
+      const place = (index[axis] as number) - before;
+      return place >= 0 && place < size ? at(x, replaced(index, axis, place)) : 0;
+    });
+  },
+  concat: (inputs, { axis, size }: { axis: number; size: number }) =>
+    fill(replaced(inputs[0].shape, axis, size), (index) => {
+      let place = index[axis] as number;
+      for (const x of inputs) {
+        const length = x.shape[axis] as number;
+        if (place < length) return at(x, replaced(index, axis, place));
+        place -= length;
+      }
+      return Number.NaN;
+    }),
+
+  gather: ([x, index]) =>
+    fill([...index.shape, ...x.shape.slice(1)], (place) => {
+      const rank = index.shape.length;
+      return at(x, [at(index, place.slice(0, rank)), ...place.slice(rank)]);
+    }),
+  scatterAdd: ([x, index], { rows }: { rows: number }) =>
+    fill([rows, ...x.shape.slice(1)], ([row, ...rest]) =>
+      total(index.data.map((target, i) => (target === row ? at(x, [i, ...rest]) : 0))),
+    ),
+  take: ([x, index]) => fill(index.shape, ([row]) => at(x, [row as number, index.data[row as number] as number])),
+  moveRows: ([x, index]) =>
+    fill([index.data.length, x.shape[1] as number], ([row, column]) => {
+      const from = index.data[row as number] as number;
+      return from < 0 ? 0 : at(x, [from, column as number]);
+    }),
+
+  matmul: product,
+  matmulAdd: (inputs, attrs: Product) => {
+    const ab = product(inputs, attrs);
+    return fill(ab.shape, (index) => at(ab, index) + at(inputs[2], index));
+  },
+
+  softmax: ([x]) => fill(x.shape, (index) => Math.exp(at(x, index)) / total(lastAxis(x, index).map(Math.exp))),
+  rmsNorm: ([x, weight], { epsilon }: { epsilon: number }) =>
+    fill(x.shape, (index) => at(x, index) * inverseRms(x, index, epsilon) * at(weight, index.slice(-1))),
+  rmsInverse: ([x], { epsilon }: { epsilon: number }) =>
+    fill([...x.shape.slice(0, -1), 1], (index) => inverseRms(x, index, epsilon)),
+  rotary: ([x, cos, sin]) => {
+    const half = cos.shape[1] as number;
+    return fill(x.shape, ([token, column]) => {
+      const [t, place] = [token as number, (column as number) % (2 * half)];
+      const pair = place % half;
+      const [c, s] = [at(cos, [t, pair]), at(sin, [t, pair])];
+      const partner = at(x, [t, (column as number) + (place < half ? half : -half)]);
+      return at(x, [t, column as number]) * c + (place < half ? -partner : partner) * s;
+    });
+  },
+
+  barrier: ([x]) => x,
+};
+
+const CASES = Number(process.env.BOOSTER_CONFORMANCE ?? 3);
+const device = new Device({ threads: 1 });
+
+/** Whole numbers within the case's bounds: ties for comparisons, zeros for signs. */
+function wholeInputs(draw: Random, sample: Sample<unknown>) {
+  return sample.inputs.map((input) => {
+    if ("int32" in input) return tensor("int32", input.shape, input.int32);
+    if ("bool" in input) return tensor("bool", input.shape, input.bool);
+    const [low, high] = [Math.ceil(input.low ?? -2), Math.floor(input.high ?? 2)];
+    const values = Array.from({ length: sizeOf(input.shape) }, () => draw.integer(low, high));
+    return tensor("float64", input.shape, values);
+  });
+}
+
+async function expectReference(
+  op: Op,
+  sample: Sample<unknown>,
+  inputs: ReturnType<typeof wholeInputs>,
+  tolerance: number,
+) {
+  const feeds = Object.fromEntries(inputs.map((value, i) => [`x${i}`, value]));
+  const result = await evaluate(device, feeds, (args) => ({
+    y: op.rebuild(
+      inputs.map((_, i) => args[`x${i}`] as Tensor),
+      sample.attrs,
+    ),
+  }));
+  const grids = inputs.map(({ shape, data }) => ({ shape, data: Array.from(data, Number) }));
+  // An operation reads as many of the three as it has inputs.
+  const expected = (REFERENCES[op.name] as Reference)(grids as unknown as Grids, sample.attrs as never);
+  expect(result.y?.shape).toEqual(expected.shape);
+  const scale = Math.max(1, ...expected.data.map(Math.abs));
+  numbers(result).forEach((value, i) => {
+    const wanted = expected.data[i] as number;
+    expect(Math.abs(value - wanted) / scale, `element ${i}: ${value} against ${wanted}`).toBeLessThan(tolerance);
+  });
+}
+
+test("every operation has a reference, and every reference an operation", () => {
+  expect(Object.keys(REFERENCES).sort()).toEqual(ops.OPS.map(({ name }) => name).sort());
+});
+
+describe.each(ops.OPS.map((op) => [op.name, op] as const))("%s", (name, op) => {
+  const draw = drawFrom(`${name} values`);
+  const samples = Array.from({ length: CASES }, () => op.samples(draw)).flat();
+
+  test.each(samples.map((sample, i) => [i, sample] as const))("case %i", async (_, sample) => {
+    await expectReference(op, sample, sampleInputs(draw, sample, "float64"), 1e-13);
+    await expectReference(op, sample, wholeInputs(draw, sample), 1e-13);
+    await expectReference(op, sample, sampleInputs(draw, sample, "float32"), 2e-6);
+  });
+});
