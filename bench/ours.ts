@@ -21,17 +21,15 @@ const { values: args } = parseArgs({
     steps: { type: "string", default: "5" },
     warmup: { type: "string", default: "1" },
     memory: { type: "string", default: "speed" },
-    chunks: { type: "string", default: "4" },
+    chunks: { type: "string" },
     model: { type: "string", default: "" },
     batches: { type: "string", default: "" },
     profile: { type: "string" },
   },
 });
 const { model, load, batches } = args.workload === "dense" ? denseWorkload() : rowsWorkload(args.model, args.batches);
-const device = new Device({
-  memory: args.memory === "low" ? "low" : "speed",
-  ...(args.profile === undefined ? {} : { profilePrefix: args.profile }),
-});
+const device = new Device(args.profile === undefined ? {} : { profilePrefix: args.profile });
+const low = args.memory === "low";
 const frozen = await device.uploadAll([...model.weights.keys()].map((name) => [name, load(name)] as const));
 const started = performance.now();
 const program = await TrainingProgram.compile({
@@ -43,7 +41,8 @@ const program = await TrainingProgram.compile({
   optimizer: adamW({ weightDecay: 0.1 }),
   maxGradNorm: 1,
   loraScale: loraScale(LORA),
-  chunks: Number(args.chunks),
+  chunks: args.chunks === undefined ? (low ? 16 : 4) : Number(args.chunks),
+  recompute: low,
 });
 const startupSeconds = (performance.now() - started) / 1000;
 

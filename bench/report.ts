@@ -24,6 +24,8 @@ export interface Section {
   readonly targets: readonly Target[];
   /** What was left out and why, and what a reader has to know. */
   readonly notes: readonly string[];
+  /** Everything that was measured, for `--json`. */
+  readonly data: unknown;
 }
 
 /** Shown where nothing was measured. */

@@ -41,7 +41,7 @@ const mean = (values: readonly number[]): number => values.reduce((sum, value) =
  * Measures a training workload: every contender in turn, each in a process of its own, and that several times over, so that
  * a slow minute of the machine hits all of them. Step `i` of every contender trains on batch `i mod batches`.
  */
-export async function training({ title, input, batches, quick, progress }: Plan): Promise<Section & { data: unknown }> {
+export async function training({ title, input, batches, quick, progress }: Plan): Promise<Section> {
   const rounds = quick ? 1 : 2;
   const steps = quick ? 1 : 5;
   const entries = contenders(input, quick).map((contender) => ({ contender, runs: [] as Measurement[] }));

@@ -9,7 +9,7 @@ import { WORLD_FILES, writeWorldData } from "../src/experiments/world-files.ts";
 const folder = "runs/example";
 const seed = 0;
 const model = bundledModel();
-const bench = new Workbench({ provider: "cpu", memory: "speed" });
+const bench = new Workbench({ provider: "cpu" });
 const file = (name: keyof typeof WORLD_FILES) =>
   join(folder, "data", WORLD_FILES[name].replace("{seed}", String(seed)));
 const lora = { template: "chat", loraRank: 16, loraAlpha: 16, seed } as const;

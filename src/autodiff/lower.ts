@@ -65,7 +65,7 @@ class GraphWriter implements Emitter {
     attributes: Record<string, OnnxAttribute> = {},
     domain = "",
   ): readonly string[] {
-    const names = Array.from({ length: outputs }, () => `t${this.counter++}`);
+    const names = Array.from({ length: outputs }, () => `%t${this.counter++}`);
     this.nodeList.push({ type, domain, inputs, outputs: names, attributes });
     return names;
   }
@@ -81,7 +81,7 @@ class GraphWriter implements Emitter {
   constant(dtype: DType, shape: readonly number[], values: readonly number[]): string {
     const key = `constant ${dtype} ${shape.join(",")} ${values.map((v) => (Object.is(v, -0) ? "-0" : v)).join(",")}`;
     return this.shared(key, () => {
-      const name = `c${this.constants.size}`;
+      const name = `%c${this.constants.size}`;
       this.constants.set(name, { dtype, shape, values });
       return [name];
     })[0] as string;

@@ -3,11 +3,10 @@ import { env } from "onnxruntime-node";
 import type { DeviceChoice } from "./options.ts";
 
 /** What a run ran with: recorded, no reason to refuse a resume. */
-export const environmentOf = ({ provider, threads, memory }: DeviceChoice): Record<string, string> => ({
+export const environmentOf = ({ provider, threads }: DeviceChoice): Record<string, string> => ({
   node: process.versions.node,
   onnxruntime: env.versions.node ?? "unknown",
   platform: `${process.platform} ${process.arch}`,
   provider,
   threads: String(threads ?? availableParallelism()),
-  memory,
 });

@@ -76,7 +76,6 @@ export async function runGroup(
   const { out, model } = options;
   const device = {
     provider: options.provider,
-    memory: options.memory,
     ...(options.threads === undefined ? {} : { threads: options.threads }),
   };
   const name = `${idOf(options, method)} seed ${seed}`;

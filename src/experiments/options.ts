@@ -20,11 +20,10 @@ const Named = z.preprocess(
 
 const Count = z.int().positive();
 
-/** What is computed on, which never changes what is computed: left out of a run's identity. */
+/** What is computed on, which changes what is computed by rounding at most: left out of a run's identity. */
 export const DeviceChoice = z.strictObject({
   provider: z.enum(PROVIDERS).default("cpu").describe("Execution provider of ONNX Runtime"),
   threads: Count.optional().describe("Threads of one program; all cores by default"),
-  memory: z.enum(["speed", "low"]).default("speed").describe("Keep freed memory for speed, or give it back at once"),
 });
 export type DeviceChoice = z.infer<typeof DeviceChoice>;
 
@@ -70,6 +69,10 @@ export const TrainingOptions = z.strictObject({
     .describe("Linear layers that carry LoRA factors"),
   seed: z.int().nonnegative().default(42).describe("Seed of fresh weights and of the order of the data"),
   microBatches: Count.default(1).describe("Parts in which a batch is computed, one after the other, to save memory"),
+  memory: z
+    .enum(["speed", "low"])
+    .default("speed")
+    .describe("Keep what the backward pass needs, or compute the large parts of it again"),
   checkpointEvery: Count.default(500).describe("Steps between checkpoints"),
 });
 export type TrainingOptions = z.infer<typeof TrainingOptions>;
@@ -160,7 +163,7 @@ export const EvaluateOptions = z.strictObject({
 });
 export type EvaluateOptions = z.infer<typeof EvaluateOptions>;
 
-const EVERY_CELL = { model: true, run: true, resume: true, provider: true, threads: true, memory: true } as const;
+const EVERY_CELL = { model: true, run: true, resume: true, provider: true, threads: true } as const;
 
 /** A method of an experiment. */
 export const MethodEntry = z.strictObject({

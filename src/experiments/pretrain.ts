@@ -15,7 +15,7 @@ import { writeWorldTokenizer } from "./world-files.ts";
 import { WORLD_RECIPE } from "./world-recipe.ts";
 
 /** One thread: how ONNX Runtime splits a matrix product among threads decides its last bits. */
-const DEVICE = { provider: "cpu", threads: 1, memory: "speed" } as const;
+const DEVICE = { provider: "cpu", threads: 1 } as const;
 
 /** How the bundled model is made again. */
 export const PretrainOptions = z.strictObject({

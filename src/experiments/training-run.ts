@@ -19,11 +19,12 @@ import type { StartingPoint } from "./workbench.ts";
 /** Vocabularies from this size on have their loss computed in parts, which saves memory and costs nothing. */
 const LARGE_VOCABULARY = 8192;
 /** Parts of the loss of a large vocabulary. */
-const CHUNKS = 4;
+const CHUNKS = { speed: 4, low: 16 } as const;
 /** Newest checkpoints that a run keeps. */
 const KEPT_CHECKPOINTS = 2;
 
-export const lossChunks = (vocabSize: number): number => (vocabSize < LARGE_VOCABULARY ? 1 : CHUNKS);
+export const lossChunks = (vocabSize: number, memory: keyof typeof CHUNKS = "speed"): number =>
+  vocabSize < LARGE_VOCABULARY ? 1 : CHUNKS[memory];
 
 /** How a training run ended. */
 export interface TrainingOutcome {
@@ -96,7 +97,8 @@ export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<Train
       maxGradNorm: training.maxGradNorm,
       microBatches: training.microBatches,
       loraScale: scale,
-      chunks: lossChunks(base.model.vocabSize),
+      chunks: lossChunks(base.model.vocabSize, training.memory),
+      recompute: training.memory === "low",
     });
     const stepper = new TrainingStepper(program, method.streams, job.streams);
     const batches = Object.fromEntries(

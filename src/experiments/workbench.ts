@@ -13,7 +13,7 @@ export interface StartingPoint {
  * What several runs can share: one device with its compiled programs, and each model's weights once.
  *
  * @example
- * const bench = new Workbench({ provider: "cpu", memory: "speed", threads: 1 });
+ * const bench = new Workbench({ provider: "cpu", threads: 1 });
  * await align(options, { bench });
  */
 export class Workbench {
@@ -21,8 +21,8 @@ export class Workbench {
   private readonly models = new Map<string, Promise<LoadedModel>>();
   private readonly identities = new Map<string, Promise<string>>();
 
-  constructor({ provider, threads, memory }: DeviceChoice) {
-    this.device = new Device({ provider, memory, ...(threads === undefined ? {} : { threads }) });
+  constructor({ provider, threads }: DeviceChoice) {
+    this.device = new Device({ provider, ...(threads === undefined ? {} : { threads }) });
   }
 
   /** A model by path; loaded once. Throws what `loadModel` throws. */

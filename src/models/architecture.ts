@@ -8,6 +8,8 @@ export interface Forward {
   readonly params: Tree;
   /** LoRA's alpha / rank. */
   readonly loraScale: number;
+  /** Compute in the backward pass again what is cheap to compute and large to keep. Default false. */
+  readonly recompute?: boolean;
   /** int32 `[tokens]` */
   readonly inputIds: Tensor;
   /** int32 `[tokens]`, place of each token in its own row. */

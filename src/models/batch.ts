@@ -215,7 +215,7 @@ export function batchOf(name: string, inputs: Tree): Batch {
 }
 
 /** Causal attention among the tokens of a batch, through the padded grid. */
-function attendWithin(model: Model, batch: Batch, queries: Layout, mask: Tensor) {
+function attendWithin(model: Model, batch: Batch, queries: Layout, mask: Tensor, recompute = false) {
   const scale = 1 / Math.sqrt(model.headDim);
   return (_layer: number, q: Tensor, k: Tensor, v: Tensor): Tensor => {
     const [Q, K, V] = [
@@ -223,7 +223,7 @@ function attendWithin(model: Model, batch: Batch, queries: Layout, mask: Tensor)
       unpack(k, batch.layout, model.kvHeads),
       unpack(v, batch.layout, model.kvHeads),
     ];
-    return pack(attention(Q, K, V, mask, scale), queries);
+    return pack(attention(Q, K, V, mask, scale, recompute), queries);
   };
 }
 
@@ -237,7 +237,12 @@ export function hiddenStates(model: Model, params: Tree, batch: Batch, loraScale
 }
 
 /** Final hidden states of the tokens whose successor is labelled: `[labelled, hidden]`. */
-export function labelledStates(model: Model, params: Tree, batch: Batch, loraScale: number): Tensor {
+export function labelledStates(
+  model: Model,
+  params: Tree,
+  batch: Batch,
+  { loraScale, recompute = false }: Omit<LossOptions, "chunks">,
+): Tensor {
   const [rows, queryTime] = [batch.queryPositions.dim(0), batch.queryPositions.dim(1)];
   const time = batch.layout.grid.dim(1);
   const dtype = weight(params, model.head).dtype;
@@ -247,26 +252,27 @@ export function labelledStates(model: Model, params: Tree, batch: Batch, loraSca
   return model.hidden({
     params,
     loraScale,
+    recompute,
     inputIds: batch.inputIds,
     positions: batch.layout.column,
-    attend: attendWithin(model, batch, batch.layout, full),
+    attend: attendWithin(model, batch, batch.layout, full, recompute),
     select: {
       rows: (x) => ops.moveRows(x, batch.labelledTokens, batch.tokenLabelled, { padded: false, inversePadded: true }),
       positions: ops.reshape(ops.gather(column, batch.labelledTokens), batch.labelledTokens.shape),
-      attend: attendWithin(model, batch, batch.queries, selected),
+      attend: attendWithin(model, batch, batch.queries, selected, recompute),
     },
   });
 }
 
 /**
  * Mean next-token cross-entropy over the labelled tokens of a batch; a scalar.
- * Source: sft.md, equal to Hugging Face's causal language model loss.
+ * Source: Hugging Face's causal language model loss, to which it is equal.
  */
-export function tokenLoss(model: Model, params: Tree, batch: Batch, { loraScale, chunks }: LossOptions): Tensor {
-  const hidden = labelledStates(model, params, batch, loraScale);
+export function tokenLoss(model: Model, params: Tree, batch: Batch, options: LossOptions): Tensor {
+  const hidden = labelledStates(model, params, batch, options);
   const rows = ops.moveRows(hidden, batch.lossRows, batch.labelledLossRow, { padded: true, inversePadded: false });
   const weights = ops.cast(batch.lossWeights, rows.dtype);
-  return linearCrossEntropy(rows, weight(params, model.head), batch.labels, weights, chunks);
+  return linearCrossEntropy(rows, weight(params, model.head), batch.labels, weights, options.chunks);
 }
 
 export interface LossOptions {
@@ -274,4 +280,6 @@ export interface LossOptions {
   readonly loraScale: number;
   /** Parts of the fused head and loss: more parts, less memory. */
   readonly chunks: number;
+  /** Compute in the backward pass again what is cheap to compute and large to keep. Default false. */
+  readonly recompute?: boolean;
 }

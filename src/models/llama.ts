@@ -92,7 +92,7 @@ function createModel(variant: Variant, raw: unknown): Model {
   );
 
   /** `x + attention(norm(x))`, then `x + mlp(norm(x))`, the latter two on the selected rows alone in the last layer. */
-  function forward({ params, loraScale, inputIds, positions, attend, select }: Forward): Tensor {
+  function forward({ params, loraScale, recompute = false, inputIds, positions, attend, select }: Forward): Tensor {
     const project = (name: string, x: Tensor) => linear(params, name, x, loraScale);
     let x = ops.gather(weight(params, "model.embed_tokens.weight"), inputIds);
     const table = rotaryTables(positions, frequencies, x.dtype);
@@ -108,7 +108,7 @@ function createModel(variant: Variant, raw: unknown): Model {
       const attended = (only?.attend ?? attend)(i, q, k, v);
       x = ops.add(only === undefined ? x : only.rows(x), project(`${at}.self_attn.o_proj`, attended));
       const m = ops.rmsNorm(x, weight(params, `${at}.post_attention_layernorm.weight`), epsilon);
-      const activated = swiglu(project(`${at}.mlp.gate_proj`, m), project(`${at}.mlp.up_proj`, m));
+      const activated = swiglu(project(`${at}.mlp.gate_proj`, m), project(`${at}.mlp.up_proj`, m), recompute);
       x = ops.add(x, project(`${at}.mlp.down_proj`, activated));
     }
     return ops.rmsNorm(x, weight(params, "model.norm.weight"), epsilon);

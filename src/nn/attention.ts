@@ -1,6 +1,6 @@
 import { ops, product, quotient, type Tensor } from "../autodiff/index.ts";
 
-const { add, customGradient, less, matmul, moveRows, mul, range, reshape, softmax, sub, sum, where } = ops;
+const { add, barrier, customGradient, less, matmul, moveRows, mul, range, reshape, softmax, sub, sum, where } = ops;
 
 /** Where each token of a flat axis stands in a padded `[batch, time]` grid. All int32. */
 export interface Layout {
@@ -60,17 +60,23 @@ export const causalMask = (queryPositions: Tensor, keys: Tensor["shape"][0], dty
  * product and keys are never repeated.
  * Gradient with D = sum(dO * O) over the width: `dS = P * (dO V' - D)`, which needs no reduction over the keys
  * (Dao et al., arXiv 2205.14135, eq. 4).
+ *
+ * @param recompute Compute P again in the backward pass instead of keeping `[batch, heads, queries, keys]`.
  */
-export function attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: number): Tensor {
+export function attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: number, recompute = false): Tensor {
   const [batch, heads, queries, width] = q.shape as readonly [number, number, number, number];
   const [, kvHeads, keys] = k.shape as readonly [number, number, number];
   const grouped = [batch, kvHeads, product(heads / kvHeads, queries), width];
   const scoreShape = [batch, kvHeads, product(heads / kvHeads, queries), keys];
   const Q = reshape(q, grouped);
-  const scores = reshape(matmul(Q, k, { transB: true, alpha: scale }), [batch, heads, queries, keys]);
-  const P = reshape(softmax(add(scores, mask)), scoreShape);
-  const O = matmul(P, v);
+  const probabilities = (Q: Tensor, K: Tensor) => {
+    const scores = reshape(matmul(Q, K, { transB: true, alpha: scale }), [batch, heads, queries, keys]);
+    return reshape(softmax(add(scores, mask)), scoreShape);
+  };
+  const kept = probabilities(Q, k);
+  const O = matmul(kept, v);
   const attended = customGradient([Q, k, v], O, (dO) => {
+    const P = recompute ? probabilities(barrier(Q, dO), barrier(k, dO)) : kept;
     let memo: Tensor | undefined;
     const dS = () => {
       const along = sum(mul(dO, O), { axes: [-1], keepDims: true });

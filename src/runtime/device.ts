@@ -16,8 +16,6 @@ export interface DeviceOptions {
   readonly provider?: Provider;
   /** Threads of one program. Default: all cores. */
   readonly threads?: number;
-  /** `speed` keeps freed memory for the next kernel, `low` gives it back at once and is some 20 % slower. */
-  readonly memory?: "speed" | "low";
   /** Where ONNX Runtime writes one trace file a program (readable by Perfetto); absent: no profiling. */
   readonly profilePrefix?: string;
 }
@@ -94,7 +92,7 @@ export class Device {
     onDevice: readonly string[],
     trace?: string,
   ): Promise<InferenceSession> {
-    const { threads = availableParallelism(), memory = "speed" } = this.options;
+    const { threads = availableParallelism() } = this.options;
     try {
       return await InferenceSession.create(model, {
         executionProviders: [this.provider],
@@ -102,7 +100,6 @@ export class Device {
         // Everything is optimised before: see passes.ts and encodeModel on the order of the nodes.
         graphOptimizationLevel: "disabled",
         enableMemPattern: false,
-        enableCpuMemArena: memory === "speed",
         logSeverityLevel: 3,
         ...(this.onHost
           ? {}

@@ -75,14 +75,15 @@ export class TrainingProgram {
           state,
           learningRate: inputs[LEARNING_RATE] as Tensor,
         });
-        const outputs: Record<string, Tensor> = { ...metrics, gradientNorm };
+        const change = ops.sub(updated.weights, vector);
+        const updateNorm = ops.sqrt(ops.sum(ops.mul(change, change)));
+        const outputs: Record<string, Tensor> = { ...metrics, gradientNorm, updateNorm };
         const finite = allFinite(Object.values(outputs));
         const next: Record<string, Tensor> = { ...updated.state, [WEIGHTS]: updated.weights };
         for (const name of Object.keys(next)) {
           next[name] = ops.where(finite, next[name] as Tensor, state[name] as Tensor);
         }
-        const change = ops.sub(next[WEIGHTS] as Tensor, vector);
-        outputs.updateNorm = ops.sqrt(ops.sum(ops.mul(change, change)));
+        outputs.updateNorm = ops.where(finite, updateNorm, 0);
         outputs.applied = ops.cast(finite, "float32");
         return { outputs, state: next };
       },
@@ -95,8 +96,8 @@ export class TrainingProgram {
   }
 
   /**
-   * One optimiser step on one batch a stream. A non-finite loss, gradient or norm anywhere leaves the state as it was
-   * and gives `applied: 0`.
+   * One optimiser step on one batch a stream. A non-finite loss, gradient, norm or update leaves the state as it was and
+   * gives `applied: 0`.
    */
   async step(
     batches: Readonly<Record<string, readonly (readonly Example[])[]>>,

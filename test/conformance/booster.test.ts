@@ -1,14 +1,12 @@
 /** Booster against its definition (booster.md, Verification): special cases, closed forms, central differences. */
-import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../src/autodiff/index.ts";
 import { configureMethod } from "../../src/methods/registry.ts";
 import { batchSpec } from "../../src/models/index.ts";
-import { adamW } from "../../src/optim/index.ts";
 import { Device } from "../../src/runtime/index.ts";
-import { type HostTensor, tensor } from "../../src/tensor/tensor.ts";
+import { tensor } from "../../src/tensor/tensor.ts";
 import { lossOfStreams, microBatchName } from "../../src/train/objective.ts";
-import { packStream, TrainingProgram } from "../../src/train/training-program.ts";
+import { packStream } from "../../src/train/training-program.ts";
 import {
   centralDifferences,
   compile,
@@ -22,6 +20,7 @@ import {
   relativeError,
   tinyModel,
 } from "./tiny-model.ts";
+import { compileTraining, hash } from "./training.ts";
 
 const device = new Device({ threads: 1 });
 const model = tinyModel();
@@ -72,30 +71,8 @@ const renamed =
   (inputs: Tree): Tree =>
     Object.fromEntries(Object.entries(step(inputs).gradient).map(([name, g]) => [`d ${name}`, g]));
 
-const trainingProgram = (method: string, options: object) => {
-  const frozen = device.uploadAll(Object.entries(randomTensors(model.weights, "float32")));
-  const trainable = new Map(Object.entries(randomTensors(loraShapes(model), "float32", 2)));
-  return frozen.then((weights) =>
-    TrainingProgram.compile({
-      ...lossOptions,
-      device,
-      model,
-      frozen: weights,
-      trainable,
-      method: configureMethod(method, options),
-      optimizer: adamW({ weightDecay: 0.1 }),
-      maxGradNorm: 1,
-    }),
-  );
-};
-
-const hash = (tensors: ReadonlyMap<string, HostTensor>): string => {
-  const digest = createHash("sha256");
-  for (const [name, { data }] of tensors) {
-    digest.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  }
-  return digest.digest("hex");
-};
+const trainingProgram = async (method: string, options: object) =>
+  (await compileTraining(device, model, { method, options })).program;
 
 const batches = { alignment: [rows.alignment], harmful: [rows.harmful] };
 

@@ -5,7 +5,7 @@
 import { describe, expect, test } from "vitest";
 import { type Op, ops, type Sample, type Tensor } from "../../src/autodiff/index.ts";
 import { Device } from "../../src/runtime/index.ts";
-import { sizeOf, tensor } from "../../src/tensor/tensor.ts";
+import { type HostTensor, sizeOf, tensor } from "../../src/tensor/tensor.ts";
 import { drawFrom, type Random, sampleInputs } from "./draw.ts";
 import { evaluate, numbers } from "./tiny-model.ts";
 
@@ -210,7 +210,7 @@ const CASES = Number(process.env.BOOSTER_CONFORMANCE ?? 3);
 const device = new Device({ threads: 1 });
 
 /** Whole numbers within the case's bounds: ties for comparisons, zeros for signs. */
-function wholeInputs(draw: Random, sample: Sample<unknown>) {
+function wholeInputs(draw: Random, sample: Sample<unknown>): HostTensor[] {
   return sample.inputs.map((input) => {
     if ("int32" in input) return tensor("int32", input.shape, input.int32);
     if ("bool" in input) return tensor("bool", input.shape, input.bool);
@@ -220,12 +220,7 @@ function wholeInputs(draw: Random, sample: Sample<unknown>) {
   });
 }
 
-async function expectReference(
-  op: Op,
-  sample: Sample<unknown>,
-  inputs: ReturnType<typeof wholeInputs>,
-  tolerance: number,
-) {
+async function expectReference(op: Op, sample: Sample<unknown>, inputs: readonly HostTensor[], tolerance: number) {
   const feeds = Object.fromEntries(inputs.map((value, i) => [`x${i}`, value]));
   const result = await evaluate(device, feeds, (args) => ({
     y: op.rebuild(

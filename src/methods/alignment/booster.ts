@@ -27,7 +27,7 @@ const NORM_FLOOR = 1e-7;
  *
  * The paper drops the Jacobian of `w'`: `through: "identity"`. `"exact"` keeps it, `I - α ∂(g1/‖g1‖)/∂w`, which brings in
  * the Hessian of h. With λ = 0 this is SFT. Three forward and three backward passes.
- * Source: Huang et al., arXiv 2409.01586, Algorithm 1; booster.md. No difference from the authors' code.
+ * Source: Huang et al., arXiv 2409.01586, Algorithm 1; PAPERS.md compares it with the authors' code.
  */
 export const booster: Method<BoosterOptions> = {
   name: "booster",
@@ -50,6 +50,7 @@ function attenuate({ weights, loss }: StepContext, { lambda, alpha }: BoosterOpt
       loss: align.value,
       harmfulLoss: before.value,
       harmfulLossAfter: after.value,
+      harmfulLossDrop: ops.sub(before.value, after.value),
       harmfulGradientNorm: norm,
     },
   };
@@ -67,6 +68,7 @@ function exact({ weights, loss }: StepContext, { lambda, alpha }: BoosterOptions
       loss: align,
       harmfulLoss: before.value,
       harmfulLossAfter: after,
+      harmfulLossDrop: ops.sub(before.value, after),
       harmfulGradientNorm: norm,
     });
     return ops.add(align, ops.mul(ops.sub(before.value, after), lambda));

@@ -1,0 +1,79 @@
+/**
+ * `npm run bench [-- WORKLOAD...] [--quick] [--json] [--markdown FILE] [--shared FOLDER]`: ours beside its peers, in one run.
+ * docs/benchmarks.md says what is measured and how.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { BoosterError } from "../src/errors.ts";
+import { packagePath } from "../src/experiments/package-root.ts";
+import { generation } from "./generation.ts";
+import { environment, renderReport, renderSection, type Section } from "./report.ts";
+import { ROW_BATCHES, type SharedFiles, sharedFiles, writeRows } from "./rows.ts";
+import { start } from "./start.ts";
+import { training } from "./training.ts";
+
+interface Context {
+  readonly quick: boolean;
+  /** Real model and data, or undefined with the reason printed. */
+  files(): SharedFiles | undefined;
+  /** For files that are thrown away. */
+  readonly scratch: string;
+  readonly progress: (text: string) => void;
+}
+
+/** One row a workload, in the order in which they run. */
+const WORKLOADS: Readonly<Record<string, (context: Context) => Promise<Section | undefined>>> = {
+  dense: (context) => training({ ...context, title: "Training: dense", input: "dense", batches: 1 }),
+  async rows(context) {
+    const files = context.files();
+    if (files === undefined) return undefined;
+    const batches = join(context.scratch, "rows.json");
+    await writeRows(files, batches);
+    const title = "Training: real rows, SmolLM2-135M";
+    return training({ ...context, title, input: { model: files.model, batches }, batches: ROW_BATCHES });
+  },
+  async generation(context) {
+    const files = context.files();
+    return files === undefined ? undefined : generation({ ...context, model: files.model });
+  },
+  start: async (context) => start(context),
+};
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    quick: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    markdown: { type: "string" },
+    shared: { type: "string", default: packagePath("..", "shared") },
+  },
+});
+const names = positionals.length === 0 ? Object.keys(WORKLOADS) : positionals;
+const unknown = names.find((name) => !Object.hasOwn(WORKLOADS, name));
+if (unknown !== undefined) {
+  throw new BoosterError("BENCH_WORKLOAD_UNKNOWN", "there is no such workload", {
+    expected: Object.keys(WORKLOADS).join(", "),
+    found: unknown,
+  });
+}
+const progress = (text: string) => console.error(text);
+const where = environment();
+const scratch = mkdtempSync(join(tmpdir(), "booster-bench-"));
+const results: Record<string, Section> = {};
+const sections: string[] = [];
+try {
+  for (const name of names) {
+    const files = () => sharedFiles(options.shared, (reason) => progress(`skipped ${name}: ${reason}`));
+    const result = await WORKLOADS[name]?.({ quick: options.quick, files, scratch, progress });
+    if (result === undefined) continue;
+    results[name] = result;
+    sections.push(renderSection(result));
+    if (!options.json) console.log(`${sections.at(-1)}\n`);
+  }
+} finally {
+  rmSync(scratch, { recursive: true });
+}
+if (options.json) console.log(JSON.stringify({ environment: where, results }));
+if (options.markdown !== undefined) writeFileSync(options.markdown, renderReport(where, sections));

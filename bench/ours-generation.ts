@@ -1,0 +1,23 @@
+/**
+ * One measurement of our own generation, in a process of its own: greedy, all prompts in one batch. Prints one line of JSON.
+ *
+ *     node dist/bench/ours-generation.js MODEL REQUEST.json
+ */
+import { readFileSync } from "node:fs";
+import { Generator } from "../src/generate/index.ts";
+import { loadModel } from "../src/models/load.ts";
+import { Device } from "../src/runtime/index.ts";
+import type { GenerationRequest } from "./generation.ts";
+
+const [path = "", requestFile = ""] = process.argv.slice(2);
+const { prompts, newTokens, runs } = JSON.parse(readFileSync(requestFile, "utf8")) as GenerationRequest;
+const generator = await Generator.create(await loadModel(path, new Device()));
+const seconds: number[] = [];
+let first: readonly number[] = [];
+for (let run = -1; run < runs; run++) {
+  const start = performance.now();
+  const answers = await generator.generate(prompts, { maxNewTokens: newTokens, batchSize: prompts.length });
+  if (run >= 0) seconds.push((performance.now() - start) / 1000);
+  first = answers[0]?.ids ?? [];
+}
+console.log(JSON.stringify({ seconds, first, peakRssBytes: process.resourceUsage().maxRSS * 1024 }));
