@@ -106,7 +106,7 @@ export async function generation({ model, scratch, quick, progress }: Options): 
             name,
             String(batch),
             figure(tokensPerSecond),
-            isOwn ? NOTHING : `${X,
+            isOwn ? NOTHING : figure((reference?.tokensPerSecond ?? Number.NaN) / tokensPerSecond),
             isOwn ? NOTHING : `${agreement(first, reference?.first ?? [])} of ${newTokens}`,
             gigabytes(peakRssBytes),
           ];

@@ -60,6 +60,7 @@ if (unknown !== undefined) {
 }
 const progress = (text: string) => console.error(text);
 const where = environment();
+if (Number(where["load before the run"]) > 0.5) progress("other programs are busy: these times mean little");
 const scratch = mkdtempSync(join(tmpdir(), "booster-bench-"));
 const results: Record<string, Section> = {};
 const sections: string[] = [];

@@ -1,4 +1,4 @@
-import { availableParallelism, cpus, totalmem } from "node:os";
+import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
 import { env } from "onnxruntime-node";
 
 export interface Table {
@@ -79,6 +79,7 @@ export const environment = (): Readonly<Record<string, string>> => ({
   processor: `${cpus()[0]?.model.trim() ?? "unknown"}, ${availableParallelism()} cores, ${(totalmem() / 1e9).toFixed(0)} GB`,
   system: `${process.platform} ${process.arch}`,
   node: process.versions.node,
+  "load before the run": loadavg()[0]?.toFixed(1) ?? "unknown",
   onnxruntime: env.versions.node ?? "unknown",
 });
 

@@ -64,7 +64,7 @@ export async function training({ title, input, batches, quick, progress }: Plan)
     tables: [stepTable(summaries, flops, peak), ...profile],
     targets: targets(input, summaries, flops("sft"), peak),
     notes: [
-      `${rounds} rounds of ${steps} steps after the warm-up. Fastest matrix product of ONNX Runtime here: ${figure(peak)} GFLOP/s.`,
+      `Rounds: ${rounds}, measured steps in each: ${steps}. Fastest matrix product of ONNX Runtime here: ${figure(peak)} GFLOP/s.`,
       peersInstalled()
         ? `Peers: ${Object.entries(versions)
             .map((entry) => entry.join(" "))
@@ -102,14 +102,14 @@ const best = (summaries: readonly Summary[], method: MethodName, name: string): 
 
 function stepTable(summaries: readonly Summary[], flops: (method: MethodName) => number, peak: number): Table {
   return {
-    title: "One optimiser step: median and fastest, and ours against it",
+    title: "One optimiser step",
     header: [
       "who",
       "method",
       "kernels",
       "s",
       "fastest s",
-      "ours is faster by",
+      "ours, times as fast",
       "GFLOP/s",
       "of peak",
       "peak GB",
@@ -125,7 +125,7 @@ function stepTable(summaries: readonly Summary[], flops: (method: MethodName) =>
         setting || NOTHING,
         figure(seconds),
         figure(fastest),
-        name === "ours" ? NOTHING : `${figure(seconds / own)} x`,
+        name === "ours" ? NOTHING : figure(seconds / own),
         figure(speed),
         `${figure((100 * speed) / peak)} %`,
         gigabytes(peakRssBytes),

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ops, type Sample, type Tensor, vjp } from "../../src/autodiff/index.ts";
-import { Device } from "../../src/runtime/index.ts";
+import { Device, type OpProfile } from "../../src/runtime/index.ts";
 import { drawFrom, sampleInputs } from "../conformance/draw.ts";
 import { compile, type HostTensors, numbers, randomRows, tinyModel } from "../conformance/tiny-model.ts";
 import { compileTraining } from "../conformance/training.ts";
@@ -24,8 +24,8 @@ export interface StepReport {
   readonly metrics: number;
   /** How far the steps moved the weights, at most. */
   readonly moved: number;
-  /** Kernel calls by operator and provider. */
-  readonly kernels: readonly { readonly op: string; readonly provider: string; readonly calls: number }[];
+  /** Kernel calls of all steps by operator and provider, with the bytes that they wrote. */
+  readonly kernels: readonly Pick<OpProfile, "op" | "provider" | "calls" | "outputBytes">[];
 }
 
 const STEPS = 3;
@@ -109,7 +109,9 @@ const report: StepReport = {
     relative.map(() => 0),
   ),
   moved: largest(expected.after, expected.before),
-  kernels: found.program.profile().ops.map(({ op, provider, calls }) => ({ op, provider, calls })),
+  kernels: found.program
+    .profile()
+    .ops.map(({ op, provider, calls, outputBytes }) => ({ op, provider, calls, outputBytes })),
 };
 rmSync(folder, { recursive: true });
 console.log(JSON.stringify(report));

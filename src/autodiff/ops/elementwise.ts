@@ -1,5 +1,5 @@
 import { broadcastShapes } from "../dim.ts";
-import { defineOp, type OpFunction, type Rule, shapeError, type Tensor } from "../tensor.ts";
+import { defineOp, type Emitter, type OpFunction, type Rule, shapeError, type Tensor } from "../tensor.ts";
 import { less, where } from "./compare.ts";
 import { constantValue, type Operand, operand } from "./constant.ts";
 import { sumTo } from "./reduce.ts";
@@ -57,9 +57,11 @@ export const abs = (x: Tensor): Tensor => absOp([x], null);
 /** -1, 0 or 1; not differentiated. */
 export const sign = (x: Tensor): Tensor => signOp([x], null);
 
+type Lowering = (emit: Emitter, names: readonly string[]) => string;
+
 function binary(
   name: string,
-  onnx: string,
+  onnx: string | Lowering,
   gradient: (a: Tensor, b: Tensor, y: Tensor, g: Tensor) => readonly [() => Tensor, () => Tensor],
   [low, high]: readonly [number, number] = [-2, 2],
 ): OpFunction<null> {
@@ -74,7 +76,7 @@ function binary(
       const [ga, gb] = gradient(a, b, output, cotangent);
       return [() => sumTo(ga(), a.shape), () => sumTo(gb(), b.shape)];
     },
-    lower: (emit, { names }) => emit.node(onnx, names),
+    lower: (emit, { names }) => (typeof onnx === "string" ? emit.node(onnx, names) : onnx(emit, names)),
     samples(draw) {
       const shape = draw.shape(3);
       const ones = shape.map((d) => (draw.integer(0, 1) === 0 ? 1 : d));
@@ -116,9 +118,15 @@ const addOp = binary("add", "Add", (_a, _b, _y, g) => [() => g, () => g]);
 const subOp = binary("sub", "Sub", (_a, _b, _y, g) => [() => g, () => neg(g)]);
 const mulOp = binary("mul", "Mul", (a, b, _y, g) => [() => mul(g, b), () => mul(g, a)]);
 const divOp = binary("div", "Div", (_a, b, y, g) => [() => div(g, b), () => neg(div(mul(g, y), b))], [0.3, 3]);
+// WebGPU's Pow (ONNX Runtime 1.30) stops where one operand is repeated along a last axis of 4, 8, 12, ... elements.
+const lowerPow: Lowering = (emit, names) => {
+  if (emit.provider === "cpu") return emit.node("Pow", names);
+  const [a, b] = names as readonly [string, string];
+  return emit.node("Exp", [emit.node("Mul", [b, emit.node("Log", [a])])]);
+};
 const powOp = binary(
   "pow",
-  "Pow",
+  lowerPow,
   (a, b, y, g) => [() => mul(g, mul(b, pow(a, sub(b, 1)))), () => mul(g, mul(y, log(a)))],
   [0.3, 2],
 );

@@ -116,11 +116,22 @@ const sliceOp = defineOp<SliceAttrs, readonly [Tensor]>({
   gradient: ({ inputs: [x], cotangent, attrs: { axis, start, end } }) => [
     () => padOp([cotangent], { axis, before: start, after: (x.dim(axis) as number) - end }),
   ],
-  lower: (emit, { names: [x], attrs: { axis, start, end } }) =>
-    emit.node("Slice", [x as string, ...[start, end, axis].map((v) => emit.constant("int64", [1], [v]))]),
+  lower(emit, { names: [x], output, attrs: { axis, start, end } }) {
+    if (output.dtype === "int32" && emit.provider !== "cpu") {
+      // WebGPU slices floats alone; integers would go through host memory and back.
+      const places = Array.from({ length: end - start }, (_, i) => start + i);
+      return emit.node("Gather", [x as string, emit.constant("int64", [places.length], places)], { axis });
+    }
+    return emit.node("Slice", [x as string, ...[start, end, axis].map((v) => emit.constant("int64", [1], [v]))]);
+  },
   samples: (draw) => {
     const [rows, columns] = [draw.integer(2, 4), draw.size()];
-    return [{ inputs: [{ shape: [rows, columns] }], attrs: { axis: 0, start: 1, end: rows } }];
+    const int32 = Array.from({ length: rows * columns }, () => draw.integer(-9, 9));
+    const attrs = { axis: 0, start: 1, end: rows };
+    return [
+      { inputs: [{ shape: [rows, columns] }], attrs },
+      { inputs: [{ shape: [rows, columns], int32 }], attrs },
+    ];
   },
 });
 

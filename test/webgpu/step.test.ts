@@ -1,0 +1,66 @@
+/** The whole training step on the WebGPU provider, by a software driver: the same numbers, and nothing on the CPU. */
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { beforeAll, describe, expect, test } from "vitest";
+import { compileProgram } from "../crash/compile.ts";
+import type { StepReport } from "./step.ts";
+
+/** Debian's `chromium` brings SwiftShader, a Vulkan that computes on the CPU. */
+const DRIVER = "/usr/lib/chromium/vk_swiftshader_icd.json";
+const available = existsSync(DRIVER);
+if (!available) console.log(`skipped: ${DRIVER} is absent (Debian: apt install chromium)`);
+
+/** Sizes and positions, which ONNX Runtime computes on the host whatever the provider. */
+const SHAPE_ARITHMETIC = ["Cast", "Concat", "Mul", "Range", "Shape", "Size", "Squeeze", "Unsqueeze"];
+/** Positions are the longest of them: 8 bytes a token. */
+const SHAPE_BYTES = 8 * 32;
+
+describe.skipIf(!available)("WebGPU", () => {
+  let report: StepReport;
+
+  beforeAll(() => {
+    const { path, remove } = compileProgram("test/webgpu/step.ts");
+    try {
+      const env = {
+        ...process.env,
+        VK_ICD_FILENAMES: DRIVER,
+        XDG_RUNTIME_DIR: "/tmp",
+        LD_LIBRARY_PATH: "/usr/lib/chromium",
+      };
+      const printed = execFileSync(process.execPath, [path], {
+        env,
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      report = JSON.parse(printed.trimEnd().split("\n").at(-1) as string);
+    } finally {
+      remove();
+    }
+  }, 300_000);
+
+  test("every operation and its gradient agree with the CPU", () => {
+    expect(report.cases).toBeGreaterThan(50);
+    expect(report.deviations).toEqual([]);
+  });
+
+  test("three steps of Booster with clipping and AdamW agree with the CPU", () => {
+    expect(report.moved).toBeGreaterThan(1e-3);
+    expect(report.weights).toBeLessThan(1e-5);
+    expect(report.metrics).toBeLessThan(1e-3);
+  });
+
+  test("nothing but the arithmetic of shapes is computed on the CPU", () => {
+    const onHost = report.kernels.filter(({ provider }) => provider === "CPUExecutionProvider");
+    expect(onHost.map(({ op }) => op).filter((op) => !SHAPE_ARITHMETIC.includes(op))).toEqual([]);
+    expect(onHost.filter(({ calls, outputBytes }) => outputBytes > calls * SHAPE_BYTES)).toEqual([]);
+    expect(
+      report.kernels.find(({ op, provider }) => op === "Gemm" && provider === "WebGpuExecutionProvider"),
+    ).toBeDefined();
+  });
+
+  test("no step waits for the GPU: nothing comes back inside, and only shapes go there", () => {
+    expect(report.kernels.filter(({ op }) => op === "MemcpyToHost")).toEqual([]);
+    const uploads = report.kernels.filter(({ op }) => op === "MemcpyFromHost");
+    expect(uploads.filter(({ calls, outputBytes }) => outputBytes > calls * SHAPE_BYTES)).toEqual([]);
+  });
+});
