@@ -72,9 +72,9 @@ try {
     results[name] = result;
     sections.push(renderSection(result));
     if (!options.json) console.log(`${sections.at(-1)}\n`);
+    if (options.markdown !== undefined) writeFileSync(options.markdown, renderReport(where, sections));
   }
 } finally {
   rmSync(scratch, { recursive: true });
 }
 if (options.json) console.log(JSON.stringify({ environment: where, results }));
-if (options.markdown !== undefined) writeFileSync(options.markdown, renderReport(where, sections));

@@ -8,6 +8,7 @@ import { Generator } from "../src/generate/index.ts";
 import { loadModel } from "../src/models/load.ts";
 import { Device } from "../src/runtime/index.ts";
 import type { GenerationRequest } from "./generation.ts";
+import { peakMemory } from "./memory.ts";
 
 const [path = "", requestFile = ""] = process.argv.slice(2);
 const { prompts, newTokens, runs } = JSON.parse(readFileSync(requestFile, "utf8")) as GenerationRequest;
@@ -20,4 +21,4 @@ for (let run = -1; run < runs; run++) {
   if (run >= 0) seconds.push((performance.now() - start) / 1000);
   first = answers[0]?.ids ?? [];
 }
-console.log(JSON.stringify({ seconds, first, peakRssBytes: process.resourceUsage().maxRSS * 1024 }));
+console.log(JSON.stringify({ seconds, first, peakRssBytes: peakMemory() }));

@@ -12,6 +12,7 @@ import { adamW } from "../src/optim/index.ts";
 import { Device } from "../src/runtime/index.ts";
 import { TrainingProgram } from "../src/train/training-program.ts";
 import { passFlops } from "./flops.ts";
+import { peakMemory } from "./memory.ts";
 import { denseWorkload, LORA, rowsWorkload, type StepRows } from "./workloads.ts";
 
 const { values: args } = parseArgs({
@@ -65,7 +66,7 @@ console.log(
   JSON.stringify({
     stepSeconds,
     startupSeconds,
-    peakRssBytes: process.resourceUsage().maxRSS * 1024,
+    peakRssBytes: peakMemory(),
     batchFlops: batches.map(stepFlops),
     metrics,
     ...(args.profile === undefined ? {} : { profile: program.profile().ops }),

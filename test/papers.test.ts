@@ -15,7 +15,14 @@ const sections = new Map(
     .slice(1)
     .map((text): [string, string[][]] => {
       const [heading = "", ...lines] = text.split("\n");
-      const rows = lines.filter((line) => line.startsWith("|")).map((line) => line.slice(2, -2).split(" | "));
+      const rows = lines
+        .filter((line) => line.startsWith("|"))
+        .map((line) =>
+          line
+            .slice(1, -1)
+            .split(" | ")
+            .map((cell) => cell.trim()),
+        );
       return [heading, rows];
     }),
 );

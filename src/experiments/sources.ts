@@ -2,14 +2,18 @@ import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { expandPath } from "../data/sources.ts";
 
-/** Paths of all data sources in options: every object with a `path`, however deep. */
+/** Names of options that hold a path to something that is read: a data source, a moderator's file. */
+const PATH_OPTIONS = new Set(["path", "file"]);
+
+/** Paths of all data sources and moderators in options, however deep. */
 function pathsIn(value: unknown): string[] {
   if (typeof value !== "object" || value === null) return [];
-  const own = "path" in value && typeof value.path === "string" ? [value.path] : [];
-  return [...own, ...Object.values(value).flatMap(pathsIn)];
+  return Object.entries(value).flatMap(([name, inner]: [string, unknown]) =>
+    PATH_OPTIONS.has(name) && typeof inner === "string" ? [inner] : pathsIn(inner),
+  );
 }
 
-/** SHA-256 of every data file that options name. Throws `DATA_NOT_FOUND`. */
+/** SHA-256 of every file that options name. Throws `DATA_NOT_FOUND`. */
 export async function fileHashes(options: unknown): Promise<Record<string, string>> {
   const hashes: Record<string, string> = {};
   for (const path of new Set(pathsIn(options).flatMap(expandPath))) {

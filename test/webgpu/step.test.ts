@@ -46,7 +46,7 @@ describe.skipIf(!available)("WebGPU", () => {
   test("three steps of Booster with clipping and AdamW agree with the CPU", () => {
     expect(report.moved).toBeGreaterThan(1e-3);
     expect(report.weights).toBeLessThan(1e-5);
-    expect(report.metrics).toBeLessThan(1e-3);
+    expect(report.metrics).toBeLessThan(1e-4);
   });
 
   test("nothing but the arithmetic of shapes is computed on the CPU", () => {

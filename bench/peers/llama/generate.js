@@ -39,6 +39,7 @@ for (let run = -1; run < runs; run++) {
   if (run >= 0) seconds.push((performance.now() - start) / 1000);
   first = answers[0];
 }
-const peakRssBytes = process.resourceUsage().maxRSS * 1024;
+// Not resourceUsage: it would count what the process that started this one held.
+const peakRssBytes = 1024 * Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))[1]);
 console.log(JSON.stringify({ seconds, first, peakRssBytes, version: llama.llamaCppRelease.release }));
 await llama.dispose();
