@@ -86,7 +86,9 @@ function transformers(input: RowsInput | "dense", method: MethodName, mkl: MklKe
 
 /** Who runs a workload. `quick`: ours, and each peer under its faster setting, SFT alone. */
 export function contenders(input: RowsInput | "dense", quick: boolean): Contender[] {
-  const own = [ours(input, "sft", "speed"), ours(input, "sft", "low"), ours(input, "booster", "speed")];
+  const own = (["sft", "booster"] as const).flatMap((method) =>
+    (["speed", "low"] as const).map((memory) => ours(input, method, memory)),
+  );
   if (!peersInstalled()) return own;
   const choices = mklChoices();
   const faster = choices.at(-1) as MklKernels;

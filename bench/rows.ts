@@ -10,7 +10,6 @@ import type { PaddedRows, PaddedStep } from "./workloads.ts";
 export interface SharedFiles {
   readonly model: string;
   readonly alignment: string;
-  readonly harmful: string;
 }
 
 /** The shared folder's files; undefined, with the missing one told, where it has not all of them. */
@@ -18,7 +17,6 @@ export function sharedFiles(shared: string, skip: (reason: string) => void): Sha
   const files = {
     model: join(shared, "models", "smollm2-135m-instruct", "SmolLM2-135M-Instruct.Q4_1.gguf"),
     alignment: join(shared, "data", "safe_answers.json"),
-    harmful: join(shared, "data", "beavertails_subset.jsonl"),
   };
   const missing = Object.values(files).find((file) => !existsSync(file));
   if (missing === undefined) return files;
@@ -35,16 +33,15 @@ const SEED = 42;
 /**
  * Writes random batches of real rows in the paper's template, padded to the longest row: the same file feeds ours and the
  * peers. `[{ align: { input_ids, labels, attention_mask }, harmful: { ... } }, ...]`, always the same for the same data.
+ * Both kinds of batch are drawn from alignment rows, so that Booster's step is compared with SFT's on rows of one length.
  */
-export async function writeRows({ model, alignment, harmful }: SharedFiles, file: string): Promise<void> {
+export async function writeRows({ model, alignment }: SharedFiles, file: string): Promise<void> {
   const tokenizer = loadTokenizer(model);
-  const encode = async (task: "safe-answers" | "beavertails", path: string) => {
-    const { examples } = await loadTask(task, path);
-    return encodeExamples(examples, { tokenizer, template: "alpaca", maxTokens: MAX_TOKENS, tooLong: "truncate" })
-      .encoded;
-  };
-  const align = batchesOf(await encode("safe-answers", alignment), "align", tokenizer);
-  const harm = batchesOf(await encode("beavertails", harmful), "harmful", tokenizer);
+  const { examples } = await loadTask("safe-answers", alignment);
+  const options = { tokenizer, template: "alpaca", maxTokens: MAX_TOKENS, tooLong: "truncate" } as const;
+  const { encoded } = encodeExamples(examples, options);
+  const align = batchesOf(encoded, "align", tokenizer);
+  const harm = batchesOf(encoded, "harmful", tokenizer);
   const steps = align.map((rows, i): PaddedStep => ({ align: rows, harmful: harm[i] as PaddedRows }));
   writeFileSync(file, JSON.stringify(steps));
 }
