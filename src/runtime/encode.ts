@@ -1,4 +1,5 @@
 import { create, toBinary } from "@bufbuild/protobuf";
+import { showDim } from "../autodiff/dim.ts";
 import type { OnnxConstant, OnnxGraph, OnnxNode } from "../autodiff/lower.ts";
 import { ONNX_TYPES } from "../autodiff/ops/index.ts";
 import type { OnnxAttribute, TensorType } from "../autodiff/tensor.ts";
@@ -11,6 +12,8 @@ import {
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
   TensorProtoSchema,
+  TensorShapeProto_DimensionSchema,
+  TensorShapeProtoSchema,
   TypeProto_TensorSchema,
   TypeProtoSchema,
   ValueInfoProtoSchema,
@@ -30,18 +33,31 @@ function attribute(name: string, value: OnnxAttribute) {
   return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(BigInt) });
 }
 
-/**
- * A name and an element type; the shape is left out on purpose. Where ONNX Runtime can infer shapes, its planner
- * compares each result with every buffer that has become free so far, which takes half a minute for the 14 000 nodes
- * of a Booster step on a 30-layer model. The arena finds free memory anyway, and `Program` checks shapes itself.
- */
-function valueInfo(name: string, { dtype }: Pick<TensorType, "dtype">) {
-  const type = create(TypeProto_TensorSchema, { elemType: ONNX_TYPES[dtype] });
+function valueInfo(name: string, { dtype, shape }: TensorType, withShape: boolean) {
+  const dim = shape.map((size) =>
+    create(TensorShapeProto_DimensionSchema, {
+      value:
+        typeof size === "number"
+          ? { case: "dimValue", value: BigInt(size) }
+          : { case: "dimParam", value: showDim(size) },
+    }),
+  );
+  const type = create(TypeProto_TensorSchema, {
+    elemType: ONNX_TYPES[dtype],
+    ...(withShape ? { shape: create(TensorShapeProtoSchema, { dim }) } : {}),
+  });
   return create(ValueInfoProtoSchema, {
     name,
     type: create(TypeProtoSchema, { value: { case: "tensorType", value: type } }),
   });
 }
+
+/**
+ * Programs of more nodes are written without shapes. Where ONNX Runtime can infer shapes, kernels work in place, but its
+ * planner compares each result with every buffer that has become free so far: half a minute for the 13 000 nodes of a
+ * Booster step on a 30-layer model. `Program` checks shapes itself, and the arena finds free memory without the planner.
+ */
+const LARGE = 2500;
 
 function constantProto(name: string, { dtype, shape, values }: OnnxConstant) {
   const { data } = tensor(dtype, shape, values);
@@ -103,6 +119,7 @@ export function encodeModel(graph: OnnxGraph): Uint8Array {
       attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
     }),
   );
+  const shapes = nodes.length <= LARGE;
   const constants = [...graph.constants, [FLAT, FLAT_SHAPE] as const];
   const model = create(ModelProtoSchema, {
     irVersion: IR_VERSION,
@@ -116,8 +133,8 @@ export function encodeModel(graph: OnnxGraph): Uint8Array {
       node: nodes.reverse(),
       initializer: constants.map(([name, value]) => constantProto(name, value)),
       // A constant that could be overridden is not looked into when shapes are inferred.
-      input: [...graph.inputs, ...constants].map(([name, type]) => valueInfo(name, type)),
-      output: [...graph.outputs].map(([name, type]) => valueInfo(name, type)),
+      input: [...graph.inputs, ...(shapes ? [] : constants)].map(([name, type]) => valueInfo(name, type, shapes)),
+      output: [...graph.outputs].map(([name, type]) => valueInfo(name, type, shapes)),
     }),
   });
   return toBinary(ModelProtoSchema, model);
