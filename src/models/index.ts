@@ -11,4 +11,14 @@ export {
   packBatch,
   tokenLoss,
 } from "./batch.ts";
+export {
+  freshLora,
+  type LoadedModel,
+  loadModel,
+  loraScale,
+  mergeAdapter,
+  type NamedWeights,
+  readLora,
+} from "./load.ts";
+export { mergeLora } from "./merge.ts";
 export { ARCHITECTURES, createModel } from "./registry.ts";

@@ -8,3 +8,5 @@ export { ProgressReporter, type ProgressStyle, type ProgressTarget } from "./pro
 export { type OpenRunOptions, type RunDescription, RunDirectory } from "./run-directory.ts";
 export { type StopSignals, stopOnSignals } from "./signals.ts";
 export type { Stepper, StepResult } from "./stepper.ts";
+export { type TrainingOptions, TrainingProgram } from "./training-program.ts";
+export { TrainingStepper } from "./training-stepper.ts";
