@@ -4,7 +4,7 @@ import { environmentOf } from "./environment.ts";
 import type { DeviceChoice } from "./options.ts";
 
 /** Options that say where and on what a run is computed, not what: they may change when it is resumed. */
-const OPERATIONAL = ["run", "resume", "provider", "threads"] as const;
+const OPERATIONAL = ["run", "resume", "provider", "threads", "profile"] as const;
 
 /** Options without those that do not determine the result. */
 export function determining(options: Readonly<Record<string, unknown>>): Json {

@@ -24,6 +24,13 @@ const Count = z.int().positive();
 export const DeviceChoice = z.strictObject({
   provider: z.enum(PROVIDERS).default("cpu").describe("Execution provider of ONNX Runtime"),
   threads: Count.optional().describe("Threads of one program; all cores by default"),
+  profile: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "Prefix of files that say what each kernel of a training step costs: PREFIX.txt, and a trace for Perfetto",
+    ),
 });
 export type DeviceChoice = z.infer<typeof DeviceChoice>;
 
@@ -163,7 +170,7 @@ export const EvaluateOptions = z.strictObject({
 });
 export type EvaluateOptions = z.infer<typeof EvaluateOptions>;
 
-const EVERY_CELL = { model: true, run: true, resume: true, provider: true, threads: true } as const;
+const EVERY_CELL = { model: true, run: true, resume: true, provider: true, threads: true, profile: true } as const;
 
 /** A method of an experiment. */
 export const MethodEntry = z.strictObject({

@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BatchSampler } from "../data/batches.ts";
 import { BoosterError } from "../errors.ts";
@@ -9,6 +9,7 @@ import { configureMethod } from "../methods/registry.ts";
 import type { Example } from "../models/index.ts";
 import { freshLora, type LoadedModel, loraScale, type NamedWeights } from "../models/load.ts";
 import { adamW, schedule } from "../optim/index.ts";
+import { profileTable } from "../runtime/index.ts";
 import { type Evaluation, type RunDescription, RunDirectory, train } from "../train/index.ts";
 import { TrainingProgram } from "../train/training-program.ts";
 import { TrainingStepper } from "../train/training-stepper.ts";
@@ -128,6 +129,8 @@ export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<Train
       ...(hooks.onNotice === undefined ? {} : { onNotice: hooks.onNotice }),
       ...(hooks.signal === undefined ? {} : { signal: hooks.signal }),
     });
+    const { profilePrefix } = base.device.options;
+    if (profilePrefix !== undefined) writeFileSync(`${profilePrefix}.txt`, `${profileTable(program.profile())}\n`);
     // A run that was killed after its last step takes none when it is resumed, and keeps what is there.
     if (stepper.steps > 0 || !existsSync(join(job.run, COST))) run.writeFile(COST, costOf(steps, stepper));
     const { outcome, step } = result;

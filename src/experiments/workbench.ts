@@ -21,8 +21,12 @@ export class Workbench {
   private readonly models = new Map<string, Promise<LoadedModel>>();
   private readonly identities = new Map<string, Promise<string>>();
 
-  constructor({ provider, threads }: DeviceChoice) {
-    this.device = new Device({ provider, ...(threads === undefined ? {} : { threads }) });
+  constructor({ provider, threads, profile }: DeviceChoice) {
+    this.device = new Device({
+      provider,
+      ...(threads === undefined ? {} : { threads }),
+      ...(profile === undefined ? {} : { profilePrefix: profile }),
+    });
   }
 
   /** A model by path; loaded once. Throws what `loadModel` throws. */

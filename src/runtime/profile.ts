@@ -48,6 +48,8 @@ export interface Profile {
   readonly file: string;
   /** Slowest first. */
   readonly ops: readonly OpProfile[];
+  /** Largest resident memory of this process so far. */
+  readonly peakRssBytes: number;
 }
 
 /**
@@ -75,11 +77,12 @@ export function readProfile(prefix: string): Profile {
     row.flops += flopsOf(event);
     rows.set(key, row);
   }
-  return { file, ops: [...rows.values()].sort((a, b) => b.milliseconds - a.milliseconds) };
+  const ops = [...rows.values()].sort((a, b) => b.milliseconds - a.milliseconds);
+  return { file, ops, peakRssBytes: process.resourceUsage().maxRSS * 1024 };
 }
 
 /** The profile as a table: where the time goes, and how fast the matrix products are. */
-export function profileTable({ file, ops }: Profile): string {
+export function profileTable({ file, ops, peakRssBytes }: Profile): string {
   const total = ops.reduce((sum, row) => sum + row.milliseconds, 0);
   const line = (...[op, where, calls, ms, share, mb, speed]: readonly [string, ...string[]]) =>
     `${op.padEnd(30)} ${where?.padEnd(8)} ${calls?.padStart(7)} ${ms?.padStart(10)} ${share?.padStart(7)} ${mb?.padStart(9)} ${speed?.padStart(8)}`;
@@ -95,5 +98,6 @@ export function profileTable({ file, ops }: Profile): string {
     ),
   );
   const header = line("op", "where", "calls", "ms", "share", "MB out", "GFLOP/s");
-  return [header, ...lines, `total ${total.toFixed(1)} ms; trace: ${file}`].join("\n");
+  const end = `total ${total.toFixed(1)} ms; peak memory ${(peakRssBytes / 1e6).toFixed(0)} MB; trace: ${file}`;
+  return [header, ...lines, end].join("\n");
 }
