@@ -84,7 +84,7 @@ function transformers(input: RowsInput | "dense", method: MethodName, mkl: MklKe
   };
 }
 
-/** Who runs a workload. `quick`: ours, and each peer under its faster setting, SFT alone. */
+/** Who runs a workload. `quick`: ours, and of the peers SFT in float32 alone. */
 export function contenders(input: RowsInput | "dense", quick: boolean): Contender[] {
   const own = (["sft", "booster"] as const).flatMap((method) =>
     (["speed", "low"] as const).map((memory) => ours(input, method, memory)),
@@ -93,7 +93,7 @@ export function contenders(input: RowsInput | "dense", quick: boolean): Contende
   const choices = mklChoices();
   const faster = choices.at(-1) as MklKernels;
   const dense = input === "dense";
-  const sft = (quick ? [faster] : choices).flatMap((mkl) => [
+  const sft = choices.flatMap((mkl) => [
     ...(dense ? [pyTorch("sft", "eager", mkl), pyTorch("sft", "compile", mkl)] : []),
     transformers(input, "sft", mkl),
   ]);
