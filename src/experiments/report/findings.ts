@@ -1,7 +1,7 @@
 import { mean } from "../../evaluate/statistics.ts";
 import type { Aggregate, Cell, MethodSummary } from "./aggregate.ts";
 import { counted, decimal, intervalText, listing } from "./format.ts";
-import type { ExperimentResult } from "./result.ts";
+import type { ExperimentResult, StrengthEntry } from "./result.ts";
 
 /** Differences of FA, in points, that a reader need not be warned about. */
 const SAME_UTILITY = 5;
@@ -30,6 +30,14 @@ function rank(result: ExperimentResult, { summaries }: Aggregate): Ranking {
   };
 }
 
+/** Whether at a strength the defence's harmful scores lie below the reference's, intervals apart. */
+function isTold(aggregate: Aggregate, defence: MethodSummary, reference: MethodSummary, at: StrengthEntry): boolean {
+  const scores = ({ method }: MethodSummary) =>
+    aggregate.cells.find((cell) => cell.method === method && cell.strength === at)?.after.harmful;
+  const [mine, theirs] = [scores(defence), scores(reference)];
+  return mine !== undefined && theirs !== undefined && mine.high < theirs.low;
+}
+
 /** The headline: who breaks where, in one plain sentence. */
 export function headline(result: ExperimentResult, aggregate: Aggregate): string {
   const { reference, defences } = rank(result, aggregate);
@@ -42,6 +50,9 @@ export function headline(result: ExperimentResult, aggregate: Aggregate): string
       : `${name} itself holds at every strength tried: the attacks are too weak to compare defences`;
   }
   if (best === undefined) return `${name} breaks at ${bar.label}`;
+  if (place(result, best) > place(result, reference) && !isTold(aggregate, best, reference, bar)) {
+    return `${name} breaks at ${bar.label}; ${best.method.name} cannot be told from it there, the intervals overlap`;
+  }
   const holding = defences.filter((defence) => defence.breaksAt === undefined);
   if (holding.length > 0) {
     const shown = holding.slice(0, holding.length > 3 ? 2 : 3).map(({ method }) => method.name);
