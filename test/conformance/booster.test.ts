@@ -1,4 +1,4 @@
-/** Booster against its definition (booster.md, Verification): special cases, closed forms, central differences. */
+/** Booster against its definition: special cases, closed forms, central differences. */
 import { describe, expect, test } from "vitest";
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../src/autodiff/index.ts";
 import { configureMethod } from "../../src/methods/registry.ts";
