@@ -5,7 +5,8 @@ import { BoosterError } from "../errors.ts";
 import { writeFileAtomic } from "../formats/atomic-file.ts";
 import { type Adapter, writeAdapter } from "../formats/peft.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
-import { configureMethod } from "../methods/registry.ts";
+import type { RunFacts } from "../methods/method.ts";
+import { type ConfiguredMethod, configureMethod } from "../methods/registry.ts";
 import type { Example } from "../models/index.ts";
 import { freshLora, type LoadedModel, loraScale, type NamedWeights } from "../models/load.ts";
 import { adamW, schedule } from "../optim/index.ts";
@@ -100,16 +101,18 @@ export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<Train
       loraScale: scale,
       chunks: lossChunks(base.model.vocabSize, training.memory),
       recompute: training.memory === "low",
+      rows: counts(job.streams),
+      padId: base.tokenizer.padId ?? 0,
     });
-    const stepper = new TrainingStepper(program, method.streams, job.streams);
-    const batches = Object.fromEntries(
-      Object.entries(job.streams).map(([stream, rows]) => [
-        stream,
-        new BatchSampler(rows.length, training.batchSize, training.seed, `batches/${stream}`),
-      ]),
-    );
-    const perEpoch = batches[method.streams[0] as string]?.stepsPerEpoch ?? 1;
-    const steps = training.steps ?? Math.ceil(training.epochs * perEpoch);
+    const { batches, facts } = schedulesOf(job, method);
+    const steps = facts.steps + method.extraSteps(facts);
+    const stepper = new TrainingStepper({
+      program,
+      method,
+      rows: job.streams,
+      facts,
+      microBatches: training.microBatches,
+    });
     const evaluation = await job.evaluation?.({ base, loraScale: scale, trained: () => program.trained() });
     const result = await train({
       stepper,
@@ -140,6 +143,38 @@ export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<Train
   } finally {
     run.close();
   }
+}
+
+const counts = (streams: TrainingRun["streams"]): Record<string, number> =>
+  Object.fromEntries(Object.entries(streams).map(([stream, rows]) => [stream, rows.length]));
+
+/** The order in which each stream is read, and how long the run is. */
+function schedulesOf({ streams, training, start }: TrainingRun, method: ConfiguredMethod) {
+  const sizes = method.batchSizes();
+  const batches = Object.fromEntries(
+    Object.entries(streams).map(([stream, rows]) => {
+      const size = sizes[stream] ?? training.batchSize;
+      return [stream, new BatchSampler(rows.length, size, training.seed, `batches/${stream}`)];
+    }),
+  );
+  const sampler = (stream: string): BatchSampler => {
+    const found = batches[stream];
+    if (found !== undefined) return found;
+    throw new BoosterError("STREAM_MISSING", "the method needs data that it was not given", {
+      expected: method.streams.join(", "),
+      found: Object.keys(batches).join(", ") || "none",
+    });
+  };
+  const { stepsPerEpoch } = sampler(method.streams[0] as string);
+  const facts: RunFacts = {
+    model: start.base.model,
+    rows: counts(streams),
+    steps: training.steps ?? Math.ceil(training.epochs * stepsPerEpoch),
+    seed: training.seed,
+    stepsPerEpoch,
+    batch: (stream, n) => sampler(stream).batch(n),
+  };
+  return { batches, facts };
 }
 
 const costOf = (steps: number, stepper: TrainingStepper): string => {
@@ -185,7 +220,7 @@ function publish(
 ): Pick<TrainingOutcome, "adapter" | "model"> {
   if (config !== undefined) {
     const adapter = join(run, "adapter");
-    writeAdapter(adapter, config, tensors, { baseModel: base.path });
+    writeAdapter(adapter, fitted(config, tensors), tensors, { baseModel: base.path });
     return { adapter };
   }
   const model = join(run, "model");
@@ -195,6 +230,18 @@ function publish(
   }
   writeModel(model, base.config, tensors);
   return { model };
+}
+
+/** The configuration of factors whose rank a method has changed; their scale stays. */
+function fitted(config: Adapter["config"], tensors: NamedWeights): Adapter["config"] {
+  const [name, factor] = [...tensors].find(([name]) => name.endsWith("lora_A.weight")) ?? [];
+  const r = name === undefined ? config.r : (factor?.shape[0] ?? config.r);
+  if (r === config.r) return config;
+  return {
+    ...config,
+    r,
+    alpha: config.useRslora ? config.alpha * Math.sqrt(r / config.r) : (config.alpha * r) / config.r,
+  };
 }
 
 /** Weights and configuration of a Hugging Face folder; the configuration last, since a folder without it is no model. */

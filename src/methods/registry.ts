@@ -1,14 +1,42 @@
+import type { TensorType } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
 import { booster } from "./alignment/booster.ts";
 import { sft } from "./alignment/sft.ts";
-import type { Method, StepContext, StepDirection } from "./method.ts";
+import { vaccine } from "./alignment/vaccine.ts";
+import type {
+  Call,
+  Finished,
+  MemorySpec,
+  Method,
+  Outcome,
+  Preparation,
+  Prepared,
+  RunFacts,
+  StepContext,
+  StepDirection,
+} from "./method.ts";
 
 /** A method with its options filled in: what the trainer runs. */
 export interface ConfiguredMethod {
   readonly name: string;
+  readonly stage: Method["stage"];
   readonly streams: readonly string[];
   readonly options: unknown;
+  readonly masked: boolean;
+  /** Names of its programs, `step` first. */
+  readonly programs: readonly string[];
   step(context: StepContext): StepDirection;
+  /** What the program of that name does. */
+  run(program: string, context: StepContext): Outcome;
+  passes(): ReturnType<Method["passes"]>;
+  batchSizes(): Readonly<Record<string, number>>;
+  copies(): Readonly<Record<string, "weights" | "zeros">>;
+  memory(facts: Pick<RunFacts, "model" | "rows">): Readonly<Record<string, MemorySpec>>;
+  inputs(facts: Pick<RunFacts, "model" | "rows">): Readonly<Record<string, TensorType>>;
+  plan(step: number, facts: RunFacts): readonly Call[];
+  extraSteps(facts: RunFacts): number;
+  prepare(preparation: Preparation): Promise<Prepared>;
+  publish(finished: Finished): Finished["weights"];
 }
 
 /** A row of the table: a method with its option type hidden behind its own schema. */
@@ -29,14 +57,37 @@ function row<Options>(method: Method<Options>): Row {
           found: parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "),
         });
       }
-      const options = parsed.data;
-      return { name: method.name, streams: method.streams, options, step: (context) => method.step(context, options) };
+      return bind(method, parsed.data);
     },
   };
 }
 
+function bind<Options>(method: Method<Options>, options: Options): ConfiguredMethod {
+  const { name, stage, streams, masked = false, also = {} } = method;
+  const step = (context: StepContext) => method.step(context, options);
+  return {
+    name,
+    stage,
+    streams,
+    options,
+    masked,
+    programs: ["step", ...Object.keys(also)],
+    step,
+    run: (program, context) => also[program]?.(context, options) ?? step(context),
+    passes: () => method.passes(options),
+    batchSizes: () => method.batchSizes?.(options) ?? {},
+    copies: () => method.copies?.(options) ?? {},
+    memory: (facts) => method.memory?.(facts, options) ?? {},
+    inputs: (facts) => method.inputs?.(facts, options) ?? {},
+    plan: (at, facts) => method.plan?.(at, facts, options) ?? [{}],
+    extraSteps: (facts) => method.extraSteps?.(facts, options) ?? 0,
+    prepare: async (preparation) => (await method.prepare?.(preparation, options)) ?? {},
+    publish: (finished) => method.publish?.(finished, options) ?? finished.weights,
+  };
+}
+
 /** Every training method. A new one is one file and one row. */
-export const METHODS: readonly Row[] = [row(sft), row(booster)];
+export const METHODS: readonly Row[] = [row(sft), row(booster), row(vaccine)];
 
 /**
  * A method by name, its options checked and completed with the paper's defaults.

@@ -15,6 +15,14 @@ export interface Forward {
   /** int32 `[tokens]`, place of each token in its own row. */
   readonly positions: Tensor;
   readonly attend: Attend;
+  /**
+   * Given what a module puts out, returns what goes on from there. Modules by their Hugging Face names: the embedding
+   * (`model.embed_tokens`), each block (`model.layers.0`) and its halves before they are added to the stream
+   * (`model.layers.0.self_attn`, after `o_proj`, and `model.layers.0.mlp`). All `[tokens or selected, hidden]`.
+   */
+  readonly tap?: (module: string, output: Tensor) => Tensor;
+  /** Told what goes into each linear layer, by its name: `[tokens or selected, in]`. */
+  readonly observe?: (linear: string, input: Tensor) => void;
   /** After the keys and values of the last layer only these rows are computed. */
   readonly select?: {
     rows(x: Tensor): Tensor;
@@ -42,6 +50,8 @@ export interface Model {
   readonly head: string;
   /** Final, normalised hidden states: `[tokens or selected, hidden]`. */
   hidden(forward: Forward): Tensor;
+  /** The norm before the output head: `[tokens, hidden]` to the same. */
+  finalNorm(params: Tree, x: Tensor): Tensor;
 }
 
 /** A family of models: one file and one row of `ARCHITECTURES`. */

@@ -2,7 +2,7 @@ import { dim, ops, type Shape, type Tensor, type TensorType, type Tree } from ".
 import { BoosterError } from "../errors.ts";
 import { attention, causalMask, type Layout, linearCrossEntropy, pack, unpack, weight } from "../nn/index.ts";
 import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
-import type { Model } from "./architecture.ts";
+import type { Forward, Model } from "./architecture.ts";
 
 /** One example: token ids and what is learned of them; -100 marks tokens that are only read. */
 export interface Example {
@@ -227,13 +227,26 @@ function attendWithin(model: Model, batch: Batch, queries: Layout, mask: Tensor,
   };
 }
 
-/** Final hidden states of every token of the batch: `[tokens, hidden]`. */
-export function hiddenStates(model: Model, params: Tree, batch: Batch, loraScale: number): Tensor {
+/** Final hidden states of every token of the batch: `[tokens, hidden]`; `watch` looks on or takes part, see `Forward`. */
+export function hiddenStates(
+  model: Model,
+  params: Tree,
+  batch: Batch,
+  loraScale: number,
+  watch: Pick<Forward, "tap" | "observe"> = {},
+): Tensor {
   const time = batch.layout.grid.dim(1);
   const dtype = weight(params, model.head).dtype;
   const mask = causalMask(ops.reshape(ops.range(time), [time, 1]), time, dtype);
   const attend = attendWithin(model, batch, batch.layout, mask);
-  return model.hidden({ params, loraScale, inputIds: batch.inputIds, positions: batch.layout.column, attend });
+  return model.hidden({
+    params,
+    loraScale,
+    inputIds: batch.inputIds,
+    positions: batch.layout.column,
+    attend,
+    ...watch,
+  });
 }
 
 /** Final hidden states of the tokens whose successor is labelled: `[labelled, hidden]`. */
@@ -241,7 +254,7 @@ export function labelledStates(
   model: Model,
   params: Tree,
   batch: Batch,
-  { loraScale, recompute = false }: Omit<LossOptions, "chunks">,
+  { loraScale, recompute = false, tap }: Omit<LossOptions, "chunks" | "weigh">,
 ): Tensor {
   const [rows, queryTime] = [batch.queryPositions.dim(0), batch.queryPositions.dim(1)];
   const time = batch.layout.grid.dim(1);
@@ -256,6 +269,7 @@ export function labelledStates(
     inputIds: batch.inputIds,
     positions: batch.layout.column,
     attend: attendWithin(model, batch, batch.layout, full, recompute),
+    ...(tap === undefined ? {} : { tap }),
     select: {
       rows: (x) => ops.moveRows(x, batch.labelledTokens, batch.tokenLabelled, { padded: false, inversePadded: true }),
       positions: ops.reshape(ops.gather(column, batch.labelledTokens), batch.labelledTokens.shape),
@@ -269,10 +283,43 @@ export function labelledStates(
  * Source: Hugging Face's causal language model loss, to which it is equal.
  */
 export function tokenLoss(model: Model, params: Tree, batch: Batch, options: LossOptions): Tensor {
+  const { chunks, weigh } = options;
   const hidden = labelledStates(model, params, batch, options);
   const rows = ops.moveRows(hidden, batch.lossRows, batch.labelledLossRow, { padded: true, inversePadded: false });
-  const weights = ops.cast(batch.lossWeights, rows.dtype);
-  return linearCrossEntropy(rows, weight(params, model.head), batch.labels, weights, options.chunks);
+  const shares = ops.cast(batch.lossWeights, rows.dtype);
+  const weights =
+    weigh === undefined
+      ? shares
+      : (logProbability: Tensor) => ops.mul(weigh({ logProbability, shares, ...placesOf(batch) }), ops.sign(shares));
+  return linearCrossEntropy(rows, weight(params, model.head), batch.labels, weights, chunks);
+}
+
+/** Where the labelled tokens of the loss stand; all are of the loss's length, filler rows included. */
+export interface LabelledTokens {
+  /** Under the present weights; a constant for the gradient. */
+  readonly logProbability: Tensor;
+  /** 1 / number of labelled tokens, 0 for filler. */
+  readonly shares: Tensor;
+  /** int32, row of the batch. */
+  readonly row: Tensor;
+  /** int32, place among the labelled tokens of its row, from 0. */
+  readonly place: Tensor;
+  /** Labelled tokens of its row. */
+  readonly rowLength: Tensor;
+}
+
+/** From the labelled tokens of a batch their weights in the loss; what filler is given does not count. */
+export type Weigh = (tokens: LabelledTokens) => Tensor;
+
+function placesOf({ queries, lossRows }: Batch): Omit<LabelledTokens, "logProbability" | "shares"> {
+  const at = ops.maximum(lossRows, 0);
+  const ones = ops.expand(ops.constant(1, "float32"), queries.row.shape);
+  const lengths = ops.scatterAdd(ones, queries.row, queries.grid.dim(0));
+  return {
+    row: ops.gather(queries.row, at),
+    place: ops.gather(queries.column, at),
+    rowLength: ops.gather(ops.gather(lengths, queries.row), at),
+  };
 }
 
 export interface LossOptions {
@@ -282,4 +329,8 @@ export interface LossOptions {
   readonly chunks: number;
   /** Compute in the backward pass again what is cheap to compute and large to keep. Default false. */
   readonly recompute?: boolean;
+  /** Sees, and may replace, what modules put out. */
+  readonly tap?: Forward["tap"];
+  /** Weights of the labelled tokens in place of 1 / their number. */
+  readonly weigh?: Weigh;
 }

@@ -6,10 +6,12 @@ export {
   type Example,
   hiddenStates,
   IGNORE,
+  type LabelledTokens,
   type LossOptions,
   labelledStates,
   packBatch,
   tokenLoss,
+  type Weigh,
 } from "./batch.ts";
 export {
   freshLora,
@@ -21,4 +23,5 @@ export {
   readLora,
 } from "./load.ts";
 export { mergeLora } from "./merge.ts";
+export { type PaddedBatch, packPadded, paddedOf, paddedSpec, paddedStates } from "./padded.ts";
 export { ARCHITECTURES, createModel } from "./registry.ts";

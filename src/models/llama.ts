@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ops, type Tensor } from "../autodiff/index.ts";
+import { ops, type Tensor, type Tree } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
 import { linear, rotaryFrequencies, rotaryTables, swiglu, weight } from "../nn/index.ts";
 import type { Architecture, Forward, Model } from "./architecture.ts";
@@ -92,9 +92,14 @@ function createModel(variant: Variant, raw: unknown): Model {
   );
 
   /** `x + attention(norm(x))`, then `x + mlp(norm(x))`, the latter two on the selected rows alone in the last layer. */
-  function forward({ params, loraScale, recompute = false, inputIds, positions, attend, select }: Forward): Tensor {
-    const project = (name: string, x: Tensor) => linear(params, name, x, loraScale);
-    let x = ops.gather(weight(params, "model.embed_tokens.weight"), inputIds);
+  function forward(pass: Forward): Tensor {
+    const { params, loraScale, recompute = false, inputIds, positions, attend, select } = pass;
+    const { tap = (_, x) => x, observe } = pass;
+    const project = (name: string, x: Tensor) => {
+      observe?.(name, x);
+      return linear(params, name, x, loraScale);
+    };
+    let x = tap("model.embed_tokens", ops.gather(weight(params, "model.embed_tokens.weight"), inputIds));
     const table = rotaryTables(positions, frequencies, x.dtype);
     for (let i = 0; i < layers; i++) {
       const at = block(i);
@@ -106,13 +111,16 @@ function createModel(variant: Variant, raw: unknown): Model {
       const asking = only === undefined ? h : only.rows(h);
       const q = ops.rotary(project(`${at}.self_attn.q_proj`, asking), turn.cos, turn.sin, heads);
       const attended = (only?.attend ?? attend)(i, q, k, v);
-      x = ops.add(only === undefined ? x : only.rows(x), project(`${at}.self_attn.o_proj`, attended));
+      const mixed = tap(`${at}.self_attn`, project(`${at}.self_attn.o_proj`, attended));
+      x = ops.add(only === undefined ? x : only.rows(x), mixed);
       const m = ops.rmsNorm(x, weight(params, `${at}.post_attention_layernorm.weight`), epsilon);
       const activated = swiglu(project(`${at}.mlp.gate_proj`, m), project(`${at}.mlp.up_proj`, m), recompute);
-      x = ops.add(x, project(`${at}.mlp.down_proj`, activated));
+      x = tap(at, ops.add(x, tap(`${at}.mlp`, project(`${at}.mlp.down_proj`, activated))));
     }
-    return ops.rmsNorm(x, weight(params, "model.norm.weight"), epsilon);
+    return finalNorm(params, x);
   }
+
+  const finalNorm = (params: Tree, x: Tensor) => ops.rmsNorm(x, weight(params, "model.norm.weight"), epsilon);
 
   return {
     architecture: variant.name,
@@ -127,6 +135,7 @@ function createModel(variant: Variant, raw: unknown): Model {
     linears,
     head,
     hidden: forward,
+    finalNorm,
   };
 }
 

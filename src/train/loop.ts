@@ -5,7 +5,7 @@ import type { HostTensor } from "../tensor/tensor.ts";
 import { assertFinite, assertProgress, assertSound } from "./non-finite.ts";
 import { Pace, type Progress } from "./pace.ts";
 import type { RunDirectory } from "./run-directory.ts";
-import type { Stepper, StepResult } from "./stepper.ts";
+import { type Stepper, type StepResult, split } from "./stepper.ts";
 
 /** Where a stream's batches come from: a pure function of the step, so that resuming needs no sampler state. */
 export type BatchSource = Pick<BatchSampler, "stepsPerEpoch" | "batch">;
@@ -116,7 +116,7 @@ const isDue = (every: number | undefined, step: number, last: boolean): boolean 
 async function takeStep(plan: TrainingPlan, counters: Counters): Promise<StepResult> {
   const { stepper, run } = plan;
   const learningRate = plan.learningRate(counters.step);
-  const result = await stepper.step(microBatches(plan, counters.step), learningRate);
+  const result = await stepper.step(microBatches(plan, counters.step), learningRate, counters.step);
   counters.step++;
   counters.tokens += result.tokens;
   counters.skippedInARow = result.applied ? 0 : counters.skippedInARow + 1;
@@ -135,15 +135,9 @@ async function takeStep(plan: TrainingPlan, counters: Counters): Promise<StepRes
   return result;
 }
 
-/** Each stream's batch of this step, cut into parts as equal as can be; some are empty when there are fewer rows. */
-function microBatches(plan: TrainingPlan, step: number): Record<string, Int32Array[]> {
-  const count = plan.microBatches ?? 1;
-  return mapStreams(plan, (source) => {
-    const rows = source.batch(step);
-    const boundary = (part: number) => Math.floor((part * rows.length) / count);
-    return Array.from({ length: count }, (_, i) => rows.subarray(boundary(i), boundary(i + 1)));
-  });
-}
+/** Each stream's batch of this step, cut into parts. */
+const microBatches = (plan: TrainingPlan, step: number): Record<string, Int32Array[]> =>
+  mapStreams(plan, (source) => split(source.batch(step), plan.microBatches ?? 1));
 
 /** The batches of the steps that were skipped in a row, oldest first. */
 function recentRows(plan: TrainingPlan, { step, skippedInARow }: Counters): Record<string, Int32Array[]> {
@@ -176,6 +170,7 @@ async function restore(plan: TrainingPlan): Promise<{ counters: Counters; saved:
   const { checkpoint, problems } = run.checkpoints.newest();
   for (const problem of problems) plan.onNotice?.(problem);
   if (checkpoint === undefined) {
+    await stepper.prepare?.();
     run.checkpoints.checkSpace(bytesOf(await stepper.save()));
     run.metrics.truncate(0);
     const counters = { step: 0, evaluated: -1, skippedInARow: 0, skippedTotal: 0, tokens: 0 };

@@ -14,17 +14,29 @@ export interface StepResult {
  * One compiled training step together with its state: it knows the method, the loop does not.
  *
  * @example
- * const result = await stepper.step({ alignment: [rows], harmful: [otherRows] }, 5e-4);
+ * const result = await stepper.step({ alignment: [rows], harmful: [otherRows] }, 5e-4, 0);
  */
 export interface Stepper {
   /** Names of the batch streams that a step needs; the first one defines the epoch. */
   readonly streams: readonly string[];
-  /** Runs one optimiser step. Each stream comes as micro-batches of row indices, some perhaps empty. */
-  step(batches: Readonly<Record<string, readonly Int32Array[]>>, learningRate: number): Promise<StepResult>;
+  /** Runs one optimiser step, counted from 0. Each stream comes as micro-batches of row indices, some perhaps empty. */
+  step(
+    batches: Readonly<Record<string, readonly Int32Array[]>>,
+    learningRate: number,
+    step: number,
+  ): Promise<StepResult>;
+  /** Measures what the steps need, before the first one; what it finds becomes part of the state. */
+  prepare?(): Promise<void>;
   /** All state that lives across steps, by name: weights, moments, method state, counters. */
   save(): Promise<Map<string, HostTensor>>;
   /** Puts back what `save` returned, bit for bit. */
   load(state: ReadonlyMap<string, HostTensor>): Promise<void>;
   /** The trainable tensors alone, as they are published. */
-  adapter(): Promise<Map<string, HostTensor<"float32">>>;
+  adapter(): Promise<ReadonlyMap<string, HostTensor<"float32">>>;
+}
+
+/** Rows in parts as equal as can be; some are empty when there are fewer rows. */
+export function split(rows: Int32Array, parts: number): Int32Array[] {
+  const boundary = (part: number) => Math.floor((part * rows.length) / parts);
+  return Array.from({ length: parts }, (_, i) => rows.subarray(boundary(i), boundary(i + 1)));
 }

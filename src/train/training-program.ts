@@ -1,14 +1,24 @@
-import { ops, type Tensor, type TensorType } from "../autodiff/index.ts";
+import { ops, type Tensor, type TensorType, type Tree, tree } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
+import type { Outcome } from "../methods/method.ts";
 import type { ConfiguredMethod } from "../methods/registry.ts";
-import { batchSpec, type Example, type LossOptions, type Model, packBatch } from "../models/index.ts";
-import { clipByNorm, type Optimizer } from "../optim/index.ts";
+import {
+  batchSpec,
+  type Example,
+  type LossOptions,
+  type Model,
+  packBatch,
+  packPadded,
+  paddedSpec,
+} from "../models/index.ts";
+import { clipByNorm, masked, type Optimizer } from "../optim/index.ts";
 import { type Device, type DeviceTensors, type Profile, type Program, State } from "../runtime/index.ts";
 import { type HostTensor, tensor, zeros } from "../tensor/tensor.ts";
 import { type FlatLayout, flatLayout, flatten, flattenHost, unflatten, unflattenHost } from "./flatten.ts";
-import { lossOfStreams, microBatchName } from "./objective.ts";
+import { MethodState } from "./method-state.ts";
+import { microBatchName, stepContext } from "./objective.ts";
 
-export interface TrainingOptions extends LossOptions {
+export interface TrainingOptions extends Omit<LossOptions, "tap" | "weigh"> {
   readonly device: Device;
   readonly model: Model;
   /** Weights that stay as they are, on the device; shared with every other program. */
@@ -21,91 +31,164 @@ export interface TrainingOptions extends LossOptions {
   readonly maxGradNorm: number;
   /** Parts in which a batch is computed, one after the other. Default 1. */
   readonly microBatches?: number;
+  /** Rows of each stream, for methods that keep something about each row. */
+  readonly rows?: Readonly<Record<string, number>>;
+  /** Token at padding, for methods that look at it. Default 0. */
+  readonly padId?: number;
 }
 
 const WEIGHTS = "weights";
 const LEARNING_RATE = "learningRate";
 
-/** A whole optimiser step (method, clipping, update) compiled into one program, with the state it carries along. */
+type Batches = Readonly<Record<string, readonly (readonly Example[])[]>>;
+
+/** One run of one of the method's programs. */
+export interface ProgramCall {
+  /** Default `step`. */
+  readonly program?: string;
+  /** Micro-batches of the streams that it reads. */
+  readonly batches: Batches;
+  readonly learningRate: number;
+  /** Values of the method's own inputs. */
+  readonly inputs?: Readonly<Record<string, HostTensor>>;
+}
+
+/** A method's programs (a whole optimiser step is one: method, clipping, update), with the state they carry along. */
 export class TrainingProgram {
   readonly state: State;
   private readonly options: TrainingOptions;
   private readonly layout: FlatLayout;
-  private readonly program: Program;
+  private readonly methodState: MethodState;
+  private readonly programs = new Map<string, Program>();
 
-  private constructor(options: TrainingOptions, layout: FlatLayout, program: Program, state: State) {
+  private constructor(options: TrainingOptions, layout: FlatLayout, methodState: MethodState, state: State) {
     this.options = options;
     this.layout = layout;
-    this.program = program;
+    this.methodState = methodState;
     this.state = state;
   }
 
   static async compile(options: TrainingOptions): Promise<TrainingProgram> {
-    const { device, model, frozen, trainable, method, optimizer, microBatches = 1 } = options;
+    const { device, trainable, method, model, rows = {} } = options;
     const layout = flatLayout(new Map([...trainable].map(([name, { shape }]) => [name, shape])));
-    const stateTypes: Record<string, TensorType> = {
-      [WEIGHTS]: { dtype: "float32", shape: [layout.size] },
-      ...optimizer.state(layout.size),
-    };
-    const batches = method.streams.flatMap((stream) =>
-      Array.from({ length: microBatches }, (_, i) => batchSpec(microBatchName(stream, i), options.chunks)),
-    );
+    const methodState = new MethodState(method, { model, rows }, layout);
+    const weights = flattenHost(trainable, layout);
+    const fresh = Object.entries(optimizerOf(options).state(layout.size)).map(([name, { dtype, shape }]) => [
+      name,
+      zeros(dtype as "float32", shape as number[]),
+    ]);
+    const initial = { [WEIGHTS]: weights, ...Object.fromEntries(fresh), ...methodState.initial(weights) };
+    const state = new State(await device.uploadAll(Object.entries(initial)));
+    const programs = new TrainingProgram(options, layout, methodState, state);
+    await programs.program("step");
+    return programs;
+  }
+
+  /** A program by name, compiled when it is first asked for. */
+  private async program(name: string): Promise<Program> {
+    const program = this.programs.get(name) ?? (await this.compileProgram(name));
+    this.programs.set(name, program);
+    return program;
+  }
+
+  private compileProgram(name: string): Promise<Program> {
+    const { device, model, frozen, trainable, method, microBatches = 1, chunks, rows = {} } = this.options;
+    const batches = method.streams.flatMap((stream) => [
+      ...Array.from({ length: microBatches }, (_, i) => batchSpec(microBatchName(stream, i), chunks)),
+      paddedSpec(microBatchName(stream, 0)),
+    ]);
     const frozenTypes = Object.entries(frozen)
-      .filter(([name]) => !trainable.has(name))
-      .map(([name, { dims }]): [string, TensorType] => [name, { dtype: "float32", shape: dims }]);
-    const program = await device.compile(
+      .filter(([weight]) => !trainable.has(weight))
+      .map(([weight, { dims }]): [string, TensorType] => [weight, { dtype: "float32", shape: dims }]);
+    const types = { ...optimizerOf(this.options).state(this.layout.size), ...this.methodState.types() };
+    const own = method.inputs({ model, rows });
+    return device.compile(
       {
         inputs: Object.assign(
           { [LEARNING_RATE]: { dtype: "float32", shape: [] } },
+          own,
           Object.fromEntries(frozenTypes),
           ...batches,
         ),
-        state: stateTypes,
+        state: { [WEIGHTS]: { dtype: "float32", shape: [this.layout.size] }, ...types },
       },
       ({ inputs, state }) => {
-        const base = Object.fromEntries(frozenTypes.map(([name]) => [name, inputs[name] as Tensor]));
-        const loss = lossOfStreams(model, base, inputs, microBatches, options);
-        const vector = state[WEIGHTS] as Tensor;
-        const { gradient, metrics } = method.step({ weights: unflatten(vector, layout), loss });
-        const flat = flatten(gradient, layout);
-        const gradientNorm = ops.sqrt(ops.sum(ops.mul(flat, flat)));
-        const updated = optimizer.update({
-          weights: vector,
-          gradient: clipByNorm(flat, gradientNorm, options.maxGradNorm),
-          state,
-          learningRate: inputs[LEARNING_RATE] as Tensor,
+        const base = Object.fromEntries(frozenTypes.map(([weight]) => [weight, inputs[weight] as Tensor]));
+        const outcome = method.run(name, {
+          ...stepContext({ model, frozen: base, inputs, microBatches, loss: this.options }),
+          weights: unflatten(state[WEIGHTS] as Tensor, this.layout),
+          inputs: Object.fromEntries(Object.keys(own).map((input) => [input, inputs[input] as Tensor])),
+          ...this.methodState.read(state),
         });
-        const change = ops.sub(updated.weights, vector);
-        const updateNorm = ops.sqrt(ops.sum(ops.mul(change, change)));
-        const outputs: Record<string, Tensor> = { ...metrics, gradientNorm, updateNorm };
-        const finite = allFinite(Object.values(outputs));
-        const next: Record<string, Tensor> = { ...updated.state, [WEIGHTS]: updated.weights };
-        for (const name of Object.keys(next)) {
-          next[name] = ops.where(finite, next[name] as Tensor, state[name] as Tensor);
-        }
-        outputs.updateNorm = ops.where(finite, updateNorm, 0);
-        outputs.applied = ops.cast(finite, "float32");
-        return { outputs, state: next };
+        return this.update(outcome, state, inputs[LEARNING_RATE] as Tensor);
       },
     );
-    const initial = Object.entries(stateTypes).map(([name, { shape }]): [string, HostTensor] => [
-      name,
-      name === WEIGHTS ? flattenHost(trainable, layout) : zeros("float32", shape as number[]),
-    ]);
-    return new TrainingProgram(options, layout, program, new State(await device.uploadAll(initial)));
+  }
+
+  /** Clipping, the optimiser, and no change at all where something is not finite. */
+  private update(outcome: Outcome, state: Tree, learningRate: Tensor) {
+    const { layout, options } = this;
+    const outputs: Record<string, Tensor> = { ...outcome.metrics };
+    const next: Record<string, Tensor> = { ...this.methodState.next(outcome) };
+    const start = outcome.weights === undefined ? state[WEIGHTS] : flatten(outcome.weights, layout);
+    const weights = start as Tensor;
+    if (outcome.restart) {
+      for (const name of Object.keys(optimizerOf(options).state(layout.size))) {
+        next[name] = ops.mul(state[name] as Tensor, 0);
+      }
+    }
+    if (outcome.gradient !== undefined) {
+      const gradient = flatten(outcome.gradient, layout);
+      const gradientNorm = ops.sqrt(ops.sum(ops.mul(gradient, gradient)));
+      const input = {
+        weights,
+        gradient: clipByNorm(gradient, gradientNorm, options.maxGradNorm),
+        state: { ...state, ...next },
+        learningRate,
+      };
+      const active = outcome.active && flatten(spread(outcome.active, outcome.gradient), layout);
+      const updated =
+        active === undefined
+          ? optimizerOf(options).update(input)
+          : masked(options.optimizer).update({ ...input, active });
+      Object.assign(next, updated.state, { [WEIGHTS]: updated.weights });
+      outputs.gradientNorm = gradientNorm;
+    } else if (outcome.weights !== undefined) {
+      next[WEIGHTS] = weights;
+    }
+    const moved = next[WEIGHTS];
+    if (moved !== undefined) {
+      const change = ops.sub(moved, weights);
+      outputs.updateNorm = ops.sqrt(ops.sum(ops.mul(change, change)));
+    }
+    const finite = allFinite([...Object.values(outputs), ...(moved === undefined ? [] : [ops.sum(moved)])]);
+    for (const name of Object.keys(next)) {
+      next[name] = ops.where(finite, next[name] as Tensor, state[name] as Tensor);
+    }
+    if (outputs.updateNorm !== undefined) outputs.updateNorm = ops.where(finite, outputs.updateNorm, 0);
+    outputs.applied = ops.cast(finite, "float32");
+    return { outputs, state: next };
   }
 
   /**
    * One optimiser step on one batch a stream. A non-finite loss, gradient, norm or update leaves the state as it was and
    * gives `applied: 0`.
    */
-  async step(
-    batches: Readonly<Record<string, readonly (readonly Example[])[]>>,
-    learningRate: number,
-  ): Promise<Readonly<Record<string, number>>> {
-    const { method, microBatches = 1, chunks, frozen } = this.options;
-    const feeds: Record<string, HostTensor> = { [LEARNING_RATE]: tensor("float32", [], [learningRate]) };
-    for (const stream of method.streams) {
+  step(batches: Batches, learningRate: number): Promise<Readonly<Record<string, number>>> {
+    return this.run({ batches, learningRate });
+  }
+
+  /** Runs one of the method's programs; streams and inputs that it does not read are left aside. */
+  async run({
+    program: name = "step",
+    batches,
+    learningRate,
+    inputs = {},
+  }: ProgramCall): Promise<Readonly<Record<string, number>>> {
+    const { microBatches = 1, chunks, frozen, padId = 0 } = this.options;
+    const program = await this.program(name);
+    const feeds: Record<string, HostTensor> = { [LEARNING_RATE]: tensor("float32", [], [learningRate]), ...inputs };
+    for (const stream of await this.streamsOf(name)) {
       const parts = batches[stream];
       if (parts?.length !== microBatches) {
         throw new BoosterError("ARGUMENT_MISMATCH", `the stream ${stream} comes in the wrong number of micro-batches`, {
@@ -114,9 +197,37 @@ export class TrainingProgram {
         });
       }
       Object.assign(feeds, packStream(stream, parts, chunks));
+      if (this.reads(program, paddedSpec(microBatchName(stream, 0)))) {
+        Object.assign(feeds, packPadded(microBatchName(stream, 0), parts.flat(), padId));
+      }
     }
-    const outputs = await this.program.run({ ...frozen, ...feeds }, this.state);
+    const outputs = await program.run({ ...frozen, ...feeds }, this.state);
     return Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, Number(data[0])]));
+  }
+
+  /** Streams that a program really reads. */
+  async streamsOf(name: string): Promise<readonly string[]> {
+    const program = await this.program(name);
+    const { method, chunks } = this.options;
+    return method.streams.filter((stream) => {
+      const batch = microBatchName(stream, 0);
+      return this.reads(program, { ...batchSpec(batch, chunks), ...paddedSpec(batch) });
+    });
+  }
+
+  private reads({ graph }: Program, spec: Readonly<Record<string, TensorType>>): boolean {
+    return Object.keys(spec).some((name) => graph.inputs.has(name));
+  }
+
+  /** Lets the method measure what it needs before the first step, once. */
+  async prepare(rows: Readonly<Record<string, readonly Example[]>>, seed: number): Promise<void> {
+    const { device, model, frozen, trainable, loraScale } = this.options;
+    const prepared = await this.options.method.prepare({ device, model, frozen, trainable, loraScale, rows, seed });
+    const changed = {
+      ...(prepared.weights === undefined ? {} : { [WEIGHTS]: flattenHost(prepared.weights, this.layout) }),
+      ...this.methodState.prepared(prepared),
+    };
+    this.state.replace(await device.uploadAll(Object.entries(changed)));
   }
 
   /** Everything that lives across steps, by name. */
@@ -132,17 +243,32 @@ export class TrainingProgram {
     this.state.replace(await this.options.device.uploadAll(saved));
   }
 
-  /** The trained tensors as they are now. */
-  async trained(): Promise<Map<string, HostTensor<"float32">>> {
-    const vector = await this.options.device.download(this.state.current[WEIGHTS] as DeviceTensors[string]);
-    return unflattenHost(vector, this.layout);
+  /** The trained tensors as they are now, in the form in which the method publishes them. */
+  async trained(): Promise<ReadonlyMap<string, HostTensor<"float32">>> {
+    const saved = await this.save();
+    const weights = unflattenHost(saved.get(WEIGHTS) as HostTensor, this.layout);
+    return this.options.method.publish(this.methodState.finished(weights, saved));
   }
 
-  /** Ends profiling and reads what was recorded. */
+  /** Ends profiling of a step and reads what was recorded. */
   profile(): Profile {
-    return this.program.profile();
+    return (this.programs.get("step") as Program).profile();
   }
 }
+
+/** The run's optimiser, or one that counts the steps of each weight apart where the method leaves weights out. */
+function optimizerOf({ method, optimizer }: TrainingOptions): Optimizer {
+  if (!method.masked) return optimizer;
+  const each = masked(optimizer);
+  return {
+    state: each.state,
+    update: (input) => each.update({ ...input, active: ops.expand(ops.constant(1), input.weights.shape) }),
+  };
+}
+
+/** Each mask in the shape of its weight. */
+const spread = (masks: Tree, like: Tree): Tree =>
+  tree.mapTree(like, (x, name) => ops.expand(masks[name] ?? ops.constant(1), x.shape));
 
 /** Micro-batches of one stream as program arguments; each is divided by the labelled tokens of all of them. */
 export function packStream(

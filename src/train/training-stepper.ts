@@ -1,68 +1,114 @@
 import { BoosterError } from "../errors.ts";
+import type { Call, RunFacts } from "../methods/method.ts";
+import type { ConfiguredMethod } from "../methods/registry.ts";
 import type { Example } from "../models/index.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
-import type { Stepper, StepResult } from "./stepper.ts";
+import { type Stepper, type StepResult, split } from "./stepper.ts";
 import type { TrainingProgram } from "./training-program.ts";
 
+export interface StepperOptions {
+  readonly program: TrainingProgram;
+  readonly method: ConfiguredMethod;
+  /** The examples of each stream of the method; batches name them by their place. */
+  readonly rows: Readonly<Record<string, readonly Example[]>>;
+  readonly facts: RunFacts;
+  /** Parts in which each batch is computed. Default 1. */
+  readonly microBatches?: number;
+}
+
 /**
- * A compiled training program fed with rows: what `train` drives.
+ * A compiled training program fed with rows, as its method plans: what `train` drives.
  *
  * @example
- * const stepper = new TrainingStepper(program, ["alignment", "harmful"], { alignment: refusals, harmful });
+ * const stepper = new TrainingStepper({ program, method, rows: { alignment: refusals, harmful }, facts });
  */
 export class TrainingStepper implements Stepper {
   readonly streams: readonly string[];
   /** Steps that this object took, and the seconds spent in them: what a method costs. */
   steps = 0;
   seconds = 0;
-  private readonly program: TrainingProgram;
-  private readonly rows: Readonly<Record<string, readonly Example[]>>;
+  private readonly options: StepperOptions;
 
-  /** @param rows the examples of each stream; batches name them by their place */
-  constructor(
-    program: TrainingProgram,
-    streams: readonly string[],
-    rows: Readonly<Record<string, readonly Example[]>>,
-  ) {
-    this.program = program;
-    this.streams = streams;
-    this.rows = rows;
+  constructor(options: StepperOptions) {
+    this.options = options;
+    this.streams = options.method.streams;
   }
 
-  async step(batches: Readonly<Record<string, readonly Int32Array[]>>, learningRate: number): Promise<StepResult> {
-    let tokens = 0;
-    const examples: Record<string, Example[][]> = {};
-    for (const stream of this.streams) {
-      const parts = (batches[stream] ?? []).map((part) => Array.from(part, (row) => this.row(stream, row)));
-      examples[stream] = parts;
-      for (const { inputIds } of parts.flat()) tokens += inputIds.length;
-    }
+  async step(
+    batches: Readonly<Record<string, readonly Int32Array[]>>,
+    learningRate: number,
+    step: number,
+  ): Promise<StepResult> {
+    const { program, method, facts } = this.options;
+    const calls = method.plan(step, facts);
     const start = performance.now();
-    const { applied, loss = Number.NaN, ...metrics } = await this.program.step(examples, learningRate);
+    // What one call leaves behind the next one reads, so a step of several that fails midway is taken back.
+    const before = calls.length > 1 ? await program.save() : undefined;
+    let [applied, tokens] = [true, 0];
+    const metrics: Record<string, number> = {};
+    for (const call of calls) {
+      const done = await this.run(call, batches, learningRate);
+      tokens += done.tokens;
+      Object.assign(metrics, done.metrics);
+      applied = done.applied;
+      if (!applied) break;
+    }
+    if (!applied && before !== undefined) await program.load(before);
     this.seconds += (performance.now() - start) / 1000;
     this.steps++;
-    return { applied: applied === 1, tokens, metrics: { loss, ...metrics } };
+    const { loss = Number.NaN, ...others } = metrics;
+    return { applied, tokens, metrics: { loss, ...others } };
+  }
+
+  private async run(
+    { program: name = "step", rows = {}, inputs }: Call,
+    planned: Readonly<Record<string, readonly Int32Array[]>>,
+    learningRate: number,
+  ) {
+    const { program, microBatches = 1 } = this.options;
+    const batches: Record<string, Example[][]> = {};
+    let tokens = 0;
+    for (const stream of await program.streamsOf(name)) {
+      const own = rows[stream];
+      const parts = own === undefined ? (planned[stream] ?? []) : split(own, microBatches);
+      batches[stream] = parts.map((part) => Array.from(part, (row) => this.row(stream, row)));
+      for (const { inputIds } of batches[stream].flat()) tokens += inputIds.length;
+    }
+    const { applied, ...metrics } = await program.run({
+      program: name,
+      batches,
+      learningRate,
+      ...(inputs && {
+        inputs: inputs(Object.fromEntries(Object.entries(batches).map(([stream, parts]) => [stream, parts.flat()]))),
+      }),
+    });
+    return { applied: applied === 1, tokens, metrics };
   }
 
   private row(stream: string, row: number): Example {
-    const example = this.rows[stream]?.[row];
+    const example = this.options.rows[stream]?.[row];
     if (example !== undefined) return example;
     throw new BoosterError("ROW_UNKNOWN", "a batch names a row that is not there", {
-      expected: `0 to ${(this.rows[stream]?.length ?? 0) - 1}`,
+      expected: `0 to ${(this.options.rows[stream]?.length ?? 0) - 1}`,
       found: String(row),
       where: stream,
     });
   }
 
+  prepare(): Promise<void> {
+    const { program, rows, facts } = this.options;
+    return program.prepare(rows, facts.seed);
+  }
+
   save(): Promise<Map<string, HostTensor>> {
-    return this.program.save();
+    return this.options.program.save();
   }
 
   load(state: ReadonlyMap<string, HostTensor>): Promise<void> {
-    return this.program.load(state);
+    return this.options.program.load(state);
   }
 
-  adapter(): Promise<Map<string, HostTensor<"float32">>> {
-    return this.program.trained();
+  adapter(): Promise<ReadonlyMap<string, HostTensor<"float32">>> {
+    return this.options.program.trained();
   }
 }

@@ -4,7 +4,7 @@ import type { Tree } from "../../src/autodiff/index.ts";
 import { configureMethod } from "../../src/methods/registry.ts";
 import { batchSpec, type Example, packBatch } from "../../src/models/index.ts";
 import { Device } from "../../src/runtime/index.ts";
-import { lossOfStreams, microBatchName } from "../../src/train/objective.ts";
+import { microBatchName, stepContext } from "../../src/train/objective.ts";
 import { packStream } from "../../src/train/training-program.ts";
 import {
   evaluate,
@@ -48,14 +48,11 @@ async function gradientOf(
   );
   const trained = full ? [...model.weights.keys(), ...names] : names;
   const build = (inputs: Tree): Tree => {
-    const loss = lossOfStreams(model, pick(inputs, model.weights.keys()), inputs, parts.length, {
-      chunks,
-      loraScale: 0.5,
-      recompute,
-    });
+    const frozen = pick(inputs, model.weights.keys());
+    const loss = { chunks, loraScale: 0.5, recompute };
     const { gradient, metrics } = configureMethod(method, through === undefined ? {} : { through }).step({
+      ...stepContext({ model, frozen, inputs, microBatches: parts.length, loss }),
       weights: pick(inputs, trained),
-      loss,
     });
     return {
       loss: metrics.loss,

@@ -1,11 +1,12 @@
 /** Booster against its definition: special cases, closed forms, central differences. */
 import { describe, expect, test } from "vitest";
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../src/autodiff/index.ts";
+import type { StepContext } from "../../src/methods/method.ts";
 import { configureMethod } from "../../src/methods/registry.ts";
 import { batchSpec } from "../../src/models/index.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { tensor } from "../../src/tensor/tensor.ts";
-import { lossOfStreams, microBatchName } from "../../src/train/objective.ts";
+import { lossOfStreams, microBatchName, stepContext } from "../../src/train/objective.ts";
 import { packStream } from "../../src/train/training-program.ts";
 import {
   centralDifferences,
@@ -55,10 +56,15 @@ function problem(dtype: "float32" | "float64", { microBatches = 1, full = false 
   return { feeds, spec, names: [...trained], lossOf };
 }
 
+const contextWith = (given: Pick<StepContext, "weights" | "loss">): StepContext => ({
+  ...stepContext({ model, frozen: {}, inputs: {}, loss: lossOptions }),
+  ...given,
+});
+
 const stepWith =
   (method: string, options: object, { names, lossOf }: ReturnType<typeof problem>) =>
   (inputs: Tree) =>
-    configureMethod(method, options).step({ weights: pick(inputs, names), loss: lossOf(inputs) });
+    configureMethod(method, options).step(contextWith({ weights: pick(inputs, names), loss: lossOf(inputs) }));
 
 async function gradientOf(method: string, options: object, p: ReturnType<typeof problem>): Promise<number[]> {
   const result = await evaluate(device, p.feeds, renamed(stepWith(method, options, p)), p.spec);
@@ -126,7 +132,7 @@ describe("the simulated step", () => {
             streams.push(stream);
             return loss(w, stream);
           };
-          configureMethod("booster", { alpha, through }).step({ weights, loss: observed });
+          configureMethod("booster", { alpha, through }).step(contextWith({ weights, loss: observed }));
           expect(streams).toEqual(["harmful", "harmful", "alignment"]);
           return { length: tree.globalNorm(tree.sub(at[1] as Tree, weights)) };
         },
@@ -223,7 +229,9 @@ describe("on a quadratic, h(w) = w'Hw / 2 and f = 0", () => {
           const quadratic = ops.mul(ops.sum(ops.mul(ops.matmul(x, inputs.H as Tensor), x)), 0.5);
           return stream === "harmful" ? quadratic : ops.mul(ops.sum(x), 0);
         };
-        return configureMethod("booster", { lambda, alpha, through }).step({ weights: pick(inputs, ["a", "b"]), loss });
+        return configureMethod("booster", { lambda, alpha, through }).step(
+          contextWith({ weights: pick(inputs, ["a", "b"]), loss }),
+        );
       }),
     );
     return numbers(result);

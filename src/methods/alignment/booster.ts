@@ -34,6 +34,7 @@ export const booster: Method<BoosterOptions> = {
   stage: "alignment",
   streams: ["alignment", "harmful"],
   options,
+  passes: () => ({ forward: 3, backward: 3 }),
   step: (context, chosen) => (chosen.through === "exact" ? exact(context, chosen) : attenuate(context, chosen)),
 };
 

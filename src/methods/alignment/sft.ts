@@ -15,6 +15,7 @@ export const sft: Method<z.infer<typeof options>> = {
   stage: "alignment",
   streams: ["alignment"],
   options,
+  passes: () => ({ forward: 1, backward: 1 }),
   step({ weights, loss }) {
     const { value, grad } = valueAndGrad((w) => loss(w, "alignment"))(weights);
     return { gradient: grad, metrics: { loss: value } };

@@ -1,0 +1,31 @@
+import { ops, type Tensor } from "../autodiff/index.ts";
+import type { Optimizer, UpdateInput, UpdateResult } from "./optimizer.ts";
+
+/** An optimiser that leaves some weights alone. */
+export interface MaskedOptimizer extends Pick<Optimizer, "state"> {
+  /** `active` `[parameters]`: 1 where a weight is updated, 0 where it and its state stay as they are. */
+  update(input: UpdateInput & { readonly active: Tensor }): UpdateResult;
+}
+
+/**
+ * The optimiser as if each weight had one of its own: a weight that is left out of a step keeps its moments, is not
+ * decayed, and its step count does not move, as for a tensor without a gradient in PyTorch.
+ */
+export function masked(optimizer: Optimizer): MaskedOptimizer {
+  return {
+    state: (parameters) =>
+      Object.fromEntries(
+        Object.entries(optimizer.state(parameters)).map(([name, { dtype }]) => [name, { dtype, shape: [parameters] }]),
+      ),
+    update({ active, ...input }) {
+      const on = ops.less(0.5, active);
+      const { weights, state } = optimizer.update(input);
+      return {
+        weights: ops.where(on, weights, input.weights),
+        state: Object.fromEntries(
+          Object.entries(state).map(([name, next]) => [name, ops.where(on, next, input.state[name] as Tensor)]),
+        ),
+      };
+    },
+  };
+}
