@@ -1,10 +1,9 @@
 import type { z } from "zod";
-import { BoosterError } from "../errors.ts";
 import { configureMethod } from "../methods/registry.ts";
-import { encodeAll, loadDataSet, trainable } from "./data.ts";
 import { describeRun } from "./describe-run.ts";
 import type { Hooks } from "./hooks.ts";
 import { AlignOptions, parseOptions } from "./options.ts";
+import { loadStreams } from "./streams.ts";
 import { runTraining, type TrainingOutcome } from "./training-run.ts";
 import { Workbench } from "./workbench.ts";
 
@@ -19,38 +18,26 @@ export async function align(options: z.input<typeof AlignOptions>, hooks: Hooks 
   const chosen = parseOptions(AlignOptions, options, "align");
   const bench = hooks.bench ?? new Workbench(chosen);
   const { name, ...settings } = chosen.method;
-  const { streams } = configureMethod(name, settings);
-  const sources = { alignment: chosen.alignment, harmful: chosen.harmful };
   const base = await bench.model(chosen.model);
-  const encoding = { ...chosen, tokenizer: base.tokenizer, model: base.model };
-  const hashes = await bench.hashes(chosen.model, []);
-  const rows: Record<string, ReturnType<typeof trainable>> = {};
-  const data: Record<string, unknown> = {};
-  for (const stream of streams) {
-    const source = sources[stream as keyof typeof sources];
-    if (source === undefined) {
-      throw new BoosterError("DATA_MISSING", `the method ${name} needs data that was not given`, {
-        expected: streams.join(", "),
-        found: "nothing",
-        where: stream,
-      });
-    }
-    const set = await loadDataSet(source, chosen.avoid);
-    const encoded = encodeAll(set.examples, encoding);
-    rows[stream] = trainable(encoded.rows);
-    hashes[stream] = set.record.sha256;
-    data[stream] = { ...set.record, ...encoded.record };
-  }
+  const { rows, hashes, records } = await loadStreams(
+    configureMethod(name, settings),
+    {
+      alignment: { option: "alignment", source: chosen.alignment },
+      harmful: { option: "harmful", source: chosen.harmful },
+    },
+    { ...chosen, tokenizer: base.tokenizer, model: base.model },
+    chosen.avoid,
+  );
   return runTraining(
     {
       run: chosen.run,
       resume: chosen.resume,
-      description: describeRun("align", chosen, hashes),
+      description: describeRun("align", chosen, { ...(await bench.hashes(chosen.model, [])), ...hashes }),
       training: chosen,
       method: chosen.method,
       start: { base, lora: undefined },
       streams: rows,
-      data,
+      data: records,
     },
     hooks,
   );

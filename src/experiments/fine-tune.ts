@@ -9,6 +9,7 @@ import { type DataSet, encodeAll, loadDataSet, trainable } from "./data.ts";
 import { describeRun } from "./describe-run.ts";
 import type { Hooks } from "./hooks.ts";
 import { FineTuneOptions, parseOptions } from "./options.ts";
+import { loadStreams } from "./streams.ts";
 import { runTraining, type TrainingOutcome } from "./training-run.ts";
 import { Workbench } from "./workbench.ts";
 
@@ -48,10 +49,17 @@ export async function fineTune(options: z.input<typeof FineTuneOptions>, hooks: 
   const poisoned = rows.filter((_, row) => isPoison(row));
   const curve = chosen.curve && (await openCurve(chosen.curve, encoding, poisoned));
   const { name, ...settings } = chosen.method;
-  const [stream = ""] = configureMethod(name, settings).streams;
+  const method = configureMethod(name, settings);
+  const [user = ""] = method.streams;
+  const defender = {
+    alignment: { option: "alignment", source: chosen.alignment },
+    harmful: { option: "defenderHarmful", source: chosen.defenderHarmful },
+  };
+  const others = await loadStreams(method, without(defender, user), encoding, chosen.avoid);
   const hashes = {
     ...(await bench.hashes(chosen.model, chosen.adapters)),
     mix: hashExamples(mixed.map(({ example }) => example)),
+    ...others.hashes,
     ...curve?.hashes,
   };
   return runTraining(
@@ -62,7 +70,7 @@ export async function fineTune(options: z.input<typeof FineTuneOptions>, hooks: 
       training: chosen,
       method: chosen.method,
       start,
-      streams: { [stream]: rows },
+      streams: { [user]: rows, ...others.rows },
       data: {
         task: task.record,
         ...(harmful === undefined ? {} : { harmful: harmful.record }),
@@ -70,12 +78,16 @@ export async function fineTune(options: z.input<typeof FineTuneOptions>, hooks: 
           ...poisonShare(encoded.rows.map((example, row) => ({ example, harmful: isPoison(row) }))),
           ...encoded.record,
         },
+        ...(Object.keys(others.records).length === 0 ? {} : { defender: others.records }),
       },
       ...(curve === undefined ? {} : { evaluation: (trainee) => curve.evaluation(trainee) }),
     },
     hooks,
   );
 }
+
+const without = <T>(table: Readonly<Record<string, T>>, key: string): Record<string, T> =>
+  Object.fromEntries(Object.entries(table).filter(([name]) => name !== key));
 
 /** The harmful rows to mix in; undefined where the mix takes none. */
 async function poison({ harmful, avoid, ...mix }: FineTuneOptions): Promise<DataSet | undefined> {

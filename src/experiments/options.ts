@@ -137,6 +137,10 @@ export const FineTuneOptions = z.strictObject({
   method: Named.default({ name: "sft" }).describe("Fine-tuning method, with its own settings"),
   task: Source.describe("The user's honest data"),
   harmful: Source.optional().describe("Harmful rows that are mixed in"),
+  alignment: Source.optional().describe("Prompts with refusals or safe answers, for methods that train on them too"),
+  defenderHarmful: Source.optional().describe(
+    "The defender's own prompts with harmful answers, for methods that need them; never the attacker's",
+  ),
   ...Poison,
   threatModel: ThreatModel,
   curve: CurveOptions.optional().describe("What is measured along the way"),
@@ -148,6 +152,40 @@ export const FineTuneOptions = z.strictObject({
   ...DeviceChoice.shape,
 });
 export type FineTuneOptions = z.infer<typeof FineTuneOptions>;
+
+/** Between stages: an adapter is changed once, without training. */
+export const RepairOptions = z.strictObject({
+  ...RunChoice.shape,
+  ...ModelChoice.shape,
+  adapters: z
+    .array(z.string().min(1))
+    .min(1)
+    .describe(
+      "LoRA adapter folders on top of the model, in the order in which they were trained; the last one is repaired",
+    ),
+  adapterPolicy: z
+    .enum(["continue", "merge-and-fresh"])
+    .default("merge-and-fresh")
+    .describe(
+      "Whether the last adapter goes on from the one before it, or stands on top of it; the repaired one always does",
+    ),
+  method: Named.describe("Repair, with its own settings"),
+  unaligned: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("The model before it was aligned; by default the model without the adapters below the last one"),
+  alignment: Source.optional().describe(
+    "Prompts with refusals or safe answers, for repairs that look at what they excite",
+  ),
+  harmful: Source.optional().describe("Prompts with harmful answers, for repairs that look at what they excite"),
+  seed: z.int().nonnegative().default(42).describe("Seed of whatever the repair draws at random"),
+  ...AvoidChoice.shape,
+  ...TemplateOptions.shape,
+  ...UnusableChoice.shape,
+  ...DeviceChoice.shape,
+});
+export type RepairOptions = z.infer<typeof RepairOptions>;
 
 /** Stage 3: how harmful, how useful, how over-careful is a model? */
 export const EvaluateOptions = z.strictObject({

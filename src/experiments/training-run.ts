@@ -1,17 +1,16 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { BatchSampler } from "../data/batches.ts";
 import { BoosterError } from "../errors.ts";
 import { writeFileAtomic } from "../formats/atomic-file.ts";
 import { type Adapter, writeAdapter } from "../formats/peft.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
-import type { RunFacts } from "../methods/method.ts";
-import { type ConfiguredMethod, configureMethod } from "../methods/registry.ts";
+import { configureMethod } from "../methods/registry.ts";
 import type { Example } from "../models/index.ts";
 import { freshLora, type LoadedModel, loraScale, type NamedWeights } from "../models/load.ts";
 import { adamW, schedule } from "../optim/index.ts";
 import { profileTable } from "../runtime/index.ts";
 import { type Evaluation, type RunDescription, RunDirectory, train } from "../train/index.ts";
+import { planRun } from "../train/run-facts.ts";
 import { TrainingProgram } from "../train/training-program.ts";
 import { TrainingStepper } from "../train/training-stepper.ts";
 import type { Hooks } from "./hooks.ts";
@@ -46,6 +45,8 @@ export interface TrainingCost {
   readonly steps: number;
   /** Mean over the steps of the process that ended the run; absent when it took none. */
   readonly secondsPerStep?: number;
+  /** The most memory that the process ever had, also for other runs before: an upper bound. In 10^6 bytes. */
+  readonly peakMegabytes?: number;
 }
 
 export const readCost = (run: string): TrainingCost =>
@@ -104,8 +105,16 @@ export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<Train
       rows: counts(job.streams),
       padId: base.tokenizer.padId ?? 0,
     });
-    const { batches, facts } = schedulesOf(job, method);
-    const steps = facts.steps + method.extraSteps(facts);
+    const { batchSize, seed, epochs } = training;
+    const { batches, facts, steps } = planRun({
+      model: base.model,
+      method,
+      rows: counts(job.streams),
+      batchSize,
+      seed,
+      steps: training.steps,
+      epochs,
+    });
     const stepper = new TrainingStepper({
       program,
       method,
@@ -148,38 +157,10 @@ export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<Train
 const counts = (streams: TrainingRun["streams"]): Record<string, number> =>
   Object.fromEntries(Object.entries(streams).map(([stream, rows]) => [stream, rows.length]));
 
-/** The order in which each stream is read, and how long the run is. */
-function schedulesOf({ streams, training, start }: TrainingRun, method: ConfiguredMethod) {
-  const sizes = method.batchSizes();
-  const batches = Object.fromEntries(
-    Object.entries(streams).map(([stream, rows]) => {
-      const size = sizes[stream] ?? training.batchSize;
-      return [stream, new BatchSampler(rows.length, size, training.seed, `batches/${stream}`)];
-    }),
-  );
-  const sampler = (stream: string): BatchSampler => {
-    const found = batches[stream];
-    if (found !== undefined) return found;
-    throw new BoosterError("STREAM_MISSING", "the method needs data that it was not given", {
-      expected: method.streams.join(", "),
-      found: Object.keys(batches).join(", ") || "none",
-    });
-  };
-  const { stepsPerEpoch } = sampler(method.streams[0] as string);
-  const facts: RunFacts = {
-    model: start.base.model,
-    rows: counts(streams),
-    steps: training.steps ?? Math.ceil(training.epochs * stepsPerEpoch),
-    seed: training.seed,
-    stepsPerEpoch,
-    batch: (stream, n) => sampler(stream).batch(n),
-  };
-  return { batches, facts };
-}
-
 const costOf = (steps: number, stepper: TrainingStepper): string => {
+  const peakMegabytes = (process.resourceUsage().maxRSS * 1024) / 1e6;
   const cost: TrainingCost =
-    stepper.steps === 0 ? { steps } : { steps, secondsPerStep: stepper.seconds / stepper.steps };
+    stepper.steps === 0 ? { steps } : { steps, secondsPerStep: stepper.seconds / stepper.steps, peakMegabytes };
   return `${JSON.stringify(cost)}\n`;
 };
 

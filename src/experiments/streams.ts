@@ -1,0 +1,45 @@
+import type { SourceOptions } from "../data/options.ts";
+import { BoosterError } from "../errors.ts";
+import type { ConfiguredMethod } from "../methods/registry.ts";
+import type { Example } from "../models/index.ts";
+import { type Encoding, encodeAll, loadDataSet, trainable } from "./data.ts";
+
+/** Data of a method's streams: examples, hashes for run.json and records for data.json, by stream. */
+export interface Streams {
+  readonly rows: Record<string, readonly Example[]>;
+  readonly hashes: Record<string, string>;
+  readonly records: Record<string, unknown>;
+}
+
+/**
+ * Loads and encodes the streams that a method reads.
+ *
+ * @param sources where each stream comes from, with the option that names it; streams that are not in here come from elsewhere
+ * @throws {BoosterError} `DATA_MISSING` naming the option, and what loading and encoding throw
+ */
+export async function loadStreams(
+  method: ConfiguredMethod,
+  sources: Readonly<Record<string, { readonly option: string; readonly source: SourceOptions | undefined }>>,
+  encoding: Encoding,
+  avoid: readonly SourceOptions[],
+): Promise<Streams> {
+  const streams: Streams = { rows: {}, hashes: {}, records: {} };
+  for (const stream of method.streams) {
+    const found = sources[stream];
+    if (found === undefined) continue;
+    const { option, source } = found;
+    if (source === undefined) {
+      throw new BoosterError("DATA_MISSING", `the method ${method.name} needs data that was not given`, {
+        expected: `a source for ${option}`,
+        found: "nothing",
+        where: option,
+      });
+    }
+    const set = await loadDataSet(source, avoid);
+    const encoded = encodeAll(set.examples, encoding);
+    streams.rows[stream] = trainable(encoded.rows);
+    streams.hashes[stream] = set.record.sha256;
+    streams.records[stream] = { ...set.record, ...encoded.record };
+  }
+  return streams;
+}

@@ -1,0 +1,62 @@
+import { BatchSampler } from "../data/batches.ts";
+import { BoosterError } from "../errors.ts";
+import type { RunFacts } from "../methods/method.ts";
+import type { ConfiguredMethod } from "../methods/registry.ts";
+import type { Model } from "../models/index.ts";
+
+export interface RunOptions {
+  readonly model: Model;
+  readonly method: ConfiguredMethod;
+  /** Number of rows of each stream. */
+  readonly rows: Readonly<Record<string, number>>;
+  readonly batchSize: number;
+  readonly seed: number;
+  /** Instead of epochs. */
+  readonly steps?: number | undefined;
+  readonly epochs: number;
+}
+
+/** Every method reads its first stream in the same order, so that methods differ in nothing but what they do. */
+const orderOf = (stream: string, { streams }: ConfiguredMethod): string => {
+  if (stream === streams[0]) return "alignment";
+  return stream === "alignment" ? "guide" : stream;
+};
+
+/**
+ * The order in which each stream is read, and how long the run is.
+ *
+ * @throws {BoosterError} `STREAM_MISSING` when a stream of the method has no rows
+ */
+export function planRun(options: RunOptions): {
+  readonly batches: Readonly<Record<string, BatchSampler>>;
+  readonly facts: RunFacts;
+  /** Steps in all, those that the method takes for itself included. */
+  readonly steps: number;
+} {
+  const { model, method, rows, batchSize, seed, epochs } = options;
+  const sizes = method.batchSizes();
+  const batches = Object.fromEntries(
+    Object.entries(rows).map(([stream, count]) => [
+      stream,
+      new BatchSampler(count, sizes[stream] ?? batchSize, seed, `batches/${orderOf(stream, method)}`),
+    ]),
+  );
+  const sampler = (stream: string): BatchSampler => {
+    const found = batches[stream];
+    if (found !== undefined) return found;
+    throw new BoosterError("STREAM_MISSING", "the method needs data that it was not given", {
+      expected: method.streams.join(", "),
+      found: Object.keys(batches).join(", ") || "none",
+    });
+  };
+  const { stepsPerEpoch } = sampler(method.streams[0] as string);
+  const facts: RunFacts = {
+    model,
+    rows,
+    steps: options.steps ?? Math.ceil(epochs * stepsPerEpoch),
+    seed,
+    stepsPerEpoch,
+    batch: (stream, n) => sampler(stream).batch(n),
+  };
+  return { batches, facts, steps: facts.steps + method.extraSteps(facts) };
+}

@@ -1,0 +1,145 @@
+/** What every row of the table of methods promises: same bytes, across stop and resume too; its limit; no trace of NaN. */
+import { describe, expect, test } from "vitest";
+import { z } from "zod";
+import { configureMethod, METHODS } from "../../src/methods/registry.ts";
+import type { Example } from "../../src/models/index.ts";
+import { adamW } from "../../src/optim/index.ts";
+import { Device } from "../../src/runtime/index.ts";
+import { type HostTensor, tensor } from "../../src/tensor/tensor.ts";
+import { planRun } from "../../src/train/run-facts.ts";
+import { TrainingProgram } from "../../src/train/training-program.ts";
+import { TrainingStepper } from "../../src/train/training-stepper.ts";
+import { loraShapes, randomRows, randomTensors, tinyModel } from "./tiny-model.ts";
+import { hash } from "./training.ts";
+
+const device = new Device({ threads: 1 });
+const model = tinyModel();
+const STEPS = 6;
+const RATE = 1e-2;
+const LENGTHS = [5, 7, 4, 9, 6, 8, 5, 3];
+
+/** Settings in which a method does all that it can within a few steps of a tiny model; its defaults otherwise. */
+const SETTINGS: Readonly<Record<string, object>> = {};
+/** Settings in which a method is plain SFT on its first stream, bit for bit. */
+const LIMITS: Readonly<Record<string, object>> = {
+  booster: { lambda: 0 },
+  vaccine: { rho: 0 },
+};
+/** Methods of which not the LoRA factors but all weights are trained. */
+const FULL: readonly string[] = [];
+
+const settingsOf = (name: string): object => SETTINGS[name] ?? {};
+
+/** A method at work on rows of its own. */
+async function trainer(name: string, settings: object, full = FULL.includes(name)) {
+  const method = configureMethod(name, settings);
+  const frozen = await device.uploadAll(Object.entries(randomTensors(model.weights, "float32")));
+  const shapes = full ? model.weights : loraShapes(model);
+  const rows: Record<string, Example[]> = Object.fromEntries(
+    method.streams.map((stream, i) => [stream, randomRows(model, LENGTHS, 10 + i)]),
+  );
+  const counts = Object.fromEntries(Object.entries(rows).map(([stream, list]) => [stream, list.length]));
+  const { facts, steps, batches } = planRun({
+    model,
+    method,
+    rows: counts,
+    batchSize: 3,
+    seed: 5,
+    steps: STEPS,
+    epochs: 1,
+  });
+  const program = await TrainingProgram.compile({
+    device,
+    model,
+    frozen,
+    trainable: new Map(Object.entries(randomTensors(shapes, "float32", full ? 1 : 2))),
+    method,
+    optimizer: adamW({ weightDecay: 0.1 }),
+    maxGradNorm: 1,
+    loraScale: full ? 1 : 0.5,
+    chunks: 2,
+    rows: counts,
+  });
+  const stepper = new TrainingStepper({ program, method, rows, facts });
+  const run = async (from: number, to: number) => {
+    const results = [];
+    for (let step = from; step < to; step++) {
+      const drawn = Object.fromEntries(
+        Object.entries(batches).map(([stream, source]) => [stream, [source.batch(step)]]),
+      );
+      results.push(await stepper.step(drawn, RATE, step));
+    }
+    return results;
+  };
+  return { method, stepper, program, steps, run };
+}
+
+describe.each(METHODS.map(({ name }) => name))("%s", (name) => {
+  test("every option says what it means", () => {
+    const method = METHODS.find((row) => row.name === name)?.method;
+    const { properties = {} } = z.toJSONSchema(method?.options as z.ZodType, { io: "input" });
+    for (const [option, schema] of Object.entries(properties)) {
+      expect((schema as { description?: string }).description, option).toMatch(/\w{3}/);
+    }
+  });
+
+  test("learns: each step is applied, with a finite loss, and moves the weights", async () => {
+    const { stepper, steps, run } = await trainer(name, settingsOf(name));
+    await stepper.prepare();
+    const before = hash(await stepper.save());
+    for (const { applied, metrics } of await run(0, steps)) {
+      expect(applied).toBe(true);
+      expect(Object.values(metrics).filter((value) => !Number.isFinite(value))).toEqual([]);
+    }
+    expect(hash(await stepper.save())).not.toBe(before);
+    for (const { data } of (await stepper.adapter()).values()) expect(data.every(Number.isFinite)).toBe(true);
+  });
+
+  test("same seed, same bytes, stopped and resumed after any step", async () => {
+    const whole = await trainer(name, settingsOf(name));
+    await whole.stepper.prepare();
+    const saved: Map<string, HostTensor>[] = [await whole.stepper.save()];
+    for (let step = 0; step < whole.steps; step++) {
+      await whole.run(step, step + 1);
+      saved.push(await whole.stepper.save());
+    }
+    const end = hash(saved.at(-1) as Map<string, HostTensor>);
+    for (const stop of [0, 1, Math.ceil(whole.steps / 2), whole.steps - 1]) {
+      const resumed = await trainer(name, settingsOf(name));
+      await resumed.stepper.load(saved[stop] as Map<string, HostTensor>);
+      await resumed.run(stop, whole.steps);
+      expect(hash(await resumed.stepper.save()), `after step ${stop}`).toBe(end);
+    }
+  });
+
+  test("NaN in the weights: the step is not applied and leaves no trace", async () => {
+    const { stepper, run } = await trainer(name, settingsOf(name));
+    await stepper.prepare();
+    await run(0, 1);
+    const state = await stepper.save();
+    const weights = state.get("weights") as HostTensor<"float32">;
+    state.set(
+      "weights",
+      tensor(
+        "float32",
+        weights.shape,
+        weights.data.map((x, i) => (i === 0 ? Number.NaN : x)),
+      ),
+    );
+    await stepper.load(state);
+    const [result] = await run(1, 2);
+    expect(result?.applied).toBe(false);
+    expect(hash(await stepper.save())).toBe(hash(state));
+  });
+
+  test.runIf(name in LIMITS)("in its limit it is SFT on its first stream, bit for bit", async () => {
+    const full = FULL.includes(name);
+    const [limit, sft] = [await trainer(name, LIMITS[name] ?? {}), await trainer("sft", {}, full)];
+    await limit.stepper.prepare();
+    const adapterAfter = async ({ run, stepper }: typeof limit) => {
+      await run(0, STEPS);
+      return hash(await stepper.adapter());
+    };
+    expect(await adapterAfter(limit)).toBe(await adapterAfter(sft));
+  });
+});
