@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { BoosterError } from "../src/errors.ts";
 import { packagePath } from "../src/experiments/package-root.ts";
 import { generation } from "./generation.ts";
+import { methods } from "./methods.ts";
 import { environment, renderReport, renderSection, type Section } from "./report.ts";
 import { ROW_BATCHES, type SharedFiles, sharedFiles, writeRows } from "./rows.ts";
 import { start } from "./start.ts";
@@ -38,6 +39,7 @@ const WORKLOADS: Readonly<Record<string, (context: Context) => Promise<Section |
     const files = context.files();
     return files === undefined ? undefined : generation({ ...context, model: files.model });
   },
+  methods: async (context) => methods(context),
   start: async (context) => start(context),
 };
 

@@ -34,18 +34,16 @@ export interface PaddedStep {
 }
 
 const ROWS = 10;
-const LENGTH = 256;
-const VOCABULARY = 32_000;
 
-/** d=288, 6 layers, vocabulary 32000, 10 rows of 256 random tokens, every token labelled; random weights. */
-export function denseWorkload(): Workload {
+/** d=288, 6 layers, 10 rows of random tokens, every token labelled; random weights. As the peers have it by default. */
+export function denseWorkload({ length = 256, vocabulary = 32_000 } = {}): Workload {
   const model = createModel({
     model_type: "llama",
     hidden_size: 288,
     intermediate_size: 768,
     num_hidden_layers: 6,
     num_attention_heads: 6,
-    vocab_size: VOCABULARY,
+    vocab_size: vocabulary,
   });
   const load = (name: string): HostTensor<"float32"> => {
     const shape = model.weights.get(name) as readonly number[];
@@ -60,7 +58,7 @@ export function denseWorkload(): Workload {
   const rows = (name: string): Example[] => {
     const stream = new RandomStream(2, name);
     return Array.from({ length: ROWS }, (_, row) => {
-      const inputIds = Array.from({ length: LENGTH }, (_, i) => stream.integer(row * LENGTH + i, VOCABULARY));
+      const inputIds = Array.from({ length }, (_, i) => stream.integer(row * length + i, vocabulary));
       return { inputIds, labels: inputIds };
     });
   };

@@ -1,0 +1,76 @@
+/**
+ * One method's step beside a step of SFT, in a process of its own. Prints one line of JSON.
+ *
+ *     node dist/bench/ours-method.js --method vaccine [--steps 5]
+ */
+import { parseArgs } from "node:util";
+import { configureMethod } from "../src/methods/registry.ts";
+import type { Example } from "../src/models/index.ts";
+import { freshLora, loraScale } from "../src/models/load.ts";
+import { adamW } from "../src/optim/index.ts";
+import { Device } from "../src/runtime/index.ts";
+import { planRun } from "../src/train/run-facts.ts";
+import { TrainingProgram } from "../src/train/training-program.ts";
+import { TrainingStepper } from "../src/train/training-stepper.ts";
+import { peakMemory } from "./memory.ts";
+import { denseWorkload, LORA } from "./workloads.ts";
+
+const { values: args } = parseArgs({
+  options: { method: { type: "string", default: "sft" }, steps: { type: "string", default: "5" } },
+});
+/** Short rows and a small vocabulary: some methods take dozens of passes in a step. */
+const { model, load, batches } = denseWorkload({ length: 64, vocabulary: 4096 });
+const rows: readonly Example[] = batches.flatMap(({ alignment, harmful }) => [...alignment, ...harmful]);
+const device = new Device();
+const frozen = await device.uploadAll([...model.weights.keys()].map((name) => [name, load(name)] as const));
+
+/** A method at work on ten rows a step. */
+async function worker(name: string) {
+  const method = configureMethod(name);
+  const streams = Object.fromEntries(method.streams.map((stream) => [stream, rows]));
+  const counts = Object.fromEntries(method.streams.map((stream) => [stream, rows.length]));
+  const { batches: drawn, facts } = planRun({
+    model,
+    method,
+    rows: counts,
+    batchSize: 10,
+    seed: 1,
+    steps: 1000,
+    epochs: 1,
+  });
+  const program = await TrainingProgram.compile({
+    device,
+    model,
+    frozen,
+    trainable: freshLora(model, LORA, 3),
+    method,
+    optimizer: adamW({ weightDecay: 0.1 }),
+    maxGradNorm: 1,
+    loraScale: loraScale(LORA),
+    chunks: 4,
+    rows: counts,
+  });
+  const stepper = new TrainingStepper({ program, method, rows: streams, facts });
+  await stepper.prepare();
+  return async (step: number): Promise<number> => {
+    const batch = Object.fromEntries(Object.entries(drawn).map(([stream, source]) => [stream, [source.batch(step)]]));
+    const start = performance.now();
+    await stepper.step(batch, 5e-4, step);
+    return (performance.now() - start) / 1000;
+  };
+}
+
+// The first steps may prepare or look back on something, so those are timed that come after them.
+const WARM_UP = 2;
+const step = await worker(args.method);
+for (let i = 0; i < WARM_UP; i++) await step(i);
+const peakRssBytes = peakMemory();
+const sft = await worker("sft");
+for (let i = 0; i < WARM_UP; i++) await sft(i);
+const [seconds, sftSeconds]: [number[], number[]] = [[], []];
+for (let i = WARM_UP; i < WARM_UP + Number(args.steps); i++) {
+  seconds.push(await step(i));
+  sftSeconds.push(await sft(i));
+}
+const { forward, backward } = configureMethod(args.method).passes();
+console.log(JSON.stringify({ seconds, sftSeconds, peakRssBytes, passes: { forward, backward } }));
