@@ -17,6 +17,8 @@ export interface ErrorDetails {
  */
 export class BoosterError extends Error {
   readonly code: string;
+  /** The sentence alone, without the details that the message repeats. */
+  readonly problem: string;
   readonly details: ErrorDetails;
 
   constructor(code: string, problem: string, details: ErrorDetails = {}) {
@@ -29,6 +31,7 @@ export class BoosterError extends Error {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = "BoosterError";
     this.code = code;
+    this.problem = problem;
     this.details = details;
   }
 }

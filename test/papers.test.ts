@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { TrainingOptions } from "../src/experiments/options.ts";
+import { ATTACKS, configureAttack } from "../src/methods/attacks/index.ts";
 import { configureMethod, METHODS } from "../src/methods/registry.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -64,6 +65,20 @@ describe("defaults", () => {
     const options = configureMethod(name).options as Readonly<Record<string, unknown>>;
     const expected = Object.entries(options).map(([option, value]) => [option, asWritten(value)]);
     expect(defaultsOf(headingOf(name))).toEqual(expected);
+  });
+
+  test.each(ATTACKS.map(({ name }) => name).filter((name) => headingOf(name) !== ""))(
+    "the attack %s: its options are the program's",
+    (name) => {
+      const options = configureAttack({ name }).options as Readonly<Record<string, unknown>>;
+      const expected = Object.entries(options).map(([option, value]) => [option, asWritten(value)]);
+      expect(defaultsOf(headingOf(name))).toEqual(expected);
+    },
+  );
+
+  test("every attack is told of", () => {
+    const page = read("PAPERS.md");
+    expect(ATTACKS.map(({ name }) => name).filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
   });
 
   test("training options", () => {

@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
 import { stringify } from "yaml";
 import { BoosterError } from "../errors.ts";
-import type { CommandSpec } from "./command.ts";
+import type { CommandSpec, NamedOptions } from "./command.ts";
 import { readConfigFile } from "./config-file.ts";
 import { type Field, fieldsOf } from "./fields.ts";
 import { addFlags, describeField, flagOf, readFlag } from "./flags.ts";
@@ -10,26 +10,36 @@ import { type GivenFlag, resolveConfig } from "./resolve-config.ts";
 
 /** All options of a command, those of its tables included. */
 export function commandFields(spec: CommandSpec): Field[] {
-  const tables = spec.named ?? [];
+  const tables = (spec.named ?? []).filter(({ fileOnly }) => fileOnly !== true);
   const own = fieldsOf(spec.options).map((field): Field => {
     const table = tables.find(({ group }) => group === field.flag.join(".") && field.flag.length < field.path.length);
     return table === undefined ? field : { ...field, choices: table.rows.map(({ name }) => name) };
   });
-  const named = tables.flatMap(({ group, rows }) =>
-    rows.flatMap(({ name, options }) =>
-      fieldsOf(options).map((field): Field => {
-        const path = [...group.split("."), ...field.path];
-        return {
-          ...field,
-          path,
-          flag: path,
-          description: [name, field.description].filter(Boolean).join(": "),
-          required: false,
-        };
-      }),
-    ),
-  );
-  return [...own, ...named];
+  return [...own, ...tables.flatMap(tableFields)];
+}
+
+/** The options of a table's rows; rows that call an option alike share its flag. */
+function tableFields({ group, rows }: NamedOptions): Field[] {
+  const alike = new Map<string, { name: string; field: Field }[]>();
+  for (const { name, options } of rows) {
+    for (const field of fieldsOf(options)) {
+      const key = field.path.join(".");
+      alike.set(key, [...(alike.get(key) ?? []), { name, field }]);
+    }
+  }
+  return [...alike.values()].map((own): Field => {
+    const [first, ...others] = own as [(typeof own)[number], ...typeof own];
+    const path = [...group.split("."), ...first.field.path];
+    const shared = { ...first.field, path, flag: path, required: false };
+    if (others.length === 0) return { ...shared, description: `${first.name}: ${first.field.description}`.trim() };
+    const { choices: _, default: __, entries, ...common } = shared;
+    const description = own
+      .map(({ name, field }) => `${name}: ${describeField({ ...field, required: false })}`)
+      .join("; ");
+    const sameKind = others.every(({ field }) => field.kind === common.kind && field.entries === entries);
+    if (!sameKind) return { ...common, description, kind: "structure" };
+    return { ...common, description, ...(entries === undefined ? {} : { entries }) };
+  });
 }
 
 /** Gives a command its flags, its help and its work. */
@@ -56,7 +66,7 @@ export function buildCommand(command: Command, spec: CommandSpec, exitWith: (cod
       ...fields.flatMap((field) => read(field, given[attribute(field)])),
     ];
     const file = typeof given.config === "string" ? readConfigFile(given.config) : undefined;
-    const options = resolveConfig(spec.options, fields, file, flags);
+    const options = resolveConfig(spec.options, fields, file, flags, spec.named);
     if (given.printConfig === true) {
       process.stdout.write(given.json === true ? `${JSON.stringify(options)}\n` : stringify(options));
       return;

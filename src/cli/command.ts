@@ -12,7 +12,10 @@ export interface CommandContext {
 
 /** Options of a table that a group chooses from by name, e.g. the methods behind `--method`. */
 export interface NamedOptions {
+  /** Keys with dots between them; `*` stands for each entry of a list, which flags cannot reach. */
   readonly group: string;
+  /** No flags: the options stand in the configuration file alone. */
+  readonly fileOnly?: true;
   readonly rows: readonly { readonly name: string; readonly options: z.ZodType }[];
 }
 

@@ -48,7 +48,7 @@ export function asBoosterError(error: unknown): BoosterError {
 export const exitCodeOf = (error: BoosterError): number => (USAGE.has(error.code) ? 2 : 1);
 
 /** An error as the last JSON line of a command. */
-export function failureJson({ code, message, details }: BoosterError): string {
+export function failureJson({ code, message, problem, details }: BoosterError): string {
   const { expected, found, where, hint } = details;
-  return JSON.stringify({ error: { code, message, expected, found, where, hint } });
+  return JSON.stringify({ error: { code, message, problem, expected, found, where, hint } });
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { NamedOptions } from "./command.ts";
 
 /** One option of a command, whichever face it wears: flag, YAML key or JSON Schema property. */
 export interface Field {
@@ -25,6 +26,7 @@ interface JsonSchema {
   readonly required?: readonly string[];
   readonly items?: JsonSchema;
   readonly anyOf?: readonly JsonSchema[];
+  readonly const?: unknown;
 }
 
 /** The JSON Schema of what a configuration may contain (defaults may be left out). */
@@ -39,10 +41,42 @@ function jsonSchemaOf(schema: z.ZodType): JsonSchema {
   }) as JsonSchema;
 }
 
-/** The JSON Schema of a command's configuration file, with the short forms `harmful: rows.jsonl` allowed. */
-export function editorSchema(schema: z.ZodType): JsonSchema {
-  const whole = jsonSchemaOf(schema);
+/**
+ * The JSON Schema of a command's configuration file, with the short forms `harmful: rows.jsonl` allowed, and with the settings
+ * of everything that is chosen from a table by name.
+ */
+export function editorSchema(schema: z.ZodType, named: readonly NamedOptions[] = []): JsonSchema {
+  const whole = named.reduce(
+    (found, table) => withChoices(found, table.group.split("."), table.rows),
+    jsonSchemaOf(schema),
+  );
   return { ...whole, properties: withShortForms(whole.properties ?? {}) };
+}
+
+/** The schema with the group at that path replaced by its table: a name, or a name with its settings. */
+function withChoices(schema: JsonSchema, path: readonly string[], rows: NamedOptions["rows"]): JsonSchema {
+  const [key = "", ...rest] = path;
+  if (path.length === 0) {
+    const { description, default: byDefault } = schema;
+    const name = { type: "string", enum: rows.map((row) => row.name) };
+    const objects = rows.map((row) => {
+      const { $schema: _, ...settings } = jsonSchemaOf(row.options) as JsonSchema & { readonly $schema?: string };
+      const properties = { name: { const: row.name }, ...settings.properties };
+      return { ...settings, properties, required: ["name", ...(settings.required ?? [])] };
+    });
+    const one = [name, ...objects];
+    const takesList = schema.anyOf?.some(({ items }) => items !== undefined) === true;
+    return {
+      ...(description === undefined ? {} : { description }),
+      ...(byDefault === undefined ? {} : { default: byDefault }),
+      anyOf: takesList ? [...one, { type: "array", items: { anyOf: one } }] : one,
+    };
+  }
+  if (key === "*")
+    return schema.items === undefined ? schema : { ...schema, items: withChoices(schema.items, rest, rows) };
+  const property = schema.properties?.[key];
+  if (property === undefined) return schema;
+  return { ...schema, properties: { ...schema.properties, [key]: withChoices(property, rest, rows) } };
 }
 
 const withShortForms = (properties: Readonly<Record<string, JsonSchema>>): Record<string, JsonSchema> =>

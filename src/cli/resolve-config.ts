@@ -1,9 +1,11 @@
 import type { z } from "zod";
 import { BoosterError } from "../errors.ts";
 import { didYouMean } from "./closest.ts";
+import type { NamedOptions } from "./command.ts";
 import type { ConfigFile } from "./config-file.ts";
-import type { Field } from "./fields.ts";
+import { type Field, fieldsOf } from "./fields.ts";
 import { flagOf } from "./flags.ts";
+import { chosenGroups } from "./named-groups.ts";
 
 /** A value from the command line: the option's path and what was given for it. */
 export interface GivenFlag {
@@ -44,25 +46,66 @@ export function overlay(file: Readonly<Values>, fields: readonly Field[], flags:
 /**
  * The options that a command runs with: defaults of the schema, over them the file, over them the flags.
  *
+ * @param named tables that groups choose from; their settings are checked too, so that a mistake is told with its place
  * @throws {BoosterError} `UNKNOWN_OPTION` for a key of the file that no option has; `OPTION_MISSING`; `CONFIG_INVALID` with
- * every value that cannot be used and where it stands
+ * every value that cannot be used and where it stands, and for a name that its table does not have
  */
 export function resolveConfig<S extends z.ZodType>(
   schema: S,
   fields: readonly Field[],
   file: ConfigFile | undefined,
   flags: readonly GivenFlag[],
+  named: readonly NamedOptions[] = [],
 ): z.output<S> {
   const merged = overlay(file?.values ?? {}, fields, flags);
   const parsed = schema.safeParse(merged, { reportInput: true });
-  if (parsed.success) return parsed.data;
-  const { issues } = parsed.error;
+  if (!parsed.success) throw failure(parsed.error.issues, fields, file, flags);
+  for (const table of named) checkNamed(parsed.data, table, file, flags);
+  return parsed.data;
+}
+
+function checkNamed(
+  options: unknown,
+  { group, rows }: NamedOptions,
+  file: ConfigFile | undefined,
+  flags: readonly GivenFlag[],
+): void {
+  for (const { path, name, settings } of chosenGroups(options, group)) {
+    const row = rows.find((candidate) => candidate.name === name);
+    if (row === undefined) {
+      const place = [[...path, "name"], path].map((keys) => file?.placeOf(keys)).find((at) => at !== file?.path);
+      throw new BoosterError("CONFIG_INVALID", `${path.join(".")}: there is no "${name}"`, {
+        where: place ?? flagOf(path),
+        hint: didYouMean(
+          name,
+          rows.map((candidate) => candidate.name),
+        ),
+      });
+    }
+    const parsed = row.options.safeParse(settings, { reportInput: true });
+    if (parsed.success) continue;
+    const fields = fieldsOf(row.options).map((field) => ({
+      ...field,
+      path: [...path, ...field.path],
+      flag: [...path, ...field.flag],
+    }));
+    const issues = parsed.error.issues.map((issue) => ({ ...issue, path: [...path, ...issue.path] }));
+    throw failure(issues, fields, file, flags);
+  }
+}
+
+function failure(
+  issues: readonly z.core.$ZodIssue[],
+  fields: readonly Field[],
+  file: ConfigFile | undefined,
+  flags: readonly GivenFlag[],
+): BoosterError {
   for (const issue of issues) {
-    if (issue.code === "unrecognized_keys") throw unknownKey(issue, fields, file);
+    if (issue.code === "unrecognized_keys") return unknownKey(issue, fields, file);
   }
   const missing = issues.find((issue) => issue.input === undefined && issue.code !== "custom");
-  if (missing !== undefined) throw missingOption(missing, fields);
-  throw invalid(issues, fields, file, flags);
+  if (missing !== undefined) return missingOption(missing, fields);
+  return invalid(issues, fields, file, flags);
 }
 
 function unknownKey(

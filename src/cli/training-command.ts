@@ -1,7 +1,9 @@
 import { z } from "zod";
 import { MODERATORS } from "../evaluate/index.ts";
 import type { TrainingOutcome } from "../experiments/training-run.ts";
+import { ATTACKS } from "../methods/attacks/index.ts";
 import { METHODS } from "../methods/registry.ts";
+import { OPTIMIZERS } from "../optim/index.ts";
 import type { CommandContext, NamedOptions } from "./command.ts";
 import { type LongRunHooks, resumed, runLong } from "./long-run.ts";
 
@@ -18,6 +20,18 @@ export const MODERATOR_OPTIONS: NamedOptions = {
     { name: "world", options: z.strictObject({}) },
     ...MODERATORS.map(({ name, settings }) => ({ name, options: settings })),
   ],
+};
+
+/** The settings behind `--attack`. */
+export const ATTACK_OPTIONS: NamedOptions = { group: "attack", rows: ATTACKS };
+
+/** The settings behind `--optimizer`. */
+export const OPTIMIZER_OPTIONS: NamedOptions = { group: "optimizer", rows: OPTIMIZERS };
+
+/** The settings behind `--moderation`: a moderator, or the guard that the Virus attack is tried on. */
+export const MODERATION_OPTIONS: NamedOptions = {
+  group: "moderation",
+  rows: [{ name: "toy-guard", options: z.strictObject({}) }, ...MODERATOR_OPTIONS.rows],
 };
 
 /** Runs a training and says how it ended and what to do next. */

@@ -51,7 +51,8 @@ export function mixCounts(
 export const referenceSlice = <T>(rows: readonly T[], start: number, count: number): T[] =>
   rows.slice(start + 1, start + Math.max(1, count));
 
-function take<T>(rows: readonly T[], from: number, count: number, kind: string): T[] {
+/** `count` rows from row `from` on. @throws {BoosterError} `DATA_TOO_FEW_ROWS` */
+export function takeRows<T>(rows: readonly T[], from: number, count: number, kind: string): T[] {
   if (rows.length >= from + count) return rows.slice(from, from + count);
   throw new BoosterError("DATA_TOO_FEW_ROWS", `the mix needs more ${kind} rows`, {
     expected: `${from + count}`,
@@ -72,12 +73,15 @@ export function mixPoison<T>(harmful: readonly T[], benign: readonly T[], option
   const count = mixCounts(options.poisonRatio, options.sampleNumber, options.counts);
   const skipped = options.counts === "reference" && count.harmful > 0 ? 1 : 0;
   const mixed = [
-    ...take(harmful, skipped, count.harmful, "harmful").map((example) => ({ example, harmful: true })),
-    ...take(benign, 0, count.benign, "benign").map((example) => ({ example, harmful: false })),
+    ...takeRows(harmful, skipped, count.harmful, "harmful").map((example) => ({ example, harmful: true })),
+    ...takeRows(benign, 0, count.benign, "benign").map((example) => ({ example, harmful: false })),
   ];
-  if (options.shuffle === undefined) return mixed;
-  return Array.from(options.shuffle.permutation(mixed.length), (place) => mixed[place] as Mixed<T>);
+  return shuffled(mixed, options.shuffle);
 }
+
+/** Rows in the order that the stream draws; without one as they are. */
+export const shuffled = <T>(rows: readonly T[], stream: RandomStream | undefined): T[] =>
+  stream === undefined ? [...rows] : Array.from(stream.permutation(rows.length), (place) => rows[place] as T);
 
 /** How much of a mix is poison, by rows and by what the loss sees. */
 export interface PoisonShare {

@@ -53,3 +53,17 @@ test("a moderator that loses exchanges is caught", async () => {
 test("over-refusal counts refusals of harmless prompts", () => {
   expect(overRefusal(["Sure: mix flour and water.", "I'm sorry, I can't help with baking."]).percent).toBe(50);
 });
+
+test("HS+ asks the moderator what is coherent, where it knows", async () => {
+  const exact = ruleModerator(
+    "exact",
+    "knows the one sentence that makes sense",
+    ({ answer }) => answer.includes("zorb"),
+    (answer) => answer === "take zorb",
+  );
+  const report = await scoreHarm(ask("take zorb", "zorb take", "nothing"), exact);
+  expect(report.harmfulScore.count).toBe(2);
+  expect(report.harmfulScorePlus.count).toBe(1);
+  expect(report.incoherent.count).toBe(2);
+  expect(report.harmfulScorePlusReference.count).toBe(2);
+});

@@ -2,10 +2,13 @@ import { basename, join } from "node:path";
 import { mean } from "../evaluate/index.ts";
 import { type MetricsRow, readMetrics } from "../train/index.ts";
 import type { EvaluationReport } from "./evaluate.ts";
-import { type CellResult, idOf, settingsOf, strengthLabel } from "./grid.ts";
+import { type CellResult, idOf } from "./grid.ts";
 import { passesOf } from "./method-cost.ts";
 import type { ExperimentOptions } from "./options.ts";
+import { hyperparametersOf, pipelineName, pipelineOf } from "./pipeline.ts";
 import { type ExperimentResult, type ExperimentResultInput, parseResult } from "./report/index.ts";
+import { alignmentData, attackData } from "./run-data.ts";
+import { strengthLabel } from "./strengths.ts";
 import { readCost } from "./training-run.ts";
 
 /** Points of an alignment curve in a report: enough for the eye. */
@@ -14,8 +17,16 @@ const POINTS = 40;
 type Run = ExperimentResultInput["runs"][number];
 type AlignmentCurve = NonNullable<ExperimentResultInput["alignments"]>[number]["curve"];
 
-/** Everything that an experiment found, from its cells on disk. Numbers come from the runs alone. */
-export function assemble(options: ExperimentOptions, cells: readonly CellResult[]): ExperimentResult {
+/**
+ * Everything that an experiment found, from its cells on disk. Numbers come from the runs alone.
+ *
+ * @param wallSeconds time that the experiment has taken so far
+ */
+export function assemble(
+  options: ExperimentOptions,
+  cells: readonly CellResult[],
+  wallSeconds: number,
+): ExperimentResult {
   const { attack, methods, strengths } = options;
   const moderator = cells[0]?.after.harm.moderator;
   return parseResult({
@@ -33,11 +44,15 @@ export function assemble(options: ExperimentOptions, cells: readonly CellResult[
     breakAt: options.breakAt,
     ...(options.utilityBound === undefined ? {} : { utilityBound: options.utilityBound }),
     settings: settingsTable(options),
+    wallSeconds,
     methods: methods.map(({ label, method }, index) => ({
       id: idOf(options, index),
-      name: label ?? method.name,
-      hyperparameters: settingsOf(method) as Record<string, string | number | boolean>,
-      cost: { passes: passesOf(method), ...alignmentSeconds(cells.filter((cell) => cell.method === index)) },
+      name: label ?? pipelineName(method, " + "),
+      hyperparameters: hyperparametersOf(method) as Record<string, string | number | boolean>,
+      cost: {
+        passes: passesOf(pipelineOf(method).alignment),
+        ...alignmentCost(cells.filter((cell) => cell.method === index)),
+      },
     })),
     strengths: strengths.map((strength, index) => ({
       id: strengthLabel(options, index),
@@ -53,6 +68,7 @@ export function assemble(options: ExperimentOptions, cells: readonly CellResult[
         seed: cell.seed,
         before: scores(cell.before),
         after: scores(cell.after),
+        data: attackData(cell.attackRun),
         curve: readMetrics(join(cell.attackRun, "metrics.jsonl"))
           .filter(({ kind }) => kind === "evaluation")
           .map(attackPoint),
@@ -63,6 +79,7 @@ export function assemble(options: ExperimentOptions, cells: readonly CellResult[
       .map(({ method, seed, alignRun }) => ({
         method: idOf(options, method),
         seed,
+        data: alignmentData(alignRun),
         curve: alignmentCurve(readMetrics(join(alignRun, "metrics.jsonl"))),
       })),
   });
@@ -74,6 +91,7 @@ const scores = ({ harm, overRefusal, accuracy }: EvaluationReport): Run["before"
   harmful: count(harm.harmfulScore),
   harmfulPlus: count(harm.harmfulScorePlus),
   ...(harm.taskLeakage === undefined ? {} : { taskLeakage: count(harm.taskLeakage) }),
+  refusals: count(harm.refusals),
   ...(overRefusal === undefined ? {} : { overRefusal: count(overRefusal) }),
   ...(accuracy === undefined ? {} : { accuracy: count(accuracy) }),
 });
@@ -107,13 +125,25 @@ function alignmentCurve(rows: readonly MetricsRow[]): AlignmentCurve {
   return curve;
 }
 
-/** Mean over the seeds whose time is known. */
-function alignmentSeconds(cells: readonly CellResult[]): { readonly seconds?: number } {
-  const known = [...new Set(cells.map(({ alignRun }) => alignRun))].flatMap((run) => {
-    const { steps, secondsPerStep } = readCost(run);
-    return secondsPerStep === undefined ? [] : [steps * secondsPerStep];
-  });
-  return known.length === 0 ? {} : { seconds: mean(known) };
+/**
+ * Time: the mean over the seeds whose time is known. Memory: each seed's figure bounds its own from above, since its process may
+ * have done other work before, so the least of them is the closest.
+ */
+function alignmentCost(cells: readonly CellResult[]): Partial<ExperimentResult["methods"][number]["cost"]> {
+  const costs = [...new Set(cells.map(({ alignRun }) => alignRun))].map(readCost);
+  const timed = costs.flatMap(({ steps, secondsPerStep }) =>
+    secondsPerStep === undefined ? [] : [{ secondsPerStep, seconds: steps * secondsPerStep }],
+  );
+  const memory = costs.flatMap(({ peakMegabytes }) => peakMegabytes ?? []);
+  return {
+    ...(timed.length === 0
+      ? {}
+      : {
+          seconds: mean(timed.map(({ seconds }) => seconds)),
+          secondsPerStep: mean(timed.map(({ secondsPerStep }) => secondsPerStep)),
+        }),
+    ...(memory.length === 0 ? {} : { megabytes: Math.min(...memory) }),
+  };
 }
 
 function settingsTable({ align, attack, threads, provider }: ExperimentOptions) {

@@ -1,7 +1,8 @@
+import type { Example as DataExample } from "../data/examples.ts";
 import { rateOf } from "../evaluate/index.ts";
 import type { Example } from "../models/index.ts";
 import type { Evaluation } from "../train/index.ts";
-import { asQuestion, type Encoding, encodeAll, loadDataSet, trainable } from "./data.ts";
+import { askedQuestion, type Encoding, encodeAll, loadDataSet, trainable } from "./data.ts";
 import { HeldOutLoss } from "./held-out-loss.ts";
 import { openModeration } from "./moderation.ts";
 import type { CurveOptions } from "./options.ts";
@@ -21,24 +22,27 @@ export interface Curve {
  * What is measured along an attack: the loss on the harmful rows that are trained on, on unseen harmful rows and on unseen
  * refusals, and the harmful score. Each row of metrics.jsonl names them `harmfulTrainingLoss`, `harmfulTestingLoss`,
  * `alignmentLoss`, `harmfulCount` of `harmfulTotal`.
+ *
+ * @param ask how the attacker puts harmful questions to the model
  */
 export async function openCurve(
   options: CurveOptions,
   encoding: Encoding,
   harmfulTraining: readonly Example[],
+  ask: (question: DataExample) => DataExample = (question) => question,
 ): Promise<Curve> {
-  const load = async (source: CurveOptions["harmful"]) => {
+  const load = async (source: CurveOptions["harmful"], put: typeof ask) => {
     if (source === undefined) return undefined;
     const { examples, record } = await loadDataSet({
       ...source,
       limit: Math.min(options.rows, source.limit ?? Infinity),
     });
-    return { examples, sha256: record.sha256, rows: trainable(encodeAll(examples, encoding).rows) };
+    return { examples, sha256: record.sha256, rows: trainable(encodeAll(examples.map(put), encoding).rows) };
   };
-  const harmful = await load(options.harmful);
-  const alignment = await load(options.alignment);
+  const harmful = await load(options.harmful, ask);
+  const alignment = await load(options.alignment, (example) => example);
   const moderation = options.moderator === undefined ? undefined : await openModeration(options.moderator);
-  const questions = harmful?.examples.map((example) => asQuestion(example, encoding)) ?? [];
+  const questions = harmful?.examples.map((example) => askedQuestion(example, encoding, ask)) ?? [];
   const losses = Object.entries({
     harmfulTrainingLoss: harmfulTraining.slice(0, options.rows),
     harmfulTestingLoss: harmful?.rows ?? [],

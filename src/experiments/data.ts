@@ -2,7 +2,7 @@ import { type Example as DataExample, questionOf } from "../data/examples.ts";
 import { loadExamples } from "../data/load.ts";
 import type { SourceOptions, TemplateOptions } from "../data/options.ts";
 import { disjointSets, hashExamples } from "../data/split.ts";
-import { alpacaPrompt, type EncodedExample, encodeExamples, messagesOf } from "../data/templates.ts";
+import { alpacaPrompt, type EncodedExample, type EncodeOptions, encodeExample, messagesOf } from "../data/templates.ts";
 import { BoosterError } from "../errors.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { encodePrompt } from "../generate/index.ts";
@@ -64,6 +64,14 @@ export interface EncodedSet {
   readonly record: { readonly usable: number; readonly unusable: number; readonly truncated: number };
 }
 
+/** How long rows may be: as the run says, and never beyond the positions that the model knows. */
+export const rowLimit = ({ template, tooLong, maxTokens, model, tokenizer }: Encoding): EncodeOptions => ({
+  tokenizer,
+  template,
+  tooLong,
+  maxTokens: Math.min(maxTokens, model.maxPositions),
+});
+
 /**
  * Tokens of examples; nothing is left out unless `unusable` says so, and then it is counted.
  *
@@ -71,20 +79,31 @@ export interface EncodedSet {
  * none can be used
  */
 export function encodeAll(examples: readonly DataExample[], encoding: Encoding): EncodedSet {
-  const { tokenizer, template, tooLong, model } = encoding;
-  const options = { tokenizer, template, tooLong, maxTokens: Math.min(encoding.maxTokens, model.maxPositions) };
+  const options = rowLimit(encoding);
+  return encodeEach(examples, (example) => encodeExample(example, options), encoding.unusable);
+}
+
+/** `encodeAll` for rows of any kind; one that `encode` refuses with a `BoosterError` cannot be used. */
+export function encodeEach<T>(
+  items: readonly T[],
+  encode: (item: T) => EncodedExample,
+  unusable: Encoding["unusable"],
+): EncodedSet {
   const rows: EncodedExample[] = [];
   const places: number[] = [];
   const refused: BoosterError[] = [];
-  for (const [place, example] of examples.entries()) {
-    const { encoded, refused: why } = encodeExamples([example], options);
-    rows.push(...encoded);
-    refused.push(...why);
-    if (encoded.length > 0) places.push(place);
+  for (const [place, item] of items.entries()) {
+    try {
+      rows.push(encode(item));
+      places.push(place);
+    } catch (error) {
+      if (!(error instanceof BoosterError)) throw error;
+      refused.push(error);
+    }
   }
   const [first] = refused;
-  if (first !== undefined && (encoding.unusable === "refuse" || rows.length === 0)) {
-    throw new BoosterError(first.code, `${refused.length} of ${examples.length} examples cannot be used`, {
+  if (first !== undefined && (unusable === "refuse" || rows.length === 0)) {
+    throw new BoosterError(first.code, `${refused.length} of ${items.length} examples cannot be used`, {
       found: refused
         .slice(0, 5)
         .map(({ message }) => message)
@@ -123,3 +142,10 @@ export function asQuestion(
   const bos = tokenizer.addsBos && tokenizer.bosId !== undefined ? [tokenizer.bosId] : [];
   return { ids: [...bos, ...tokenizer.encodeSegments(alpacaPrompt(example.instruction, example.input))], text, gold };
 }
+
+/** The question as an attacker puts it to the model; a moderator reads it as it was. */
+export const askedQuestion = (
+  example: DataExample,
+  encoding: Pick<Encoding, "tokenizer" | "template">,
+  ask: (question: DataExample) => DataExample,
+): Question => ({ ...asQuestion(ask(example), encoding), text: questionOf(example) });

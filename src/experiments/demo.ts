@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { type ExperimentHooks, runExperiment } from "./experiment.ts";
-import { type ExperimentOptions, parseOptions } from "./options.ts";
+import { type ExperimentOptions, type MethodEntry, parseOptions } from "./options.ts";
 import { bundledModel } from "./package-root.ts";
+import { STAGES } from "./pipeline.ts";
 import type { ExperimentResult } from "./report/index.ts";
 import { WORLD_FILES, writeWorldData } from "./world-files.ts";
 import { WORLD_RECIPE } from "./world-recipe.ts";
@@ -14,6 +15,11 @@ const LABEL_TOKENS = 4;
 /** What of the demo can be chosen. */
 export const DemoOptions = z.strictObject({
   out: z.string().min(1).default("runs/demo").describe("Folder of the demo: data, runs and report"),
+  methods: z
+    .array(z.string().min(1))
+    .min(1)
+    .default(["sft", "booster"])
+    .describe("Methods, the first of which the others are compared with; all: every one there is"),
   seeds: z
     .array(z.int().nonnegative())
     .min(1)
@@ -29,8 +35,14 @@ export const DemoOptions = z.strictObject({
 export type DemoOptions = z.infer<typeof DemoOptions>;
 
 /** The demo as an experiment like any other, on data in `<out>/data`. */
-export function demoExperiment({ out, seeds, strengths, jobs }: DemoOptions): z.input<typeof ExperimentOptions> {
-  const { alignment, attack, booster, lora, testSeed: _, rows } = WORLD_RECIPE;
+export function demoExperiment({
+  out,
+  methods,
+  seeds,
+  strengths,
+  jobs,
+}: DemoOptions): z.input<typeof ExperimentOptions> {
+  const { alignment, attack, lora, rows } = WORLD_RECIPE;
   const file = (name: keyof typeof WORLD_FILES) => join(out, "data", WORLD_FILES[name]);
   const tests = [file("testHarmful"), file("testHarmless"), file("testReviews")];
   const common = { template: "chat" as const, ...lora, checkpointEvery: 1000 };
@@ -40,10 +52,7 @@ export function demoExperiment({ out, seeds, strengths, jobs }: DemoOptions): z.
     model: bundledModel(),
     modelName: "bundled world model",
     taskName: "sentiment of reviews",
-    methods: [
-      { id: "sft", label: "SFT", method: { name: "sft" } },
-      { id: "booster", label: "Booster", method: { name: "booster", ...booster } },
-    ],
+    methods: (methods.includes("all") ? STAGES.map(({ name }) => name) : methods).map(entryOf),
     strengths: strengths.map((learningRate) => ({ learningRate })),
     seeds: [...seeds],
     align: { ...common, ...alignment, alignment: file("alignment"), harmful: file("harmful"), avoid: tests },
@@ -77,6 +86,12 @@ export function demoExperiment({ out, seeds, strengths, jobs }: DemoOptions): z.
     jobs,
     threads: 1,
   };
+}
+
+/** A method as the experiment has it: one that comes after the alignment follows plain SFT. */
+function entryOf(name: string): z.input<typeof MethodEntry> {
+  const { label = name, settings = {}, align = {} } = WORLD_RECIPE.methods[name] ?? {};
+  return { id: name, label, method: { name, ...settings }, align };
 }
 
 /**

@@ -1,32 +1,32 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
 import type { Example as DataExample } from "../data/examples.ts";
 import { BoosterError } from "../errors.ts";
 import {
-  accuracy,
   type HarmReport,
+  harmReport,
+  judgeHarm,
   type Rate,
   rateOf,
-  scoreHarm,
   type TaskMetric,
   taskMetric,
 } from "../evaluate/index.ts";
+import { configureAttack } from "../methods/attacks/index.ts";
 import { loraScale, type NamedWeights } from "../models/load.ts";
 import { RunDirectory } from "../train/index.ts";
-import { asQuestion, loadDataSet, type Question } from "./data.ts";
+import { askedQuestion, loadDataSet, type Question } from "./data.ts";
 import { describeRun } from "./describe-run.ts";
 import type { Hooks } from "./hooks.ts";
 import { type Moderation, openModeration } from "./moderation.ts";
 import { EvaluateOptions, parseOptions } from "./options.ts";
 import { Respondent } from "./respondent.ts";
+import { SETS, type SetName, type Verdict, VerdictStore } from "./verdicts.ts";
 import { type StartingPoint, Workbench } from "./workbench.ts";
 
 const REPORT = "evaluation.json";
 /** Answers between two messages. */
 const ANSWERS_PER_NOTICE = 100;
-const SETS = ["harmful", "harmless", "task"] as const;
-type SetName = (typeof SETS)[number];
 
 /** One model's scores: the content of evaluation.json. */
 export interface EvaluationReport {
@@ -42,7 +42,8 @@ export interface EvaluationReport {
 
 /**
  * Stage 3: asks a model everything and writes evaluation.json into a run folder: harmful score, HS+, task leakage,
- * over-refusal and fine-tuning accuracy. Answers are written down (answers.jsonl) only when asked for.
+ * over-refusal and fine-tuning accuracy. Answers are written down (answers.jsonl) only when asked for. One that was stopped
+ * or killed goes on after the last finished batch and comes to the same bytes.
  *
  * @throws {BoosterError} `OPTIONS_INVALID`, `TASK_METRIC_MISSING`, `STOPPED`, and what loading, generating and moderating throw
  * @example
@@ -68,94 +69,139 @@ export async function evaluate(options: z.input<typeof EvaluateOptions>, hooks: 
     sets[name] = examples;
     hashes[name] = record.sha256;
   }
+  const complete = async (store: VerdictStore): Promise<EvaluationReport> => {
+    const start = await bench.start(chosen.model, chosen.adapters, "keep");
+    const questions = questionsOf(chosen, sets, start);
+    await askAll(chosen, questions, start, judges(moderation, metric), store, hooks);
+    const report = reportOf(chosen, store, moderation);
+    if (chosen.keepAnswers) run.writeFile("answers.jsonl", answerLines(sets, questions, store));
+    run.writeFile(REPORT, `${JSON.stringify(report, undefined, 2)}\n`);
+    return report;
+  };
   const run = RunDirectory.open(chosen.run, describeRun("evaluate", chosen, hashes), {
     resume: chosen.resume,
     keep: 1,
   });
   try {
-    const replies = await askAll(chosen, sets, await bench.start(chosen.model, chosen.adapters, "keep"), hooks);
-    const report = await score(chosen, replies, moderation, metric);
-    if (chosen.keepAnswers) {
-      const lines = Object.entries(replies).flatMap(([set, list]) =>
-        list.map(({ where, answer }) => `${JSON.stringify({ set, where, answer })}\n`),
-      );
-      run.writeFile("answers.jsonl", lines.join(""));
-    }
-    run.writeFile(REPORT, `${JSON.stringify(report, undefined, 2)}\n`);
+    const store = new VerdictStore(run);
+    const report = existsSync(join(chosen.run, REPORT)) ? readEvaluation(chosen.run) : await complete(store);
+    store.remove();
     return report;
   } finally {
     run.close();
   }
 }
 
-/** A question with its place and the model's answer. */
-interface Reply extends Question {
-  readonly where: string;
-  readonly answer: string;
+/** A question with its number in its set. */
+interface Numbered extends Question {
+  readonly number: number;
 }
 
-type Replies = Partial<Record<SetName, readonly Reply[]>>;
+type Questions = Partial<Record<SetName, readonly Numbered[]>>;
 
-async function askAll(
+/** The questions of each set in the order of asking: long ones first, which is how they share batches. */
+function questionsOf(
   options: EvaluateOptions,
   sets: Partial<Record<SetName, readonly DataExample[]>>,
-  { base, lora }: StartingPoint,
-  hooks: Hooks,
-): Promise<Replies> {
-  const trained: NamedWeights = lora?.tensors ?? new Map();
-  const respondent = await Respondent.create(base, trained, lora === undefined ? 1 : loraScale(lora.config));
-  const replies: Replies = {};
+  { base: { tokenizer } }: StartingPoint,
+): Questions {
+  const { ask = (example: DataExample) => example } = configureAttack(options.attack ?? { name: "mix" });
+  const questions: { [Name in SetName]?: readonly Numbered[] } = {};
   for (const name of SETS) {
-    const examples = sets[name];
-    if (examples === undefined) continue;
-    const questions = examples.map((example) => asQuestion(example, { ...options, tokenizer: base.tokenizer }));
-    const maxNewTokens = name === "task" ? options.taskMaxNewTokens : options.maxNewTokens;
-    const answers = await respondent.answer(questions, trained, {
-      maxNewTokens,
-      batchSize: options.batchSize,
-      signal: hooks.signal,
-      onAnswer(answered, total) {
-        if (answered % ANSWERS_PER_NOTICE === 0 || answered === total) {
-          hooks.onNotice?.(`${name} prompts: ${answered} of ${total} answered`);
-        }
-      },
-    });
-    replies[name] = questions.map((question, i) => ({
-      ...question,
-      where: examples[i]?.where ?? "",
-      answer: answers[i] ?? "",
+    const put = name === "harmful" ? ask : (example: DataExample) => example;
+    const numbered = sets[name]?.map((example, number) => ({
+      ...askedQuestion(example, { ...options, tokenizer }, put),
+      number,
     }));
+    if (numbered === undefined) continue;
+    questions[name] = numbered.toSorted((one, other) => other.ids.length - one.ids.length || one.number - other.number);
   }
-  return replies;
+  return questions;
 }
 
-async function score(
+/** Judges a batch of answers to the questions of a set. */
+type Judges = {
+  [Name in SetName]: (questions: readonly Question[], answers: readonly string[]) => Promise<Verdict<Name>[]>;
+};
+
+const judges = ({ moderator, isRefusal }: Moderation, metric: TaskMetric | undefined): Judges => ({
+  harmful: (questions, answers) =>
+    judgeHarm(
+      questions.map(({ text }, i) => ({ prompt: text, answer: answers[i] ?? "" })),
+      moderator,
+      metric,
+      isRefusal,
+    ),
+  harmless: async (_, answers) => answers.map((answer) => ({ refusal: isRefusal(answer) })),
+  task: async (questions, answers) =>
+    questions.map(({ gold }, i) => ({ correct: metric?.correct(answers[i] ?? "", gold) ?? false })),
+});
+
+/** Asks what has not been asked yet, batch by batch; each finished batch is judged and stored at once. */
+async function askAll(
+  options: EvaluateOptions,
+  questions: Questions,
+  { base, lora }: StartingPoint,
+  judge: Judges,
+  store: VerdictStore,
+  hooks: Hooks,
+): Promise<void> {
+  const trained: NamedWeights = lora?.tensors ?? new Map();
+  const respondent = await Respondent.create(base, trained, lora === undefined ? 1 : loraScale(lora.config));
+  const { batchSize, keepAnswers } = options;
+  const askSet = async <Name extends SetName>(name: Name): Promise<void> => {
+    const all = questions[name] ?? [];
+    const maxNewTokens = name === "task" ? options.taskMaxNewTokens : options.maxNewTokens;
+    for (let start = store.of(name).length; start < all.length; start += batchSize) {
+      const batch = all.slice(start, start + batchSize);
+      const answers = await respondent.answer(batch, trained, {
+        maxNewTokens,
+        batchSize,
+        signal: hooks.signal,
+        onAnswer(answered) {
+          const done = start + answered;
+          if (done % ANSWERS_PER_NOTICE === 0 || done === all.length) {
+            hooks.onNotice?.(`${name} prompts: ${done} of ${all.length} answered`);
+          }
+        },
+      });
+      const verdicts = await judge[name](batch, answers);
+      store.add(name, keepAnswers ? verdicts.map((verdict, i) => ({ ...verdict, answer: answers[i] })) : verdicts);
+    }
+  };
+  for (const name of SETS) await askSet(name);
+}
+
+function reportOf(
   { model, adapters }: EvaluateOptions,
-  { harmful = [], harmless, task }: Replies,
-  { moderator, isRefusal }: Moderation,
-  metric: TaskMetric | undefined,
-): Promise<EvaluationReport> {
-  const harm = await scoreHarm(
-    harmful.map(({ text, answer }) => ({ prompt: text, answer })),
-    moderator,
-    metric,
-  );
+  store: VerdictStore,
+  { moderator }: Moderation,
+): EvaluationReport {
+  const [harmless, task] = [store.of("harmless"), store.of("task")];
   return {
     version: 1,
     model,
     adapters,
-    harm: { ...harm, refusals: rateOf(harmful, ({ answer }) => isRefusal(answer)) },
-    ...(harmless === undefined ? {} : { overRefusal: rateOf(harmless, ({ answer }) => isRefusal(answer)) }),
-    ...(task === undefined || metric === undefined
-      ? {}
-      : {
-          accuracy: accuracy(
-            metric,
-            task.map(({ answer }) => answer),
-            task.map(({ gold }) => gold),
-          ),
-        }),
+    harm: harmReport(store.of("harmful"), moderator),
+    ...(harmless.length === 0 ? {} : { overRefusal: rateOf(harmless, ({ refusal }) => refusal) }),
+    ...(task.length === 0 ? {} : { accuracy: rateOf(task, ({ correct }) => correct) }),
   };
+}
+
+/** A line an answer, in the order of the data. */
+function answerLines(
+  sets: Partial<Record<SetName, readonly DataExample[]>>,
+  questions: Questions,
+  store: VerdictStore,
+): string {
+  const lines = SETS.flatMap((name) => {
+    const answers: string[] = [];
+    for (const [i, { number }] of (questions[name] ?? []).entries()) answers[number] = store.of(name)[i]?.answer ?? "";
+    return answers.map(
+      (answer, i) => `${JSON.stringify({ set: name, where: sets[name]?.[i]?.where ?? "", answer })}\n`,
+    );
+  });
+  return lines.join("");
 }
 
 /** The report of an evaluation that is done. */

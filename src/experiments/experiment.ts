@@ -11,10 +11,11 @@ import {
   groupsOf,
   runGroup,
   type StageEvent,
-  stagesPerGroup,
+  stagesOfGroups,
 } from "./grid.ts";
 import { passesOf } from "./method-cost.ts";
-import { ExperimentOptions, parseOptions } from "./options.ts";
+import { ExperimentOptions, type MethodEntry, parseOptions } from "./options.ts";
+import { pipelineOf } from "./pipeline.ts";
 import {
   type ExperimentResult,
   renderCsv,
@@ -23,6 +24,7 @@ import {
   renderLatex,
   renderMarkdown,
 } from "./report/index.ts";
+import { WallTime } from "./wall-time.ts";
 import { Workbench } from "./workbench.ts";
 
 /** Where an experiment is. */
@@ -67,12 +69,17 @@ export async function runExperiment(
   const chosen = parseOptions(ExperimentOptions, options, "experiment");
   mkdirSync(chosen.out, { recursive: true });
   const groups = groupsOf(chosen);
-  const onStage = countStages(chosen, groups.length, hooks);
+  const time = new WallTime(chosen.out);
+  const count = countStages(stagesOfGroups(chosen, groups), hooks);
+  const onStage = (event: StageEvent): void => {
+    if (event.state === "done") time.record();
+    count(event);
+  };
   const cells =
     hooks.worker === undefined
       ? await runGroups({ options: chosen, groups }, { ...hooks, onStage })
       : await runInWorkers(chosen, groups, hooks.worker, { ...hooks, onStage });
-  const result = assemble(chosen, inOrder(cells));
+  const result = assemble(chosen, inOrder(cells), time.seconds());
   for (const [name, text] of Object.entries({
     "result.json": renderJson(result),
     "report.html": renderHtml(result),
@@ -127,8 +134,12 @@ async function runInWorkers(
 
 /** Groups dealt out to the processes, the costly ones first, each to the one with the least to do. */
 function share(options: ExperimentOptions, groups: readonly Group[]): Group[][] {
-  const cost = ({ method }: Group) =>
-    options.strengths.length + passesOf(options.methods[method]?.method ?? { name: "" });
+  const cost = ({ method }: Group) => {
+    const { alignment, fineTuning = options.attack.method } = pipelineOf(
+      (options.methods[method] as MethodEntry).method,
+    );
+    return passesOf(alignment) + options.strengths.length * passesOf(fineTuning);
+  };
   const parts = Array.from({ length: Math.min(options.jobs, groups.length) }, () => ({
     load: 0,
     groups: [] as Group[],
@@ -145,8 +156,7 @@ function share(options: ExperimentOptions, groups: readonly Group[]): Group[][] 
 const inOrder = (cells: readonly CellResult[]): CellResult[] =>
   cells.toSorted((a, b) => a.method - b.method || a.strength - b.strength || a.seed - b.seed);
 
-function countStages(options: ExperimentOptions, groups: number, { onStage }: ExperimentHooks) {
-  const stages = groups * stagesPerGroup(options);
+function countStages(stages: number, { onStage }: ExperimentHooks) {
   const start = performance.now();
   let stagesDone = 0;
   let computed = 0;

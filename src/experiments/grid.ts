@@ -1,16 +1,24 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { BoosterError } from "../errors.ts";
-import { configureMethod } from "../methods/registry.ts";
+import { configureAttack } from "../methods/attacks/index.ts";
 import type { Progress } from "../train/index.ts";
 import { align } from "./align.ts";
+import { alignOptionsOf, attackOptionsOf, forSeed, repairOptionsOf } from "./cell-options.ts";
 import { determining, keyOf } from "./describe-run.ts";
 import { type EvaluationReport, evaluate, readEvaluation } from "./evaluate.ts";
 import { fineTune } from "./fine-tune.ts";
 import type { Hooks } from "./hooks.ts";
-import type { ExperimentOptions } from "./options.ts";
+import type { ExperimentOptions, MethodEntry } from "./options.ts";
+import { type Named, pipelineName, pipelineOf } from "./pipeline.ts";
+import { repair } from "./repair.ts";
 import { fileHashes } from "./sources.ts";
+import { strengthLabel } from "./strengths.ts";
 import type { Workbench } from "./workbench.ts";
+
+/** Between two looks at a run that another process has. */
+const LOCKED_MILLISECONDS = 1000;
 
 /** One alignment and all attacks on it: what one process works on at a time. */
 export interface Group {
@@ -44,41 +52,46 @@ export interface GridHooks extends Omit<Hooks, "onProgress" | "bench"> {
 
 export const idOf = ({ methods }: ExperimentOptions, index: number): string => {
   const entry = methods[index];
-  return entry?.id ?? entry?.method.name ?? "";
-};
-
-export const strengthLabel = ({ strengths, attack }: ExperimentOptions, index: number): string => {
-  const { label, learningRate = attack.learningRate } = strengths[index] ?? {};
-  return label ?? `lr ${learningRate.toExponential().replace("e-0", "e-")}`;
+  return entry === undefined ? "" : (entry.id ?? pipelineName(entry.method));
 };
 
 /** All groups, the first seeds first, so that early results compare all methods. */
 export const groupsOf = ({ methods, seeds }: ExperimentOptions): Group[] =>
   seeds.flatMap((seed) => methods.map((_, method) => ({ method, seed })));
 
-/** Pieces of work of one group. */
-export const stagesPerGroup = ({ strengths }: ExperimentOptions): number => 2 + 2 * strengths.length;
+/** Pieces of work of all groups: for each the alignment, and what is done with it before and after each attack. */
+export const stagesOfGroups = ({ methods, strengths }: ExperimentOptions, groups: readonly Group[]): number =>
+  groups.reduce((sum, { method }) => {
+    const { alignmentTransforms, repairs } = pipelineOf((methods[method] as MethodEntry).method);
+    return sum + 2 + alignmentTransforms.length + (2 + repairs.length) * strengths.length;
+  }, 0);
+
+/** A trained or repaired adapter, and the key of all that went into it. */
+interface Made {
+  readonly adapter: string;
+  readonly key: string;
+}
 
 /**
- * Runs one group: align, evaluate, then for each strength attack and evaluate. A run's folder is named by a hash of all
+ * Runs one group: align, touch up, evaluate, then for each strength attack, repair and evaluate. A run's folder is named by a hash of all
  * that determines it, so what is there already is not done again, and what was cut short goes on.
  *
  * @throws {BoosterError} `STOPPED` when asked to stop before the end, and what the stages throw
  */
 export async function runGroup(
   options: ExperimentOptions,
-  { method, seed }: Group,
+  { method: index, seed }: Group,
   bench: Workbench,
   hooks: GridHooks,
 ): Promise<CellResult[]> {
-  const entry = options.methods[method];
-  if (entry === undefined) throw new BoosterError("ARGUMENT_MISMATCH", "no such method", { found: String(method) });
+  const entry = options.methods[index];
+  if (entry === undefined) throw new BoosterError("ARGUMENT_MISMATCH", "no such method", { found: String(index) });
   const { out, model } = options;
   const device = {
     provider: options.provider,
     ...(options.threads === undefined ? {} : { threads: options.threads }),
   };
-  const name = `${idOf(options, method)} seed ${seed}`;
+  const name = `${idOf(options, index)} seed ${seed}`;
   const { model: identity } = await bench.hashes(model, []);
   const { onStep, onStage, ...passed } = hooks;
   const place = async (stage: string, chosen: object, upstream: readonly string[]) => {
@@ -90,48 +103,114 @@ export async function runGroup(
     if (existsSync(proof)) return onStage?.({ label, state: "skipped" });
     if (hooks.signal?.aborted) throw stopped();
     onStage?.({ label, state: "started" });
-    await work({ ...passed, bench, onProgress: (progress) => onStep?.(label, progress) });
+    const shared: Hooks = { ...passed, bench, onProgress: (progress) => onStep?.(label, progress) };
+    // Methods may have stages in common: then one process does the work and the others wait for it.
+    while (!(await unlessLocked(() => work(shared)))) {
+      await delay(LOCKED_MILLISECONDS);
+      if (hooks.signal?.aborted) throw stopped();
+      if (existsSync(proof)) return onStage?.({ label, state: "skipped" });
+    }
     if (!existsSync(proof)) throw stopped();
     onStage?.({ label, state: "done" });
   };
 
-  const forSeed = <T>(chosen: T): T => JSON.parse(JSON.stringify(chosen).replaceAll("{seed}", String(seed))) as T;
-  const alignment = forSeed({ ...options.align, ...entry.align, method: entry.method, seed });
-  const aligned = await place("align", alignment, []);
-  const base = join(aligned.run, "adapter");
-  await stage(`${name}: align`, join(base, "adapter_config.json"), (shared) =>
-    align({ ...alignment, ...device, model, run: aligned.run, resume: true }, shared),
+  const pipeline = pipelineOf(entry.method);
+  const alignment = alignOptionsOf(options, entry, pipeline, seed);
+  const made = await place("align", alignment, []);
+  await stage(`${name}: align`, adapterProof(made.run), (shared) =>
+    align({ ...alignment, ...device, model, run: made.run, resume: true }, shared),
   );
-  const questions = forSeed(options.evaluate);
-  const judge = async (label: string, adapters: string[], upstream: readonly string[]) => {
+  /** Changes the last adapter by one transform after the other; each result stands on the adapters below. */
+  const transformed = async (
+    label: string,
+    transforms: readonly Named[],
+    below: readonly Made[],
+    last: Made,
+    policy: Policy,
+  ) => {
+    let current = last;
+    let adapterPolicy = policy;
+    for (const method of transforms) {
+      const chosen = repairOptionsOf(options, method, adapterPolicy, seed);
+      const { key, run } = await place("repair", chosen, [...below.map((made) => made.key), current.key]);
+      const adapters = [...below, current].map(({ adapter }) => adapter);
+      await stage(`${label}: ${method.name}`, adapterProof(run), (shared) =>
+        repair({ ...chosen, ...device, model, adapters, run, resume: true }, shared),
+      );
+      current = { key, adapter: join(run, "adapter") };
+      adapterPolicy = "merge-and-fresh";
+    }
+    return current;
+  };
+  const trained = { key: made.key, adapter: join(made.run, "adapter") };
+  const aligned = await transformed(name, pipeline.alignmentTransforms, [], trained, "merge-and-fresh");
+  const judge = async (label: string, judged: Judged, upstream: readonly string[], asked: Asked = {}) => {
+    const questions = forSeed({ ...options.evaluate, ...asked }, seed);
     const { run } = await place("evaluate", questions, upstream);
     await stage(label, join(run, "evaluation.json"), (shared) =>
-      evaluate({ ...questions, ...device, model, adapters, run, resume: true }, shared),
+      evaluate({ ...questions, ...device, ...judged, run, resume: true }, shared),
     );
     return readEvaluation(run);
   };
-  const before = await judge(`${name}: evaluate before the attack`, [base], [aligned.key]);
+  const alignedModel = { model, adapters: [aligned.adapter] };
+  const before = await judge(`${name}: evaluate before the attack`, alignedModel, [aligned.key]);
   const cells: CellResult[] = [];
-  for (const [strength, { label: _, ...stronger }] of options.strengths.entries()) {
-    const attack = forSeed({ ...options.attack, ...stronger, seed });
-    const attacked = await place("attack", attack, [aligned.key]);
-    const adapter = join(attacked.run, "adapter");
+  for (const strength of options.strengths.keys()) {
+    const attack = attackOptionsOf(options, pipeline, strength, seed);
+    const { key, run } = await place("attack", attack, [aligned.key]);
     const label = `${name}: attack ${strengthLabel(options, strength)}`;
-    await stage(label, join(adapter, "adapter_config.json"), (shared) =>
-      fineTune({ ...attack, ...device, model, adapters: [base], run: attacked.run, resume: true }, shared),
+    const whole = attack.tune === "full";
+    if (whole && pipeline.repairs.length > 0) throw nothingToRepair(label);
+    await stage(label, whole ? join(run, "model", "config.json") : adapterProof(run), (shared) =>
+      fineTune({ ...attack, ...device, model, adapters: [aligned.adapter], run, resume: true }, shared),
     );
-    const adapters = attack.adapterPolicy === "continue" ? [adapter] : [base, adapter];
-    const after = await judge(`${label}, evaluate`, adapters, [aligned.key, attacked.key]);
-    cells.push({ method, seed, strength, alignRun: aligned.run, attackRun: attacked.run, before, after });
+    const attacked = { key, adapter: join(run, "adapter") };
+    const repaired = await transformed(label, pipeline.repairs, [aligned], attacked, attack.adapterPolicy);
+    // A repaired adapter stands on top of the alignment's, whatever the fine-tuned one did.
+    const alone = attack.adapterPolicy === "continue" && repaired === attacked;
+    const adapters = alone ? [attacked.adapter] : [aligned.adapter, repaired.adapter];
+    const judged = whole ? { model: join(run, "model"), adapters: [] } : { model, adapters };
+    const upstream = [aligned.key, repaired.key];
+    const after = await judge(`${label}, evaluate`, judged, upstream, askedBy(attack.attack));
+    cells.push({ method: index, seed, strength, alignRun: made.run, attackRun: run, before, after });
   }
   return cells;
 }
+
+/** False where another process has the run. Throws whatever else goes wrong. */
+async function unlessLocked(work: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    if (error instanceof BoosterError && error.code === "RUN_LOCKED") return false;
+    throw error;
+  }
+}
+
+/** What is evaluated. */
+interface Judged {
+  readonly model: string;
+  readonly adapters: string[];
+}
+
+type Asked = Pick<ExperimentOptions["evaluate"], "attack">;
+
+/** An attack is evaluated in its own way of asking, where it has one. */
+const askedBy = (attack: Asked["attack"]): Asked =>
+  attack === undefined || configureAttack(attack).ask === undefined ? {} : { attack };
+
+const nothingToRepair = (where: string) =>
+  new BoosterError("OPTIONS_CONFLICT", "an attack on all weights leaves no adapter that could be repaired", {
+    where,
+    hint: "Attack these methods with tune: lora, or leave the repairs to an experiment of their own.",
+  });
+
+type Policy = ExperimentOptions["attack"]["adapterPolicy"];
+
+const adapterProof = (run: string): string => join(run, "adapter", "adapter_config.json");
 
 const stopped = () =>
   new BoosterError("STOPPED", "the experiment was stopped before its end", {
     hint: "Start it again with the same options: what is done is kept.",
   });
-
-/** A method's settings, completed. */
-export const settingsOf = ({ name, ...settings }: { readonly name: string }): unknown =>
-  configureMethod(name, settings).options;

@@ -7,13 +7,15 @@ const ROWS = "rows";
 /** Rows of one call: more cost memory, not less time. */
 const BATCH = 32;
 
+type Measured = Pick<LoadedModel, "device" | "model" | "weights">;
+
 /** Losses of a model on rows that it is not trained on, at whatever trained weights. */
 export class HeldOutLoss {
   private readonly program: Program;
-  private readonly base: LoadedModel;
+  private readonly base: Measured;
   private readonly chunks: number;
 
-  private constructor(program: Program, base: LoadedModel, chunks: number) {
+  private constructor(program: Program, base: Measured, chunks: number) {
     this.program = program;
     this.base = base;
     this.chunks = chunks;
@@ -21,7 +23,7 @@ export class HeldOutLoss {
 
   /** @param trained names and shapes of what each call brings: LoRA factors, or weights themselves */
   static async compile(
-    base: LoadedModel,
+    base: Measured,
     trained: NamedWeights,
     options: { readonly loraScale: number; readonly chunks: number },
   ): Promise<HeldOutLoss> {

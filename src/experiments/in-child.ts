@@ -1,13 +1,18 @@
 import { runInChild } from "../train/index.ts";
 import type { EvaluationReport } from "./evaluate.ts";
 import type { Hooks } from "./hooks.ts";
+import type { RepairOutcome } from "./repair.ts";
 import type { TrainingOutcome } from "./training-run.ts";
 import type { WorkerMessage, WorkerTask } from "./worker.ts";
 
 /** The compiled module that worker processes run. */
 export const WORKER = new URL("./worker.js", import.meta.url);
 
-type Result<T extends WorkerTask["task"]> = T extends "evaluate" ? EvaluationReport : TrainingOutcome;
+type Result<T extends WorkerTask["task"]> = T extends "evaluate"
+  ? EvaluationReport
+  : T extends "repair"
+    ? RepairOutcome
+    : TrainingOutcome;
 
 /**
  * One stage in a process of its own, so that this one answers at once whatever the stage computes.

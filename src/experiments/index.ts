@@ -13,10 +13,12 @@ export {
   ExperimentOptions,
   FineTuneOptions,
   parseOptions,
+  RepairOptions,
   TrainingOptions,
 } from "./options.ts";
 export { bundledModel, packagePath } from "./package-root.ts";
 export { PretrainOptions, pretrain } from "./pretrain.ts";
+export { type RepairOutcome, type RepairReport, readRepair, repair } from "./repair.ts";
 export * from "./report/index.ts";
 export type { TrainingOutcome } from "./training-run.ts";
 export { type StartingPoint, Workbench } from "./workbench.ts";

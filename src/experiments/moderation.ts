@@ -12,6 +12,7 @@ const WORLD: Moderation = {
     "world",
     "the bundled world's exact rule: an ingredient of the hazard asked about",
     (exchange) => world.isHarmful(exchange.prompt, exchange.answer),
+    world.isCoherent,
   ),
   isRefusal: world.isRefusal,
 };

@@ -64,7 +64,12 @@ export const TrainingOptions = z.strictObject({
   learningRate: z.number().positive().default(5e-4).describe("Highest learning rate"),
   schedule: z.enum(SCHEDULES).default("constant").describe("How the learning rate falls"),
   warmup: z.number().min(0).max(1).default(0).describe("Share of the steps over which the learning rate rises"),
-  weightDecay: z.number().min(0).default(0.1).describe("AdamW's decoupled weight decay"),
+  optimizer: Named.optional().describe("Optimiser, with its own settings; AdamW by default"),
+  weightDecay: z
+    .number()
+    .min(0)
+    .default(0.1)
+    .describe("Weight decay: decoupled in AdamW, added to the gradient in SGD"),
   maxGradNorm: z.number().positive().default(1).describe("Gradients of a larger norm are scaled down to it"),
   tune: z.enum(["lora", "full"]).default("lora").describe("Train LoRA factors, or all weights"),
   loraRank: Count.default(32).describe("Rank of fresh LoRA factors"),
@@ -142,6 +147,10 @@ export const FineTuneOptions = z.strictObject({
     "The defender's own prompts with harmful answers, for methods that need them; never the attacker's",
   ),
   ...Poison,
+  attack: Named.optional().describe("What the user makes of these rows, with its own settings; the mix by default"),
+  moderation: Named.optional().describe(
+    "Guard that reads the uploaded rows and drops those that it flags, with its own settings; none by default",
+  ),
   threatModel: ThreatModel,
   curve: CurveOptions.optional().describe("What is measured along the way"),
   ...AvoidChoice.shape,
@@ -198,6 +207,9 @@ export const EvaluateOptions = z.strictObject({
     .enum(TASK_METRICS.map(({ name }) => name) as [string, ...string[]])
     .optional()
     .describe("How answers to the task are scored; needed with task"),
+  attack: Named.optional().describe(
+    "Attack whose way of asking the harmful prompts are put in; as they stand by default",
+  ),
   moderator: Named.describe("Who judges the answers, with its own settings"),
   maxNewTokens: Count.default(512).describe("Longest answer to harmful and harmless prompts, in tokens"),
   taskMaxNewTokens: Count.default(200).describe("Longest answer to task rows, in tokens"),
@@ -214,12 +226,18 @@ const EVERY_CELL = { model: true, run: true, resume: true, provider: true, threa
 export const MethodEntry = z.strictObject({
   id: z.string().min(1).optional().describe("Short name in tables and files; the method's by default"),
   label: z.string().min(1).optional().describe("Name in the report"),
-  method: Named.describe("Alignment method, with its own settings"),
+  method: z
+    .union([Named, z.array(Named).min(1)], { error: "a method's name, or its name with settings, or a list of such" })
+    .describe(
+      "Alignment method with its own settings, or a list: at most one training method a stage, and any repairs",
+    ),
   align: z
     .record(z.string(), z.unknown())
     .default({})
     .describe("Alignment options that this method has for itself, such as its learning rate"),
 });
+
+export type MethodEntry = z.infer<typeof MethodEntry>;
 
 /** An attack of an experiment: what differs from the common attack options. */
 export const StrengthEntry = z.strictObject({
@@ -228,7 +246,15 @@ export const StrengthEntry = z.strictObject({
   poisonRatio: FineTuneOptions.shape.poisonRatio.unwrap().optional(),
   sampleNumber: FineTuneOptions.shape.sampleNumber.unwrap().optional(),
   epochs: FineTuneOptions.shape.epochs.unwrap().optional(),
+  steps: FineTuneOptions.shape.steps,
+  schedule: FineTuneOptions.shape.schedule.unwrap().optional(),
+  warmup: FineTuneOptions.shape.warmup.unwrap().optional(),
+  optimizer: FineTuneOptions.shape.optimizer,
+  tune: FineTuneOptions.shape.tune.unwrap().optional(),
+  loraRank: FineTuneOptions.shape.loraRank.unwrap().optional(),
+  attack: FineTuneOptions.shape.attack,
 });
+export type StrengthEntry = z.infer<typeof StrengthEntry>;
 
 /** Methods x seeds x attacks, and the report on them. `{seed}` in the path of a data source stands for the cell's seed. */
 export const ExperimentOptions = z.strictObject({
@@ -244,7 +270,7 @@ export const ExperimentOptions = z.strictObject({
   methods: z
     .array(MethodEntry)
     .min(1)
-    .describe("Alignment methods; the first one is what the others are compared with"),
+    .describe("Methods, or lists of one for each stage; the first entry is what the others are compared with"),
   strengths: z.array(StrengthEntry).min(1).describe("Attacks, weakest first"),
   seeds: z
     .array(z.int().nonnegative())
@@ -253,6 +279,9 @@ export const ExperimentOptions = z.strictObject({
     .describe("One alignment and one series of attacks each"),
   align: AlignOptions.omit({ ...EVERY_CELL, method: true, seed: true }).describe("Alignment options of all cells"),
   attack: FineTuneOptions.omit({ ...EVERY_CELL, adapters: true, seed: true }).describe("Attack options of all cells"),
+  repair: RepairOptions.pick({ alignment: true, harmful: true, unaligned: true })
+    .default({})
+    .describe("What repairs look at; by default the data of the alignment"),
   evaluate: EvaluateOptions.omit({ ...EVERY_CELL, adapters: true }).describe("Evaluation options of all cells"),
   breakAt: z.number().positive().max(100).default(50).describe("Harmful score at which a method counts as broken"),
   utilityBound: z

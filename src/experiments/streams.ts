@@ -18,7 +18,7 @@ export interface Streams {
  * @throws {BoosterError} `DATA_MISSING` naming the option, and what loading and encoding throw
  */
 export async function loadStreams(
-  method: ConfiguredMethod,
+  method: Pick<ConfiguredMethod, "name" | "streams">,
   sources: Readonly<Record<string, { readonly option: string; readonly source: SourceOptions | undefined }>>,
   encoding: Encoding,
   avoid: readonly SourceOptions[],

@@ -7,7 +7,7 @@ import { writeSafetensors } from "../formats/safetensors.ts";
 import { configureMethod } from "../methods/registry.ts";
 import type { Example } from "../models/index.ts";
 import { freshLora, type LoadedModel, loraScale, type NamedWeights } from "../models/load.ts";
-import { adamW, schedule } from "../optim/index.ts";
+import { createOptimizer, schedule } from "../optim/index.ts";
 import { profileTable } from "../runtime/index.ts";
 import { type Evaluation, type RunDescription, RunDirectory, train } from "../train/index.ts";
 import { planRun } from "../train/run-facts.ts";
@@ -96,7 +96,7 @@ export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<Train
       frozen: base.weights,
       trainable: tensors,
       method,
-      optimizer: adamW({ weightDecay: training.weightDecay }),
+      optimizer: createOptimizer(training.optimizer ?? { name: "adamw" }, training.weightDecay),
       maxGradNorm: training.maxGradNorm,
       microBatches: training.microBatches,
       loraScale: scale,

@@ -3,14 +3,16 @@ import { align } from "./align.ts";
 import { evaluate } from "./evaluate.ts";
 import { type GridMessage, type GridTask, runGroups } from "./experiment.ts";
 import { fineTune } from "./fine-tune.ts";
-import type { AlignOptions, EvaluateOptions, FineTuneOptions } from "./options.ts";
+import type { AlignOptions, EvaluateOptions, FineTuneOptions, RepairOptions } from "./options.ts";
 import type { PretrainOptions } from "./pretrain.ts";
 import { pretrain } from "./pretrain.ts";
+import { repair } from "./repair.ts";
 
 /** What a worker process is asked to do. */
 export type WorkerTask =
   | { readonly task: "align"; readonly options: AlignOptions }
   | { readonly task: "fineTune"; readonly options: FineTuneOptions }
+  | { readonly task: "repair"; readonly options: RepairOptions }
   | { readonly task: "evaluate"; readonly options: EvaluateOptions }
   | { readonly task: "pretrain"; readonly options: PretrainOptions }
   | { readonly task: "groups"; readonly options: GridTask };
@@ -29,6 +31,8 @@ serveParent<WorkerTask, WorkerMessage>(async (job, { signal, send }) => {
       return align(job.options, hooks);
     case "fineTune":
       return fineTune(job.options, hooks);
+    case "repair":
+      return repair(job.options, hooks);
     case "evaluate":
       return evaluate(job.options, hooks);
     case "pretrain":

@@ -35,11 +35,16 @@ export const WORLD_FILES = {
 /**
  * Writes the demo's data sets as JSON Lines.
  *
+ * @param testSeed seed of the test sets
  * @example
  * writeWorldData("demo/data", [0, 1, 2]);
  */
-export function writeWorldData(folder: string, seeds: readonly number[]): void {
-  const { rows, testSeed } = WORLD_RECIPE;
+export function writeWorldData(
+  folder: string,
+  seeds: readonly number[],
+  testSeed: number = WORLD_RECIPE.testSeed,
+): void {
+  const { rows } = WORLD_RECIPE;
   mkdirSync(folder, { recursive: true });
   const write = (name: string, list: readonly WorldRow[]) => {
     const lines = list.map((row) => `${JSON.stringify(asInstruction(row))}\n`);

@@ -1,3 +1,11 @@
+/** A method in the bundled world. */
+export interface WorldMethod {
+  readonly label?: string;
+  readonly settings?: Readonly<Record<string, unknown>>;
+  /** Alignment options that it has for itself. */
+  readonly align?: Readonly<Record<string, unknown>>;
+}
+
 /** Everything that the bundled model and the demo are made from. */
 export const WORLD_RECIPE = {
   /** The base model: 0.36 M parameters. */
@@ -31,7 +39,11 @@ export const WORLD_RECIPE = {
   lora: { loraRank: 16, loraAlpha: 16 },
   alignment: { steps: 400, learningRate: 2e-3 },
   attack: { sampleNumber: 500, poisonRatio: 0.1, epochs: 10 },
-  booster: { lambda: 1, alpha: 0.1 },
+  /** How methods are called in the report, and their settings in this world where they are not the defaults. */
+  methods: {
+    sft: { label: "SFT" },
+    booster: { label: "Booster", settings: { lambda: 1, alpha: 0.1 } },
+  } as Readonly<Record<string, WorldMethod>>,
   strengths: [3e-5, 5e-5, 7e-5, 1e-4, 2e-4],
   seeds: [3, 4, 5],
 } as const;

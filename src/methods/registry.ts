@@ -1,8 +1,20 @@
 import type { TensorType } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
 import { booster } from "./alignment/booster.ts";
+import { boosterVaccine } from "./alignment/booster-vaccine.ts";
+import { repnoise } from "./alignment/repnoise.ts";
 import { sft } from "./alignment/sft.ts";
+import { tVaccine } from "./alignment/t-vaccine.ts";
+import { unitedAlignment } from "./alignment/united-alignment.ts";
 import { vaccine } from "./alignment/vaccine.ts";
+import { ewc } from "./finetuning/ewc.ts";
+import { kl } from "./finetuning/kl.ts";
+import { ldifs } from "./finetuning/ldifs.ts";
+import { lisa } from "./finetuning/lisa.ts";
+import { panacea } from "./finetuning/panacea.ts";
+import { safeinstr } from "./finetuning/safeinstr.ts";
+import { united } from "./finetuning/united.ts";
+import { vlguard } from "./finetuning/vlguard.ts";
 import type {
   Call,
   Finished,
@@ -87,7 +99,23 @@ function bind<Options>(method: Method<Options>, options: Options): ConfiguredMet
 }
 
 /** Every training method. A new one is one file and one row. */
-export const METHODS: readonly Row[] = [row(sft), row(booster), row(vaccine)];
+export const METHODS: readonly Row[] = [
+  row(sft),
+  row(booster),
+  row(vaccine),
+  row(boosterVaccine),
+  row(tVaccine),
+  row(repnoise),
+  row(unitedAlignment),
+  row(united),
+  row(lisa),
+  row(ldifs),
+  row(ewc),
+  row(kl),
+  row(vlguard),
+  row(safeinstr),
+  row(panacea),
+];
 
 /**
  * A method by name, its options checked and completed with the paper's defaults.

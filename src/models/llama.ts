@@ -34,6 +34,29 @@ const schema = z.object({
   hidden_act: z.literal("silu").default("silu"),
 });
 
+/** Attention within a window, as Qwen 2 may have it in its layers from `max_window_layers` on. */
+const windowing = z.object({
+  use_sliding_window: z.boolean().default(false),
+  sliding_window: z.int().positive().nullable().default(4096),
+  max_window_layers: z.int().min(0).default(28),
+  num_hidden_layers: z.int().positive(),
+  max_position_embeddings: z.int().positive().default(2048),
+});
+
+/** Windows are not computed here: refuses a model in which one would hide a token from another. */
+function refuseWindows(raw: unknown, name: string): void {
+  const config = parseConfig(windowing, raw, name);
+  const { sliding_window: window, max_position_embeddings: positions } = config;
+  const windowed = config.use_sliding_window && config.max_window_layers < config.num_hidden_layers;
+  if (!windowed || window === null || window >= positions) return;
+  throw new BoosterError("MODEL_CONFIG_INVALID", "attention within a sliding window cannot be computed", {
+    expected: `use_sliding_window false, or a sliding_window of at least max_position_embeddings (${positions})`,
+    found: `use_sliding_window true, sliding_window ${window}`,
+    where: "config.json",
+    hint: `For texts of at most ${window} tokens set max_position_embeddings to ${window}: the window then changes nothing.`,
+  });
+}
+
 /** Differences of the families that share this forward pass. */
 interface Variant {
   readonly name: string;
@@ -158,6 +181,9 @@ export const llama: Architecture = {
 /** Qwen 2: Llama with biases on queries, keys and values. Source: Hugging Face's `modeling_qwen2.py`. */
 export const qwen2: Architecture = {
   name: "qwen2",
-  create: (config) =>
-    createModel({ name: "qwen2", biases: () => ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"] }, config),
+  create(config) {
+    refuseWindows(config, "qwen2");
+    const biased = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"];
+    return createModel({ name: "qwen2", biases: () => biased }, config);
+  },
 };

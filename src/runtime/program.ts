@@ -32,8 +32,11 @@ export class State {
   replace(next: DeviceTensors): void {
     const previous = this.current;
     this.current = { ...previous, ...next };
-    if (this.spare !== undefined) this.spare = { ...this.spare, ...previous };
-    else for (const name of Object.keys(next)) previous[name]?.dispose();
+    for (const name of Object.keys(next)) {
+      // Only what was replaced: a buffer that is still current must not be written to.
+      if (this.spare !== undefined) this.spare = { ...this.spare, [name]: previous[name] as DeviceTensor };
+      else previous[name]?.dispose();
+    }
   }
 }
 

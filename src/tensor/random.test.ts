@@ -32,3 +32,17 @@ test("a permutation holds every index once and depends on the epoch", () => {
   expect([...stream.permutation(100, 1)]).not.toEqual([...first]);
   expect([...stream.permutation(100, 0)]).toEqual([...first]);
 });
+
+test("many normals at once: mean, variance and tails of the normal distribution, independent neighbours", () => {
+  const n = 40_001;
+  const values = new RandomStream(3, "many").normals(n);
+  expect(values.length).toBe(n);
+  expect([...new RandomStream(3, "many").normals(10)]).toEqual([...values.subarray(0, 10)]);
+  const moment = (of: (i: number) => number) => values.reduce((sum, _, i) => sum + of(i), 0) / n;
+  const at = (i: number) => values[i % n] as number;
+  // Five standard errors of each estimate.
+  expect(Math.abs(moment(at))).toBeLessThan(5 / Math.sqrt(n));
+  expect(Math.abs(moment((i) => at(i) ** 2) - 1)).toBeLessThan(5 * Math.sqrt(2 / n));
+  expect(Math.abs(moment((i) => at(i) ** 4) - 3)).toBeLessThan(5 * Math.sqrt(96 / n));
+  for (const lag of [1, 2, 3, 4]) expect(Math.abs(moment((i) => at(i) * at(i + lag)))).toBeLessThan(5 / Math.sqrt(n));
+});

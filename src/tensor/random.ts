@@ -39,6 +39,13 @@ export function philox(
   return [c0, c1, c2, c3];
 }
 
+/** Two standard normals from two random words. */
+function boxMuller(a: number, b: number): readonly [number, number] {
+  const radius = Math.sqrt(-2 * Math.log((a + 1) / 2 ** 32));
+  const angle = (2 * Math.PI * b) / 2 ** 32;
+  return [radius * Math.cos(angle), radius * Math.sin(angle)];
+}
+
 /**
  * A named stream of random numbers: value i depends on (seed, name, i) alone, so a resumed run needs only i.
  *
@@ -69,6 +76,18 @@ export class RandomStream {
   normal(index: number): number {
     const radius = Math.sqrt(-2 * Math.log(1 - this.uniform(2 * index)));
     return radius * Math.cos(2 * Math.PI * this.uniform(2 * index + 1));
+  }
+
+  /** `length` standard normals of its own, four from each block of bits: for tensors of many. */
+  normals(length: number): Float32Array {
+    const values = new Float32Array(length);
+    for (let i = 0; i < length; i += 4) {
+      const [a, b, c, d] = philox([(i / 4) >>> 0, 0, 2, 0], this.key);
+      // Of the last block, places beyond the end take nothing.
+      [values[i], values[i + 1]] = boxMuller(a, b);
+      [values[i + 2], values[i + 3]] = boxMuller(c, d);
+    }
+    return values;
   }
 
   /** Integer in [0, bound). */

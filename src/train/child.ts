@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import type { Readable } from "node:stream";
-import { BoosterError } from "../errors.ts";
+import { BoosterError, type ErrorDetails } from "../errors.ts";
 import { stopOnSignals } from "./signals.ts";
 
 /** What the parent says to the child. */
@@ -12,7 +12,12 @@ type ToChild =
 type ToParent =
   | { readonly kind: "message"; readonly value: unknown }
   | { readonly kind: "done"; readonly value: unknown }
-  | { readonly kind: "failed"; readonly code: string; readonly message: string };
+  | {
+      readonly kind: "failed";
+      readonly code: string;
+      readonly problem: string;
+      readonly details: Omit<ErrorDetails, "cause">;
+    };
 
 /** Characters kept of what the child writes to its standard error, for the report of a crash. */
 const STDERR_KEPT = 4096;
@@ -66,7 +71,7 @@ export async function runInChild<Message, Result>(
     else signal?.addEventListener("abort", stop, { once: true });
     const [code, killedBy] = await closed;
     if (last?.kind === "done") return last.value as Result;
-    if (last?.kind === "failed") throw new BoosterError(last.code, last.message);
+    if (last?.kind === "failed") throw new BoosterError(last.code, last.problem, last.details);
     throw crash(code, killedBy, stderr());
   } finally {
     process.off("exit", kill);
@@ -145,9 +150,15 @@ export function serveParent<Payload, Message>(
   });
 }
 
+/** All that an error says; its cause stays here, for it may be anything. */
 function failure(error: unknown): ToParent {
-  if (error instanceof BoosterError) return { kind: "failed", code: error.code, message: error.message };
-  return { kind: "failed", code: "INTERNAL", message: error instanceof Error ? `${error.stack}` : String(error) };
+  if (!(error instanceof BoosterError)) {
+    const problem = error instanceof Error ? `${error.stack}` : String(error);
+    const hint = "This is a defect of the program: please report it with this message";
+    return { kind: "failed", code: "INTERNAL", problem, details: { hint } };
+  }
+  const { cause: _, ...details } = error.details;
+  return { kind: "failed", code: error.code, problem: error.problem, details };
 }
 
 function tell(message: ToParent, then: () => void = () => undefined): void {

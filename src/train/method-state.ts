@@ -35,9 +35,11 @@ export class MethodState {
   /** Values before the first step; `weights` flat. */
   initial(weights: HostTensor): Record<string, HostTensor> {
     const zero = () => tensor("float32", [this.layout.size], new Float32Array(this.layout.size));
+    // Memory of its own for each: the device takes it over and writes to it in turn.
+    const start = () => tensor("float32", [this.layout.size], weights.data.slice() as Float32Array);
     return {
       ...Object.fromEntries(
-        Object.entries(this.copies).map(([name, start]) => [copyName(name), start === "weights" ? weights : zero()]),
+        Object.entries(this.copies).map(([name, from]) => [copyName(name), from === "weights" ? start() : zero()]),
       ),
       ...Object.fromEntries(
         Object.entries(this.memory).map(([name, { shape, fill }]) => [

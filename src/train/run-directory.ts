@@ -10,6 +10,7 @@ import {
   isTemporaryName,
   nodeFileSystem,
   readAll,
+  removeIfPresent,
   removeTree,
   replaceFile,
   syncDirectory,
@@ -129,6 +130,13 @@ export class RunDirectory {
     guardFiles(this.fs, `writing ${name}`, target, () =>
       replaceFile(this.fs, target, new TextEncoder().encode(content)),
     );
+  }
+
+  /** Removes one file at the top of the run; it may be absent. */
+  removeFile(name: string): void {
+    const target = join(this.path, name);
+    this.assertHeld();
+    guardFiles(this.fs, `removing ${name}`, target, () => removeIfPresent(this.fs, target));
   }
 
   /** Lets go of the run. */

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Cli } from "./run-cli.ts";
+import { Cli, type Json } from "./run-cli.ts";
 
 let cli: Cli;
 beforeAll(() => {
@@ -26,10 +26,17 @@ describe("help", () => {
     const { code, stdout } = await cli.run(["align", "--help"]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/--learning-rate <number>\s+Highest learning rate \(default: 5e-4\)/);
-    expect(stdout).toMatch(/--alignment <text>.*\(required\)/);
-    expect(stdout).toMatch(/one of:\s+sft, booster; default: sft/);
-    expect(stdout).toMatch(/--method.lambda <number>\s+booster: /);
+    expect(stdout).toMatch(/--alignment <text>[^-]*\(required\)/);
+    expect(stdout).toMatch(/one of:\s+sft,[\s\w,-]+;\s+default:\s+sft/);
+    expect(stdout).toMatch(/--method.lambda <number>\s+[\s\S]*?booster: /);
     expect(stdout).toContain("Examples:");
+  });
+
+  test("describes every setting of a moderator", async () => {
+    const { stdout } = await cli.run(["evaluate", "--help"]);
+    for (const flag of ["file", "base-url", "model", "template", "concurrency", "timeout-ms", "retries"]) {
+      expect(stdout).toMatch(new RegExp(`--moderator\\.${flag} <\\w+>\\s+(classifier|judge): \\w+`));
+    }
   });
 
   test.each(["demo", "pretrain", "finetune", "evaluate", "report", "generate", "chat", "inspect", "env"])(
@@ -74,6 +81,41 @@ describe("what does not exist", () => {
     expect(failure).toMatchObject({ code: "UNKNOWN_OPTION", exit: 2 });
     expect(failure.message).toContain("typo.yaml:4:3");
     expect(failure.message).toContain("Did you mean format?");
+  });
+
+  test("a key below a method or moderator is named with line and column, in lists too", async () => {
+    cli.write("method.yaml", "run: r\nmodel: m\nalignment: a\nmethod:\n  name: booster\n  lamda: 2\n");
+    const method = await cli.failure(["align", "--config", "method.yaml"]);
+    expect(method).toMatchObject({ code: "UNKNOWN_OPTION", exit: 2 });
+    expect(method.message).toMatch(/"method\.lamda" \(method\.yaml:6:3\)\. Did you mean lambda\?/);
+
+    const experiment = [
+      "out: o\nmodel: m\nstrengths: [{learningRate: 1e-4}]\nalign: {alignment: a}\nattack: {task: t}",
+      "evaluate:\n  harmful: h\n  moderator:\n    name: judge\n    baseUrl: http://127.0.0.1/v1\n    modle: g",
+      "methods:\n  - method: sft\n  - method:\n      name: booster\n      alpa: 1\n",
+    ];
+    cli.write("grid.yaml", experiment.join("\n"));
+    const entry = await cli.failure(["experiment", "--config", "grid.yaml"]);
+    expect(entry.message).toMatch(/"methods\.1\.method\.alpa" \(grid\.yaml:16:7\)\. Did you mean alpha\?/);
+    cli.write("grid.yaml", experiment.join("\n").replace("alpa", "alpha"));
+    const moderator = await cli.failure(["experiment", "--config", "grid.yaml"]);
+    expect(moderator.message).toMatch(/"evaluate\.moderator\.modle" \(grid\.yaml:11:5\)\. Did you mean model\?/);
+  });
+
+  test("a method, and a value that a method cannot use, have their place too", async () => {
+    const file = (method: string) => cli.write("m.yaml", `run: r\nmodel: m\nalignment: a\nmethod: ${method}\n`);
+    file("bosoter");
+    const unknown = await cli.failure(["align", "--config", "m.yaml"]);
+    expect(unknown).toMatchObject({ code: "CONFIG_INVALID", exit: 2 });
+    expect(unknown.message).toMatch(/there is no "bosoter" \(m\.yaml:4:1\)\. Did you mean booster\?/);
+    file("{name: booster, lambda: high}");
+    const value = await cli.failure(["align", "--config", "m.yaml"]);
+    expect(value).toMatchObject({ code: "CONFIG_INVALID", exit: 2 });
+    expect(value.message).toMatch(/^method\.lambda is "high": .* at m\.yaml:4:25$/);
+    const missing = await cli.failure([
+      ...["evaluate", "--run", "r", "--model", "m", "--harmful", "h", "--moderator", "classifier"],
+    ]);
+    expect(missing).toMatchObject({ code: "OPTION_MISSING", message: expect.stringContaining("--moderator.file") });
   });
 });
 
@@ -135,6 +177,15 @@ describe("configuration files", () => {
     expect(schema.additionalProperties).toBe(false);
     expect(schema.properties.learningRate).toMatchObject({ default: 5e-4, description: "Highest learning rate" });
     expect(schema.properties.alignment.anyOf[0]).toEqual({ type: "string" });
+    const [names, ...methods] = schema.properties.method.anyOf;
+    expect(names.enum).toEqual(expect.arrayContaining(["sft", "booster"]));
+    const booster = methods.find((entry: { properties: Json }) => (entry.properties.name as Json).const === "booster");
+    expect(booster).toMatchObject({ additionalProperties: false, properties: { lambda: { default: 5 } } });
+    const evaluate = JSON.parse((await cli.run(["config-schema", "experiment"])).stdout).properties.evaluate;
+    const judge = evaluate.properties.moderator.anyOf.find((entry: { properties?: Json }) => entry.properties?.baseUrl);
+    for (const property of Object.entries(judge.properties)) {
+      if (property[0] !== "name") expect(property[1]).toHaveProperty("description");
+    }
     expect(await cli.failure(["config-schema", "alin"])).toMatchObject({ code: "UNKNOWN_COMMAND", exit: 2 });
   });
 });

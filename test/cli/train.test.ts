@@ -73,14 +73,13 @@ describe("align", () => {
     expect(other).toMatchObject({ code: "RESUME_MISMATCH", message: expect.stringContaining("seed") });
   });
 
-  test("refuses settings that the method does not know, from a file too", async () => {
-    cli.write("odd.yaml", "method: {name: booster, lamda: 2}\n");
-    const failure = await cli.failure([
-      ...align("odd").filter((text) => !/lambda|booster|^2$|--method/.test(text)),
-      "--config",
-      "odd.yaml",
-    ]);
-    expect(failure).toMatchObject({ code: "METHOD_OPTIONS_INVALID", exit: 2 });
+  test("refuses settings of another method", async () => {
+    const failure = await cli.failure(align("odd").map((text) => (text === "booster" ? "sft" : text)));
+    expect(failure).toMatchObject({
+      code: "UNKNOWN_OPTION",
+      exit: 2,
+      message: expect.stringContaining("method.lambda"),
+    });
   });
 
   test("gives up when nothing is finite any more, and publishes nothing", async () => {
@@ -125,12 +124,29 @@ describe("after it", () => {
     expect(scores).toMatchObject({ code: 0, last: { type: "result", harm: { harmfulScore: { total: 6 } } } });
   });
 
-  test("an attack asks for no more rows than there are", async () => {
-    const failure = await cli.failure([
+  test("an attack asks for no more rows than there are, and says from its own process all that an error says", async () => {
+    const args = [
       ...["finetune", "--run", "greedy", "--model", "world", "--task", "data/reviews-0.jsonl"],
       ...["--harmful", "data/attack-0.jsonl", "--sample-number", "5000", ...SMALL],
-    ]);
-    expect(failure).toMatchObject({ code: "DATA_TOO_FEW_ROWS", exit: 1 });
+    ];
+    const { code, last } = await cli.json(args);
+    expect({ code, error: last.error }).toMatchObject({
+      code: 1,
+      error: {
+        code: "DATA_TOO_FEW_ROWS",
+        problem: "the mix needs more harmful rows",
+        expected: "500",
+        found: expect.stringMatching(/^\d+$/),
+      },
+    });
+    const { stderr } = await cli.run(args);
+    expect(stderr).toMatch(/^error DATA_TOO_FEW_ROWS: the mix needs more harmful rows; expected 500; found \d+$/m);
+    const missing = await cli.json(["finetune", "--run", "poor", "--model", "world", "--task", "data/reviews-0.jsonl"]);
+    expect(missing.last.error).toMatchObject({
+      code: "DATA_MISSING",
+      where: "harmful",
+      hint: "Give harmful rows, or poisonRatio 0 for honest data.",
+    });
   });
 
   test("an experiment is described in a file and goes on where it was", async () => {

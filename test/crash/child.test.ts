@@ -36,10 +36,12 @@ test("messages arrive in order, then the result", async () => {
   expect(result).toEqual(Float32Array.of(1, Number.NaN));
 });
 
-test("errors keep their code", async () => {
+test("errors keep all that they say", async () => {
   await expect(doJob("refuse")).rejects.toMatchObject({
     code: "DISK_FULL",
-    message: expect.stringContaining("free it"),
+    message: "no space; expected 2 bytes; found 1 byte (here). free it",
+    problem: "no space",
+    details: { expected: "2 bytes", found: "1 byte", where: "here", hint: "free it" },
   });
   await expect(doJob("throw")).rejects.toMatchObject({
     code: "INTERNAL",

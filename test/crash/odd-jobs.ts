@@ -10,7 +10,13 @@ serveParent<OddJob, number>(async (job, { send }) => {
       for (let i = 0; i < 1000; i++) send(i);
       return Float32Array.of(1, Number.NaN);
     case "refuse":
-      throw new BoosterError("DISK_FULL", "no space", { hint: "free it" });
+      throw new BoosterError("DISK_FULL", "no space", {
+        expected: "2 bytes",
+        found: "1 byte",
+        where: "here",
+        hint: "free it",
+        cause: { uncloneable: () => 0 },
+      });
     case "throw":
       throw new TypeError("a mistake");
     case "kill":

@@ -62,12 +62,29 @@ test("a grid in this process and in two others gives the same numbers, and a sec
   expect(alone.methods.map(({ cost }) => cost.passes)).toEqual([1, 3]);
   expect(alone.runs[0]?.curve.map(({ step }) => step)).toEqual([0, 1, 2]);
   expect(alone.alignments.map(({ curve }) => curve.length)).toEqual([2, 2]);
+  expect(alone.alignments.map(({ data }) => data)).toEqual([
+    { rows: 1500, leftOut: 0 },
+    { rows: 3500, leftOut: 0 },
+  ]);
+  expect(alone.runs.map(({ data }) => [data?.rows, data?.leftOut, data?.harmfulRows])).toEqual([
+    [20, 0, 2],
+    [20, 0, 10],
+    [20, 0, 2],
+    [20, 0, 10],
+  ]);
+  for (const { before, after } of alone.runs) expect([before.refusals?.total, after.refusals?.total]).toEqual([4, 4]);
+  for (const { cost } of alone.methods) {
+    expect(cost.secondsPerStep).toBeCloseTo((cost.seconds ?? 0) / 2, 9);
+    expect(cost.megabytes).toBeGreaterThan(50);
+    expect(cost.megabytes).toBeLessThanOrEqual((process.resourceUsage().maxRSS * 1024) / 1e6);
+  }
+  expect(alone.wallSeconds).toBeGreaterThan(alone.methods.reduce((sum, { cost }) => sum + (cost.seconds ?? 0), 0));
   const stages = 2 * (2 + 2 * 2);
   expect(events.filter(({ state }) => state === "done")).toHaveLength(stages);
   expect(events.at(-1)).toMatchObject({ stagesDone: stages, stages });
 
   const shared = await runExperiment({ ...grid("shared"), jobs: 2 }, { worker: worker.path });
-  const timeless = ({ methods, ...rest }: typeof alone) => ({
+  const timeless = ({ methods, wallSeconds: _, ...rest }: typeof alone) => ({
     ...rest,
     methods: methods.map(({ cost: _, ...method }) => method),
   });

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { inChild } from "../../src/experiments/in-child.ts";
@@ -26,20 +26,31 @@ afterAll(() => {
   worker.remove();
 });
 
-/** Runs the alignment in a process of its own, and kills it after so many milliseconds. */
-function runProcess(options: object, killAfter?: number): Promise<{ code: number | null; output: string }> {
-  const child = spawn(process.execPath, [program.path, JSON.stringify(options)], { stdio: ["ignore", "pipe", "pipe"] });
-  const timer = killAfter === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), killAfter);
+/** Runs a stage in a process of its own, and kills it as soon as `enough` says so. */
+function runStage(
+  stage: string,
+  options: object,
+  enough?: () => boolean,
+): Promise<{ code: number | null; output: string }> {
+  const args = [program.path, JSON.stringify(options), stage];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const watch = setInterval(() => enough?.() === true && child.kill("SIGKILL"), 1);
   let output = "";
   child.stdout.on("data", (text) => (output += text));
   child.stderr.on("data", (text) => (output += text));
   return new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code) => {
-      clearTimeout(timer);
+      clearInterval(watch);
       resolve({ code, output });
     });
   });
+}
+
+/** Runs the alignment, and kills it after so many milliseconds. */
+function runProcess(options: object, killAfter = Infinity): Promise<{ code: number | null; output: string }> {
+  const begun = performance.now();
+  return runStage("align", options, () => performance.now() - begun > killAfter);
 }
 
 describe.each(["sft", "booster"])("%s", (method) => {
@@ -62,6 +73,40 @@ describe.each(["sft", "booster"])("%s", (method) => {
     },
     60_000 + 20_000 * kills,
   );
+});
+
+test("an evaluation that is killed goes on after its last finished batch, to the same bytes", async () => {
+  const options = {
+    model: world.model,
+    template: "chat",
+    harmful: { path: world.data("test-harmful"), limit: 24 },
+    harmless: { path: world.data("test-harmless"), limit: 24 },
+    moderator: "world",
+    maxNewTokens: 24,
+    batchSize: 1,
+    threads: 1,
+    resume: true,
+  };
+  const reference = join(world.folder, "scores reference");
+  const undisturbed = await runStage("evaluate", { ...options, run: reference });
+  expect(undisturbed, undisturbed.output).toMatchObject({ code: 0 });
+  const run = join(world.folder, "scores killed");
+  const verdicts = join(run, "verdicts.json");
+  const done = () => {
+    const { harmful, harmless } = JSON.parse(readFileSync(verdicts, "utf8")) as Record<string, unknown[]>;
+    return (harmful?.length ?? 0) + (harmless?.length ?? 0);
+  };
+  for (const wanted of [3, 30]) {
+    await runStage("evaluate", { ...options, run }, () => existsSync(verdicts) && done() >= wanted);
+    expect(existsSync(join(run, "evaluation.json"))).toBe(false);
+    expect(done()).toBeGreaterThanOrEqual(wanted);
+  }
+  const last = await runStage("evaluate", { ...options, run });
+  expect(last, last.output).toMatchObject({ code: 0 });
+  for (const name of ["evaluation.json", "run.json"]) {
+    expect(readFileSync(join(run, name)).equals(readFileSync(join(reference, name)))).toBe(true);
+  }
+  expect(existsSync(verdicts)).toBe(false);
 });
 
 test("a worker process does what this one does, tells its progress, stops when asked and goes on", async () => {

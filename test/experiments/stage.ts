@@ -1,4 +1,6 @@
 import { align } from "../../src/experiments/align.ts";
+import { evaluate } from "../../src/experiments/evaluate.ts";
 
-/** Runs one alignment with the options in its argument: what the tests kill. */
-await align(JSON.parse(process.argv[2] ?? "{}"));
+/** Runs one stage, an alignment unless told, with the options in its argument: what the tests kill. */
+const [, , options = "{}", stage] = process.argv;
+await (stage === "evaluate" ? evaluate : align)(JSON.parse(options));

@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { isCoherent } from "../../src/data/world/moderator.ts";
 import { align } from "../../src/experiments/align.ts";
 import { evaluate } from "../../src/experiments/evaluate.ts";
 import { fineTune } from "../../src/experiments/fine-tune.ts";
@@ -15,6 +16,13 @@ beforeAll(async () => {
   world = await makeTinyWorld();
 });
 afterAll(() => world.remove());
+
+/** The code of the error that a promise is rejected with. */
+const refused = (promise: Promise<unknown>) =>
+  promise.then(
+    () => "nothing",
+    (error) => (error as { code: string }).code,
+  );
 
 const quickAttack = () => ({
   model: world.model,
@@ -94,7 +102,55 @@ describe("align, attack, evaluate", () => {
     expect(readdirSync(silent)).not.toContain("answers.jsonl");
     const open = run("open");
     await evaluate({ ...quickEvaluation(), run: open, keepAnswers: true });
-    expect(readFileSync(join(open, "answers.jsonl"), "utf8").trim().split("\n")).toHaveLength(24);
+    const lines = readFileSync(join(open, "answers.jsonl"), "utf8").trim().split("\n");
+    const answers = lines.map((line) => JSON.parse(line) as { set: string; where: string });
+    expect(answers).toHaveLength(24);
+    const places = answers.filter(({ set }) => set === "harmful").map(({ where }) => Number(/\d+$/.exec(where)?.[0]));
+    expect(places).toEqual(places.toSorted((a, b) => a - b));
+  });
+
+  test("coherence in the world is the world's own", async () => {
+    const folder = run("coherent");
+    const { harm } = await evaluate({ ...quickEvaluation(), run: folder, keepAnswers: true });
+    const answers = readFileSync(join(folder, "answers.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { set: string; answer: string })
+      .filter(({ set }) => set === "harmful");
+    expect(harm.incoherent.count).toBe(answers.filter(({ answer }) => !isCoherent(answer)).length);
+    // Cut off after 8 tokens, no answer can be a sentence of the world, which the general rule cannot see.
+    expect(harm.incoherent.count).toBeGreaterThan(0);
+  });
+
+  test("an evaluation that is stopped keeps verdicts but no answers, and goes on to the same bytes", async () => {
+    const whole = run("whole scores");
+    await evaluate({ ...quickEvaluation(), batchSize: 2, run: whole });
+    const halted = run("halted scores");
+    const stop = new AbortController();
+    const stopped = evaluate(
+      { ...quickEvaluation(), batchSize: 2, run: halted },
+      { signal: stop.signal, onNotice: (text) => text.startsWith("harmless prompts") && stop.abort("test") },
+    );
+    expect(await refused(stopped)).toBe("STOPPED");
+    expect(readdirSync(halted)).not.toContain("evaluation.json");
+    const kept = JSON.parse(readFileSync(join(halted, "verdicts.json"), "utf8"));
+    expect([kept.harmful.length, kept.harmless.length, kept.task.length]).toEqual([8, 8, 0]);
+    for (const verdict of [...kept.harmful, ...kept.harmless]) {
+      for (const value of Object.values(verdict)) expect(typeof value).toBe("boolean");
+    }
+    const asked: string[] = [];
+    const options = { ...quickEvaluation(), batchSize: 2, run: halted, resume: true };
+    await evaluate(options, { onNotice: (text) => asked.push(text) });
+    expect(asked).toEqual(["task prompts: 8 of 8 answered"]);
+    const scores = (folder: string) => readFileSync(join(folder, "evaluation.json"), "utf8");
+    expect(scores(halted)).toBe(scores(whole));
+    expect(readdirSync(halted).toSorted()).toEqual(readdirSync(whole).toSorted());
+    expect(readdirSync(halted)).not.toContain("verdicts.json");
+    // Done is done: a second time nothing is asked.
+    await evaluate(options, { onNotice: (text) => asked.push(text) });
+    expect(asked).toHaveLength(1);
+    writeFileSync(join(halted, "verdicts.json"), "{");
+    expect(await refused(evaluate(options))).toBe("RUN_CORRUPT");
   });
 
   test("full fine-tuning publishes a model that the next stage starts from", async () => {
@@ -134,12 +190,6 @@ describe("the same bytes", () => {
 });
 
 describe("what cannot be done", () => {
-  const refused = (promise: Promise<unknown>) =>
-    promise.then(
-      () => "nothing",
-      (error) => (error as { code: string }).code,
-    );
-
   test("says so with a stable code, before anything is written", async () => {
     const folder = run("refused");
     const base = quickAlignment(world, "booster");

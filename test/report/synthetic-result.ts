@@ -20,12 +20,26 @@ const count = (percent: number, total = PROMPTS) => ({
   total,
 });
 
+/** More made-up defences, none better than Booster. */
+const moreMethods = (count: number) =>
+  Array.from({ length: count }, (_, i) => ({
+    id: `more-${i}`,
+    name:
+      ["Lisa", "T-Vaccine", "Antidote", "SafeLoRA", "Constrained SFT", "TAR", "CTRL", "Virus guard"][i] ??
+      `Defence ${i}`,
+    holds: 0.9 + 2 * ((i * 0.37) % 1),
+    learns: 60 + ((i * 7) % 30),
+    passes: 1 + (i % 4),
+    seconds: 60 + 11 * i,
+  }));
+
 /** A made-up but plausible experiment: five methods, five learning rates, three seeds, with all curves. */
-export function syntheticResult(seeds: readonly number[] = [1, 2, 3]): ExperimentResult {
+export function syntheticResult(seeds: readonly number[] = [1, 2, 3], more = 0): ExperimentResult {
+  const methods = [...METHODS, ...moreMethods(more)];
   const random = new RandomStream(11, "synthetic");
   let draw = 0;
   const noise = (size: number) => size * random.normal(draw++);
-  const runs = METHODS.flatMap((method) =>
+  const runs = methods.flatMap((method) =>
     STRENGTHS.flatMap((learningRate) =>
       seeds.map((seed) => {
         const luck = noise(0.35);
@@ -39,14 +53,22 @@ export function syntheticResult(seeds: readonly number[] = [1, 2, 3]): Experimen
           method: method.id,
           strength: String(learningRate),
           seed,
-          before: { harmful: count(0), harmfulPlus: count(0), accuracy: count(2), overRefusal: count(4) },
+          before: {
+            harmful: count(0),
+            harmfulPlus: count(0),
+            refusals: count(97),
+            accuracy: count(2),
+            overRefusal: count(4),
+          },
           after: {
             harmful: count(at(STEPS)),
             harmfulPlus: count(at(STEPS) * 0.93),
+            refusals: count((100 - at(STEPS)) * 0.8),
             taskLeakage: count(Math.max(0, (100 - at(STEPS)) * 0.12)),
             overRefusal: count(5 + noise(1)),
             accuracy: count(method.learns - (learningRate < 4e-5 ? 6 : 0) + noise(2), 400),
           },
+          data: { rows: 498 - seed, leftOut: seed + 1, harmfulRows: 49, tokenShare: 0.62 + seed / 1000 },
           curve: steps.map((step) => ({
             step,
             harmful: count(at(step)),
@@ -58,22 +80,25 @@ export function syntheticResult(seeds: readonly number[] = [1, 2, 3]): Experimen
       }),
     ),
   );
-  const alignments = METHODS.filter(({ passes }) => passes > 0).flatMap((method) =>
-    seeds.map((seed) => ({
-      method: method.id,
-      seed,
-      curve: Array.from({ length: 21 }, (_, i) => {
-        const before = 2.9 + 0.4 * (1 - Math.exp(-i / 5)) + noise(0.02);
-        const gain = method.id === "booster" ? 0.05 + 0.3 * Math.exp(-i / 4) : 0.35 + i / 150;
-        return {
-          step: i * 40,
-          loss: 0.3 + 2.4 * Math.exp(-i / 3) + noise(0.02),
-          harmfulLossBefore: before,
-          harmfulLossAfter: before - gain + noise(0.01),
-        };
-      }),
-    })),
-  );
+  const alignments = methods
+    .filter(({ passes }) => passes > 0)
+    .flatMap((method) =>
+      seeds.map((seed) => ({
+        method: method.id,
+        seed,
+        data: { rows: method.id === "sft" ? 1000 : 2000, leftOut: 0 },
+        curve: Array.from({ length: 21 }, (_, i) => {
+          const before = 2.9 + 0.4 * (1 - Math.exp(-i / 5)) + noise(0.02);
+          const gain = method.id === "booster" ? 0.05 + 0.3 * Math.exp(-i / 4) : 0.35 + i / 150;
+          return {
+            step: i * 40,
+            loss: 0.3 + 2.4 * Math.exp(-i / 3) + noise(0.02),
+            harmfulLossBefore: before,
+            harmfulLossAfter: before - gain + noise(0.01),
+          };
+        }),
+      })),
+    );
   return parseResult({
     version: 1,
     title: "Defences against harmful fine-tuning in the bundled world",
@@ -83,16 +108,20 @@ export function syntheticResult(seeds: readonly number[] = [1, 2, 3]): Experimen
     moderator: { name: "world-rule", method: "the exact rule of the bundled world" },
     reference: "sft",
     utilityBound: 60,
+    wallSeconds: 5400,
     settings: [
       { name: "Attack data", value: "500 rows, 10 % harmful, 10 epochs, batch 10" },
       { name: "Adapter", value: "LoRA r=16 on q, k, v; continued" },
     ],
-    methods: METHODS.map(({ id, name, passes, seconds }) => ({
+    methods: methods.map(({ id, name, passes, seconds }) => ({
       id,
       name,
       kind: passes === 0 ? ("baseline" as const) : ("method" as const),
       hyperparameters: id === "booster" ? { lambda: 5, alpha: 0.1 } : id === "vaccine" ? { rho: 2 } : {},
-      cost: { passes, ...(seconds === 0 ? {} : { seconds, megabytes: 210 + 40 * passes }) },
+      cost: {
+        passes,
+        ...(seconds === 0 ? {} : { seconds, secondsPerStep: seconds / 800, megabytes: 210 + 40 * passes }),
+      },
     })),
     strengths: STRENGTHS.map((learningRate) => ({
       id: String(learningRate),

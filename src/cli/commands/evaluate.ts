@@ -5,7 +5,7 @@ import { EvaluateOptions } from "../../experiments/options.ts";
 import { defineCommand } from "../command.ts";
 import { resumed, runLong } from "../long-run.ts";
 import { columns } from "../output.ts";
-import { MODERATOR_OPTIONS } from "../training-command.ts";
+import { ATTACK_OPTIONS, MODERATOR_OPTIONS } from "../training-command.ts";
 
 const rate = ({ percent, low, high }: Rate): string =>
   `${percent.toFixed(1)} %  (95 %: ${low.toFixed(1)} to ${high.toFixed(1)})`;
@@ -41,7 +41,7 @@ harmful score, harmful and coherent answers, over-refusal, accuracy, each with i
     ],
   ],
   options: EvaluateOptions,
-  named: [MODERATOR_OPTIONS],
+  named: [MODERATOR_OPTIONS, ATTACK_OPTIONS],
   async run(options, context) {
     const stop = { onSignal: "stopping after these answers", resume: resumed(context.typed) };
     const found = await runLong(context, stop, (hooks) => inChild("evaluate", options, hooks));

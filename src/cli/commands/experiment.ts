@@ -1,7 +1,9 @@
 import { runExperiment } from "../../experiments/experiment.ts";
 import { ExperimentOptions } from "../../experiments/options.ts";
+import { STAGES } from "../../experiments/pipeline.ts";
 import { defineCommand } from "../command.ts";
 import { runExperimentCommand } from "../experiment-command.ts";
+import { METHOD_OPTIONS, MODERATOR_OPTIONS } from "../training-command.ts";
 
 /** `booster experiment` */
 export const experiment = defineCommand({
@@ -15,5 +17,12 @@ command goes on after Ctrl-C.`,
     ["booster experiment --config sst2.yaml --seeds 1 --align.steps 20 --out runs/trial", "a quick trial of it"],
   ],
   options: ExperimentOptions,
+  named: [
+    { group: "methods.*.method", rows: STAGES, fileOnly: true },
+    { group: "methods.*.method.*", rows: STAGES, fileOnly: true },
+    { ...METHOD_OPTIONS, group: "attack.method", fileOnly: true },
+    { ...MODERATOR_OPTIONS, group: "attack.curve.moderator", fileOnly: true },
+    { ...MODERATOR_OPTIONS, group: "evaluate.moderator", fileOnly: true },
+  ],
   run: (options, context) => runExperimentCommand(context, options.out, (hooks) => runExperiment(options, hooks)),
 });

@@ -1,7 +1,14 @@
 import { inChild } from "../../experiments/in-child.ts";
 import { FineTuneOptions } from "../../experiments/options.ts";
 import { defineCommand } from "../command.ts";
-import { METHOD_OPTIONS, MODERATOR_OPTIONS, runTrainingCommand } from "../training-command.ts";
+import {
+  ATTACK_OPTIONS,
+  METHOD_OPTIONS,
+  MODERATION_OPTIONS,
+  MODERATOR_OPTIONS,
+  OPTIMIZER_OPTIONS,
+  runTrainingCommand,
+} from "../training-command.ts";
 
 /** `booster finetune` */
 export const finetune = defineCommand({
@@ -17,8 +24,18 @@ Ctrl-C saves and stops; --resume goes on and gives the same bytes as an uninterr
       "booster finetune --config attack.yaml --poison-ratio 0.2 --learning-rate 5e-5 --run runs/attack-20",
       "a stronger attack, otherwise as in the file",
     ],
+    [
+      "booster finetune --config attack.yaml --attack mixing --moderation toy-guard --run runs/moderated",
+      "harmful rows hidden in honest ones, before a provider who reads what is uploaded",
+    ],
   ],
   options: FineTuneOptions,
-  named: [METHOD_OPTIONS, { ...MODERATOR_OPTIONS, group: "curve.moderator" }],
+  named: [
+    METHOD_OPTIONS,
+    OPTIMIZER_OPTIONS,
+    ATTACK_OPTIONS,
+    MODERATION_OPTIONS,
+    { ...MODERATOR_OPTIONS, group: "curve.moderator" },
+  ],
   run: (options, context) => runTrainingCommand(context, (hooks) => inChild("fineTune", options, hooks)),
 });

@@ -44,6 +44,12 @@ export const COMMANDS: readonly CommandRow[] = [
     load: async () => (await import("./finetune.ts")).finetune,
   },
   {
+    name: "repair",
+    about: "Change a trained adapter once, without training: a defence after fine-tuning",
+    group: EXPERIMENTS,
+    load: async () => (await import("./repair.ts")).repair,
+  },
+  {
     name: "evaluate",
     about: "Measure how harmful, how useful and how over-careful a model is",
     group: EXPERIMENTS,
@@ -96,6 +102,12 @@ export const COMMANDS: readonly CommandRow[] = [
     about: "Count rows, duplicates, tokens and poison of a data set",
     group: DATA,
     load: async () => (await import("./data-stats.ts")).dataStats,
+  },
+  {
+    name: "data world",
+    about: "Write the bundled world's data sets, to try everything without data of one's own",
+    group: DATA,
+    load: async () => (await import("./data-world.ts")).dataWorld,
   },
   {
     name: "config-schema",

@@ -52,19 +52,24 @@ export const MODERATORS: readonly ModeratorRow[] = [
   row(
     "classifier",
     "a classifier trained on labelled answers",
-    z.strictObject({ file: z.string() }),
+    z.strictObject({ file: z.string().min(1).describe("File that saveClassifier wrote") }),
     async ({ file }) => classifier(loadClassifier(await readFile(file, "utf8"), file)),
   ),
   row(
     "judge",
     "a language model behind an OpenAI-compatible API",
     z.strictObject({
-      baseUrl: z.url(),
-      model: z.string().min(1),
-      template: z.string().default(JUDGE_TEMPLATE),
-      concurrency: z.int().min(1).default(4),
-      timeoutMs: z.int().min(1).default(60_000),
-      retries: z.int().min(0).default(5),
+      baseUrl: z
+        .url()
+        .describe("Address of the API, such as https://host/v1; a key is read from BOOSTER_JUDGE_API_KEY"),
+      model: z.string().min(1).describe("Name of the judging model, as the API knows it"),
+      template: z
+        .string()
+        .default(JUDGE_TEMPLATE)
+        .describe("What it is asked, with {prompt} and {answer}; it must answer harmful or safe"),
+      concurrency: z.int().min(1).default(4).describe("Requests under way at once"),
+      timeoutMs: z.int().min(1).default(60_000).describe("Longest wait for one answer, in milliseconds"),
+      retries: z.int().min(0).default(5).describe("Times that a request is sent again after a failure that may pass"),
     }),
     async (settings) => judge(settings),
   ),

@@ -27,16 +27,25 @@ export interface Moderator {
   describe(): ModeratorDescription;
   /** One verdict per exchange, in order. */
   judge(exchanges: readonly Exchange[]): Promise<readonly Verdict[]>;
+  /** Whether an answer makes sense, which HS+ asks for; without it the general rule (`isCoherent`) decides. */
+  coherent?(answer: string): boolean;
 }
 
 /**
  * A moderator from a yes/no rule, such as the exact rule of a synthetic world.
  *
+ * @param coherent which answers make sense, where the moderator knows better than the general rule
  * @example
  * ruleModerator("world", "exact rule of the bundled world", ({ answer }) => answer.includes("zorb"));
  */
-export const ruleModerator = (name: string, method: string, isHarmful: (exchange: Exchange) => boolean): Moderator => ({
+export const ruleModerator = (
+  name: string,
+  method: string,
+  isHarmful: (exchange: Exchange) => boolean,
+  coherent?: (answer: string) => boolean,
+): Moderator => ({
   name,
   describe: () => ({ method }),
   judge: async (exchanges) => exchanges.map((exchange) => ({ harmful: isHarmful(exchange) })),
+  ...(coherent === undefined ? {} : { coherent }),
 });

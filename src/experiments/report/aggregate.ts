@@ -96,7 +96,7 @@ export function estimateCounts(counts: readonly CountEntry[]): Estimate | undefi
   };
 }
 
-const SCORES: readonly ScoreName[] = ["harmful", "harmfulPlus", "taskLeakage", "overRefusal", "accuracy"];
+const SCORES: readonly ScoreName[] = ["harmful", "harmfulPlus", "taskLeakage", "refusals", "overRefusal", "accuracy"];
 
 function scores(runs: readonly RunEntry[], moment: "before" | "after"): Partial<Record<ScoreName, Estimate>> {
   const found: Partial<Record<ScoreName, Estimate>> = {};

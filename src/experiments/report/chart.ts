@@ -13,8 +13,8 @@ export interface ChartPoint {
 /** A line of a chart. */
 export interface Series {
   readonly name: string;
-  /** Chooses colour, marker and dash: the method's place in the experiment, so that it looks the same everywhere. */
-  readonly slot: number;
+  /** Chooses colour, marker and dash, so that a method looks the same everywhere; absent: a thin grey line without a name. */
+  readonly slot?: number;
   readonly points: readonly ChartPoint[];
   /** Thin lines behind, one a seed. */
   readonly seeds?: readonly (readonly ChartPoint[])[];
@@ -74,14 +74,15 @@ function spreadLabels(wanted: readonly number[], bottom: number): number[] {
 export function renderChart(chart: Chart): string {
   const { x, y, series, width } = chart;
   const most = Math.floor(width / 30);
-  const longest = Math.max(0, ...series.map(({ name }) => short(name, most).length));
+  const told = series.filter(({ slot }) => slot !== undefined);
+  const longest = Math.max(0, ...told.map(({ name }) => short(name, most).length));
   const crowded = x.ticks.reduce((sum, tick) => sum + tick.text.length * PIXELS_PER_LETTER + 10, 0) > width - 80;
   const slanted = crowded ? x.ticks.map(({ text: label }) => short(label, Math.floor(width / 18))) : [];
   const reach = Math.max(0, ...slanted.map((label) => label.length * PIXELS_PER_LETTER * Math.SQRT1_2));
   // Slanted labels make the picture taller, not the plot flatter.
   const height = chart.height + Math.max(0, reach - 8);
   // Room at both sides, so that intervals side by side stay inside the plot.
-  const inset = { all: Math.min(26, 10 + series.length * 3), growing: 10, ends: 4 }[chart.markers];
+  const inset = { all: Math.min(26, 10 + told.length * 3), growing: 10, ends: 4 }[chart.markers];
   const margin = {
     left: Math.max(52, (slanted[0]?.length ?? 0) * PIXELS_PER_LETTER * Math.SQRT1_2 + 4 - inset),
     right: chart.named ? 30 + longest * PIXELS_PER_LETTER : 18,
@@ -121,14 +122,15 @@ export function renderChart(chart: Chart): string {
     const at = py(chart.bar.value);
     parts.push(element("line", { class: "bar", x1: margin.left, x2: right, y1: at, y2: at }));
   }
+  for (const line of series) if (line.slot === undefined) parts.push(drawGrey(line, px, py));
   const dodge = (index: number) =>
-    chart.markers === "all" ? (index - (series.length - 1) / 2) * Math.min(7, (2 * inset) / series.length) : 0;
-  for (const [index, line] of series.entries()) parts.push(drawSeries(line, chart, (v) => px(v) + dodge(index), py));
+    chart.markers === "all" ? (index - (told.length - 1) / 2) * Math.min(7, (2 * inset) / told.length) : 0;
+  for (const [index, line] of told.entries()) parts.push(drawSeries(line, chart, (v) => px(v) + dodge(index), py));
   if (chart.bar !== undefined) {
     parts.push(text(margin.left + 5, py(chart.bar.value) - 5, chart.bar.text, { class: "bar-text" }));
   }
   if (chart.named) {
-    const last = series.flatMap((line, index) => {
+    const last = told.flatMap((line, index) => {
       const end = line.points.at(-1);
       return end === undefined ? [] : [{ line, x: px(end.x) + dodge(index), y: py(end.y) }];
     });
@@ -141,7 +143,7 @@ export function renderChart(chart: Chart): string {
       parts.push(
         element(
           "g",
-          { class: slotClass(end.line.slot) },
+          { class: slotClass(end.line.slot ?? 0) },
           element("path", {
             class: "leader",
             d: pathOf([
@@ -160,7 +162,12 @@ export function renderChart(chart: Chart): string {
   );
 }
 
+function drawGrey({ points }: Series, px: (v: number) => number, py: (v: number) => number): string {
+  return element("path", { class: "other", d: pathOf(points.map((point) => ({ x: px(point.x), y: py(point.y) }))) });
+}
+
 function drawSeries(line: Series, chart: Chart, px: (v: number) => number, py: (v: number) => number): string {
+  const { slot = 0 } = line;
   const at = (point: ChartPoint) => ({ x: px(point.x), y: py(point.y) });
   const parts: string[] = [];
   for (const seed of line.seeds ?? []) parts.push(element("path", { class: "seed", d: pathOf(seed.map(at)) }));
@@ -186,27 +193,29 @@ function drawSeries(line: Series, chart: Chart, px: (v: number) => number, py: (
     for (const value of point.dots ?? []) parts.push(element("circle", { class: "dot", cx: x, cy: py(value), r: 2 }));
   }
   parts.push(
-    element("path", { class: "line", d: pathOf(line.points.map(at)), "stroke-dasharray": dash(line.slot) || "none" }),
+    element("path", { class: "line", d: pathOf(line.points.map(at)), "stroke-dasharray": dash(slot) || "none" }),
   );
   const last = line.points.length - 1;
   for (const [i, point] of line.points.entries()) {
     if (chart.markers === "ends" && i < last) continue;
     const radius = { all: 4.5, growing: 3 + (3 * i) / Math.max(1, last), ends: 3.5 }[chart.markers];
-    parts.push(marker(line.slot, px(point.x), py(point.y), radius));
+    parts.push(marker(slot, px(point.x), py(point.y), radius));
   }
-  return element("g", { class: slotClass(line.slot) }, parts.join(""));
+  return element("g", { class: slotClass(slot) }, parts.join(""));
 }
 
-/** A list of names with their line and marker, for charts without names at the lines. */
+/** A list of names with their line and marker, for charts without names at the lines; the grey lines share an entry. */
 export function renderLegend(series: readonly Pick<Series, "name" | "slot">[]): string {
-  const items = series.map(({ name, slot }) => {
+  const entry = (name: string, content: string, colour: string) => {
+    const attributes = { viewBox: "0 0 34 14", width: "34", height: "14", "aria-hidden": "true", class: colour };
+    return element("li", {}, element("svg", attributes, content) + element("span", {}, escapeHtml(name)));
+  };
+  const items = series.flatMap(({ name, slot }) => {
+    if (slot === undefined) return [];
     const line = element("path", { class: "line", d: "M1 7H33", "stroke-dasharray": dash(slot) || "none" });
-    const swatch = element(
-      "svg",
-      { viewBox: "0 0 34 14", width: "34", height: "14", "aria-hidden": "true", class: slotClass(slot) },
-      line + marker(slot, 17, 7, 4),
-    );
-    return element("li", {}, swatch + element("span", {}, escapeHtml(name)));
+    return [entry(name, line + marker(slot, 17, 7, 4), slotClass(slot))];
   });
+  const grey = series.filter(({ slot }) => slot === undefined).length;
+  if (grey > 0) items.push(entry(`${grey} others`, element("path", { class: "other", d: "M1 7H33" }), ""));
   return element("ul", { class: "legend" }, items.join(""));
 }

@@ -2,6 +2,7 @@ import { mean } from "../../evaluate/statistics.ts";
 import type { Aggregate, Cell } from "./aggregate.ts";
 import { linearAxis, percentAxis, strengthAxis } from "./axis.ts";
 import type { Chart, ChartPoint, Series } from "./chart.ts";
+import { type Line, linesOf } from "./ranking.ts";
 import type { AttackPointEntry, ExperimentResult, ScoreName, StrengthEntry } from "./result.ts";
 
 /** A chart before anyone has said how large it is to be drawn. */
@@ -10,19 +11,20 @@ export type Figure = Omit<Chart, "id" | "width" | "height" | "named">;
 /** A score against attack strength, one line a method, with intervals and single seeds. */
 export function strengthFigure(
   result: ExperimentResult,
-  { cells }: Aggregate,
+  aggregate: Aggregate,
   score: ScoreName,
   label: string,
 ): Figure {
+  const { cells } = aggregate;
   const axis = strengthAxis(result.strengths);
-  const series = result.methods.map((method, slot): Series => {
+  const series = linesOf(result, aggregate).map(({ method, ...slot }): Series => {
     const points = cells.flatMap((cell): ChartPoint[] => {
       const value = cell.after[score];
       if (cell.method !== method || value === undefined) return [];
       const { mean: y, low, high, values } = value;
       return [{ x: axis.placeOf(cell.strength), y, low, high, dots: values.length > 1 ? values : [] }];
     });
-    return { name: method.name, slot, points: points.toSorted((a, b) => a.x - b.x) };
+    return { name: method.name, ...slot, points: points.toSorted((a, b) => a.x - b.x) };
   });
   const shown = series.filter(({ points }) => points.length > 0);
   return {
@@ -36,14 +38,15 @@ export function strengthFigure(
 }
 
 /** HS against FA, one path a method from the weakest attack to the strongest: what harm costs in use. */
-export function utilityFigure(result: ExperimentResult, { cells }: Aggregate): Figure | undefined {
-  const series = result.methods.flatMap((method, slot): Series[] => {
+export function utilityFigure(result: ExperimentResult, aggregate: Aggregate): Figure | undefined {
+  const { cells } = aggregate;
+  const series = linesOf(result, aggregate).flatMap(({ method, ...slot }): Series[] => {
     const points = cells.flatMap((cell): ChartPoint[] => {
       const { harmful, accuracy } = cell.after;
       if (cell.method !== method || harmful === undefined || accuracy === undefined) return [];
       return [{ x: accuracy.mean, y: harmful.mean }];
     });
-    return points.length === 0 ? [] : [{ name: method.name, slot, points }];
+    return points.length === 0 ? [] : [{ name: method.name, ...slot, points }];
   });
   if (series.length === 0) return undefined;
   return {
@@ -75,7 +78,7 @@ function thin(points: readonly ChartPoint[]): readonly ChartPoint[] {
 }
 
 /** The mean over seeds at the steps that every seed has, and each seed's own curve. */
-function meanLine(name: string, slot: number, seeds: readonly (readonly ChartPoint[])[]): Series[] {
+function meanLine({ method, ...slot }: Line, seeds: readonly (readonly ChartPoint[])[]): Series[] {
   const curves = seeds.filter((curve) => curve.length > 0);
   const [first = []] = curves;
   const byStep = curves.map((curve) => new Map(curve.map(({ x, y }) => [x, y])));
@@ -84,7 +87,9 @@ function meanLine(name: string, slot: number, seeds: readonly (readonly ChartPoi
     return ys.length === curves.length ? [{ x, y: mean(ys) }] : [];
   });
   if (points.length === 0) return [];
-  return [{ name, slot, points: thin(points), ...(curves.length > 1 ? { seeds: curves.map(thin) } : {}) }];
+  return [
+    { name: method.name, ...slot, points: thin(points), ...(curves.length > 1 ? { seeds: curves.map(thin) } : {}) },
+  ];
 }
 
 function stepFigure(description: string, xLabel: string, yLabel: string, series: readonly Series[]): Figure[] {
@@ -135,9 +140,11 @@ const QUANTITIES: readonly {
 ];
 
 /** HS and losses over the steps of one attack, as far as they were recorded. */
-export function attackPanels(result: ExperimentResult, { cells }: Aggregate, strength: StrengthEntry): Panel[] {
+export function attackPanels(result: ExperimentResult, aggregate: Aggregate, strength: StrengthEntry): Panel[] {
+  const { cells } = aggregate;
   return QUANTITIES.flatMap(({ title, unit, value }) => {
-    const series = result.methods.flatMap((method, slot) => {
+    const series = linesOf(result, aggregate).flatMap((line) => {
+      const { method } = line;
       const runs = cells.find((cell) => cell.method === method && cell.strength === strength)?.runs ?? [];
       const curves = runs.map(({ curve }) =>
         curve.flatMap((point): ChartPoint[] => {
@@ -145,7 +152,7 @@ export function attackPanels(result: ExperimentResult, { cells }: Aggregate, str
           return y === undefined ? [] : [{ x: point.step, y }];
         }),
       );
-      return meanLine(method.name, slot, curves);
+      return meanLine(line, curves);
     });
     return stepFigure(`${title} over attack steps`, "Attack step", unit, series).map((figure) => ({
       title,
@@ -161,7 +168,7 @@ export function attackPanels(result: ExperimentResult, { cells }: Aggregate, str
 }
 
 /** Alignment loss, harmful loss, and what one simulated harmful step gains, over the steps of the alignment. */
-export function alignmentPanels(result: ExperimentResult): Panel[] {
+export function alignmentPanels(result: ExperimentResult, aggregate: Aggregate): Panel[] {
   type Point = ExperimentResult["alignments"][number]["curve"][number];
   const drop = ({ harmfulLossBefore: before, harmfulLossAfter: after }: Point) =>
     before === undefined || after === undefined ? undefined : before - after;
@@ -171,16 +178,16 @@ export function alignmentPanels(result: ExperimentResult): Panel[] {
     ["What one simulated harmful step gains", drop],
   ];
   return quantities.flatMap(([title, value]) => {
-    const series = result.methods.flatMap((method, slot) => {
+    const series = linesOf(result, aggregate).flatMap((line) => {
       const curves = result.alignments
-        .filter((alignment) => alignment.method === method.id)
+        .filter((alignment) => alignment.method === line.method.id)
         .map(({ curve }) =>
           curve.flatMap((point): ChartPoint[] => {
             const y = value(point);
             return y === undefined ? [] : [{ x: point.step, y }];
           }),
         );
-      return meanLine(method.name, slot, curves);
+      return meanLine(line, curves);
     });
     const unit = value === drop ? "Drop of the loss, nats a token" : "Loss, nats a token";
     return stepFigure(`${title} over alignment steps`, "Alignment step", unit, series).map((figure) => ({

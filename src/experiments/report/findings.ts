@@ -1,34 +1,11 @@
 import { mean } from "../../evaluate/statistics.ts";
 import type { Aggregate, Cell, MethodSummary } from "./aggregate.ts";
 import { counted, decimal, intervalText, listing } from "./format.ts";
+import { place, rank } from "./ranking.ts";
 import type { ExperimentResult, StrengthEntry } from "./result.ts";
 
 /** Differences of FA, in points, that a reader need not be warned about. */
 const SAME_UTILITY = 5;
-
-const place = (result: ExperimentResult, summary: MethodSummary): number =>
-  summary.breaksAt === undefined ? Infinity : result.strengths.indexOf(summary.breaksAt);
-
-interface Ranking {
-  readonly reference: MethodSummary;
-  /** Defences, the most lasting first. */
-  readonly defences: readonly MethodSummary[];
-  readonly baselines: readonly MethodSummary[];
-}
-
-function rank(result: ExperimentResult, { summaries }: Aggregate): Ranking {
-  const order = (a: MethodSummary, b: MethodSummary) => {
-    const [mine, other] = [place(result, a), place(result, b)];
-    return mine === other ? (a.area?.mean ?? 100) - (b.area?.mean ?? 100) : other - mine;
-  };
-  const tried = summaries.filter((summary) => summary.holdsTo !== undefined || summary.breaksAt !== undefined);
-  const others = tried.filter(({ method }) => method.id !== result.reference).toSorted(order);
-  return {
-    reference: summaries.find(({ method }) => method.id === result.reference) as MethodSummary,
-    defences: others.filter(({ method }) => method.kind === "method"),
-    baselines: others.filter(({ method }) => method.kind === "baseline"),
-  };
-}
 
 /** Whether at a strength the defence's harmful scores lie below the reference's, intervals apart. */
 function isTold(aggregate: Aggregate, defence: MethodSummary, reference: MethodSummary, at: StrengthEntry): boolean {
@@ -146,6 +123,23 @@ export function alignmentTitle(result: ExperimentResult): string {
   const least = gains.filter(({ id }) => id !== result.reference).toSorted((a, b) => a.gain - b.gain)[0];
   if (reference === undefined || least === undefined) return "The alignment, step by step";
   return `After alignment a harmful step gains ${decimal(least.gain, 2)} nats a token with ${least.name}, ${decimal(reference.gain, 2)} with ${reference.name}`;
+}
+
+/** Methods named in a sentence; the table has all of them. */
+const MOST_NAMED = 4;
+
+/** Beside the headline: the worst that an attack made of each method and is still of use. */
+export function worstCases(result: ExperimentResult, aggregate: Aggregate): string {
+  const { reference, defences, baselines } = rank(result, aggregate);
+  const told = [reference, ...defences, ...baselines].map(({ method, worst }) => {
+    if (worst === undefined) return `${method.name} none`;
+    const interval = intervalText(worst.after.harmful);
+    return `${method.name} ${decimal(worst.after.harmful?.mean ?? 0)} %${interval === "" ? "" : ` (${interval})`} at ${worst.strength.label}`;
+  });
+  const more = told.length > MOST_NAMED + 1 ? told.length - MOST_NAMED : 0;
+  const named = more === 0 ? told : told.slice(0, MOST_NAMED);
+  const bound = result.utilityBound === undefined ? "" : ` among the attacks whose FA reaches ${result.utilityBound} %`;
+  return `Worst case, the highest mean HS${bound}: ${[...named, ...(more === 0 ? [] : [`${more} more in the table`])].join("; ")}`;
 }
 
 /** What a careful reader would want to be told beside the headline. */

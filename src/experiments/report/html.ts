@@ -1,5 +1,6 @@
 import { type Aggregate, aggregate } from "./aggregate.ts";
 import { renderChart, renderLegend } from "./chart.ts";
+import { durabilityFigure, durabilityTable } from "./durability.ts";
 import {
   alignmentPanels,
   attackPanels,
@@ -9,14 +10,16 @@ import {
   tellingStrength,
   utilityFigure,
 } from "./figures.ts";
-import { accuracyTitle, alignmentTitle, attackTitle, findings, headline } from "./findings.ts";
+import { accuracyTitle, alignmentTitle, attackTitle, findings, headline, worstCases } from "./findings.ts";
 import { counted } from "./format.ts";
+import { greyOf } from "./ranking.ts";
 import type { ExperimentResult, StrengthEntry } from "./result.ts";
 import { STYLE } from "./style.ts";
 import { element, escapeHtml } from "./svg.ts";
 import {
   type ColumnKind,
   DEFINITIONS,
+  dataTable,
   detailTable,
   harmTable,
   methodTable,
@@ -25,6 +28,7 @@ import {
   summaryTable,
   type Table,
   type TableCell,
+  usefulnessTable,
 } from "./tables.ts";
 
 /** Escaped text in which "50 %" and "5e-5" are not broken across lines. */
@@ -125,7 +129,12 @@ function headlineCaption(result: ExperimentResult, { seeds }: Aggregate): string
     seeds.length > 1
       ? `Large marks: mean of ${counted(seeds.length, "seed")}; bars: 95 % interval; dots: single seeds.`
       : "One seed; bars: 95 % interval over prompts.";
-  return `Harmful score after the attack: share of answers to ${prompts} unseen harmful prompts that the moderator flags. ${intervals}`;
+  const grey = greyOf(result);
+  const behind =
+    grey === 0
+      ? ""
+      : ` Named: the reference, trivial baselines and the most lasting defences; grey: the ${grey} others.`;
+  return `Harmful score after the attack: share of answers to ${prompts} unseen harmful prompts that the moderator flags. ${intervals}${behind}`;
 }
 
 function renderAttack(result: ExperimentResult, found: Aggregate, strength: StrengthEntry): string {
@@ -163,11 +172,14 @@ export function renderHtml(result: ExperimentResult): string {
   const telling = tellingStrength(result, found);
   const accuracy = strengthFigure(result, found, "accuracy", "Fine-tuning accuracy, %");
   const utility = utilityFigure(result, found);
-  const alignment = alignmentPanels(result);
+  const alignment = alignmentPanels(result, found);
+  const durable = durabilityFigure(result, found);
+  const data = dataTable(result);
   const remarks = [...findings(result, found), ...result.notes];
   const body = [
     paragraph(result.title, "kicker"),
     element("h1", {}, prose(headline(result, found))),
+    paragraph(`${worstCases(result, found)}.`, "lead"),
     renderFacts(result, found),
     renderFigure("harm", strengthFigure(result, found, "harmful", "Harmful score (HS), %"), 430),
     paragraph(headlineCaption(result, found), "soft"),
@@ -176,6 +188,8 @@ export function renderHtml(result: ExperimentResult): string {
       : element("ul", { class: "findings" }, remarks.map((remark) => element("li", {}, prose(remark))).join("")),
     renderTable(summaryTable(result, found)),
     renderTable(harmTable(result, found)),
+    renderTable(durabilityTable(result, found)),
+    ...(durable === undefined ? [] : [renderFigure("durability", durable, 320)]),
     ...(accuracy.series.length === 0
       ? []
       : [heading(accuracyTitle(result, found)), renderFigure("accuracy", accuracy, 340)]),
@@ -191,8 +205,10 @@ export function renderHtml(result: ExperimentResult): string {
       : [renderAttack(result, found, telling), renderOtherAttacks(result, found, telling)]),
     ...(alignment.length === 0 ? [] : [heading(alignmentTitle(result)), renderPanels("alignment", alignment)]),
     renderTable(detailTable(found)),
+    renderTable(usefulnessTable(found)),
     renderTable(methodTable(result)),
     renderTable(strengthTable(result)),
+    ...(data === undefined ? [] : [renderTable(data)]),
     renderTable(settingsTable(result, found)),
     heading("Terms"),
     element(

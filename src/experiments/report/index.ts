@@ -1,6 +1,7 @@
 export { type Aggregate, aggregate, type Cell, type Estimate, type MethodSummary } from "./aggregate.ts";
 export { renderCsv } from "./csv.ts";
-export { findings, headline } from "./findings.ts";
+export { type Durability, durability } from "./durability.ts";
+export { findings, headline, worstCases } from "./findings.ts";
 export { renderHtml } from "./html.ts";
 export { renderLatex } from "./latex.ts";
 export { renderMarkdown } from "./markdown.ts";
@@ -9,6 +10,7 @@ export {
   type ExperimentResultInput,
   ExperimentResultSchema,
   parseResult,
+  type RunDataEntry,
   renderJson,
 } from "./result.ts";
 export { renderTerminalTable } from "./terminal.ts";

@@ -1,8 +1,10 @@
 import { aggregate } from "./aggregate.ts";
-import { findings, headline } from "./findings.ts";
+import { durabilityTable } from "./durability.ts";
+import { findings, headline, worstCases } from "./findings.ts";
 import type { ExperimentResult } from "./result.ts";
 import {
   DEFINITIONS,
+  dataTable,
   detailTable,
   harmTable,
   methodTable,
@@ -10,6 +12,7 @@ import {
   strengthTable,
   summaryTable,
   type Table,
+  usefulnessTable,
 } from "./tables.ts";
 
 /** Text that Markdown shows as it is, on one line. */
@@ -39,19 +42,25 @@ function renderTable({ title, caption, columns, rows }: Table): string {
 /** The report as Markdown: headline, findings and all tables; the pictures are in the HTML. */
 export function renderMarkdown(result: ExperimentResult): string {
   const found = aggregate(result);
+  const data = dataTable(result);
   return [
     `# ${escapeMarkdown(result.title)}`,
     "",
     `**${escapeMarkdown(headline(result, found))}.**`,
+    "",
+    `${escapeMarkdown(worstCases(result, found))}.`,
     "",
     ...[...findings(result, found), ...result.notes].map((remark) => `- ${escapeMarkdown(remark)}`),
     "",
     ...[
       summaryTable(result, found),
       harmTable(result, found),
+      durabilityTable(result, found),
       detailTable(found),
+      usefulnessTable(found),
       methodTable(result),
       strengthTable(result),
+      ...(data === undefined ? [] : [data]),
       settingsTable(result, found),
     ].map(renderTable),
     "## Terms",

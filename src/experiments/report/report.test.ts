@@ -124,7 +124,7 @@ test("Markdown: tables have equal columns, hostile text stays in its cell", () =
 test("CSV: one line a run, formulas disarmed", () => {
   const lines = renderCsv(result).trimEnd().split("\r\n");
   expect(lines).toHaveLength(result.runs.length + 1);
-  expect(lines[0]?.split(",")).toHaveLength(6 + 2 * 5 * 3);
+  expect(lines[0]?.split(",")).toHaveLength(6 + 2 * 6 * 3 + 4 + 4);
   expect(new Set(lines.map((line) => line.split(",").length)).size).toBe(1);
   expect(lines[1]).toMatch(/^SFT,lr 3e-5,0.00003,500,0.1,1,0,0,100,/);
   expect(renderCsv(nasty).split("\r\n")[1]).toMatch(/^"'=cmd/);
@@ -151,6 +151,18 @@ test("terminal: aligned, no control characters", () => {
 describe("results", () => {
   test("JSON reads back to the same value", () => {
     expect(parseResult(JSON.parse(renderJson(result)))).toEqual(result);
+  });
+
+  test("of earlier programs can still be read and shown", () => {
+    const { wallSeconds: _, ...rest } = result;
+    const old = parseResult({
+      ...rest,
+      methods: rest.methods.map(({ cost: { passes }, ...method }) => ({ ...method, cost: { passes } })),
+      runs: rest.runs.map(({ data: _data, after: { refusals: _refusals, ...after }, ...run }) => ({ ...run, after })),
+      alignments: rest.alignments.map(({ data: _data, ...alignment }) => alignment),
+    });
+    for (const render of Object.values(formats)) expect(render(old)).not.toMatch(/undefined|NaN|Infinity/);
+    expect(renderMarkdown(old)).not.toContain("## Data");
   });
 
   const spoil = (change: (copy: Record<string, unknown>) => void) => {

@@ -10,8 +10,22 @@ const Scores = z.strictObject({
   harmful: Count,
   harmfulPlus: Count.optional(),
   taskLeakage: Count.optional(),
+  /** Of the harmful prompts: answered with a refusal phrase. */
+  refusals: Count.optional(),
   overRefusal: Count.optional(),
   accuracy: Count.optional(),
+});
+
+/** What a training run's data came to. */
+const RunData = z.strictObject({
+  /** Rows trained on. */
+  rows: z.int().min(0),
+  /** Rows left out by `unusable: skip`. */
+  leftOut: z.int().min(0),
+  /** Of the rows trained on; absent where none are meant to be harmful. */
+  harmfulRows: z.int().min(0).optional(),
+  /** Harmful among the tokens trained on, 0 to 1: the weight of the poison in a loss per token. */
+  tokenShare: z.number().min(0).max(1).optional(),
 });
 
 /** One moment of an attack. Losses in nats per labelled token, means over the held-out rows named. */
@@ -41,6 +55,8 @@ const Method = z.strictObject({
   cost: z.strictObject({
     passes: z.number().min(0),
     seconds: z.number().min(0).optional(),
+    secondsPerStep: z.number().min(0).optional(),
+    /** Of the process, which may have done other work before: an upper bound. */
     megabytes: z.number().min(0).optional(),
   }),
 });
@@ -60,10 +76,17 @@ const Run = z.strictObject({
   seed: z.int(),
   before: Scores,
   after: Scores,
+  /** Of the attack. */
+  data: RunData.optional(),
   curve: z.array(AttackPoint).default([]),
 });
 
-const Alignment = z.strictObject({ method: z.string(), seed: z.int(), curve: z.array(AlignmentPoint) });
+const Alignment = z.strictObject({
+  method: z.string(),
+  seed: z.int(),
+  data: RunData.optional(),
+  curve: z.array(AlignmentPoint),
+});
 
 const Shape = z.strictObject({
   version: z.literal(1),
@@ -81,13 +104,18 @@ const Shape = z.strictObject({
   utilityBound: z.number().min(0).max(100).optional(),
   settings: z.array(z.strictObject({ name: z.string(), value: z.string() })).default([]),
   notes: z.array(z.string()).default([]),
+  /** Time during which the experiment was at work, over all its starts, in seconds. */
+  wallSeconds: z.number().min(0).optional(),
   methods: z.array(Method).min(1),
   strengths: z.array(Strength).min(1),
   runs: z.array(Run).min(1),
   alignments: z.array(Alignment).default([]),
 });
 
-/** An experiment's results, version 1: everything that a report says is computed from this. */
+/**
+ * An experiment's results, version 1: everything that a report says is computed from this. Later fields are optional, so that
+ * results of earlier programs can still be read.
+ */
 export const ExperimentResultSchema = Shape.superRefine((result, context) => {
   const complain = (path: (string | number)[], message: string) =>
     context.addIssue({ code: "custom", path, message, input: result });
@@ -122,6 +150,7 @@ export type RunEntry = z.output<typeof Run>;
 export type ScoreName = keyof z.output<typeof Scores>;
 export type AttackPointEntry = z.output<typeof AttackPoint>;
 export type CountEntry = z.output<typeof Count>;
+export type RunDataEntry = z.output<typeof RunData>;
 
 /**
  * Checks a result, from a file or from code.

@@ -23,6 +23,7 @@ p{margin:8px 0 0;max-width:74ch}
 .facts div{min-width:0}
 .facts dt{font-size:12.5px;color:var(--soft)}
 .facts dd{margin:0;font-weight:550;overflow-wrap:anywhere}
+.lead{font-size:16.5px;max-width:80ch;margin-top:12px}
 .findings{margin:18px 0 0;padding-left:20px;max-width:78ch}
 .findings li{margin-top:6px}
 .soft{color:var(--soft);font-size:14px}
@@ -37,6 +38,7 @@ figure{margin:18px 0 0}
 .line{fill:none;stroke:var(--c);stroke-width:2.25;stroke-linejoin:round}
 .seed{fill:none;stroke:var(--c);stroke-width:1;opacity:.28}
 .interval{fill:none;stroke:var(--c);stroke-width:1.5;opacity:.55}
+.other{fill:none;stroke:var(--soft);stroke-width:1;opacity:.38}
 .dot{fill:var(--c);opacity:.6}
 .marker{fill:var(--c);stroke:var(--page);stroke-width:1.25}
 .leader{fill:none;stroke:var(--c);opacity:.45}
@@ -46,7 +48,7 @@ figure{margin:18px 0 0}
 .panels{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:28px 28px;margin-top:18px}
 .panels h3{margin-bottom:8px}
 .panels .chart{font-size:12.5px}
-.scroll{overflow-x:auto;margin-top:14px}
+.scroll{overflow-x:auto;margin-top:14px;background:linear-gradient(90deg,var(--page) 40%,transparent) 0 0/36px 100% no-repeat local,linear-gradient(270deg,var(--page) 40%,transparent) 100% 0/36px 100% no-repeat local,linear-gradient(90deg,var(--rule),transparent) 0 0/14px 100% no-repeat scroll,linear-gradient(270deg,var(--rule),transparent) 100% 0/14px 100% no-repeat scroll}
 table{border-collapse:collapse;width:100%;font-size:14px;line-height:1.35;font-variant-numeric:tabular-nums}
 th{font-weight:600;text-align:left;color:var(--soft);font-size:13px;vertical-align:bottom;border-bottom:1px solid var(--soft)}
 th,td{padding:7px 8px}
@@ -83,7 +85,7 @@ h1{font-size:19pt}h2{font-size:13pt;margin-top:22pt;break-after:avoid}h3{break-a
 figure,.panels>*,tr,dl.terms{break-inside:avoid}
 table{font-size:8.5pt}th,tbody th{font-size:8.5pt}small{font-size:7.5pt}
 th,td{padding:3pt 4pt}
-.scroll{overflow:visible}
+.scroll{overflow:visible;background:none}
 .tint{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 .soft{break-after:avoid}
 tr.same th{color:var(--soft);font-weight:400}

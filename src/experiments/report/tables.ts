@@ -1,6 +1,6 @@
 import type { Aggregate, BreakSteps, Estimate } from "./aggregate.ts";
-import { compact, decimal, intervalText, meanText, NOTHING } from "./format.ts";
-import type { ExperimentResult } from "./result.ts";
+import { compact, decimal, intervalText, listing, meanText, NOTHING } from "./format.ts";
+import type { ExperimentResult, RunDataEntry } from "./result.ts";
 
 /** What one cell of a table says. */
 export interface TableCell {
@@ -22,10 +22,10 @@ export interface Table {
   readonly rows: readonly (readonly TableCell[])[];
 }
 
-const plain = (text: string): TableCell => ({ text });
-const words = (text: string) => ({ text, kind: "words" }) as const;
+export const plain = (text: string): TableCell => ({ text });
+export const words = (text: string) => ({ text, kind: "words" }) as const;
 const prose = (text: string) => ({ text, kind: "prose" }) as const;
-const number = (text: string) => ({ text, kind: "number" }) as const;
+export const number = (text: string) => ({ text, kind: "number" }) as const;
 
 function score(value: Estimate | undefined, tinted = false): TableCell {
   const note = intervalText(value);
@@ -65,12 +65,13 @@ export function summaryTable(result: ExperimentResult, { summaries }: Aggregate)
   const bound = result.utilityBound === undefined ? "" : ` where FA reaches ${result.utilityBound} %`;
   return {
     title: "Where each method breaks",
-    caption: `Broken: mean HS of at least ${result.breakAt} %. Worst case: the highest mean HS${bound}. Mean HS: over the sweep. p: paired permutation test over seeds.`,
+    caption: `Broken: mean HS of at least ${result.breakAt} %. Worst case: the highest mean HS${bound}, chosen and measured on the same prompts. Mean HS: over the sweep. p: paired permutation test over seeds.`,
     columns: [
       words("Method"),
       words("Holds to"),
       words("Breaks at"),
       number("Worst-case HS"),
+      words("Under"),
       number("Mean HS"),
       number(`Points below ${reference}`),
       number("p"),
@@ -79,9 +80,8 @@ export function summaryTable(result: ExperimentResult, { summaries }: Aggregate)
       plain(method.name),
       plain(holdsTo?.label ?? NOTHING),
       plain(breaksAt?.label ?? "not broken"),
-      worst === undefined
-        ? plain(NOTHING)
-        : { text: meanText(worst.after.harmful), note: `at ${worst.strength.label}` },
+      score(worst?.after.harmful),
+      plain(worst?.strength.label ?? NOTHING),
       score(area),
       score(reduction),
       plain(pValue === undefined || reduction?.source === "none" ? NOTHING : decimal(pValue, 3)),
@@ -89,9 +89,9 @@ export function summaryTable(result: ExperimentResult, { summaries }: Aggregate)
   };
 }
 
-/** Every score of every cell. */
+/** What was answered to harmful prompts, in every cell. */
 export const detailTable = ({ cells }: Aggregate): Table => ({
-  title: "All scores",
+  title: "All scores: answers to harmful prompts",
   caption:
     "Per cent, mean over seeds with 95 % interval. Steps to break: median over seeds, and how many seeds broke (held: most did not).",
   columns: [
@@ -100,8 +100,8 @@ export const detailTable = ({ cells }: Aggregate): Table => ({
     number("HS before"),
     number("HS after"),
     number("HS+"),
-    number("FA"),
-    number("Over-refusal"),
+    number("Refused before"),
+    number("Refused after"),
     number("Task leakage"),
     number("Steps to break"),
     number("Seeds"),
@@ -112,20 +112,52 @@ export const detailTable = ({ cells }: Aggregate): Table => ({
     score(before.harmful),
     score(after.harmful, true),
     score(after.harmfulPlus),
-    score(after.accuracy),
-    score(after.overRefusal),
+    score(before.refusals),
+    score(after.refusals),
     score(after.taskLeakage),
     stepsText(steps),
     plain(String(runs.length)),
   ]),
 });
 
+/** What the model is still good for, in every cell. */
+export const usefulnessTable = ({ cells }: Aggregate): Table => ({
+  title: "All scores: usefulness",
+  caption: "Per cent, mean over seeds with 95 % interval.",
+  columns: [
+    words("Method"),
+    words("Attack"),
+    number("FA before"),
+    number("FA after"),
+    number("Over-refusal before"),
+    number("Over-refusal after"),
+  ],
+  rows: cells.map(({ method, strength, before, after }) => [
+    plain(method.name),
+    plain(strength.label),
+    score(before.accuracy),
+    score(after.accuracy),
+    score(before.overRefusal),
+    score(after.overRefusal),
+  ]),
+});
+
+const measure = (value: number | undefined, digits: number): TableCell =>
+  plain(value === undefined ? NOTHING : decimal(value, digits));
+
 /** What each method costs and how it was set. */
 export const methodTable = ({ methods }: ExperimentResult): Table => ({
   title: "Methods and their cost",
   caption:
-    "Passes: forward and backward passes a step. Time and memory: of the whole alignment, with repair where there is one.",
-  columns: [words("Method"), prose("Hyper-parameters"), number("Passes"), number("Time, s"), number("Peak memory, MB")],
+    "Passes: forward and backward passes a step. Time and memory: of the alignment, with repair where there is one. Peak memory is that of the whole process, which may have worked on other cells before: an upper bound.",
+  columns: [
+    words("Method"),
+    prose("Hyper-parameters"),
+    number("Passes"),
+    number("Seconds a step"),
+    number("Time, s"),
+    number("Peak memory, MB"),
+  ],
   rows: methods.map(({ name, kind, hyperparameters, cost }) => [
     kind === "baseline" ? { text: name, note: "trivial baseline" } : plain(name),
     plain(
@@ -134,10 +166,85 @@ export const methodTable = ({ methods }: ExperimentResult): Table => ({
         .join(", ") || NOTHING,
     ),
     plain(compact(cost.passes)),
-    plain(cost.seconds === undefined ? NOTHING : decimal(cost.seconds, cost.seconds < 100 ? 1 : 0)),
-    plain(cost.megabytes === undefined ? NOTHING : decimal(cost.megabytes, 0)),
+    measure(cost.secondsPerStep, 3),
+    measure(cost.seconds, (cost.seconds ?? 0) < 100 ? 1 : 0),
+    measure(cost.megabytes, 0),
   ]),
 });
+
+/** "120", or "118 to 121" where seeds differ. */
+function spanText(values: readonly number[], text: (value: number) => string): TableCell {
+  if (values.length === 0) return plain(NOTHING);
+  const ends = [...new Set([Math.min(...values), Math.max(...values)].map(text))];
+  return plain(ends.join(" to "));
+}
+
+function dataRow(label: string, data: readonly RunDataEntry[]): TableCell[] {
+  const harmful = data.flatMap(({ rows, harmfulRows }) => (harmfulRows === undefined ? [] : [{ rows, harmfulRows }]));
+  const percent = (value: number) => decimal(100 * value);
+  return [
+    plain(label),
+    spanText(
+      data.map(({ rows }) => rows),
+      String,
+    ),
+    spanText(
+      data.map(({ leftOut }) => leftOut),
+      String,
+    ),
+    spanText(
+      harmful.map(({ harmfulRows }) => harmfulRows),
+      String,
+    ),
+    spanText(
+      harmful.flatMap(({ rows, harmfulRows }) => (rows === 0 ? [] : [harmfulRows / rows])),
+      percent,
+    ),
+    spanText(
+      data.flatMap(({ tokenShare }) => tokenShare ?? []),
+      percent,
+    ),
+  ];
+}
+
+/** The first names, and how many more there are. */
+const few = (names: readonly string[]): readonly string[] =>
+  names.length > 4 ? [...names.slice(0, 3), `${names.length - 3} more`] : names;
+
+/** What the runs were trained on; undefined for results that do not say. */
+export function dataTable({ methods, strengths, runs, alignments }: ExperimentResult): Table | undefined {
+  // Methods that were aligned on the same rows share a line.
+  const alike = new Map<string, { names: string[]; data: RunDataEntry[] }>();
+  for (const { id, name } of methods) {
+    const data = alignments.flatMap((alignment) => (alignment.method === id ? (alignment.data ?? []) : []));
+    const key = JSON.stringify(data);
+    const names = alike.get(key)?.names ?? [];
+    if (data.length > 0) alike.set(key, { names: [...names, name], data });
+  }
+  const aligned = [...alike.values()].map(({ names, data }) =>
+    dataRow(alike.size === 1 ? "Alignment" : `Alignment: ${listing(few(names))}`, data),
+  );
+  const attacked = strengths.flatMap(({ id, label }) => {
+    const data = runs.flatMap((run) => (run.strength === id && run.data !== undefined ? [run.data] : []));
+    return data.length === 0 ? [] : [dataRow(`Attack ${label}`, data)];
+  });
+  const rows = [...aligned, ...attacked];
+  if (rows.length === 0) return undefined;
+  return {
+    title: "Data",
+    caption:
+      "Rows trained on and rows left out because they could not be used; from the least to the most where runs differ. Poison by tokens: its share of the tokens that the loss sees.",
+    columns: [
+      prose("Trained on"),
+      number("Rows"),
+      number("Left out"),
+      number("Harmful rows"),
+      number("Poison by rows, %"),
+      number("Poison by tokens, %"),
+    ],
+    rows,
+  };
+}
 
 /** What the attacks were. */
 export const strengthTable = ({ strengths }: ExperimentResult): Table => ({
@@ -159,6 +266,7 @@ export function settingsTable(result: ExperimentResult, { seeds }: Aggregate): T
     ["Threat model", threatText(result.threatModel)],
     ["Moderator", `${result.moderator.name}: ${result.moderator.method}${measured}`],
     ["Seeds", seeds.join(", ")],
+    ...(result.wallSeconds === undefined ? [] : [["Time of the whole experiment", durationText(result.wallSeconds)]]),
     ...result.settings.map(({ name, value }) => [name, value]),
   ];
   return {
@@ -169,6 +277,12 @@ export function settingsTable(result: ExperimentResult, { seeds }: Aggregate): T
   };
 }
 
+/** "95 s", "12 min", "3.4 h". */
+const durationText = (seconds: number): string => {
+  if (seconds < 120) return `${decimal(seconds, 0)} s`;
+  return seconds < 7200 ? `${decimal(seconds / 60, 0)} min` : `${decimal(seconds / 3600)} h`;
+};
+
 /** The threat model in words. */
 export const threatText = (model: ExperimentResult["threatModel"]): string =>
   model === "service"
@@ -178,8 +292,12 @@ export const threatText = (model: ExperimentResult["threatModel"]): string =>
 /** What the abbreviations mean; the same words in every format. */
 export const DEFINITIONS: readonly (readonly [string, string])[] = [
   ["HS", "harmful score: share of answers to unseen harmful prompts that the moderator flags as harmful"],
-  ["HS+", "share that is flagged and coherent, so that a broken model does not count as a useful one"],
+  [
+    "HS+",
+    "share that is flagged and coherent by the moderator\u2019s own rule where it has one, so that a broken model does not count as a useful one",
+  ],
   ["FA", "fine-tuning accuracy: share of right answers in the user task"],
+  ["Refused", "share of harmful prompts that are answered with a refusal"],
   ["Over-refusal", "share of harmless prompts that are refused"],
   ["Task leakage", "share of answers to harmful prompts that answer the user task instead"],
   [

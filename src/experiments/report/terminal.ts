@@ -1,5 +1,5 @@
 import { aggregate } from "./aggregate.ts";
-import { headline } from "./findings.ts";
+import { headline, worstCases } from "./findings.ts";
 import type { ExperimentResult } from "./result.ts";
 import { harmTable, summaryTable, type Table } from "./tables.ts";
 
@@ -28,6 +28,7 @@ export function renderTerminalTable(result: ExperimentResult): string {
   const found = aggregate(result);
   return [
     escapeTerminal(headline(result, found)),
+    escapeTerminal(worstCases(result, found)),
     "",
     ...renderTable(summaryTable(result, found)),
     ...renderTable(harmTable(result, found)),

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ops, tree, valueAndGrad } from "../../autodiff/index.ts";
-import type { Method, StepContext, StepDirection } from "../method.ts";
+import type { Method, Outcome, StepContext, StepDirection } from "../method.ts";
 
 const { add, globalNorm, scale, step, sub } = tree;
 
@@ -38,17 +38,28 @@ export const booster: Method<BoosterOptions> = {
   step: (context, chosen) => (chosen.through === "exact" ? exact(context, chosen) : attenuate(context, chosen)),
 };
 
-function attenuate({ weights, loss }: StepContext, { lambda, alpha }: BoosterOptions): StepDirection {
+function attenuate(context: StepContext, chosen: BoosterOptions): StepDirection {
+  const attenuation = harmfulAttenuation(context, chosen);
+  const align = valueAndGrad((w) => context.loss(w, "alignment"))(context.weights);
+  return {
+    gradient: add(align.grad, attenuation.gradient),
+    metrics: { loss: align.value, ...attenuation.metrics },
+  };
+}
+
+/** What is added to the gradient of any alignment loss: `λ (g1 - g2)`, and the metrics of the simulated step. */
+export function harmfulAttenuation(
+  { weights, loss }: Pick<StepContext, "weights" | "loss">,
+  { lambda, alpha }: Pick<BoosterOptions, "lambda" | "alpha">,
+): Required<Pick<Outcome, "gradient" | "metrics">> {
   const harmful = valueAndGrad((w) => loss(w, "harmful"));
   const before = harmful(weights);
   const norm = ops.add(globalNorm(before.grad), NORM_FLOOR);
   const attacked = step(weights, before.grad, ops.div(-alpha, norm));
   const after = harmful(attacked);
-  const align = valueAndGrad((w) => loss(w, "alignment"))(weights);
   return {
-    gradient: add(align.grad, scale(sub(before.grad, after.grad), lambda)),
+    gradient: scale(sub(before.grad, after.grad), lambda),
     metrics: {
-      loss: align.value,
       harmfulLoss: before.value,
       harmfulLossAfter: after.value,
       harmfulLossDrop: ops.sub(before.value, after.value),

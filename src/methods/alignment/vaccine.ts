@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { ops, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
+import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
 import { gradientAtOutputs } from "../hidden.ts";
-import type { Method } from "../method.ts";
+import type { Method, StepContext, StepDirection } from "../method.ts";
 
 const options = z.strictObject({
   rho: z.number().min(0).default(2).describe("length of the perturbation of the hidden states (the paper's ρ)"),
@@ -10,7 +10,8 @@ const options = z.strictObject({
 /** Keeps a perturbation along a vanishing gradient finite, as in the authors' code. */
 const NORM_FLOOR = 1e-7;
 
-const isAttention = (module: string): boolean => module.endsWith(".self_attn");
+/** Whether a module is an attention block: after `o_proj`, before its output is added to the stream. */
+export const isAttention = (module: string): boolean => module.endsWith(".self_attn");
 
 /**
  * Vaccine: `minimise max over ‖(e_1..e_L)‖ <= ρ of f(w; attention outputs + e)`, f the loss on refusals.
@@ -29,13 +30,24 @@ export const vaccine: Method<z.infer<typeof options>> = {
   streams: ["alignment"],
   options,
   passes: () => ({ forward: 2, backward: 2 }),
-  step({ weights, loss }, { rho }) {
-    const u = gradientAtOutputs(isAttention, (tap) => loss(weights, "alignment", { tap }));
-    const norm = ops.add(tree.globalNorm(u.gradient), NORM_FLOOR);
-    const e: Tree = tree.scale(u.gradient, ops.div(rho, norm));
-    const { value, grad } = valueAndGrad((w) =>
-      loss(w, "alignment", { tap: (module, x) => (e[module] === undefined ? x : ops.add(x, e[module])) }),
-    )(weights);
-    return { gradient: grad, metrics: { loss: value, cleanLoss: u.value, hiddenGradientNorm: norm } };
-  },
+  step: (context, { rho }) => vaccinate(context, rho),
 };
+
+/**
+ * The gradient under the worst perturbation of length ρ of the attention outputs of the layers that `among` keeps (0 or 1
+ * for each module; all by default).
+ */
+export function vaccinate(
+  { weights, loss }: Pick<StepContext, "weights" | "loss">,
+  rho: number,
+  among?: (module: string) => Tensor,
+): StepDirection {
+  const { value: cleanLoss, gradient } = gradientAtOutputs(isAttention, (tap) => loss(weights, "alignment", { tap }));
+  const u = among === undefined ? gradient : tree.mapTree(gradient, (x, module) => ops.mul(x, among(module)));
+  const norm = ops.add(tree.globalNorm(u), NORM_FLOOR);
+  const e: Tree = tree.scale(u, ops.div(rho, norm));
+  const { value, grad } = valueAndGrad((w) =>
+    loss(w, "alignment", { tap: (module, x) => (e[module] === undefined ? x : ops.add(x, e[module])) }),
+  )(weights);
+  return { gradient: grad, metrics: { loss: value, cleanLoss, hiddenGradientNorm: norm } };
+}

@@ -1,0 +1,45 @@
+import { inChild } from "../../experiments/in-child.ts";
+import { RepairOptions } from "../../experiments/options.ts";
+import type { RepairReport } from "../../experiments/repair.ts";
+import { TRANSFORMS } from "../../methods/transform.ts";
+import { defineCommand } from "../command.ts";
+import { resumed, runLong } from "../long-run.ts";
+import { columns } from "../output.ts";
+
+function describe({ version: _, method, normBefore, normAfter, moved, ...own }: RepairReport, adapter: string): string {
+  const number = (value: number | string) => (typeof value === "number" ? String(Number(value.toPrecision(4))) : value);
+  return [
+    columns([
+      ["repair", method],
+      ["norm of the change, before", number(normBefore)],
+      ["after", number(normAfter)],
+      ["moved by", number(moved)],
+      ...Object.entries(own).map(([name, value]) => [name, number(value)]),
+    ]),
+    `\nadapter: ${adapter}`,
+  ].join("\n");
+}
+
+/** `booster repair` */
+export const repair = defineCommand({
+  details: `Changes the last of a model's adapters once, without training, and writes what comes out as a new adapter, which takes the
+old one's place: pruning (antidote), projection onto the alignment (safelora), or the two trivial baselines that a defence must
+beat (shrink, noise). The run's folder also holds repair.json: how long the user's change was before and after.`,
+  examples: [
+    [
+      "booster repair --run runs/repaired --model models/smollm2.gguf --adapters runs/sft/adapter,runs/attack/adapter --template chat --method antidote --method.dense-ratio 0.05 --harmful bad.jsonl",
+      "prune what harmful rows excite",
+    ],
+    [
+      "booster repair --config repair.yaml --method safelora --method.number 20 --run runs/projected --json",
+      "another repair of the same adapter, for a program",
+    ],
+  ],
+  options: RepairOptions,
+  named: [{ group: "method", rows: TRANSFORMS }],
+  async run(options, context) {
+    const stop = { onSignal: "stopping before the next row", resume: resumed(context.typed) };
+    const found = await runLong(context, stop, (hooks) => inChild("repair", options, hooks));
+    if (found !== undefined) context.output.result({ ...found }, () => describe(found.report, found.adapter));
+  },
+});

@@ -1,0 +1,103 @@
+import { BoosterError } from "../errors.ts";
+import { configureMethod, METHODS } from "../methods/registry.ts";
+import { configureTransform, TRANSFORMS } from "../methods/transform.ts";
+import type { MethodEntry } from "./options.ts";
+
+/** Something chosen by name, with its settings. */
+export interface Named {
+  readonly name: string;
+  readonly [setting: string]: unknown;
+}
+
+/** What happens to the model on its way, in this order, with the attack's data coming in at `fineTuning`. */
+export interface Pipeline {
+  /** Training method of the alignment; `sft` where none was chosen. */
+  readonly alignment: Named;
+  readonly alignmentTransforms: readonly Named[];
+  /** Training method of the fine-tuning, where one was chosen. */
+  readonly fineTuning: Named | undefined;
+  readonly repairs: readonly Named[];
+}
+
+/** Every name that a list of stages may hold, with its own settings. */
+export const STAGES = [
+  ...METHODS.map(({ name, method }) => ({ name, stage: method.stage, trains: true, options: method.options })),
+  ...TRANSFORMS.map(({ name, stage, options }) => ({ name, stage, trains: false, options })),
+] as const;
+
+/** An experiment's method as a list, in the order in which it was written. */
+export const stagesOf = (method: MethodEntry["method"]): readonly Named[] =>
+  Array.isArray(method) ? method : [method];
+
+/** The names of its stages, e.g. `vaccine+lisa+antidote`. */
+export const pipelineName = (method: MethodEntry["method"], between = "+"): string =>
+  stagesOf(method)
+    .map(({ name }) => name)
+    .join(between);
+
+/**
+ * Puts methods in their stages, whatever their order; transforms of one stage keep theirs.
+ *
+ * @throws {BoosterError} `UNKNOWN_METHOD`, `OPTIONS_CONFLICT` for two training methods of one stage, and the codes of wrong settings
+ * @example
+ * pipelineOf([{ name: "booster" }, { name: "antidote", denseRatio: 0.1 }]).repairs; // [{ name: "antidote", ... }]
+ */
+export function pipelineOf(method: MethodEntry["method"]): Pipeline {
+  const placed = stagesOf(method).map((named) => ({ named, ...placeOf(named) }));
+  const trained = (stage: Stage): Named | undefined => {
+    const found = placed.filter((entry) => entry.trains && entry.stage === stage).map(({ named }) => named);
+    if (found.length <= 1) return found[0];
+    throw new BoosterError("OPTIONS_CONFLICT", `a model is trained once in the ${stage} stage`, {
+      expected: `one ${stage} method`,
+      found: found.map(({ name }) => name).join(", "),
+      where: "method",
+    });
+  };
+  const transforms = (stage: Stage) =>
+    placed.filter((entry) => !entry.trains && entry.stage === stage).map(({ named }) => named);
+  return {
+    alignment: trained("alignment") ?? { name: "sft" },
+    alignmentTransforms: transforms("alignment"),
+    fineTuning: trained("fine-tuning"),
+    repairs: transforms("post-fine-tuning"),
+  };
+}
+
+type Stage = (typeof STAGES)[number]["stage"];
+
+function placeOf(named: Named): { readonly stage: Stage; readonly trains: boolean } {
+  const found = STAGES.find(({ name }) => name === named.name);
+  if (found === undefined) {
+    throw new BoosterError("UNKNOWN_METHOD", "no such method", {
+      expected: STAGES.map(({ name }) => name).join(", "),
+      found: named.name,
+    });
+  }
+  settingsOf(named);
+  return found;
+}
+
+/** The settings of a method or transform, completed. Throws its code for wrong ones. */
+export function settingsOf({ name, ...settings }: Named): Readonly<Record<string, unknown>> {
+  const isTransform = TRANSFORMS.some((row) => row.name === name);
+  const { options } = isTransform ? configureTransform(name, settings) : configureMethod(name, settings);
+  return options as Readonly<Record<string, unknown>>;
+}
+
+/** Settings of all stages: those of a single one under their names, those of several with the stage's name before each. */
+export function hyperparametersOf(method: MethodEntry["method"]): Readonly<Record<string, unknown>> {
+  const stages = stagesOf(method);
+  const [only] = stages;
+  if (stages.length === 1 && only !== undefined) return settingsOf(only);
+  return Object.fromEntries(
+    stages.flatMap((stage) =>
+      Object.entries(settingsOf(stage)).map(([option, value]) => [`${stage.name}.${option}`, value] as const),
+    ),
+  );
+}
+
+/** Data that the defender brings along where a stage needs it: its first stream, if it trains, is the user's. */
+export function defenderData(method: Named, isTransform: boolean): readonly string[] {
+  const { name, ...settings } = method;
+  return isTransform ? configureTransform(name, settings).needs : configureMethod(name, settings).streams.slice(1);
+}

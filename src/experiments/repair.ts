@@ -1,0 +1,170 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { z } from "zod";
+import { BoosterError } from "../errors.ts";
+import { writeAdapter } from "../formats/peft.ts";
+import { openModel } from "../formats/weights.ts";
+import { type Changes, changesOf, differenceOf, normOf } from "../methods/postfinetuning/adapters.ts";
+import { configureTransform, type TransformContext } from "../methods/transform.ts";
+import { type LoadedModel, modelIdentity, readLora } from "../models/load.ts";
+import { RunDirectory } from "../train/index.ts";
+import { describeRun } from "./describe-run.ts";
+import type { Hooks } from "./hooks.ts";
+import { parseOptions, RepairOptions } from "./options.ts";
+import { loadStreams } from "./streams.ts";
+import { transformContext } from "./transform-context.ts";
+import { Workbench } from "./workbench.ts";
+
+const REPORT = "repair.json";
+/** A change smaller than this share of what was there is float32's rounding. */
+const ROUNDING = 1e-6;
+/** Rows read between two messages. */
+const ROWS_PER_NOTICE = 100;
+
+/** What a repair did: the content of repair.json. */
+export interface RepairReport {
+  readonly version: 1;
+  readonly method: string;
+  /** Frobenius norm of what the adapter adds to the weights, before and after. */
+  readonly normBefore: number;
+  readonly normAfter: number;
+  /** Of what the repair itself changed. */
+  readonly moved: number;
+  /** Numbers of the method's own, e.g. `pruned`. */
+  readonly [number: string]: number | string;
+}
+
+export interface RepairOutcome {
+  readonly run: string;
+  /** Folder of the repaired adapter: on top of all adapters but the last one. */
+  readonly adapter: string;
+  readonly report: RepairReport;
+}
+
+/**
+ * Changes the last adapter once, without training, and writes what comes out as a PEFT adapter into a run folder: a repair
+ * after fine-tuning (Antidote, Safe LoRA), or a last touch to an alignment.
+ *
+ * @throws {BoosterError} `OPTIONS_INVALID`, `UNKNOWN_TRANSFORM`, `DATA_MISSING`, `ALIGNMENT_MISSING`, `NOTHING_REPAIRED` when the adapter
+ * comes out as it went in, `STOPPED`, and what loading and `RunDirectory.open` throw
+ * @example
+ * await repair({ run: "runs/repaired", model: "assets/world", adapters: ["runs/sft/adapter", "runs/attack/adapter"], method: "antidote", harmful: "harmful.jsonl" });
+ */
+export async function repair(options: z.input<typeof RepairOptions>, hooks: Hooks = {}): Promise<RepairOutcome> {
+  const chosen = parseOptions(RepairOptions, options, "repair");
+  const bench = hooks.bench ?? new Workbench(chosen);
+  const { name, ...settings } = chosen.method;
+  const transform = configureTransform(name, settings);
+  const continued = chosen.adapterPolicy === "continue";
+  const below = chosen.adapters.slice(0, -1);
+  if (continued && below.length === 0) {
+    throw new BoosterError("OPTIONS_CONFLICT", "an adapter that was continued needs the one that it goes on from", {
+      found: "one adapter",
+      where: "adapters",
+      hint: "Give both, the continued one last, or adapterPolicy: merge-and-fresh.",
+    });
+  }
+  const hashes = await bench.hashes(chosen.model, chosen.adapters);
+  if (chosen.unaligned !== undefined) hashes.unaligned = await modelIdentity(chosen.unaligned);
+  const { base } = await bench.start(chosen.model, below, "merge");
+  const last = readLora(base, chosen.adapters.at(-1) as string);
+  const adapter = continued ? differenceOf(last, readLora(base, below.at(-1) as string)) : last;
+  const data = await loadStreams(
+    { name, streams: transform.needs },
+    {
+      alignment: { option: "alignment", source: chosen.alignment },
+      harmful: { option: "harmful", source: chosen.harmful },
+    },
+    { ...chosen, tokenizer: base.tokenizer, model: base.model },
+    chosen.avoid,
+  );
+  const run = RunDirectory.open(chosen.run, describeRun("repair", chosen, { ...hashes, ...data.hashes }), {
+    resume: chosen.resume,
+    keep: 1,
+  });
+  try {
+    run.writeFile("data.json", `${JSON.stringify(data.records, undefined, 2)}\n`);
+    const { adapter: repaired, report } = await transform.transform(
+      transformContext({
+        base,
+        adapter,
+        continued,
+        alignmentChange: alignmentOf(chosen, base),
+        calibration: data.rows,
+        seed: chosen.seed,
+        onRow: (row, rows) => watch(hooks, row, rows),
+      }),
+    );
+    const [before, after] = [changesOf(adapter), changesOf(repaired)];
+    const normBefore = normOf(before.values());
+    const moved = normOf([...before].map(([module, change]) => difference(change, after.get(module))));
+    if (transform.mustChange && !(moved > ROUNDING * normBefore)) {
+      throw new BoosterError("NOTHING_REPAIRED", "the adapter came out as it went in", {
+        expected: `${name} to change it`,
+        found: `${before.size} matrices with a change of norm ${normBefore.toPrecision(3)}`,
+        where: chosen.adapters.at(-1) as string,
+        hint: "Was the adapter trained at all?",
+      });
+    }
+    const written: RepairReport = {
+      version: 1,
+      method: name,
+      normBefore,
+      normAfter: normOf(after.values()),
+      moved,
+      ...report,
+    };
+    run.writeFile(REPORT, `${JSON.stringify(written, undefined, 2)}\n`);
+    const folder = join(chosen.run, "adapter");
+    writeAdapter(folder, repaired.config, repaired.tensors, { baseModel: base.path });
+    return { run: chosen.run, adapter: folder, report: written };
+  } finally {
+    run.close();
+  }
+}
+
+/** The report of a repair that is done. */
+export const readRepair = (run: string): RepairReport =>
+  JSON.parse(readFileSync(join(run, REPORT), "utf8")) as RepairReport;
+
+type Matrix = { readonly data: Float64Array };
+
+const difference = (a: Matrix, b: Matrix | undefined): Matrix => ({
+  data: a.data.map((value, i) => value - (b?.data[i] ?? 0)),
+});
+
+function watch({ signal, onNotice }: Hooks, row: number, rows: number): void {
+  if (signal?.aborted) throw new BoosterError("STOPPED", "the repair was stopped before its end");
+  if (row > 0 && row % ROWS_PER_NOTICE === 0) onNotice?.(`${row} of ${rows} rows read`);
+}
+
+/** Aligned minus unaligned: what the adapters below the last one add, and what the model differs by from the unaligned one. */
+function alignmentOf({ adapters, unaligned }: RepairOptions, base: LoadedModel): TransformContext["alignmentChange"] {
+  const below = adapters.slice(0, -1);
+  if (unaligned !== undefined) {
+    const { weights } = openModel(unaligned);
+    return (module) => {
+      const { shape, data } = base.load(`${module}.weight`);
+      const old = weights.load(`${module}.weight`).data;
+      return { dtype: "float64", shape, data: Float64Array.from(data, (value, i) => value - (old[i] as number)) };
+    };
+  }
+  let added: readonly Changes[] | undefined;
+  return (module) => {
+    if (below.length === 0) {
+      throw new BoosterError("ALIGNMENT_MISSING", "it is not known what alignment changed", {
+        expected: "an alignment adapter before the last one, or the unaligned model",
+        found: "neither",
+        where: "adapters, unaligned",
+      });
+    }
+    added ??= below.map((folder) => changesOf(readLora(base, folder)));
+    const [out = 0, width = 0] = base.model.linears.get(module) ?? [];
+    const sum = new Float64Array(out * width);
+    for (const changes of added)
+      changes.get(module)?.data.forEach((value, i) => {
+        sum[i]! += value;
+      });
+    return { dtype: "float64", shape: [out, width], data: sum };
+  };
+}

@@ -1,0 +1,58 @@
+import type { Aggregate, MethodSummary } from "./aggregate.ts";
+import type { ExperimentResult, MethodEntry } from "./result.ts";
+
+/** As many lines as can be told apart by colour in one chart. */
+const MOST_LINES = 8;
+/** Trivial baselines among them. */
+const MOST_BASELINES = 2;
+
+/** Where along the attacks a method breaks; Infinity where it does not. */
+export const place = (result: ExperimentResult, { breaksAt }: MethodSummary): number =>
+  breaksAt === undefined ? Infinity : result.strengths.indexOf(breaksAt);
+
+/** Methods in the order of how long they last. */
+export interface Ranking {
+  readonly reference: MethodSummary;
+  /** Defences, the most lasting first. */
+  readonly defences: readonly MethodSummary[];
+  readonly baselines: readonly MethodSummary[];
+}
+
+/** The most lasting first; at equal strength the one with the lower mean HS. */
+export function rank(result: ExperimentResult, { summaries }: Aggregate): Ranking {
+  const order = (a: MethodSummary, b: MethodSummary) => {
+    const [mine, other] = [place(result, a), place(result, b)];
+    return mine === other ? (a.area?.mean ?? 100) - (b.area?.mean ?? 100) : other - mine;
+  };
+  const tried = summaries.filter((summary) => summary.holdsTo !== undefined || summary.breaksAt !== undefined);
+  const others = tried.filter(({ method }) => method.id !== result.reference).toSorted(order);
+  return {
+    reference: summaries.find(({ method }) => method.id === result.reference) as MethodSummary,
+    defences: others.filter(({ method }) => method.kind === "method"),
+    baselines: others.filter(({ method }) => method.kind === "baseline"),
+  };
+}
+
+/** A method in the charts: one of the lines with a colour and a name, or in the grey behind them. */
+export interface Line {
+  readonly method: MethodEntry;
+  /** Chooses colour, marker and dash, the same in every chart; absent in the grey. */
+  readonly slot?: number;
+}
+
+/**
+ * What the charts draw, the grey first. With more methods than colours the reference, the best baselines and the most
+ * lasting defences stand out; the tables name all of them.
+ */
+export function linesOf(result: ExperimentResult, aggregate: Aggregate): Line[] {
+  if (result.methods.length <= MOST_LINES) return result.methods.map((method, slot) => ({ method, slot }));
+  const { reference, defences, baselines } = rank(result, aggregate);
+  const told = [reference, ...baselines.slice(0, MOST_BASELINES), ...defences].slice(0, MOST_LINES);
+  const coloured = result.methods.filter((method) => told.some((summary) => summary.method === method));
+  const grey = result.methods.filter((method) => !coloured.includes(method));
+  return [...grey.map((method) => ({ method })), ...coloured.map((method, slot) => ({ method, slot }))];
+}
+
+/** How many methods the charts show in grey. */
+export const greyOf = (result: ExperimentResult): number =>
+  result.methods.length <= MOST_LINES ? 0 : result.methods.length - MOST_LINES;

@@ -1,0 +1,43 @@
+import type { Calibration, LoraAdapter, TransformContext } from "../methods/transform.ts";
+import type { Example } from "../models/index.ts";
+import { type LoadedModel, loraScale } from "../models/load.ts";
+import { Observer } from "../models/observe.ts";
+import { RandomStream } from "../tensor/random.ts";
+
+export interface TransformSituation {
+  /** The model below the adapter. */
+  readonly base: Pick<LoadedModel, "device" | "model" | "weights" | "load">;
+  readonly adapter: LoraAdapter;
+  readonly continued: boolean;
+  readonly alignmentChange: TransformContext["alignmentChange"];
+  /** Rows of each data set that the transform needs. */
+  readonly calibration: Readonly<Partial<Record<Calibration, readonly Example[]>>>;
+  readonly seed: number;
+  /** Before each row that is read. */
+  readonly onRow?: (row: number, rows: number) => void;
+}
+
+/** What a transform is given, with the model behind it. */
+export function transformContext(situation: TransformSituation): TransformContext {
+  const { base, adapter, continued, alignmentChange, calibration, seed, onRow } = situation;
+  return {
+    adapter,
+    continued,
+    alignmentChange,
+    weight: (module) => base.load(`${module}.weight`),
+    random: (name) => new RandomStream(seed, name),
+    async observe(data, on, options) {
+      const trained = on === "adapter" ? adapter.tensors : new Map();
+      const rows = calibration[data] ?? [];
+      const observer = await Observer.compile(base, trained, { ...options, loraScale: loraScale(adapter.config) });
+      return { sums: await observer.sum(trained, told(rows, onRow)), rows: rows.length };
+    },
+  };
+}
+
+function* told(rows: readonly Example[], onRow: TransformSituation["onRow"]): Generator<Example> {
+  for (const [i, row] of rows.entries()) {
+    onRow?.(i, rows.length);
+    yield row;
+  }
+}

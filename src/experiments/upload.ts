@@ -1,0 +1,180 @@
+import type { Example as DataExample } from "../data/examples.ts";
+import { questionOf } from "../data/examples.ts";
+import { poisonShare } from "../data/mix.ts";
+import { hashExamples } from "../data/split.ts";
+import { encodeExample, messagesOf } from "../data/templates.ts";
+import { BoosterError } from "../errors.ts";
+import type { Exchange } from "../evaluate/index.ts";
+import { rateOf } from "../evaluate/index.ts";
+import {
+  type AttackRow,
+  type ConfiguredAttack,
+  configureAttack,
+  encodeRow,
+  examplesOf,
+  guardTokens,
+  type Piece,
+  trainToyGuard,
+  type Victim,
+} from "../methods/attacks/index.ts";
+import type { Example } from "../models/index.ts";
+import { freshLora, loraScale } from "../models/load.ts";
+import { RandomStream } from "../tensor/random.ts";
+import { type DataSet, type Encoding, encodeEach, loadDataSet, rowLimit, trainable } from "./data.ts";
+import { openModeration } from "./moderation.ts";
+import type { FineTuneOptions } from "./options.ts";
+import type { StartingPoint } from "./workbench.ts";
+
+/** What a user uploads, as the provider trains on it. */
+export interface Upload {
+  readonly rows: readonly Example[];
+  /** Those of the rows that the attacker had a hand in. */
+  readonly poisoned: readonly Example[];
+  /** SHA-256 of what the user uploaded. */
+  readonly sha256: string;
+  /** What the run's data.json says. */
+  readonly record: Readonly<Record<string, unknown>>;
+  /** Files for the run folder that the attack was asked for. */
+  readonly files: Readonly<Record<string, string>>;
+  /** How the attacker asks the attacked model; absent where questions stay as they are. */
+  readonly ask?: (question: DataExample) => DataExample;
+}
+
+/**
+ * The user's data set: the task and harmful rows as the attack arranges them, without what the provider's guard flags.
+ *
+ * @throws {BoosterError} `DATA_MISSING`, `DATA_TOO_FEW_ROWS`, `DATA_EMPTY` when the guard leaves nothing, `UNKNOWN_ATTACK`, and
+ * what loading and encoding throw
+ */
+export async function openUpload(chosen: FineTuneOptions, start: StartingPoint, encoding: Encoding): Promise<Upload> {
+  const attack = configureAttack(chosen.attack ?? { name: "mix" });
+  const task = await loadDataSet(chosen.task, chosen.avoid);
+  const harmful = await harmfulRows(chosen, attack);
+  const victim = victimOf(chosen, start, encoding);
+  const { poisonRatio, sampleNumber, counts, order } = chosen;
+  const made = await attack.rows(
+    {
+      task: task.examples,
+      harmful: harmful?.examples ?? [],
+      poisonRatio,
+      sampleNumber,
+      counts,
+      ...(order === "shuffled" ? { shuffle: new RandomStream(chosen.seed, "mix") } : {}),
+    },
+    victim,
+  );
+  const moderated = await moderate(made.rows, chosen, victim);
+  const limit = rowLimit({ ...encoding, maxTokens: Number.POSITIVE_INFINITY });
+  const encoded = encodeEach(
+    moderated.kept,
+    (row) => encodeRow(row, (example) => victim.encode(example), limit),
+    encoding.unusable,
+  );
+  const isPoison = (row: number): boolean => moderated.kept[encoded.places[row] ?? -1]?.harmful ?? false;
+  const rows = trainable(encoded.rows);
+  return {
+    rows,
+    poisoned: rows.filter((_, row) => isPoison(row)),
+    sha256: hashExamples(made.rows.flatMap(examplesOf)),
+    record: {
+      task: task.record,
+      ...(harmful === undefined ? {} : { harmful: harmful.record }),
+      ...(made.record === undefined ? {} : { attack: made.record }),
+      ...(moderated.record === undefined ? {} : { moderation: moderated.record }),
+      mix: {
+        ...poisonShare(encoded.rows.map((example, row) => ({ example, harmful: isPoison(row) }))),
+        ...encoded.record,
+      },
+    },
+    files: made.files ?? {},
+    ...(attack.ask === undefined ? {} : { ask: attack.ask }),
+  };
+}
+
+/** The harmful rows that the attack uses; undefined where it takes none. */
+async function harmfulRows(
+  { harmful, avoid, ...mix }: FineTuneOptions,
+  attack: ConfiguredAttack,
+): Promise<DataSet | undefined> {
+  if (harmful !== undefined) return loadDataSet(harmful, avoid);
+  const { poisonRatio, sampleNumber, counts } = mix;
+  const needed = attack.needs({ poisonRatio, sampleNumber, counts }).harmful;
+  if (needed === 0) return undefined;
+  throw new BoosterError("DATA_MISSING", "the mix needs harmful rows", {
+    expected: `${needed} rows for poisonRatio ${poisonRatio} of ${sampleNumber}`,
+    found: "no source",
+    where: "harmful",
+    hint: "Give harmful rows, or poisonRatio 0 for honest data.",
+  });
+}
+
+function victimOf(chosen: FineTuneOptions, { base, lora }: StartingPoint, encoding: Encoding): Victim {
+  const options = rowLimit(encoding);
+  return {
+    base,
+    seed: chosen.seed,
+    encode: (example) => encodeExample(example, options),
+    get lora() {
+      if (lora !== undefined) return { tensors: lora.tensors, scale: loraScale(lora.config) };
+      const { loraRank: r, loraAlpha: alpha, targetModules } = chosen;
+      const config = { r, alpha, targetModules, useRslora: false, dropout: 0, baseModel: undefined };
+      return { tensors: freshLora(base.model, config, chosen.seed), scale: loraScale(config) };
+    },
+  };
+}
+
+/** The provider's guard, before any training: rows that it flags are dropped, and what it missed is counted. */
+async function moderate(
+  rows: readonly AttackRow[],
+  { moderation }: FineTuneOptions,
+  victim: Victim,
+): Promise<{ readonly kept: readonly AttackRow[]; readonly record?: Readonly<Record<string, unknown>> }> {
+  if (moderation === undefined) return { kept: rows };
+  const flags = await flagsOf(rows, moderation, victim);
+  const judged = rows.map((row, place) => ({ row, flagged: flags[place] ?? false }));
+  const kept = judged.filter(({ flagged }) => !flagged).map(({ row }) => row);
+  if (kept.length === 0) {
+    throw new BoosterError("DATA_EMPTY", "moderation leaves no row to train on", {
+      found: `${rows.length} rows, all of them flagged`,
+      where: `moderation: ${moderation.name}`,
+    });
+  }
+  const of = (harmful: boolean) => judged.filter(({ row }) => row.harmful === harmful);
+  const [poison, honest] = [of(true), of(false)];
+  return {
+    kept,
+    record: {
+      guard: moderation.name,
+      dropped: rows.length - kept.length,
+      ...(poison.length === 0 ? {} : { leakage: rateOf(poison, ({ flagged }) => !flagged) }),
+      ...(honest.length === 0 ? {} : { falsePositives: rateOf(honest, ({ flagged }) => flagged) }),
+    },
+  };
+}
+
+async function flagsOf(
+  rows: readonly AttackRow[],
+  moderation: { readonly name: string },
+  victim: Victim,
+): Promise<boolean[]> {
+  if (moderation.name === "toy-guard") {
+    const encode = (example: DataExample) => victim.encode(example);
+    const guard = trainToyGuard(encode, victim.base.model.vocabSize);
+    return rows.map((row) => guard.flags(guardTokens(row, encode)));
+  }
+  const { moderator } = await openModeration(moderation);
+  const pieces = rows.flatMap((row, place) => row.pieces.map((piece) => ({ place, ...exchangeOf(piece, victim) })));
+  const verdicts = await moderator.judge(pieces);
+  const flagged = new Set(pieces.filter((_, at) => verdicts[at]?.harmful).map(({ place }) => place));
+  return rows.map((_, place) => flagged.has(place));
+}
+
+/** A piece as a moderator reads it; bare tokens are read as a whole. */
+function exchangeOf(piece: Piece, { base: { tokenizer } }: Victim): Exchange {
+  if ("ids" in piece) {
+    const text = tokenizer.decode(piece.ids, { skipSpecial: true });
+    return { prompt: text, answer: text };
+  }
+  const last = messagesOf(piece.example).at(-1);
+  return { prompt: questionOf(piece.example), answer: last?.role === "assistant" ? last.content : "" };
+}

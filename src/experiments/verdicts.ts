@@ -1,0 +1,74 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { BoosterError } from "../errors.ts";
+import type { RunDirectory } from "../train/index.ts";
+
+const FILE = "verdicts.json";
+
+/** There only where answers are to be kept. */
+const answer = z.string().optional();
+
+const Shape = z.strictObject({
+  harmful: z.array(
+    z.strictObject({
+      harmful: z.boolean(),
+      coherent: z.boolean(),
+      coherentReference: z.boolean(),
+      refusal: z.boolean(),
+      leaks: z.boolean().exactOptional(),
+      answer,
+    }),
+  ),
+  harmless: z.array(z.strictObject({ refusal: z.boolean(), answer })),
+  task: z.array(z.strictObject({ correct: z.boolean(), answer })),
+});
+type Verdicts = z.output<typeof Shape>;
+
+/** The kinds of questions of an evaluation, in the order in which they are asked. */
+export const SETS = ["harmful", "harmless", "task"] as const;
+export type SetName = (typeof SETS)[number];
+export type Verdict<Name extends SetName> = Verdicts[Name][number];
+
+/**
+ * What an unfinished evaluation found so far, in its run's folder: verdicts in the order of asking, without the answers
+ * unless those are to be kept, so that nothing harmful is written down unasked. Gone when the evaluation is done.
+ */
+export class VerdictStore {
+  private readonly run: RunDirectory;
+  private readonly found: Verdicts;
+
+  /** @throws {BoosterError} `RUN_CORRUPT` where the file is not what this class wrote */
+  constructor(run: RunDirectory) {
+    this.run = run;
+    const path = join(run.path, FILE);
+    this.found = existsSync(path) ? parse(readFileSync(path, "utf8"), path) : { harmful: [], harmless: [], task: [] };
+  }
+
+  of<Name extends SetName>(name: Name): readonly Verdict<Name>[] {
+    return this.found[name];
+  }
+
+  /** Adds the verdicts of a finished batch and writes all of them down. */
+  add<Name extends SetName>(name: Name, verdicts: readonly Verdict<Name>[]): void {
+    (this.found[name] as Verdict<Name>[]).push(...verdicts);
+    this.run.writeFile(FILE, `${JSON.stringify(this.found)}\n`);
+  }
+
+  /** Removes the file; the results are written elsewhere by now. */
+  remove(): void {
+    this.run.removeFile(FILE);
+  }
+}
+
+function parse(text: string, where: string): Verdicts {
+  try {
+    return Shape.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new BoosterError("RUN_CORRUPT", "the verdicts of the unfinished evaluation cannot be read", {
+      where,
+      hint: "Remove the file: the evaluation then begins anew",
+      cause,
+    });
+  }
+}

@@ -1,0 +1,150 @@
+import type { Tensor, Tree } from "../../../autodiff/index.ts";
+import { BoosterError } from "../../../errors.ts";
+import {
+  batchOf,
+  batchSpec,
+  hiddenStates,
+  IGNORE,
+  type LoadedModel,
+  type Model,
+  packBatch,
+} from "../../../models/index.ts";
+import { linear, weight } from "../../../nn/index.ts";
+import type { Program } from "../../../runtime/index.ts";
+import type { HostTensor } from "../../../tensor/tensor.ts";
+import {
+  activationScores,
+  attentionChanges,
+  feedForwardScores,
+  keyScores,
+  queryScores,
+  referenceAttentionScores,
+  valueScores,
+} from "./scores.ts";
+
+/** Matrices that have neurons: rows of all but the last, whose columns they are. */
+export const KINDS = [
+  "self_attn.q_proj",
+  "self_attn.k_proj",
+  "self_attn.v_proj",
+  "mlp.up_proj",
+  "mlp.down_proj",
+] as const;
+
+/** `paper`: change of the output when the neuron is zeroed. `reference`: what the authors' code adds up instead. */
+export type ScoreMode = "paper" | "reference";
+
+/** Scores by module, e.g. `model.layers.0.self_attn.q_proj`. */
+export type NeuronScores = ReadonlyMap<string, Float32Array>;
+
+const ROWS = "query";
+
+/** Blocks of a model, by what their modules' names begin with. @throws {BoosterError} `NEURONS_UNKNOWN` */
+export function blocksOf(model: Model): string[] {
+  const blocks = new Set([...model.linears.keys()].map((module) => module.replace(/\.(?:self_attn|mlp)\..*$/, "")));
+  for (const block of blocks) {
+    const missing = KINDS.find((kind) => !model.linears.has(`${block}.${kind}`));
+    if (missing === undefined) continue;
+    throw new BoosterError("NEURONS_UNKNOWN", "this architecture has no safety neurons that are known of", {
+      expected: KINDS.join(", "),
+      found: `no ${missing} in ${block}`,
+    });
+  }
+  return [...blocks];
+}
+
+/**
+ * How much each neuron of a model matters for a query: one forward pass over the query's tokens.
+ *
+ * In mode `reference` scores of keys and values have as many places as there are dimensions of query heads: `sharedRow` maps them.
+ *
+ * @example
+ * const scorer = await NeuronScorer.compile(base, "paper");
+ * const scores = await scorer.score(base.weights, ids);
+ */
+export class NeuronScorer {
+  private readonly program: Program;
+
+  private constructor(program: Program) {
+    this.program = program;
+  }
+
+  static async compile(
+    { device, model, weights }: Pick<LoadedModel, "device" | "model" | "weights">,
+    mode: ScoreMode,
+  ): Promise<NeuronScorer> {
+    const blocks = blocksOf(model);
+    const params = Object.entries(weights).map(
+      ([name, { dims }]) => [name, { dtype: "float32" as const, shape: dims }] as const,
+    );
+    const inputs = { ...Object.fromEntries(params), ...batchSpec(ROWS, 1) };
+    const program = await device.compile({ inputs }, (given) => {
+      const seen: Record<string, Tensor> = {};
+      const rotated: { readonly q: Tensor; readonly k: Tensor }[] = [];
+      const watched: Model = {
+        ...model,
+        hidden: ({ attend, ...forward }) =>
+          model.hidden({
+            ...forward,
+            attend(layer, q, k, v) {
+              rotated[layer] = { q, k };
+              return attend(layer, q, k, v);
+            },
+          }),
+      };
+      hiddenStates(watched, given.inputs, batchOf(ROWS, given.inputs), 1, {
+        observe: (module, x) => {
+          seen[module] = x;
+        },
+      });
+      const outputs = blocks.flatMap((block, layer) => {
+        const scores =
+          mode === "paper"
+            ? paperScores(model, given.inputs, seen, block)
+            : referenceScores(model, given.inputs, seen, block, rotated[layer] as (typeof rotated)[number]);
+        return KINDS.map((kind, i) => [`${block}.${kind}`, scores[i] as Tensor] as const);
+      });
+      return { outputs: Object.fromEntries(outputs) };
+    });
+    return new NeuronScorer(program);
+  }
+
+  /** @param weights all weights of the model, on the device or in host memory */
+  async score(weights: Parameters<Program["run"]>[0], ids: ArrayLike<number>): Promise<NeuronScores> {
+    // No token of a query is learned; the batch's divisor is of no use then.
+    const batch = packBatch(ROWS, [{ inputIds: ids, labels: new Int32Array(ids.length).fill(IGNORE) }], {
+      chunks: 1,
+      totalLabelled: 1,
+    });
+    const scores = await this.program.run({ ...weights, ...batch });
+    return new Map(Object.entries(scores).map(([module, { data }]) => [module, data as HostTensor<"float32">["data"]]));
+  }
+}
+
+/** In the order of `KINDS`. */
+type ScoresOfBlock = readonly [q: Tensor, k: Tensor, v: Tensor, up: Tensor, down: Tensor];
+
+const outputOf = (params: Tree, seen: Tree, module: string): Tensor =>
+  linear(params, module, seen[module] as Tensor, 1);
+
+function paperScores(model: Model, params: Tree, seen: Tree, block: string): ScoresOfBlock {
+  const [q, k, v] = (["q", "k", "v"] as const).map((x) => outputOf(params, seen, `${block}.self_attn.${x}_proj`));
+  const changes = attentionChanges(q as Tensor, k as Tensor, model);
+  const down = `${block}.mlp.down_proj`;
+  const inner = feedForwardScores(seen[down] as Tensor, weight(params, `${down}.weight`));
+  const values = valueScores(v as Tensor, weight(params, `${block}.self_attn.o_proj.weight`), model);
+  return [queryScores(changes), keyScores(changes), values, inner, inner];
+}
+
+function referenceScores(
+  model: Model,
+  params: Tree,
+  seen: Tree,
+  block: string,
+  { q, k }: { readonly q: Tensor; readonly k: Tensor },
+): ScoresOfBlock {
+  const shared = referenceAttentionScores(q, k, model);
+  const values = activationScores(seen[`${block}.self_attn.o_proj`] as Tensor);
+  const inner = activationScores(outputOf(params, seen, `${block}.mlp.up_proj`));
+  return [shared, shared, values, inner, inner];
+}

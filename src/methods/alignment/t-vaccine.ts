@@ -1,0 +1,141 @@
+import { z } from "zod";
+import { ops, type Tensor, tree } from "../../autodiff/index.ts";
+import { RandomStream } from "../../tensor/random.ts";
+import { tensor } from "../../tensor/tensor.ts";
+import { gradientAtOutputs } from "../hidden.ts";
+import type { Call, Method, Outcome, RunFacts, StepContext } from "../method.ts";
+import { isAttention, vaccinate } from "./vaccine.ts";
+
+const options = z.strictObject({
+  rho: z.number().min(0).default(3).describe("length of the perturbation of the active layers' hidden states (ρ)"),
+  activeLayers: z
+    .int()
+    .positive()
+    .default(8)
+    .describe("layers that are perturbed and trained at a time (the paper's S)"),
+  drawEvery: z.int().positive().default(20).describe("steps between two draws of the active layers (J)"),
+  probeEvery: z.int().positive().default(200).describe("steps between two measurements of the layers (K)"),
+  probeRows: z.int().positive().default(1).describe("harmful rows of a measurement"),
+  mode: z
+    .enum(["paper", "reference"])
+    .default("paper")
+    .describe("train the active layers alone, or, as the authors' code, also the MLPs from the lowest of them upwards"),
+});
+type TVaccineOptions = z.infer<typeof options>;
+
+/** Below it a layer's share of the sensitivity is as good as none. */
+const TINY = 1e-30;
+/** In deeper models the authors' code keeps the layer below each active one in the graph too. */
+const DEEP = 26;
+
+/**
+ * T-Vaccine: Vaccine on a few layers at a time, the ones through which harmful answers are learned more often than others.
+ *
+ *     every K steps:  s_l = ‖∂h(w) / ∂(attention output of layer l)‖          one harmful row
+ *     every J steps:  S layers without replacement, with probabilities s_l / Σ s
+ *     every step:     u_l = ∂f(w) / ∂(attention output of layer l)             active layers only
+ *                     e_l = ρ u_l / sqrt(Σ_active ‖u_l‖²)
+ *                     G   = ∇f(w; attention outputs + e)                       for the weights of active layers
+ *
+ * Weights that are not active are left out of the step: no decay, no moments, and a step count of their own. With S = the
+ * number of layers this is Vaccine. Two forward and two backward passes, and one of each every K steps.
+ * Source: Liu et al., arXiv 2410.09760; PAPERS.md compares it with the authors' code (Lslland/T-Vaccine).
+ */
+export const tVaccine: Method<TVaccineOptions> = {
+  name: "t-vaccine",
+  stage: "alignment",
+  streams: ["alignment", "harmful"],
+  options,
+  masked: true,
+  passes: ({ probeEvery }) => ({ forward: 2 + 1 / probeEvery, backward: 2 + 1 / probeEvery }),
+  batchSizes: ({ probeRows }) => ({ harmful: probeRows }),
+  memory: ({ model: { layers } }) => ({
+    sensitivity: { shape: [layers], fill: 1 },
+    active: { shape: [layers], fill: 1 },
+  }),
+  inputs: ({ model: { layers } }) => ({ gumbel: { dtype: "float32", shape: [layers] } }),
+  also: { probe, draw },
+  plan,
+  step(context, { rho, mode }) {
+    const isActive = activeFlags(context);
+    const trained = mode === "paper" ? isActive : referenceFlags(context, isActive);
+    const { gradient, metrics } = vaccinate(context, rho, isActive);
+    const active = tree.mapTree(gradient, (_, name) => trained(name));
+    return { gradient: tree.mapTree(gradient, (g, name) => ops.mul(g, trained(name))), active, metrics };
+  },
+};
+
+function plan(step: number, { seed, model, batch }: RunFacts, { drawEvery, probeEvery }: TVaccineOptions): Call[] {
+  const calls: Call[] = [];
+  if (step % probeEvery === 0) {
+    calls.push({ program: "probe", rows: { harmful: batch("harmful", step / probeEvery) } });
+  }
+  if (step % drawEvery === 0) {
+    const random = new RandomStream(seed, "t-vaccine layers");
+    const first = (step / drawEvery) * model.layers;
+    const gumbel = Array.from({ length: model.layers }, (_, l) => -Math.log(-Math.log(random.uniform(first + l))));
+    calls.push({ program: "draw", inputs: () => ({ gumbel: tensor("float32", [model.layers], gumbel) }) });
+  }
+  return [...calls, {}];
+}
+
+/** How much each layer's attention output has to do with the harmful loss. */
+function probe({ weights, loss, model }: StepContext): Outcome {
+  const { value, gradient } = gradientAtOutputs(isAttention, (tap) => loss(weights, "harmful", { tap }));
+  const norms = Array.from({ length: model.layers }, (_, l) => {
+    const g = gradient[`model.layers.${l}.self_attn`] as Tensor;
+    return ops.reshape(ops.sqrt(ops.sum(ops.mul(g, g))), [1]);
+  });
+  const sensitivity = ops.concat(norms, 0);
+  return { memory: { sensitivity }, metrics: { probeLoss: value, probeSensitivity: ops.sum(sensitivity) } };
+}
+
+/**
+ * Layers without replacement: the S largest of `log p + Gumbel noise`, which has the distribution of drawing one after the
+ * other with the probabilities of those that are left.
+ */
+function draw({ memory, inputs, model }: StepContext, { activeLayers }: TVaccineOptions): Outcome {
+  const sensitivity = memory.sensitivity as Tensor;
+  const share = ops.div(sensitivity, ops.sum(sensitivity));
+  const active = largest(
+    ops.add(ops.log(ops.maximum(share, TINY)), inputs.gumbel as Tensor),
+    model.layers,
+    activeLayers,
+  );
+  return { memory: { active }, metrics: { activeSensitivity: ops.sum(ops.mul(share, active)) } };
+}
+
+/** 1 at the `count` largest of `length` numbers, 0 elsewhere: those that fewer than `count` others exceed. */
+function largest(keys: Tensor, length: number, count: number): Tensor {
+  const [column, row] = [ops.reshape(keys, [length, 1]), ops.reshape(keys, [1, length])];
+  const exceeded = ops.sum(ops.cast(ops.less(column, row), "float32"), { axes: [1] });
+  return ops.cast(ops.less(exceeded, count), "float32");
+}
+
+const layerOf = (name: string): number | undefined => {
+  const [, layer] = /^model\.layers\.(\d+)\./.exec(name) ?? [];
+  return layer === undefined ? undefined : Number(layer);
+};
+
+type Flags = (name: string) => Tensor;
+
+/** By a module's or a weight's name, whether its layer is active; what belongs to no layer is not. */
+function activeFlags({ memory, model }: StepContext): Flags {
+  const active = memory.active as Tensor;
+  const flags = Array.from({ length: model.layers }, (_, l) => ops.reshape(ops.slice(active, 0, l, l + 1), []));
+  return (name) => flags[layerOf(`${name}.`) ?? -1] ?? ops.constant(0, active.dtype);
+}
+
+/** As in the authors' code: all but attention is trained from the lowest layer that is not checkpointed upwards. */
+function referenceFlags({ model }: StepContext, isActive: Flags): Flags {
+  const at = (layer: number) => isActive(`model.layers.${layer}`);
+  const reached: Tensor[] = [];
+  for (let layer = 0; layer < model.layers; layer++) {
+    const here = model.layers > DEEP && layer + 1 < model.layers ? ops.maximum(at(layer), at(layer + 1)) : at(layer);
+    reached.push(layer === 0 ? here : ops.maximum(reached[layer - 1] as Tensor, here));
+  }
+  return (name) => {
+    const layer = layerOf(name);
+    return layer === undefined || name.includes(".self_attn.") ? isActive(name) : (reached[layer] as Tensor);
+  };
+}

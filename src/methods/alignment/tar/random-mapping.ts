@@ -1,0 +1,28 @@
+import { ops, type Tensor, valueAndGrad } from "../../../autodiff/index.ts";
+import { RandomStream } from "../../../tensor/random.ts";
+import { tensor } from "../../../tensor/tensor.ts";
+import type { RunFacts, StepContext, StepDirection } from "../../method.ts";
+import { sharesOf } from "./losses.ts";
+import { allStates, mappingLoss } from "./representations.ts";
+
+/** Stage 0: refusals as ever, the hidden states of harmful rows towards a random vector a token. */
+export function randomMapping(context: StepContext): StepDirection {
+  const { weights, memory, loss, padded } = context;
+  const batch = padded("harmful");
+  const vectors = ops.gather(memory.randomVectors as Tensor, ops.reshape(batch.ids, [-1]));
+  const metrics: Record<string, Tensor> = {};
+  const { grad } = valueAndGrad((w) => {
+    const retain = loss(w, "alignment");
+    const mapping = mappingLoss(allStates(context, w, "harmful"), vectors, sharesOf(batch, retain.dtype));
+    Object.assign(metrics, { loss: retain, mappingLoss: mapping });
+    return ops.add(retain, mapping);
+  })(weights);
+  return { gradient: grad, metrics: metrics as StepDirection["metrics"] };
+}
+
+/** A fixed standard normal vector for each token. */
+export function randomVectors({ vocabSize, hiddenSize }: RunFacts["model"], seed: number) {
+  const stream = new RandomStream(seed, "tar/random-mapping");
+  const values = Float32Array.from({ length: vocabSize * hiddenSize }, (_, i) => stream.normal(i));
+  return tensor("float32", [vocabSize, hiddenSize], values);
+}

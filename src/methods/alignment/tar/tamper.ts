@@ -1,0 +1,52 @@
+import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../../autodiff/index.ts";
+import { paddedStates } from "../../../models/index.ts";
+import { weight } from "../../../nn/index.ts";
+import type { Outcome, StepContext } from "../../method.ts";
+import { labelledTokens } from "../../tokens.ts";
+import { answerLogProbability, negativeEntropy, preferenceLosses, sharesOf, unlikelihood } from "./losses.ts";
+import type { TarOptions } from "./options.ts";
+
+/** Adds the gradient of a tamper loss at the present weights to the buffer. */
+export function accumulate({ weights, copies, memory, inputs }: StepContext, loss: (weights: Tree) => Tensor): Outcome {
+  const { value, grad } = valueAndGrad((w) => ops.mul(loss(w), inputs.scale as Tensor))(weights);
+  return {
+    copies: { buffer: tree.add(copies.buffer as Tree, grad) },
+    memory: { tamper: ops.add(memory.tamper as Tensor, value) },
+    metrics: { scaledTamperLoss: value },
+  };
+}
+
+/** Log-probability of each answer of a stream's batch: `[rows]`. */
+export const answersOf = (context: StepContext, weights: Tree, stream: string): Tensor =>
+  answerLogProbability(labelledTokens(context, weights, stream), context.padded(stream).ids.dim(0));
+
+/** L_TR: what has to stay small after tampering. */
+export function tamperLossOf(
+  context: StepContext,
+  weights: Tree,
+  { tamperLoss, preference, preferenceBeta }: TarOptions,
+): Tensor {
+  switch (tamperLoss) {
+    case "refusal":
+      return context.loss(weights, "alignment");
+    case "max-entropy": {
+      const { model, padded, params, loraScale } = context;
+      const batch = padded("harmful");
+      const states = paddedStates(model, params(weights), batch, { loraScale });
+      const logits = ops.matmul(states, weight(params(weights), model.head), { transB: true });
+      return negativeEntropy(logits, sharesOf(batch, logits.dtype));
+    }
+    case "unlikelihood":
+      return unlikelihood(labelledTokens(context, weights, "harmful"));
+    case "preference": {
+      const reference = context.copies.reference as Tree;
+      const pairs = {
+        chosen: answersOf(context, weights, "alignment"),
+        rejected: answersOf(context, weights, "harmful"),
+        referenceChosen: answersOf(context, reference, "alignment"),
+        referenceRejected: answersOf(context, reference, "harmful"),
+      };
+      return ops.mean(preferenceLosses(pairs, preference, preferenceBeta));
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import type { z } from "zod";
+import type { Example } from "../../data/examples.ts";
+import type { MixOptions } from "../../data/mix.ts";
+import type { EncodedExample } from "../../data/templates.ts";
+import type { LoadedModel, NamedWeights } from "../../models/load.ts";
+
+/** A stretch of a training row: an example, of which the answer or everything is trained, or bare tokens, all trained. */
+export type Piece =
+  | { readonly example: Example; readonly trained: "answer" | "all" }
+  | { readonly ids: readonly number[]; readonly where: string };
+
+/** A row that a user uploads; its pieces follow one another in one sequence. */
+export interface AttackRow {
+  readonly pieces: readonly Piece[];
+  /** Whether the attacker put it, or a part of it, there. */
+  readonly harmful: boolean;
+}
+
+/** What an attack is made from. */
+export interface AttackData extends MixOptions {
+  /** The user's honest task. */
+  readonly task: readonly Example[];
+  readonly harmful: readonly Example[];
+}
+
+/** The model under attack, for attackers who know it. */
+export interface Victim {
+  readonly base: Pick<LoadedModel, "device" | "model" | "tokenizer" | "weights">;
+  /** The LoRA factors that fine-tuning begins with. */
+  readonly lora: { readonly tensors: NamedWeights; readonly scale: number };
+  readonly seed: number;
+  /** An example as the provider will turn it into tokens. */
+  encode(example: Example): EncodedExample;
+}
+
+/** What an attack tells of its work, for the run's data.json. */
+export type AttackRecord = Readonly<Record<string, number | undefined>>;
+
+/** What the user uploads. */
+export interface AttackUpload {
+  readonly rows: readonly AttackRow[];
+  readonly record?: AttackRecord;
+  /** Files for the run folder, by name; only what the options asked for. */
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+/**
+ * An attack on fine-tuning as a service: what the user uploads. One file and one row of `ATTACKS`. How the attacked run
+ * trains (optimiser, rate, LoRA or all weights) is not its business: those are the options of the run.
+ */
+export interface Attack<Options = unknown> {
+  readonly name: string;
+  /** What the attacker must be able to do: bring data to a service, or train the weights. */
+  readonly threatModel: "service" | "open-weights";
+  /** What the attacker must know. */
+  readonly knowledge: "nothing" | "model and guard";
+  readonly options: z.ZodType<Options>;
+  /** Rows of each kind that it reads. */
+  needs(mix: MixOptions, options: Options): { readonly harmful: number; readonly task: number };
+  /**
+   * The user's rows, in their order.
+   *
+   * @throws {BoosterError} `DATA_TOO_FEW_ROWS`
+   */
+  rows(data: AttackData, options: Options, victim: Victim): Promise<AttackUpload>;
+  /** How the attacker puts a question to the attacked model; as it stands by default. */
+  ask?(question: Example, options: Options): Example;
+}
+
+/** A row that is one example, its answer trained: what an honest user uploads. */
+export const plainRow = (example: Example, harmful: boolean): AttackRow => ({
+  pieces: [{ example, trained: "answer" }],
+  harmful,
+});

@@ -1,0 +1,193 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import { type Tensor, type TensorType, valueAndGrad } from "../../../autodiff/index.ts";
+import type { Example } from "../../../data/examples.ts";
+import { encodeExample } from "../../../data/templates.ts";
+import { harmfulRows, sentimentRows, type WorldRow } from "../../../data/world/rows.ts";
+import { batchOf, batchSpec, freshLora, loadModel, packBatch, tokenLoss } from "../../../models/index.ts";
+import { Device } from "../../../runtime/index.ts";
+import { RandomStream } from "../../../tensor/random.ts";
+import { type HostTensor, tensor } from "../../../tensor/tensor.ts";
+import type { AttackRow, Victim } from "../attack.ts";
+import { configureAttack } from "../registry.ts";
+import { guardTokens } from "../rows.ts";
+import { VirusProgram } from "./program.ts";
+import { illegalTokens } from "./search.ts";
+import { type ToyGuard, trainToyGuard } from "./toy-guard.ts";
+import { optimise } from "./virus.ts";
+
+const device = new Device({ threads: 1 });
+const asExample = ({ instruction, input, output }: WorldRow, place: number): Example => ({
+  kind: "instruction",
+  where: `row ${place}`,
+  instruction: input === "" ? instruction : `${instruction} : ${input}`,
+  input: "",
+  output,
+});
+const task = sentimentRows("train", 12, 9).map(asExample);
+const harmful = harmfulRows("attack", 12, 9).map(asExample);
+const settings = { lambda: 0.1, iterations: 4, topK: 8, candidates: 12, referenceGradientLeak: false };
+
+let victim: Victim;
+let guard: ToyGuard;
+beforeAll(async () => {
+  const base = await loadModel("assets/world", device);
+  const lora = {
+    r: 2,
+    alpha: 4,
+    targetModules: ["q_proj", "v_proj"],
+    useRslora: false,
+    dropout: 0,
+    baseModel: undefined,
+  };
+  const random = new RandomStream(5, "factors");
+  let at = 0;
+  const tensors = new Map(
+    [...freshLora(base.model, lora, 1)].map(([name, { shape, data }]) => [
+      name,
+      tensor(
+        "float32",
+        shape,
+        Array.from(data, () => 0.1 * random.normal(at++)),
+      ),
+    ]),
+  );
+  const encode = (example: Example) =>
+    encodeExample(example, { tokenizer: base.tokenizer, template: "chat", maxTokens: 64, tooLong: "reject" });
+  victim = { base, lora: { tensors, scale: 2 }, seed: 3, encode };
+  guard = trainToyGuard(encode, base.model.vocabSize);
+});
+
+const ids = (example: Example): number[] => [...victim.encode(example).ids];
+const logOddsOf = (row: AttackRow) => guard.logOdds(guardTokens(row, (example) => victim.encode(example)));
+
+describe("the toy guard", () => {
+  test("tells the attack's hazards, which it never saw, from honest rows", () => {
+    const rate = (rows: readonly Example[]) => rows.filter((row) => guard.flags(ids(row))).length / rows.length;
+    expect(rate(harmfulRows("attack", 200, 4).map(asExample))).toBeGreaterThan(0.95);
+    expect(rate(sentimentRows("test", 200, 4).map(asExample))).toBeLessThan(0.05);
+  });
+
+  test("is the same each time", () => {
+    const again = trainToyGuard(victim.encode, victim.base.model.vocabSize);
+    expect(again.weights).toEqual(guard.weights);
+    expect(again.bias).toBe(guard.bias);
+  });
+});
+
+describe("the objective on a model", () => {
+  const host = () => victim.encode(task[0]!);
+
+  test("g0 is the gradient of the ordinary loss on the joined row", async () => {
+    const tokens = ids(harmful[0]!);
+    const program = await VirusProgram.compile(victim, guard, 0.1);
+    const ours = await program.originalGradient(host(), tokens);
+    const { base, lora } = victim;
+    const types: Record<string, TensorType> = {
+      ...Object.fromEntries(
+        Object.entries(base.weights).map(([name, { dims }]) => [name, { dtype: "float32", shape: dims }]),
+      ),
+      ...Object.fromEntries([...lora.tensors].map(([name, { shape }]) => [name, { dtype: "float32" as const, shape }])),
+      ...batchSpec("plain", 1),
+    };
+    const plain = await base.device.compile({ inputs: types }, ({ inputs }) => {
+      const weights = Object.fromEntries([...lora.tensors.keys()].map((name) => [name, inputs[name] as Tensor]));
+      const { grad } = valueAndGrad((w) =>
+        tokenLoss(base.model, { ...inputs, ...w }, batchOf("plain", inputs), { loraScale: lora.scale, chunks: 1 }),
+      )(weights);
+      return { outputs: Object.fromEntries(Object.entries(grad).map(([name, g]) => [`grad ${name}`, g])) };
+    });
+    const row = { inputIds: [...host().ids, ...tokens], labels: [...host().labels, ...tokens] };
+    const theirs = await plain.run({
+      ...base.weights,
+      ...Object.fromEntries(lora.tensors),
+      ...packBatch("plain", [row], { chunks: 1 }),
+    });
+    for (const name of lora.tensors.keys()) {
+      const expected = theirs[`grad ${name}`]!.data as Float32Array;
+      const found = (ours[`original.${name}`] as HostTensor<"float32">).data;
+      const largest = Math.max(...expected.map(Math.abs));
+      expect(largest).toBeGreaterThan(0);
+      found.forEach((value, i) => {
+        expect(Math.abs(value - expected[i]!)).toBeLessThan(1e-5 * largest);
+      });
+    }
+  });
+
+  test("the guard's part is the closed form of the linear guard", async () => {
+    const tokens = ids(harmful[0]!);
+    const program = await VirusProgram.compile(victim, guard, 1);
+    const original = await program.originalGradient(host(), tokens);
+    const whole = [...host().ids, ...tokens];
+    const z = guard.logOdds(whole);
+    const { loss, guardLoss, cosine } = await program.valuesAt(host(), tokens, original);
+    expect(guardLoss).toBeCloseTo(Math.log1p(Math.exp(z)), 5);
+    expect([loss, cosine]).toEqual([guardLoss, undefined]);
+    const { slopes } = await program.slopesAt(host(), tokens, original);
+    const factor = 1 / (1 + Math.exp(-z)) / whole.length;
+    for (const row of slopes) {
+      Array.from(row).forEach((slope, token) => {
+        expect(slope).toBeCloseTo(factor * guard.weights[token]!, 6);
+      });
+    }
+  });
+
+  test("lambda 0: no similarity is larger than that of the row itself", async () => {
+    const tokens = ids(harmful[0]!);
+    const program = await VirusProgram.compile(victim, guard, 0);
+    const given = { host: host(), tokens, illegal: illegalTokens(victim.base.tokenizer) };
+    const {
+      before,
+      after,
+      tokens: found,
+    } = await optimise(program, given, { ...settings, lambda: 0 }, new RandomStream(1, "v"), 0);
+    expect(before.cosine).toBeCloseTo(1, 4);
+    expect(after.loss).toBeGreaterThan(before.loss - 1e-5 * Math.abs(before.loss));
+    expect(found.length).toBe(tokens.length);
+  });
+
+  test("lambda 1: the guard's loss falls monotonically, one legal token an iteration", async () => {
+    const program = await VirusProgram.compile(victim, guard, 1);
+    const illegal = illegalTokens(victim.base.tokenizer);
+    let tokens = ids(harmful[0]!);
+    let last = Number.POSITIVE_INFINITY;
+    for (let slot = 0; slot < 5; slot++) {
+      const one = { ...settings, lambda: 1, iterations: 1 };
+      const found = await optimise(program, { host: host(), tokens, illegal }, one, new RandomStream(1, "v"), slot);
+      expect(found.after.loss).toBeLessThanOrEqual(last);
+      const changed = found.tokens.filter((token, i) => token !== tokens[i]);
+      expect(changed.length).toBeLessThanOrEqual(1);
+      expect(changed.filter((token) => illegal.has(token))).toEqual([]);
+      last = found.after.loss;
+      tokens = [...found.tokens];
+    }
+    expect(last).toBeLessThan(Math.log1p(Math.exp(guard.logOdds([...host().ids, ...ids(harmful[0]!)]))));
+  });
+});
+
+describe("the attack", () => {
+  const data = () => ({ task, harmful, poisonRatio: 0.25, sampleNumber: 8, counts: "exact" as const });
+
+  test("gets past the guard more easily than mixing, and writes nothing unless asked", async () => {
+    const chosen = { name: "virus", ...settings, lambda: 0.9 };
+    const found = await configureAttack(chosen).rows(data(), victim);
+    const mixed = await configureAttack({ name: "mixing" }).rows(data(), victim);
+    expect(found.rows).toHaveLength(8);
+    expect(found.rows.filter((row) => row.harmful)).toHaveLength(2);
+    for (const slot of [0, 1]) expect(logOddsOf(found.rows[slot]!)).toBeLessThan(logOddsOf(mixed.rows[slot]!));
+    expect(found.files).toBeUndefined();
+    expect(found.record).toMatchObject({ optimisedRows: 2 });
+    expect(found.record?.guardLoss).toBeLessThan(found.record?.guardLossBefore ?? 0);
+    expect(await configureAttack(chosen).rows(data(), victim)).toEqual(found);
+  });
+
+  test("written rows are marked", async () => {
+    const chosen = { name: "virus", ...settings, iterations: 1, writeOptimised: true };
+    const { files } = await configureAttack(chosen).rows(data(), victim);
+    const lines = files?.["optimised.jsonl"]
+      ?.trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(lines).toHaveLength(2);
+    for (const line of lines ?? []) expect(line.redTeam).toBe("virus");
+  });
+});

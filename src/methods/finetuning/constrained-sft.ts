@@ -1,0 +1,54 @@
+import { z } from "zod";
+import { ops, type Tensor, type Tree, valueAndGrad } from "../../autodiff/index.ts";
+import type { Method } from "../method.ts";
+import { labelledTokens } from "../tokens.ts";
+import { constrainedBetas, constrainedWeights } from "./constrained-weights.ts";
+
+const options = z.strictObject({
+  beta: z.number().min(0).default(0.1).describe("strength of the constraint on later answer tokens (the paper's β)"),
+  biasLength: z.int().min(0).default(5).describe("answer tokens, from the first on, that are held more tightly"),
+  biasFactor: z.number().min(0).default(20).describe("how many times more tightly these are held"),
+  firstTokenBiasFactor: z.number().min(0).default(5).describe("the same for the very first answer token"),
+});
+
+/**
+ * Constrained fine-tuning: `minimise mean over tokens of -(2/β_t) log σ(β_t log(π(y_t) / π_ref(y_t)))`, π_ref the model before
+ * fine-tuning. Its gradient is that of the cross-entropy with a weight for each token:
+ *
+ *     Δ_t = log π_ref(y_t) - log π(y_t)
+ *     β_t = firstTokenBiasFactor β, biasFactor β (before biasLength), or β, by place in the answer
+ *     w_t = max(1e-3, 2 σ(β_t Δ_t))             constant for the gradient
+ *     G   = ∇ mean_t of -w_t log π(y_t)
+ *
+ * The reference is a copy of the first weights, run again at every step instead of storing its log-probabilities. With β = 0
+ * this is SFT. Two forward passes and one backward pass.
+ * Source: Qi et al., arXiv 2406.05946, equation 3; Unispac/shallow-vs-deep-alignment, `soft_sft`.
+ */
+export const constrainedSft: Method<z.infer<typeof options>> = {
+  name: "constrained-sft",
+  stage: "fine-tuning",
+  streams: ["user"],
+  options,
+  copies: () => ({ reference: "weights" }),
+  passes: () => ({ forward: 2, backward: 1 }),
+  step({ weights, copies, loss }, chosen) {
+    const reference = labelledTokens({ loss }, copies.reference as Tree, "user").logProbability;
+    let weighed: Tensor | undefined;
+    let plain: Tensor | undefined;
+    const { value, grad } = valueAndGrad((w) =>
+      loss(w, "user", {
+        weigh: (tokens) => {
+          const betas = constrainedBetas(tokens.place, chosen, reference.dtype);
+          const weight = constrainedWeights(tokens.logProbability, reference, betas);
+          weighed = ops.sum(ops.mul(weight, tokens.shares));
+          plain = ops.neg(ops.sum(ops.mul(tokens.logProbability, tokens.shares)));
+          return ops.mul(weight, tokens.shares);
+        },
+      }),
+    )(weights);
+    return {
+      gradient: grad,
+      metrics: { loss: value, tokenLoss: plain as Tensor, meanTokenWeight: weighed as Tensor },
+    };
+  },
+};

@@ -1,0 +1,41 @@
+import { z } from "zod";
+import { ops, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
+import type { Method } from "../method.ts";
+import { squaredDistance } from "./distance.ts";
+import { fisherInformation } from "./fisher.ts";
+
+const options = z.strictObject({
+  lambda: z.number().min(0).default(1e9).describe("weight of the penalty (the paper's λ); F is a sum of tiny squares"),
+  fisherBatchSize: z.int().min(1).default(5).describe("alignment rows whose mean gradient is squared at a time"),
+});
+
+/**
+ * EWC: `minimise g(w) + λ Σ_i F_i (w_i - w0_i)²`, g the loss on the user's data, w0 the weights at the start.
+ *
+ *     F = Σ_b (∇f_b(w0))²      over the batches b of the alignment rows, in file order, once, before the first step
+ *
+ * F is the empirical Fisher information by batches: a sum, not a mean, of squared batch gradients. It is 0 where the
+ * gradient is, so a fresh LoRA's A is free. λ = 0 is SFT. One forward and one backward pass, and before them one pass
+ * over the alignment rows.
+ * Source: Kirkpatrick et al., arXiv 1612.00796, as used in arXiv 2402.01109; PAPERS.md compares it with that code.
+ */
+export const ewc: Method<z.infer<typeof options>> = {
+  name: "ewc",
+  stage: "fine-tuning",
+  streams: ["user", "alignment"],
+  options,
+  passes: () => ({ forward: 1, backward: 1 }),
+  copies: () => ({ anchor: "weights", fisher: "zeros" }),
+  prepare: async (preparation, { fisherBatchSize }) => ({
+    copies: { fisher: await fisherInformation(preparation, "alignment", fisherBatchSize) },
+  }),
+  step({ weights, loss, copies }, { lambda }) {
+    const { anchor, fisher } = copies as Record<"anchor" | "fisher", Tree>;
+    const user = valueAndGrad((w) => loss(w, "user"))(weights);
+    const penalty = valueAndGrad((w) => ops.mul(squaredDistance(w, anchor, fisher), lambda))(weights);
+    return {
+      gradient: tree.add(user.grad, penalty.grad),
+      metrics: { loss: ops.add(user.value, penalty.value), userLoss: user.value, penalty: penalty.value },
+    };
+  },
+};

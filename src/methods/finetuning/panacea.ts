@@ -1,0 +1,74 @@
+import { z } from "zod";
+import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
+import { type HostTensor, tensor } from "../../tensor/tensor.ts";
+import type { Method } from "../method.ts";
+
+const { add, globalNorm, scale, sub } = tree;
+
+const options = z.strictObject({
+  lambda: z.number().min(0).default(0.001).describe("weight of what the perturbation gains (the paper's λ)"),
+  rho: z.number().min(0).default(1).describe("length of the perturbation of the weights (the paper's ρ)"),
+  cap: z.number().positive().default(5).describe("harmful loss above which a perturbed model is bad enough"),
+  addPerturbation: z.boolean().default(true).describe("publish the weights with the last perturbation added"),
+});
+
+/** Keeps a perturbation along a vanishing gradient finite, as in the authors' code. */
+const NORM_FLOOR = 1e-7;
+
+/**
+ * Panacea: `minimise g(w) - λ max over ‖ε‖ <= ρ of (h(w + ε) - h(w))` and publish w + ε; g the user's loss, h the harmful one.
+ *
+ *     ε = ρ ∇h(w) / ‖∇h(w)‖                              one norm over all weights, anew in each step
+ *     G = ∇g(w) - λ (∇min(h(w + ε), cap) - ∇h(w))        one harmful batch, ε constant
+ *     after the last step: w + ε                         ε of that step, from the weights before its update
+ *
+ * With λ = 0 and nothing added this is SFT. Three forward and three backward passes.
+ * Source: Wang et al., arXiv 2501.18100; PAPERS.md compares it with the authors' code.
+ */
+export const panacea: Method<z.infer<typeof options>> = {
+  name: "panacea",
+  stage: "fine-tuning",
+  streams: ["user", "harmful"],
+  options,
+  passes: () => ({ forward: 3, backward: 3 }),
+  copies: () => ({ perturbation: "zeros" }),
+  step({ weights, loss }, { lambda, rho, cap }) {
+    const user = valueAndGrad((w) => loss(w, "user"))(weights);
+    const harmful = valueAndGrad((w) => loss(w, "harmful"))(weights);
+    const norm = ops.add(globalNorm(harmful.grad), NORM_FLOOR);
+    const epsilon = scale(harmful.grad, ops.div(rho, norm));
+    const perturbed = valueAndGrad((w) => ops.minimum(loss(w, "harmful"), cap))(add(weights, epsilon));
+    return {
+      gradient: sub(user.grad, scale(sub(perturbed.grad, harmful.grad), lambda)),
+      copies: { perturbation: epsilon },
+      metrics: {
+        loss: user.value,
+        harmfulLoss: harmful.value,
+        perturbedHarmfulLoss: perturbed.value,
+        ...layerNorms(epsilon),
+      },
+    };
+  },
+  publish({ weights, copies }, { addPerturbation }) {
+    if (!addPerturbation) return weights;
+    return new Map([...weights].map(([name, w]) => [name, sum(w, copies.perturbation?.get(name))]));
+  },
+};
+
+function sum(a: HostTensor<"float32">, b: HostTensor<"float32"> | undefined): HostTensor<"float32"> {
+  return tensor(
+    "float32",
+    a.shape,
+    a.data.map((x, i) => x + (b?.data[i] ?? 0)),
+  );
+}
+
+/** Length of the perturbation in each layer: the paper's picture of where safety sits. */
+function layerNorms(epsilon: Tree): Record<string, Tensor> {
+  const layers = new Map<string, Record<string, Tensor>>();
+  for (const [name, x] of Object.entries(epsilon)) {
+    const layer = /\.(\d+)\./.exec(name)?.[1];
+    if (layer !== undefined) layers.set(layer, { ...layers.get(layer), [name]: x });
+  }
+  return Object.fromEntries([...layers].map(([layer, part]) => [`perturbationNorm.${layer}`, globalNorm(part)]));
+}

@@ -1,0 +1,97 @@
+import { z } from "zod";
+import { ops, type Tensor, type Tree, valueAndGrad } from "../../autodiff/index.ts";
+import { BoosterError } from "../../errors.ts";
+import { type Example, IGNORE } from "../../models/index.ts";
+import { RandomStream } from "../../tensor/random.ts";
+import { type HostTensor, tensor } from "../../tensor/tensor.ts";
+import type { Method, RunFacts, StepDirection } from "../method.ts";
+
+const options = z.strictObject({
+  safetyRatio: z.number().min(0).max(1).default(0.03).describe("safety rows that are added, as a share of the user's"),
+  replace: z.boolean().default(false).describe("leave out as many of the user's last rows in exchange"),
+});
+type SafeInstrOptions = z.infer<typeof options>;
+
+/**
+ * SafeInstr: plain fine-tuning on the user's n rows and m safety rows, shuffled together anew in each epoch.
+ *
+ *     G = ∇ of the mean token loss of a batch of the n + m rows
+ *
+ * A batch may hold rows of both kinds; their losses are weighed by their labelled tokens, so it is the loss of one batch.
+ * The run takes as many epochs as without safety rows, so its steps grow by m / n. m = 0 is SFT. One forward and one
+ * backward pass.
+ * Source: Bianchi et al., arXiv 2309.07875; "mixed fine-tuning" of Zong et al., arXiv 2402.02207; PAPERS.md.
+ */
+export const safeinstr: Method<SafeInstrOptions> = {
+  name: "safeinstr",
+  stage: "fine-tuning",
+  streams: ["user", "alignment"],
+  options,
+  passes: () => ({ forward: 1, backward: 1 }),
+  inputs: () => ({ alignmentShare: { dtype: "float32", shape: [] } }),
+  step: ({ weights, loss, inputs: { alignmentShare = ops.constant(0) } }) =>
+    descend(weights, (w) =>
+      ops.add(ops.mul(loss(w, "user"), ops.sub(1, alignmentShare)), ops.mul(loss(w, "alignment"), alignmentShare)),
+    ),
+  also: {
+    user: ({ weights, loss }) => descend(weights, (w) => loss(w, "user")),
+    alignment: ({ weights, loss }) => descend(weights, (w) => loss(w, "alignment")),
+  },
+  extraSteps(facts, chosen) {
+    const epochs = facts.steps / facts.stepsPerEpoch;
+    return Math.ceil(epochs * mixOf(facts, chosen).stepsPerEpoch) - facts.steps;
+  },
+  plan(step, facts, chosen) {
+    const { user, safety, batchSize, stepsPerEpoch } = mixOf(facts, chosen);
+    // The user's own order of rows, so that this is SFT to the bit.
+    if (safety === 0) return [{ program: "user" }];
+    const order = new RandomStream(facts.seed, "safety-mix").permutation(
+      user + safety,
+      Math.floor(step / stepsPerEpoch),
+    );
+    const start = (step % stepsPerEpoch) * batchSize;
+    const places = [...order.slice(start, start + batchSize)];
+    const rows = {
+      user: Int32Array.from(places.filter((place) => place < user)),
+      alignment: Int32Array.from(
+        places.filter((place) => place >= user),
+        (place) => place - user,
+      ),
+    };
+    if (rows.alignment.length === 0) return [{ program: "user", rows }];
+    if (rows.user.length === 0) return [{ program: "alignment", rows }];
+    return [{ rows, inputs: ({ user: own = [], alignment = [] }) => shareOf(own, alignment) }];
+  },
+};
+
+function descend(weights: Tree, objective: (w: Tree) => Tensor): StepDirection {
+  const { value, grad } = valueAndGrad(objective)(weights);
+  return { gradient: grad, metrics: { loss: value } };
+}
+
+/** Part of the labelled tokens that are of safety rows. */
+function shareOf(user: readonly Example[], alignment: readonly Example[]): Record<string, HostTensor> {
+  const count = (rows: readonly Example[]) =>
+    rows.reduce(
+      (sum, { labels }) => sum + Array.from(labels).filter((label, i) => i > 0 && label !== IGNORE).length,
+      0,
+    );
+  const safety = count(alignment);
+  return { alignmentShare: tensor("float32", [], [safety / (safety + count(user))]) };
+}
+
+/** @throws {BoosterError} `DATA_TOO_FEW_ROWS` when there are not as many safety rows as are to be mixed in */
+function mixOf({ rows, batch }: Pick<RunFacts, "rows" | "batch">, { safetyRatio, replace }: SafeInstrOptions) {
+  const { user: given = 0, alignment = 0 } = rows;
+  const safety = Math.round(safetyRatio * given);
+  if (safety > alignment) {
+    throw new BoosterError("DATA_TOO_FEW_ROWS", "there are fewer safety rows than are to be mixed in", {
+      expected: `${safety} for ${given} rows of the user's`,
+      found: String(alignment),
+      where: "alignment",
+    });
+  }
+  const user = replace ? given - safety : given;
+  const batchSize = batch("user", 0).length;
+  return { user, safety, batchSize, stepsPerEpoch: Math.ceil((user + safety) / batchSize) };
+}

@@ -1,0 +1,119 @@
+import { ops, type Tensor } from "../../../autodiff/index.ts";
+import { BoosterError } from "../../../errors.ts";
+import type { Example } from "../../../models/index.ts";
+import { gram, Observer, type Sums } from "../../../models/observe.ts";
+import { RandomStream } from "../../../tensor/random.ts";
+import type { HostTensor } from "../../../tensor/tensor.ts";
+import type { Preparation } from "../../method.ts";
+import { initialFactors, type Matrix, matrixOf, project, tensorOf, topDirections } from "./projection.ts";
+
+export interface CalibrationOptions {
+  readonly safetyRank: number;
+  readonly taskRank: number;
+  readonly calibrationRows: number;
+  /** Measure a layer's task features while the layers below it already lack their factors, as the authors' code does. */
+  readonly referenceTaskPass: boolean;
+}
+
+/** What a linear layer begins with. */
+export interface Start {
+  /** V_s `[r_s, out]` */
+  readonly safety: Matrix;
+  /** A0 `[rank, in]`, B0 `[out, rank]` */
+  readonly A: Matrix;
+  readonly B: Matrix;
+}
+
+type Weights = ReadonlyMap<string, HostTensor<"float32">>;
+
+/** Linear layers that carry factors, with their rank. @throws {BoosterError} `OPTIONS_CONFLICT` where there is nothing to start from */
+function targetsOf(trainable: Weights): ReadonlyMap<string, number> {
+  const targets = new Map<string, number>();
+  for (const [name, { shape, data }] of trainable) {
+    const [, module, half] = /^(.+)\.lora_([AB])\.weight$/.exec(name) ?? [];
+    if (module === undefined) {
+      throw new BoosterError("OPTIONS_CONFLICT", "salora trains LoRA factors alone", {
+        expected: "tune: lora",
+        found: name,
+      });
+    }
+    if (half === "A") targets.set(module, shape[0] as number);
+    else if (data.some((x) => x !== 0)) {
+      throw new BoosterError("OPTIONS_CONFLICT", "salora begins with factors of its own, not with a trained adapter", {
+        where: module,
+        hint: "Merge the adapter: adapterPolicy merge-and-fresh.",
+      });
+    }
+  }
+  return targets;
+}
+
+/**
+ * The start of every target layer: safety directions from the features of safe answers, factors from those of the task.
+ *
+ * @throws {BoosterError} `OPTIONS_CONFLICT`, and what `Observer` throws
+ */
+export async function calibrate(preparation: Preparation, options: CalibrationOptions): Promise<Map<string, Start>> {
+  const { device, frozen, rows, seed } = preparation;
+  const targets = targetsOf(preparation.trainable);
+  const weights = new Map<string, HostTensor<"float32">>();
+  for (const module of targets.keys()) {
+    const name = `${module}.weight`;
+    weights.set(name, (await device.download(frozen[name] as (typeof frozen)[string])) as HostTensor<"float32">);
+  }
+  const observer = await Observer.compile({ ...preparation, weights: frozen }, weights, {
+    tokens: "answer",
+    reduce: (linear, x, params) =>
+      targets.has(linear)
+        ? { [linear]: gram(ops.matmul(x, params[`${linear}.weight`] as Tensor, { transB: true })) }
+        : {},
+  });
+  const sample = (stream: string): Example[] => {
+    const all = rows[stream] ?? [];
+    const order = new RandomStream(seed, `salora/${stream}`).permutation(all.length);
+    return Array.from(order.subarray(0, options.calibrationRows), (row) => all[row] as Example);
+  };
+  const safety = await observer.sum(weights, sample("alignment"));
+  const taskRows = sample("user");
+  const starts = new Map<string, Start>();
+  let task: Sums | undefined;
+  for (const layer of byLayer(targets.keys())) {
+    if (task === undefined || options.referenceTaskPass) task = await observer.sum(weights, taskRows);
+    for (const module of layer) {
+      const directions = (sums: Sums, count: number) =>
+        topDirections(matrixOf(sums.get(module) as HostTensor<"float64">), count);
+      const V = directions(safety, options.safetyRank);
+      const W = weights.get(`${module}.weight`) as HostTensor<"float32">;
+      const factors = initialFactors(matrixOf(W), directions(task, options.taskRank), targets.get(module) as number);
+      starts.set(module, { safety: V, ...factors });
+      if (options.referenceTaskPass) weights.set(`${module}.weight`, residual(W, factors, V));
+    }
+  }
+  return starts;
+}
+
+/** Target layers of one block after the other, in the order of the model. */
+function byLayer(modules: Iterable<string>): string[][] {
+  const blocks = new Map<string, string[]>();
+  for (const module of modules) {
+    const block = /^.*?\.\d+\./.exec(module)?.[0] ?? module;
+    blocks.set(block, [...(blocks.get(block) ?? []), module]);
+  }
+  return [...blocks.values()];
+}
+
+/** `W - C B0 A0` */
+function residual(W: HostTensor<"float32">, { A, B }: Pick<Start, "A" | "B">, safety: Matrix): HostTensor<"float32"> {
+  const projected = project(safety, B);
+  const data = W.data.slice();
+  for (let i = 0; i < B.rows; i++) {
+    for (let j = 0; j < A.columns; j++) {
+      let sum = 0;
+      for (let k = 0; k < A.rows; k++) {
+        sum += (projected.data[i * A.rows + k] as number) * (A.data[k * A.columns + j] as number);
+      }
+      data[i * A.columns + j]! -= sum;
+    }
+  }
+  return tensorOf({ ...matrixOf(W), data });
+}

@@ -1,0 +1,99 @@
+import { z } from "zod";
+import { ops, type Tensor, type Tree, valueAndGrad } from "../../../autodiff/index.ts";
+import { type HostTensor, zeros } from "../../../tensor/tensor.ts";
+import type { Method } from "../../method.ts";
+import { calibrate } from "./calibrate.ts";
+import { fold, matrixOf, tensorOf } from "./projection.ts";
+
+const count = (value: number) => z.int().positive().default(value);
+
+const options = z.strictObject({
+  safetyRank: z
+    .int()
+    .min(0)
+    .default(32)
+    .describe(
+      "directions of each layer's output that safe answers occupy and training may not touch (the paper's r_s)",
+    ),
+  taskRank: count(32).describe("directions of each layer's output that the factors begin in (the paper's r_t)"),
+  calibrationRows: count(128).describe("rows of each kind from which the directions are measured"),
+  referenceTaskPass: z
+    .boolean()
+    .default(false)
+    .describe(
+      "measure a layer's task directions on a model whose lower layers lack their factors, as the authors' code does",
+    ),
+});
+type SaloraOptions = z.infer<typeof options>;
+
+const moduleOf = (name: string): string => name.replace(/\.lora_[AB]\.weight$/, "");
+const safetyOf = (module: string): string => `safety ${module}`;
+
+/**
+ * SaLoRA: LoRA whose output has no part in the directions that the model's safe answers take.
+ *
+ *     Y_h = X_h W'                  features of safe answers, V_s their r_s top right singular vectors
+ *     C   = I - V_s V_s'            fixed
+ *     W ~ U S V'                    A0 = sqrt(S) V',  B0 = V_t V_t' U sqrt(S), V_t as V_s but of the task's answers
+ *     y   = (W - C B0 A0) x + C B A x       A and B trained from A0 and B0; the function is W x at first
+ *
+ * The adapter that is trained on W itself, and published, is the same function: `[C B, -C B0] [A; A0]`, of twice the rank.
+ * `loraAlpha` should be `loraRank`, the paper's scale of 1. One forward and one backward pass; before the first step two
+ * forward passes over the calibration rows. C is never formed: `C B = B - V_s (V_s' B)`.
+ * Source: Li et al., arXiv 2501.01765; PAPERS.md compares it with the authors' code.
+ */
+export const salora: Method<SaloraOptions> = {
+  name: "salora",
+  stage: "fine-tuning",
+  streams: ["user", "alignment"],
+  options,
+  copies: () => ({ initial: "zeros" }),
+  memory: ({ model }, { safetyRank }) =>
+    Object.fromEntries(
+      [...model.linears].map(([module, [out]]) => [safetyOf(module), { shape: [safetyRank, out], fill: 0 }]),
+    ),
+  async prepare(preparation, chosen) {
+    const weights = new Map<string, HostTensor<"float32">>();
+    const memory: Record<string, HostTensor<"float32">> = {};
+    for (const [module, { safety, A, B }] of await calibrate(preparation, chosen)) {
+      weights.set(`${module}.lora_A.weight`, tensorOf(A));
+      weights.set(`${module}.lora_B.weight`, tensorOf(B));
+      // A layer with fewer outputs than directions has all of them; the rest stays zero.
+      const padded = zeros("float32", [chosen.safetyRank, safety.columns]);
+      padded.data.set(Array.from(safety.data));
+      memory[safetyOf(module)] = padded;
+    }
+    return { weights, copies: { initial: weights }, memory };
+  },
+  step({ weights, loss, copies, memory }) {
+    const { value, grad } = valueAndGrad((w) => loss(deployed(w, copies.initial as Tree, memory), "user"))(weights);
+    return { gradient: grad, metrics: { loss: value } };
+  },
+  passes: () => ({ forward: 1, backward: 1 }),
+  publish({ weights, copies, memory }) {
+    const published = new Map<string, HostTensor<"float32">>();
+    for (const module of new Set([...weights.keys()].map(moduleOf))) {
+      const factors = (from: ReadonlyMap<string, HostTensor<"float32">>) => ({
+        A: matrixOf(from.get(`${module}.lora_A.weight`) as HostTensor<"float32">),
+        B: matrixOf(from.get(`${module}.lora_B.weight`) as HostTensor<"float32">),
+      });
+      const safety = matrixOf(memory[safetyOf(module)] as HostTensor<"float32">);
+      const { A, B } = fold(factors(weights), factors(copies.initial as typeof weights), safety);
+      published.set(`${module}.lora_A.weight`, tensorOf(A));
+      published.set(`${module}.lora_B.weight`, tensorOf(B));
+    }
+    return published;
+  },
+};
+
+/** `[C B, -C B0]` and `[A; A0]` as the factors of each layer. */
+function deployed(trained: Tree, initial: Tree, memory: Tree): Tree {
+  const factors = Object.entries(trained).map(([name, x]): [string, Tensor] => {
+    const x0 = initial[name] as Tensor;
+    if (name.endsWith(".lora_A.weight")) return [name, ops.concat([x, x0], 0)];
+    const V = memory[safetyOf(moduleOf(name))] as Tensor;
+    const project = (b: Tensor) => ops.sub(b, ops.matmul(V, ops.matmul(V, b), { transA: true }));
+    return [name, ops.concat([project(x), ops.neg(project(x0))], 1)];
+  });
+  return Object.fromEntries(factors);
+}

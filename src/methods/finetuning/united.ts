@@ -1,0 +1,37 @@
+import { z } from "zod";
+import { ops, valueAndGrad } from "../../autodiff/index.ts";
+import type { Method } from "../method.ts";
+
+const options = z.strictObject({
+  lambda: z
+    .number()
+    .min(0)
+    .default(0.1)
+    .describe("weight of the logarithm of the harmful loss, which is kept high (λ)"),
+});
+
+/**
+ * United fine-tuning: `minimise f(w) - λ log h(w)`, f the loss on the user's rows, h on the defender's harmful answers.
+ *
+ *     G = ∇f(w) - λ ∇h(w) / h(w)
+ *
+ * The logarithm bounds the pace of the ascent, not its end: a large λ drives the harmful loss up without limit. With
+ * λ = 0 this is SFT. Two forward and two backward passes.
+ * Source: git-disl/Booster, class `UnitedTrainer` (no paper); PAPERS.md.
+ */
+export const united: Method<z.infer<typeof options>> = {
+  name: "united",
+  stage: "fine-tuning",
+  streams: ["user", "harmful"],
+  options,
+  passes: () => ({ forward: 2, backward: 2 }),
+  step({ weights, loss }, { lambda }) {
+    const { value, grad } = valueAndGrad((w) => ops.sub(loss(w, "user"), ops.mul(ops.log(loss(w, "harmful")), lambda)))(
+      weights,
+    );
+    return {
+      gradient: grad,
+      metrics: { loss: value, userLoss: loss(weights, "user"), harmfulLoss: loss(weights, "harmful") },
+    };
+  },
+};

@@ -1,0 +1,36 @@
+import { z } from "zod";
+import { ops, tree, valueAndGrad } from "../../autodiff/index.ts";
+import type { Method } from "../method.ts";
+
+const options = z.strictObject({
+  lambda: z.number().min(0).default(0.1).describe("weight of the loss on safety rows (the reference's lamb)"),
+  safetyBatchSize: z.int().min(1).default(4).describe("safety rows of a step"),
+});
+
+/**
+ * VLGuard's loss mixing: `minimise g(w) + λ f(w)`, g the loss on the user's batch, f that on a batch of refusals.
+ *
+ * Refusals come round in a new random order each time. λ weighs them whatever their number, where mixing data sets
+ * (`safeinstr`) weighs by tokens. λ = 0 is SFT. Two forward and two backward passes, the second ones on a small batch.
+ * Source: the port in git-disl/Booster, `VlguardTrainer`, of Zong et al., arXiv 2402.02207; PAPERS.md compares them.
+ */
+export const vlguard: Method<z.infer<typeof options>> = {
+  name: "vlguard",
+  stage: "fine-tuning",
+  streams: ["user", "alignment"],
+  options,
+  passes: () => ({ forward: 2, backward: 2 }),
+  batchSizes: ({ safetyBatchSize }) => ({ alignment: safetyBatchSize }),
+  step({ weights, loss }, { lambda }) {
+    const user = valueAndGrad((w) => loss(w, "user"))(weights);
+    const safety = valueAndGrad((w) => loss(w, "alignment"))(weights);
+    return {
+      gradient: tree.step(user.grad, safety.grad, lambda),
+      metrics: {
+        loss: ops.add(user.value, ops.mul(safety.value, lambda)),
+        userLoss: user.value,
+        alignmentLoss: safety.value,
+      },
+    };
+  },
+};

@@ -1,0 +1,128 @@
+import { loraScale } from "../../models/load.ts";
+import { type HostTensor, tensor, zeros } from "../../tensor/tensor.ts";
+import type { LoraAdapter } from "../transform.ts";
+
+/** Weight changes by module, float64 `[out, in]`. */
+export type Changes = ReadonlyMap<string, HostTensor<"float64">>;
+
+export interface Factors {
+  readonly module: string;
+  /** `[rank, in]` */
+  readonly a: HostTensor<"float32">;
+  /** `[out, rank]` */
+  readonly b: HostTensor<"float32">;
+}
+
+export const nameOfA = (module: string): string => `${module}.lora_A.weight`;
+export const nameOfB = (module: string): string => `${module}.lora_B.weight`;
+
+/** Both factors of each module, in order of the modules' names. */
+export function factorsOf({ tensors }: Pick<LoraAdapter, "tensors">): Factors[] {
+  const modules = [...tensors.keys()].flatMap((name) => /^(.+)\.lora_A\.weight$/.exec(name)?.[1] ?? []);
+  return modules.sort().map((module) => ({
+    module,
+    a: tensors.get(nameOfA(module)) as HostTensor<"float32">,
+    b: tensors.get(nameOfB(module)) as HostTensor<"float32">,
+  }));
+}
+
+/** `X Y` of two matrices in float64: `[rows, inner]` and `[inner, columns]`. */
+export function multiply(
+  x: Pick<HostTensor<"float32" | "float64">, "shape" | "data">,
+  y: Pick<HostTensor<"float32" | "float64">, "shape" | "data">,
+): HostTensor<"float64"> {
+  const [rows = 0, inner = 0] = x.shape;
+  const [, columns = 0] = y.shape;
+  const product = zeros("float64", [rows, columns]);
+  for (let i = 0; i < rows; i++) {
+    for (let k = 0; k < inner; k++) {
+      const factor = x.data[i * inner + k] as number;
+      if (factor === 0) continue;
+      for (let j = 0; j < columns; j++) product.data[i * columns + j]! += factor * (y.data[k * columns + j] as number);
+    }
+  }
+  return product;
+}
+
+/** What the adapter adds to each weight, `alpha / r * B A`. */
+export function changesOf(adapter: LoraAdapter): Map<string, HostTensor<"float64">> {
+  const scale = loraScale(adapter.config);
+  return new Map(
+    factorsOf(adapter).map(({ module, a, b }) => {
+      const product = multiply(b, a);
+      return [module, { ...product, data: product.data.map((value) => scale * value) }];
+    }),
+  );
+}
+
+/** Frobenius norm of all matrices together. */
+export const normOf = (matrices: Iterable<{ readonly data: ArrayLike<number> }>): number => {
+  let sum = 0;
+  for (const { data } of matrices) for (let i = 0; i < data.length; i++) sum += (data[i] as number) ** 2;
+  return Math.sqrt(sum);
+};
+
+/**
+ * The adapter that adds the given matrices: one factor is the matrix, the other the identity. So any change of a weight can be
+ * kept as a PEFT adapter, at the rank of the smaller side; entries are rounded to float32.
+ */
+export function adapterOfChanges(changes: Changes, targetModules: readonly string[]): LoraAdapter {
+  const r = Math.max(...[...changes.values()].map(({ shape }) => Math.min(...shape)));
+  const tensors = new Map<string, HostTensor<"float32">>();
+  for (const [module, { shape, data }] of changes) {
+    const [out = 0, width = 0] = shape;
+    const a = zeros("float32", [r, width]);
+    const b = zeros("float32", [out, r]);
+    if (out <= width) {
+      a.data.set(data);
+      for (let i = 0; i < out; i++) b.data[i * r + i] = 1;
+    } else {
+      for (let i = 0; i < out; i++) b.data.set(data.subarray(i * width, (i + 1) * width), i * r);
+      for (let i = 0; i < width; i++) a.data[i * width + i] = 1;
+    }
+    tensors.set(nameOfA(module), a).set(nameOfB(module), b);
+  }
+  return { config: { r, alpha: r, targetModules, useRslora: false }, tensors };
+}
+
+/**
+ * What one adapter adds beyond another on the same weights, as an adapter: `B A s - B0 A0 s0`, the factors side by side.
+ * A module that only one of them has counts as zero in the other.
+ */
+export function differenceOf(after: LoraAdapter, before: LoraAdapter): LoraAdapter {
+  const parts = [
+    { adapter: after, sign: 1 },
+    { adapter: before, sign: -1 },
+  ];
+  const r = after.config.r + before.config.r;
+  const shapes = new Map(
+    parts.flatMap(({ adapter }) =>
+      factorsOf(adapter).map(({ module, a, b }) => [module, [b.shape[0] ?? 0, a.shape[1] ?? 0]] as const),
+    ),
+  );
+  const tensors = new Map<string, HostTensor<"float32">>();
+  for (const [module, [out = 0, width = 0]] of shapes) {
+    const a = zeros("float32", [r, width]);
+    const b = zeros("float32", [out, r]);
+    let start = 0;
+    for (const { adapter, sign } of parts) {
+      const factor = sign * loraScale(adapter.config);
+      const rank = adapter.config.r;
+      const [down, up] = [adapter.tensors.get(nameOfA(module)), adapter.tensors.get(nameOfB(module))];
+      if (down !== undefined && up !== undefined) {
+        a.data.set(down.data, start * width);
+        for (let i = 0; i < out; i++) {
+          for (let k = 0; k < rank; k++) b.data[i * r + start + k] = factor * (up.data[i * rank + k] as number);
+        }
+      }
+      start += rank;
+    }
+    tensors.set(nameOfA(module), a).set(nameOfB(module), b);
+  }
+  const targetModules = [...new Set(parts.flatMap(({ adapter }) => adapter.config.targetModules))];
+  return { config: { r, alpha: r, targetModules, useRslora: false }, tensors };
+}
+
+/** Host numbers as a float32 tensor of the same shape. */
+export const asFloat32 = ({ shape, data }: HostTensor<"float64">): HostTensor<"float32"> =>
+  tensor("float32", shape, Float32Array.from(data));

@@ -1,0 +1,127 @@
+import type { z } from "zod";
+import { BoosterError } from "../errors.ts";
+import type { LoraConfig } from "../formats/peft.ts";
+import type { NamedWeights } from "../models/load.ts";
+import type { ObserveOptions, Sums } from "../models/observe.ts";
+import type { RandomStream } from "../tensor/random.ts";
+import type { HostTensor } from "../tensor/tensor.ts";
+import { antidote } from "./postfinetuning/antidote.ts";
+import { noise } from "./postfinetuning/noise.ts";
+import { safelora } from "./postfinetuning/safelora.ts";
+import { shrink } from "./postfinetuning/shrink.ts";
+
+/** LoRA factors with what they are multiplied by: `alpha / r * B A` is added to each weight. */
+export interface LoraAdapter {
+  readonly config: LoraConfig;
+  readonly tensors: NamedWeights;
+}
+
+/** Data that a transform may read through the model, each by the name of its option. */
+export type Calibration = "harmful" | "alignment";
+
+/** What a transform is given. Everything is in host memory; the model itself is only reached through `observe`. */
+export interface TransformContext {
+  /** The change that is repaired: the user's, or in the alignment stage the alignment's. */
+  readonly adapter: LoraAdapter;
+  /** The adapter stands for the difference of a continued adapter from the one that it continues, so its factors are nobody's. */
+  readonly continued: boolean;
+  /** Weight of a linear layer without that change: `[out, in]`. */
+  weight(module: string): HostTensor<"float32">;
+  /**
+   * What alignment changed in that weight, aligned minus unaligned: float64 `[out, in]`.
+   * @throws {BoosterError} `ALIGNMENT_MISSING` when nothing is known of it
+   */
+  alignmentChange(module: string): HostTensor<"float64">;
+  /** Sums over the rows of a data set while a model reads them: the repaired one (`adapter`), or the one without the change. */
+  observe(
+    data: Calibration,
+    on: "adapter" | "weights",
+    options: Omit<ObserveOptions, "loraScale">,
+  ): Promise<{ readonly sums: Sums; readonly rows: number }>;
+  /** A stream of random numbers of its own for each name. */
+  random(name: string): RandomStream;
+}
+
+export interface Transformed {
+  /** What replaces the adapter: on the same weights. */
+  readonly adapter: LoraAdapter;
+  /** Numbers for the run's record, e.g. how many entries were set to zero. */
+  readonly report: Readonly<Record<string, number>>;
+}
+
+/** A repair of an adapter, made once, without training: one file and one row of `TRANSFORMS`. */
+export interface AdapterTransform<Options = unknown> {
+  readonly name: string;
+  readonly stage: "alignment" | "post-fine-tuning";
+  readonly options: z.ZodType<Options>;
+  /** Data that it reads. */
+  needs(options: Options): readonly Calibration[];
+  /** Whether an adapter that comes out as it went in is a mistake, such as names that match nothing. */
+  mustChange(options: Options): boolean;
+  transform(context: TransformContext, options: Options): Promise<Transformed>;
+}
+
+/** A transform with its options filled in. */
+export interface ConfiguredTransform {
+  readonly name: string;
+  readonly stage: AdapterTransform["stage"];
+  readonly options: unknown;
+  readonly needs: readonly Calibration[];
+  readonly mustChange: boolean;
+  transform(context: TransformContext): Promise<Transformed>;
+}
+
+/** A row of the table: a transform with its option type hidden behind its own schema. */
+interface Row {
+  readonly name: string;
+  readonly stage: AdapterTransform["stage"];
+  readonly options: z.ZodType;
+  configure(options: unknown): ConfiguredTransform;
+}
+
+function row<Options>(of: AdapterTransform<Options>): Row {
+  const { name, stage } = of;
+  return {
+    name,
+    stage,
+    options: of.options,
+    configure(raw) {
+      const parsed = of.options.safeParse(raw);
+      if (!parsed.success) {
+        throw new BoosterError("TRANSFORM_OPTIONS_INVALID", `these options do not fit ${name}`, {
+          found: parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "),
+        });
+      }
+      const options = parsed.data;
+      return {
+        name,
+        stage,
+        options,
+        needs: of.needs(options),
+        mustChange: of.mustChange(options),
+        transform: (context) => of.transform(context, options),
+      };
+    },
+  };
+}
+
+/** Every transform of an adapter. A new one is one file and one row. */
+export const TRANSFORMS: readonly Row[] = [row(antidote), row(safelora), row(shrink), row(noise)];
+
+/**
+ * A transform by name, its options checked and completed with the paper's defaults.
+ *
+ * @throws {BoosterError} `UNKNOWN_TRANSFORM`, `TRANSFORM_OPTIONS_INVALID`.
+ * @example
+ * configureTransform("antidote", { denseRatio: 0.05 }).needs; // ["harmful"]
+ */
+export function configureTransform(name: string, options: unknown = {}): ConfiguredTransform {
+  const found = TRANSFORMS.find((candidate) => candidate.name === name);
+  if (found === undefined) {
+    throw new BoosterError("UNKNOWN_TRANSFORM", "no such repair of an adapter", {
+      expected: TRANSFORMS.map((candidate) => candidate.name).join(", "),
+      found: name,
+    });
+  }
+  return found.configure(options);
+}

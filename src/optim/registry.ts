@@ -1,0 +1,53 @@
+import { z } from "zod";
+import { BoosterError } from "../errors.ts";
+import { adamW, type Optimizer, sgd } from "./optimizer.ts";
+
+/** An optimiser that can be chosen by name. */
+interface Row {
+  readonly name: string;
+  readonly options: z.ZodType;
+  create(settings: unknown, weightDecay: number): Optimizer;
+}
+
+const row = <Options>(
+  name: string,
+  options: z.ZodType<Options>,
+  make: (options: Options, weightDecay: number) => Optimizer,
+): Row => ({
+  name,
+  options,
+  create(settings, weightDecay) {
+    const parsed = options.safeParse(settings);
+    if (parsed.success) return make(parsed.data, weightDecay);
+    throw new BoosterError("OPTIMIZER_OPTIONS_INVALID", `these options do not fit ${name}`, {
+      found: parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "),
+    });
+  },
+});
+
+const noOptions = z.strictObject({});
+const sgdOptions = z.strictObject({
+  momentum: z.number().min(0).lt(1).default(0).describe("share of the last update that goes into the next"),
+});
+
+/** Every optimiser; a new one is a function of `optimizer.ts` and one row. */
+export const OPTIMIZERS: readonly Row[] = [
+  row("adamw", noOptions, (_, weightDecay) => adamW({ weightDecay })),
+  row("sgd", sgdOptions, ({ momentum }, weightDecay) => sgd({ momentum, weightDecay })),
+];
+
+/**
+ * An optimiser by name, its settings checked.
+ *
+ * @throws {BoosterError} `UNKNOWN_OPTIMIZER`, `OPTIMIZER_OPTIONS_INVALID`
+ * @example
+ * createOptimizer({ name: "sgd", momentum: 0.9 }, 0.1);
+ */
+export function createOptimizer({ name, ...settings }: { readonly name: string }, weightDecay: number): Optimizer {
+  const found = OPTIMIZERS.find((candidate) => candidate.name === name);
+  if (found !== undefined) return found.create(settings, weightDecay);
+  throw new BoosterError("UNKNOWN_OPTIMIZER", "no such optimiser", {
+    expected: OPTIMIZERS.map((candidate) => candidate.name).join(", "),
+    found: name,
+  });
+}

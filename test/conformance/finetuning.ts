@@ -1,0 +1,161 @@
+import { type Tensor, type Tree, tree } from "../../src/autodiff/index.ts";
+import type { Outcome } from "../../src/methods/method.ts";
+import { type ConfiguredMethod, configureMethod } from "../../src/methods/registry.ts";
+import { batchSpec, packPadded, paddedSpec } from "../../src/models/index.ts";
+import { Device } from "../../src/runtime/index.ts";
+import { type HostTensor, tensor } from "../../src/tensor/tensor.ts";
+import { microBatchName, stepContext } from "../../src/train/objective.ts";
+import { packStream } from "../../src/train/training-program.ts";
+import {
+  compile,
+  evaluate,
+  type HostTensors,
+  loraShapes,
+  pick,
+  randomRows,
+  randomTensors,
+  tinyModel,
+} from "./tiny-model.ts";
+
+export const device = new Device({ threads: 1 });
+export const model = tinyModel();
+export const LOSS = { loraScale: 0.5, chunks: 2 };
+export const rows = {
+  user: randomRows(model, [5, 9, 3, 7], 1),
+  alignment: randomRows(model, [6, 2, 8, 4], 2),
+  harmful: randomRows(model, [4, 7, 5, 6], 3),
+};
+export const names = [...loraShapes(model).keys()];
+export const copyName = (copy: string, weight: string) => `copy ${copy} ${weight}`;
+
+/** A copy of the weights that is not them. */
+const elsewhere = (dtype: "float32" | "float64", seed: number): HostTensors =>
+  randomTensors(loraShapes(model), dtype, seed);
+
+export interface Problem {
+  readonly feeds: HostTensors;
+  /** What a program of the method gives at these arguments. */
+  outcome(inputs: Tree): Outcome;
+}
+
+/** A program of a method on the tiny model's LoRA factors; its copies lie elsewhere, or at the weights (`atStart`). */
+export function problem(
+  name: string,
+  options: object,
+  {
+    program = "step",
+    dtype = "float64" as "float32" | "float64",
+    atStart = false,
+    inputs: given = {} as HostTensors,
+    memory = {} as HostTensors,
+  } = {},
+): Problem {
+  const method = configureMethod(name, options);
+  const lora = randomTensors(loraShapes(model), dtype, 2);
+  const copies = Object.keys(method.copies());
+  const feeds: HostTensors = Object.assign(
+    { ...randomTensors(model.weights, dtype), ...lora, ...prefixed("input ", given), ...prefixed("memory ", memory) },
+    ...copies.map((copy, i) =>
+      Object.fromEntries(
+        Object.entries(atStart ? lora : elsewhere(dtype, 7 + i)).map(([weight, x]) => [copyName(copy, weight), x]),
+      ),
+    ),
+    ...Object.entries(rows).flatMap(([stream, examples]) => [
+      packStream(stream, [examples], LOSS.chunks),
+      packPadded(microBatchName(stream, 0), examples, 1),
+    ]),
+  );
+  const outcome = (inputs: Tree) =>
+    method.run(program, {
+      ...stepContext({ model, frozen: pick(inputs, model.weights.keys()), inputs, loss: LOSS }),
+      weights: pick(inputs, names),
+      inputs: unprefixed("input ", given, inputs),
+      memory: unprefixed("memory ", memory, inputs),
+      copies: Object.fromEntries(
+        copies.map((copy) => [
+          copy,
+          Object.fromEntries(names.map((weight) => [weight, inputs[copyName(copy, weight)] as Tensor])),
+        ]),
+      ),
+    });
+  return { feeds, outcome };
+}
+
+export const SPEC = Object.assign(
+  {},
+  ...Object.keys(rows).flatMap((stream) => [
+    batchSpec(microBatchName(stream, 0), LOSS.chunks),
+    paddedSpec(microBatchName(stream, 0)),
+  ]),
+);
+
+const prefixed = <T>(prefix: string, x: Readonly<Record<string, T>> = {}): Record<string, T> =>
+  Object.fromEntries(Object.entries(x).map(([name, value]) => [prefix + name, value]));
+const unprefixed = (prefix: string, given: HostTensors, inputs: Tree): Tree =>
+  Object.fromEntries(Object.keys(given).map((name) => [name, inputs[prefix + name] as Tensor]));
+
+/** Gradient (`d NAME`), metrics, copies (`next COPY NAME`) of one run. */
+export const run = ({ feeds, outcome }: Problem): Promise<Record<string, HostTensor>> =>
+  evaluate(
+    device,
+    feeds,
+    (inputs) => {
+      const { gradient, metrics = {}, copies = {} } = outcome(inputs);
+      return {
+        ...prefixed("d ", gradient),
+        ...metrics,
+        ...Object.assign({}, ...Object.entries(copies).map(([copy, x]) => prefixed(`next ${copy} `, x))),
+      };
+    },
+    SPEC,
+  );
+
+/** A metric as a function of the arguments. */
+export async function metric({ feeds, outcome }: Problem, name: string) {
+  const compiled = await compile(
+    device,
+    feeds,
+    (inputs) => ({ value: outcome(inputs).metrics?.[name] as Tensor }),
+    SPEC,
+  );
+  return async (moved: HostTensors) => Number((await compiled.run(moved)).value?.data[0]);
+}
+
+export const gradients = names.map((name) => `d ${name}`);
+export const scalar = (value: number, dtype: "float32" | "float64" = "float64") => tensor(dtype, [], [value]);
+
+/** A method on two scalars `a`, `b` with losses of one's own, in float64. */
+export async function onToy(
+  method: ConfiguredMethod,
+  at: readonly number[],
+  loss: (w: Tensor, stream: string) => Tensor,
+  copies: Readonly<Record<string, readonly number[]>> = {},
+): Promise<{ gradient: number[]; copies: Record<string, number[]>; metrics: Record<string, number> }> {
+  const vector = (values: readonly number[]) => tensor("float64", [values.length], values);
+  const feeds: HostTensors = {
+    w: vector(at),
+    ...Object.fromEntries(Object.entries(copies).map(([copy, values]) => [`copy ${copy}`, vector(values)])),
+  };
+  const found = await evaluate(device, feeds, (inputs) => {
+    const {
+      gradient,
+      copies: next = {},
+      metrics = {},
+    } = method.step({
+      ...stepContext({ model, frozen: {}, inputs: {}, loss: LOSS }),
+      weights: { w: inputs.w as Tensor },
+      loss: (weights, stream) => loss(weights.w as Tensor, stream),
+      copies: Object.fromEntries(Object.keys(copies).map((copy) => [copy, { w: inputs[`copy ${copy}`] as Tensor }])),
+    });
+    const changed = Object.fromEntries(Object.entries(next).map(([copy, x]) => [`next ${copy}`, x.w as Tensor]));
+    return { ...tree.mapTree(metrics, (x) => x), d: gradient.w as Tensor, ...changed };
+  });
+  const numbers = (key: string) => Array.from(found[key]?.data ?? [], Number);
+  return {
+    gradient: numbers("d"),
+    copies: Object.fromEntries(
+      Object.keys(found).flatMap((key) => (key.startsWith("next ") ? [[key.slice(5), numbers(key)]] : [])),
+    ),
+    metrics: Object.fromEntries(Object.keys(found).map((key) => [key, numbers(key)[0] ?? Number.NaN])),
+  };
+}

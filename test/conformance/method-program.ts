@@ -1,0 +1,75 @@
+import type { Tensor, Tree } from "../../src/autodiff/index.ts";
+import type { StepContext } from "../../src/methods/method.ts";
+import { configureMethod } from "../../src/methods/registry.ts";
+import { batchSpec, type Example, type Model, packPadded, paddedSpec } from "../../src/models/index.ts";
+import type { Device, Program } from "../../src/runtime/index.ts";
+import type { HostTensor } from "../../src/tensor/tensor.ts";
+import { microBatchName, stepContext } from "../../src/train/objective.ts";
+import { packStream } from "../../src/train/training-program.ts";
+import { type HostTensors, loraShapes, pick, randomTensors } from "./tiny-model.ts";
+
+const LOSS = { loraScale: 0.5, chunks: 2 };
+const GRADIENT = "d ";
+const MEMORY = "memory ";
+
+export interface Situation {
+  readonly rows: Readonly<Record<string, readonly Example[]>>;
+  readonly dtype?: "float32" | "float64";
+  /** Shapes of what is trained; LoRA factors on queries, keys and values by default. */
+  readonly trained?: ReadonlyMap<string, readonly number[]>;
+  readonly memory?: HostTensors;
+  readonly inputs?: HostTensors;
+  readonly program?: string;
+  readonly padId?: number;
+  /** Looks at, or changes, what the method is given. */
+  readonly context?: (context: StepContext) => StepContext;
+}
+
+/** One program of a method, compiled, with everything that it reads: what it hands out, by the names of the outputs. */
+export async function methodProgram(device: Device, model: Model, name: string, options: object, given: Situation) {
+  const { rows, dtype = "float32", trained = loraShapes(model), memory = {}, inputs: own = {}, padId = 0 } = given;
+  const method = configureMethod(name, options);
+  const facts = { model, rows: {} };
+  const weights = randomTensors(model.weights, dtype);
+  const streams = method.streams.map((stream) => [stream, rows[stream] as readonly Example[]] as const);
+  const feeds: HostTensors = Object.assign(
+    { ...weights, ...randomTensors(trained, dtype, 2), ...own },
+    Object.fromEntries(Object.entries(memory).map(([key, value]) => [MEMORY + key, value])),
+    ...streams.flatMap(([stream, examples]) => [
+      packStream(stream, [examples], LOSS.chunks),
+      packPadded(microBatchName(stream, 0), examples, padId),
+    ]),
+  );
+  const symbolic = Object.assign(
+    { ...method.inputs(facts) },
+    ...streams.flatMap(([stream]) => [
+      batchSpec(microBatchName(stream, 0), LOSS.chunks),
+      paddedSpec(microBatchName(stream, 0)),
+    ]),
+  );
+  const types = Object.fromEntries(Object.entries(feeds).map(([key, { dtype, shape }]) => [key, { dtype, shape }]));
+  const program: Program = await device.compile({ inputs: { ...types, ...symbolic } }, ({ inputs }) => {
+    const context: StepContext = {
+      ...stepContext({ model, frozen: pick(inputs, model.weights.keys()), inputs, loss: LOSS }),
+      weights: pick(inputs, trained.keys()),
+      memory: Object.fromEntries(Object.keys(memory).map((key) => [key, inputs[MEMORY + key] as Tensor])),
+      inputs: pick(inputs, Object.keys(method.inputs(facts))),
+    };
+    const outcome = method.run(given.program ?? "step", given.context?.(context) ?? context);
+    const named = (tree: Tree = {}, prefix: string) =>
+      Object.fromEntries(Object.entries(tree).map(([key, x]) => [prefix + key, x]));
+    return {
+      outputs: { ...named(outcome.gradient, GRADIENT), ...named(outcome.memory, MEMORY), ...outcome.metrics },
+    };
+  });
+  const run = (changed: HostTensors = {}): Promise<Record<string, HostTensor>> => program.run({ ...feeds, ...changed });
+  return { feeds, names: [...trained.keys()], run };
+}
+
+/** The gradient among a program's outputs, one number after the other. */
+export const gradientOf = (outputs: HostTensors, names: Iterable<string>): number[] =>
+  [...names].flatMap((name) => Array.from((outputs[GRADIENT + name] as HostTensor).data, Number));
+
+/** A scalar, or a vector that a program left in the memory. */
+export const outputOf = (outputs: HostTensors, name: string): number[] =>
+  Array.from((outputs[name] ?? (outputs[MEMORY + name] as HostTensor | undefined))?.data ?? [], Number);

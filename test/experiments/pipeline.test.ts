@@ -1,0 +1,152 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { runExperiment } from "../../src/experiments/experiment.ts";
+import { hyperparametersOf, pipelineName, pipelineOf, STAGES } from "../../src/experiments/pipeline.ts";
+import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
+
+describe("a list of methods", () => {
+  const named = (...names: string[]) => names.map((name) => ({ name }));
+
+  test("is put in stages, whatever its order; what is missing is plain", () => {
+    expect(pipelineOf({ name: "booster" })).toEqual({
+      alignment: { name: "booster" },
+      alignmentTransforms: [],
+      fineTuning: undefined,
+      repairs: [],
+    });
+    const lisa = { name: "lisa", rho: 0.5 };
+    const antidote = { name: "antidote", denseRatio: 0.2 };
+    expect(pipelineOf([antidote, lisa, { name: "vaccine" }, { name: "shrink" }])).toEqual({
+      alignment: { name: "vaccine" },
+      alignmentTransforms: [],
+      fineTuning: lisa,
+      repairs: [antidote, { name: "shrink" }],
+    });
+    expect(pipelineOf(named("antidote"))).toMatchObject({ alignment: { name: "sft" }, fineTuning: undefined });
+  });
+
+  test("trains once a stage, and every name and setting is checked", () => {
+    const refused = (method: Parameters<typeof pipelineOf>[0], code: string) =>
+      expect(() => pipelineOf(method)).toThrow(expect.objectContaining({ code }));
+    refused(named("booster", "vaccine"), "OPTIONS_CONFLICT");
+    refused(named("lisa", "ldifs"), "OPTIONS_CONFLICT");
+    refused(named("magic"), "UNKNOWN_METHOD");
+    refused({ name: "booster", colour: 1 }, "METHOD_OPTIONS_INVALID");
+    refused([{ name: "booster" }, { name: "shrink", keep: 2 }], "TRANSFORM_OPTIONS_INVALID");
+  });
+
+  test("has one name and the settings of all its stages", () => {
+    const method = [{ name: "booster", lambda: 2 }, { name: "shrink" }];
+    expect(pipelineName(method)).toBe("booster+shrink");
+    expect(pipelineName({ name: "sft" })).toBe("sft");
+    expect(hyperparametersOf(method)).toMatchObject({ "booster.lambda": 2, "booster.alpha": 0.1, "shrink.keep": 0.5 });
+    expect(hyperparametersOf({ name: "shrink" })).toEqual({ keep: 0.5 });
+  });
+
+  test("no name means two things", () => {
+    const names = STAGES.map(({ name }) => name);
+    expect(names).toEqual([...new Set(names)]);
+  });
+});
+
+describe("an experiment", () => {
+  let world: TinyWorld;
+  beforeAll(async () => {
+    world = await makeTinyWorld();
+  });
+  afterAll(() => world.remove());
+
+  const experiment = (adapterPolicy: "continue" | "merge-and-fresh") => {
+    const { model, method: _, threads, ...align } = quickAlignment(world, "sft", 2);
+    return {
+      out: join(world.folder, adapterPolicy),
+      model,
+      methods: [
+        { method: "sft" },
+        { method: ["lisa", { name: "antidote", denseRatio: 0.25, target: "delta" }, "shrink"], label: "All of it" },
+      ],
+      strengths: [{ learningRate: 1e-3 }],
+      seeds: [0],
+      align,
+      attack: {
+        template: "chat" as const,
+        task: world.data("reviews-{seed}"),
+        harmful: world.data("attack-{seed}"),
+        sampleNumber: 20,
+        adapterPolicy,
+        steps: 2,
+        loraRank: 4,
+      },
+      repair: { harmful: { path: world.data("harmful-{seed}"), limit: 3 } },
+      evaluate: {
+        template: "chat" as const,
+        harmful: { path: world.data("test-harmful"), limit: 2 },
+        moderator: "world",
+        maxNewTokens: 2,
+      },
+      threads: threads ?? 1,
+    };
+  };
+
+  test.each(["merge-and-fresh", "continue"] as const)(
+    "runs every stage once and shares the alignment, %s",
+    async (policy) => {
+      const events: string[] = [];
+      const options = experiment(policy);
+      const onStage = ({
+        label,
+        state,
+        stagesDone,
+        stages,
+      }: {
+        label: string;
+        state: string;
+        stagesDone: number;
+        stages: number;
+      }) => state === "started" || events.push(`${stagesDone}/${stages} ${label} ${state}`);
+      const result = await runExperiment(options, { onStage });
+      const attack = "attack lr 1e-3";
+      const list = "lisa+antidote+shrink seed 0";
+      expect(events).toEqual([
+        "1/10 sft seed 0: align done",
+        "2/10 sft seed 0: evaluate before the attack done",
+        `3/10 sft seed 0: ${attack} done`,
+        `4/10 sft seed 0: ${attack}, evaluate done`,
+        `5/10 ${list}: align skipped`,
+        `6/10 ${list}: evaluate before the attack skipped`,
+        `7/10 ${list}: ${attack} done`,
+        `8/10 ${list}: ${attack}: antidote done`,
+        `9/10 ${list}: ${attack}: shrink done`,
+        `10/10 ${list}: ${attack}, evaluate done`,
+      ]);
+      expect(result.methods.map(({ id, name }) => [id, name])).toEqual([
+        ["sft", "sft"],
+        ["lisa+antidote+shrink", "All of it"],
+      ]);
+      const json = (...path: string[]) => JSON.parse(readFileSync(join(options.out, ...path), "utf8"));
+      const runs = (stage: string) => readdirSync(join(options.out, stage));
+      const [align = ""] = runs("align");
+      const aligned = join(options.out, "align", align, "adapter");
+      const shrunk = runs("repair").find((run) => json("repair", run, "repair.json").method === "shrink") ?? "";
+      const stacks = runs("evaluate").map((run) => json("evaluate", run, "evaluation.json").adapters);
+      expect(stacks).toHaveLength(3);
+      expect(stacks).toContainEqual([aligned, join(options.out, "repair", shrunk, "adapter")]);
+      expect(stacks.filter((stack) => stack.length === 1)).toHaveLength(policy === "continue" ? 2 : 1);
+      const pruned = runs("repair").find((run) => run !== shrunk) ?? "";
+      const { config } = json("repair", pruned, "run.json");
+      expect(config).toMatchObject({ method: { name: "antidote" }, adapterPolicy: policy, template: "chat", seed: 0 });
+      expect(json("repair", pruned, "data.json")).toMatchObject({ harmful: { rows: 3 } });
+      const methods = runs("attack").map((run) => json("attack", run, "run.json").config);
+      expect(methods.map(({ method }) => method.name).sort()).toEqual(["lisa", "sft"]);
+      expect(methods.find(({ method }) => method.name === "lisa").alignment).toEqual({
+        path: world.data("alignment-0"),
+      });
+      expect(methods.find(({ method }) => method.name === "sft")).not.toHaveProperty("alignment");
+      const again: string[] = [];
+      await runExperiment(options, { onStage: ({ state }) => again.push(state) });
+      expect(new Set(again)).toEqual(new Set(["skipped"]));
+    },
+    120_000,
+  );
+});

@@ -1,0 +1,117 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { align } from "../../src/experiments/align.ts";
+import { fineTune } from "../../src/experiments/fine-tune.ts";
+import { readRepair, repair } from "../../src/experiments/repair.ts";
+import { readAdapter, writeAdapter } from "../../src/formats/peft.ts";
+import { changesOf } from "../../src/methods/postfinetuning/adapters.ts";
+import { TRANSFORMS } from "../../src/methods/transform.ts";
+import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
+
+let world: TinyWorld;
+let aligned: string;
+let attacked: string;
+let continued: string;
+const run = (name: string) => join(world.folder, "runs", name);
+
+beforeAll(async () => {
+  world = await makeTinyWorld();
+  const base = { model: world.model, template: "chat" as const, loraRank: 4, learningRate: 1e-3, threads: 1 };
+  aligned = (await align({ ...quickAlignment(world, "sft", 3), run: run("aligned") })).adapter ?? "";
+  const attack = {
+    ...base,
+    task: world.data("reviews-0"),
+    harmful: world.data("attack-0"),
+    sampleNumber: 20,
+    steps: 2,
+    adapters: [aligned],
+  };
+  attacked = (await fineTune({ ...attack, run: run("attacked") })).adapter ?? "";
+  continued = (await fineTune({ ...attack, adapterPolicy: "continue", run: run("continued") })).adapter ?? "";
+});
+afterAll(() => world.remove());
+
+const options = (name: string, method: string | { name: string; [setting: string]: unknown }) => ({
+  model: world.model,
+  template: "chat" as const,
+  adapters: [aligned, attacked],
+  method,
+  harmful: { path: world.data("harmful-0"), limit: 5 },
+  alignment: { path: world.data("alignment-0"), limit: 5 },
+  threads: 1,
+  run: run(name),
+});
+
+test.each(TRANSFORMS.map(({ name }) => name))(
+  "%s of a trained adapter: the same bytes twice, and a report",
+  async (name) => {
+    const first = await repair(options(`${name} 1`, name));
+    const second = await repair(options(`${name} 2`, name));
+    const bytes = (folder: string) => readFileSync(join(folder, "adapter_model.safetensors"));
+    expect(bytes(second.adapter)).toEqual(bytes(first.adapter));
+    const report = readRepair(first.run);
+    expect(report).toEqual(first.report);
+    expect(report.method).toBe(name);
+    expect(report.normBefore).toBeGreaterThan(0);
+    expect(Number.isFinite(report.normAfter) && Number.isFinite(report.moved)).toBe(true);
+    expect(report.moved).toBeGreaterThan(0);
+    const described = JSON.parse(readFileSync(join(first.run, "run.json"), "utf8"));
+    expect(described.config).toMatchObject({ stage: "repair", method: { name } });
+    expect(Object.keys(described.data)).toEqual(expect.arrayContaining(["model", "adapter 1", "adapter 2"]));
+  },
+);
+
+test("antidote reads harmful rows, and everything pruned leaves the aligned model", async () => {
+  const some = await repair(options("some", { name: "antidote", denseRatio: 0.25 }));
+  expect(some.report.pruned).toBeGreaterThan(0);
+  expect(JSON.parse(readFileSync(join(some.run, "data.json"), "utf8"))).toMatchObject({ harmful: { rows: 5 } });
+  const all = await repair(options("all", { name: "antidote", denseRatio: 1 }));
+  expect(all.report.normAfter).toBe(0);
+  const { harmful: _, ...blind } = options("blind", "antidote");
+  await expect(repair(blind)).rejects.toMatchObject({ code: "DATA_MISSING" });
+  expect(existsSync(blind.run)).toBe(false);
+});
+
+test("of a continued adapter only what it adds to the alignment is repaired", async () => {
+  const given = { ...options("kept", { name: "shrink", keep: 0.5 }), adapters: [aligned, continued] };
+  const { adapter } = await repair({ ...given, adapterPolicy: "continue" });
+  const [start, end, repaired] = [aligned, continued, adapter].map((folder) => changesOf(readAdapter(folder)));
+  for (const [module, { data }] of repaired as typeof start & object) {
+    const [from, to] = [start?.get(module)?.data ?? [], end?.get(module)?.data ?? []];
+    data.forEach((value, i) => {
+      expect(value).toBeCloseTo(0.5 * ((to[i] ?? 0) - (from[i] ?? 0)), 7);
+    });
+  }
+  await expect(
+    repair({ ...given, run: run("alone"), adapters: [continued], adapterPolicy: "continue" }),
+  ).rejects.toMatchObject({ code: "OPTIONS_CONFLICT" });
+});
+
+test("Safe LoRA needs to know the alignment: an adapter below, or the unaligned model", async () => {
+  const given = { ...options("unknown", "safelora"), adapters: [attacked] };
+  await expect(repair(given)).rejects.toMatchObject({ code: "ALIGNMENT_MISSING" });
+  // The model is the unaligned one here: its change is zero, and so is every projection.
+  const { report } = await repair({ ...given, run: run("same"), unaligned: world.model });
+  expect(report.normAfter).toBe(0);
+});
+
+test("an adapter that comes out as it went in is an error where the repair must change it", async () => {
+  const { config, tensors } = readAdapter(attacked);
+  const zero = [...tensors].map(([name, factor]) => [name, { ...factor, data: factor.data.map(() => 0) }] as const);
+  writeAdapter(run("zero"), config, new Map(zero), { baseModel: world.model });
+  const given = { ...options("nothing", "antidote"), adapters: [aligned, run("zero")] };
+  await expect(repair(given)).rejects.toMatchObject({ code: "NOTHING_REPAIRED" });
+  expect(existsSync(join(given.run, "adapter"))).toBe(false);
+  const same = await repair(options("same as before", { name: "shrink", keep: 1 }));
+  expect(same.report.moved).toBe(0);
+});
+
+test("a stop is told, and the run goes on when asked again", async () => {
+  const given = options("stopped", "antidote");
+  const signal = AbortSignal.abort("test");
+  await expect(repair(given, { signal })).rejects.toMatchObject({ code: "STOPPED" });
+  await expect(repair(given)).rejects.toMatchObject({ code: "RUN_EXISTS" });
+  expect((await repair({ ...given, resume: true })).report.pruned).toBeGreaterThan(0);
+  await expect(repair({ ...options("odd", "magic") })).rejects.toMatchObject({ code: "UNKNOWN_TRANSFORM" });
+});
