@@ -16,7 +16,7 @@ const IMPLEMENTED: Readonly<Record<string, readonly string[]>> = {
   smollm2: CHAT,
   gemma2: [],
   opt: [],
-  ".": [],
+  ".": ["beat", "safety_layers", "safety_neurons", "salora", "shallow_deep", "virus"],
 };
 
 async function reportsOf(folder: string): Promise<CaseReport[]> {

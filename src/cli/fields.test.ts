@@ -54,3 +54,20 @@ test("the schema for editors keeps defaults and allows short forms", () => {
     seeds: { default: [0, 1] },
   });
 });
+
+test("a group that chooses from a table has the table in the editor's schema, alone and in lists", () => {
+  const Named = z.looseObject({ name: z.string() });
+  const options = z.strictObject({ stages: z.union([Named, z.array(Named)]).describe("Stages") });
+  const rows = [{ name: "booster", options: z.strictObject({ lambda: z.number().default(5).describe("Weight") }) }];
+  const booster = {
+    properties: { name: { const: "booster" }, lambda: { default: 5, description: "Weight" } },
+    required: ["name"],
+    additionalProperties: false,
+  };
+  const names = { type: "string", enum: ["booster"] };
+  const groups = ["stages", "stages.*"].map((group) => ({ group, rows }));
+  expect(editorSchema(options, groups).properties?.stages).toMatchObject({
+    description: "Stages",
+    anyOf: [names, booster, { type: "array", items: { anyOf: [names, booster] } }],
+  });
+});

@@ -16,8 +16,9 @@ export interface Field {
   readonly required: boolean;
 }
 
-/** What of JSON Schema the option schemas use: no unions. */
+/** What of JSON Schema the option schemas use. */
 interface JsonSchema {
+  readonly $schema?: string;
   readonly type?: string;
   readonly description?: string;
   readonly default?: unknown;
@@ -57,26 +58,31 @@ export function editorSchema(schema: z.ZodType, named: readonly NamedOptions[] =
 function withChoices(schema: JsonSchema, path: readonly string[], rows: NamedOptions["rows"]): JsonSchema {
   const [key = "", ...rest] = path;
   if (path.length === 0) {
-    const { description, default: byDefault } = schema;
-    const name = { type: "string", enum: rows.map((row) => row.name) };
-    const objects = rows.map((row) => {
-      const { $schema: _, ...settings } = jsonSchemaOf(row.options) as JsonSchema & { readonly $schema?: string };
-      const properties = { name: { const: row.name }, ...settings.properties };
-      return { ...settings, properties, required: ["name", ...(settings.required ?? [])] };
-    });
-    const one = [name, ...objects];
-    const takesList = schema.anyOf?.some(({ items }) => items !== undefined) === true;
+    const { description, default: byDefault, anyOf = [] } = schema;
     return {
       ...(description === undefined ? {} : { description }),
       ...(byDefault === undefined ? {} : { default: byDefault }),
-      anyOf: takesList ? [...one, { type: "array", items: { anyOf: one } }] : one,
+      // Where a list of them is allowed too it stays, for the group of its entries.
+      anyOf: [...choices(rows), ...anyOf.filter(({ items }) => items !== undefined)],
     };
   }
-  if (key === "*")
-    return schema.items === undefined ? schema : { ...schema, items: withChoices(schema.items, rest, rows) };
+  if (key === "*") {
+    if (schema.items !== undefined) return { ...schema, items: withChoices(schema.items, rest, rows) };
+    if (schema.anyOf === undefined) return schema;
+    return { ...schema, anyOf: schema.anyOf.map((branch) => withChoices(branch, path, rows)) };
+  }
   const property = schema.properties?.[key];
   if (property === undefined) return schema;
   return { ...schema, properties: { ...schema.properties, [key]: withChoices(property, rest, rows) } };
+}
+
+function choices(rows: NamedOptions["rows"]): JsonSchema[] {
+  const objects = rows.map(({ name, options }) => {
+    const { $schema: _, ...settings } = jsonSchemaOf(options);
+    const properties = { name: { const: name }, ...settings.properties };
+    return { ...settings, properties, required: ["name", ...(settings.required ?? [])] };
+  });
+  return [{ type: "string", enum: rows.map(({ name }) => name) }, ...objects];
 }
 
 const withShortForms = (properties: Readonly<Record<string, JsonSchema>>): Record<string, JsonSchema> =>

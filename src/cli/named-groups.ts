@@ -19,7 +19,7 @@ export function chosenGroups(options: unknown, group: NamedOptions["group"]): Ch
   for (const key of group.split(".")) {
     places = places.flatMap(({ path, value }) => {
       if (typeof value !== "object" || value === null) return [];
-      const entries = key === "*" ? Object.entries(value) : Object.entries(value).filter(([name]) => name === key);
+      const entries = Object.entries(value).filter(([name]) => (key === "*" ? Array.isArray(value) : name === key));
       return entries.map(([name, member]) => ({ path: [...path, name], value: member as unknown }));
     });
   }

@@ -53,10 +53,10 @@ export function repairOptionsOf(
   seed: number,
 ) {
   const { template, maxTokens, tooLong, unusable, avoid } = options.align;
-  const { unaligned } = options.repair;
+  const { unaligned, safety } = options.repair;
   const data = defenderSources(options, defenderData(method, true), options.repair);
   return forSeed(
-    { method, adapterPolicy, ...data, template, maxTokens, tooLong, unusable, avoid, unaligned, seed },
+    { method, adapterPolicy, ...data, template, maxTokens, tooLong, unusable, avoid, unaligned, safety, seed },
     seed,
   );
 }

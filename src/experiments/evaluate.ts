@@ -59,6 +59,7 @@ export async function evaluate(options: z.input<typeof EvaluateOptions>, hooks: 
       where: "taskMetric",
     });
   }
+  const { ask = asItIs } = configureAttack(chosen.attack ?? { name: "mix" });
   const moderation = await openModeration(chosen.moderator);
   const hashes = await bench.hashes(chosen.model, chosen.adapters);
   const sets: Partial<Record<SetName, readonly DataExample[]>> = {};
@@ -71,7 +72,7 @@ export async function evaluate(options: z.input<typeof EvaluateOptions>, hooks: 
   }
   const complete = async (store: VerdictStore): Promise<EvaluationReport> => {
     const start = await bench.start(chosen.model, chosen.adapters, "keep");
-    const questions = questionsOf(chosen, sets, start);
+    const questions = questionsOf({ ...chosen, ask }, sets, start);
     await askAll(chosen, questions, start, judges(moderation, metric), store, hooks);
     const report = reportOf(chosen, store, moderation);
     if (chosen.keepAnswers) run.writeFile("answers.jsonl", answerLines(sets, questions, store));
@@ -92,6 +93,8 @@ export async function evaluate(options: z.input<typeof EvaluateOptions>, hooks: 
   }
 }
 
+const asItIs = (question: DataExample): DataExample => question;
+
 /** A question with its number in its set. */
 interface Numbered extends Question {
   readonly number: number;
@@ -101,14 +104,13 @@ type Questions = Partial<Record<SetName, readonly Numbered[]>>;
 
 /** The questions of each set in the order of asking: long ones first, which is how they share batches. */
 function questionsOf(
-  options: EvaluateOptions,
+  { ask, ...options }: Pick<EvaluateOptions, "template"> & { readonly ask: typeof asItIs },
   sets: Partial<Record<SetName, readonly DataExample[]>>,
   { base: { tokenizer } }: StartingPoint,
 ): Questions {
-  const { ask = (example: DataExample) => example } = configureAttack(options.attack ?? { name: "mix" });
   const questions: { [Name in SetName]?: readonly Numbered[] } = {};
   for (const name of SETS) {
-    const put = name === "harmful" ? ask : (example: DataExample) => example;
+    const put = name === "harmful" ? ask : asItIs;
     const numbered = sets[name]?.map((example, number) => ({
       ...askedQuestion(example, { ...options, tokenizer }, put),
       number,

@@ -29,7 +29,7 @@ export async function fineTune(options: z.input<typeof FineTuneOptions>, hooks: 
   );
   const { base } = start;
   const encoding = { ...chosen, tokenizer: base.tokenizer, model: base.model };
-  const upload = await openUpload(chosen, start, encoding);
+  const upload = await openUpload(chosen, start, encoding, hooks);
   const curve = chosen.curve && (await openCurve(chosen.curve, encoding, upload.poisoned, upload.ask));
   const { name, ...settings } = chosen.method;
   const method = configureMethod(name, settings);

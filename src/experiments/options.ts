@@ -188,6 +188,13 @@ export const RepairOptions = z.strictObject({
     "Prompts with refusals or safe answers, for repairs that look at what they excite",
   ),
   harmful: Source.optional().describe("Prompts with harmful answers, for repairs that look at what they excite"),
+  safety: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "LoRA adapter trained on safety data, for repairs that merge with one; by default the one before the last",
+    ),
   seed: z.int().nonnegative().default(42).describe("Seed of whatever the repair draws at random"),
   ...AvoidChoice.shape,
   ...TemplateOptions.shape,
@@ -279,7 +286,7 @@ export const ExperimentOptions = z.strictObject({
     .describe("One alignment and one series of attacks each"),
   align: AlignOptions.omit({ ...EVERY_CELL, method: true, seed: true }).describe("Alignment options of all cells"),
   attack: FineTuneOptions.omit({ ...EVERY_CELL, adapters: true, seed: true }).describe("Attack options of all cells"),
-  repair: RepairOptions.pick({ alignment: true, harmful: true, unaligned: true })
+  repair: RepairOptions.pick({ alignment: true, harmful: true, unaligned: true, safety: true })
     .default({})
     .describe("What repairs look at; by default the data of the alignment"),
   evaluate: EvaluateOptions.omit({ ...EVERY_CELL, adapters: true }).describe("Evaluation options of all cells"),

@@ -5,7 +5,7 @@ import { BoosterError } from "../errors.ts";
 import { writeAdapter } from "../formats/peft.ts";
 import { openModel } from "../formats/weights.ts";
 import { type Changes, changesOf, differenceOf, normOf } from "../methods/postfinetuning/adapters.ts";
-import { configureTransform, type TransformContext } from "../methods/transform.ts";
+import { configureTransform, type LoraAdapter, type TransformContext } from "../methods/transform.ts";
 import { type LoadedModel, modelIdentity, readLora } from "../models/load.ts";
 import { RunDirectory } from "../train/index.ts";
 import { describeRun } from "./describe-run.ts";
@@ -66,6 +66,7 @@ export async function repair(options: z.input<typeof RepairOptions>, hooks: Hook
   }
   const hashes = await bench.hashes(chosen.model, chosen.adapters);
   if (chosen.unaligned !== undefined) hashes.unaligned = await modelIdentity(chosen.unaligned);
+  if (chosen.safety !== undefined) hashes.safety = await modelIdentity(chosen.safety);
   const { base } = await bench.start(chosen.model, below, "merge");
   const last = readLora(base, chosen.adapters.at(-1) as string);
   const adapter = continued ? differenceOf(last, readLora(base, below.at(-1) as string)) : last;
@@ -90,6 +91,7 @@ export async function repair(options: z.input<typeof RepairOptions>, hooks: Hook
         adapter,
         continued,
         alignmentChange: alignmentOf(chosen, base),
+        safety: () => safetyOf(chosen, base),
         calibration: data.rows,
         seed: chosen.seed,
         onRow: (row, rows) => watch(hooks, row, rows),
@@ -136,6 +138,16 @@ const difference = (a: Matrix, b: Matrix | undefined): Matrix => ({
 function watch({ signal, onNotice }: Hooks, row: number, rows: number): void {
   if (signal?.aborted) throw new BoosterError("STOPPED", "the repair was stopped before its end");
   if (row > 0 && row % ROWS_PER_NOTICE === 0) onNotice?.(`${row} of ${rows} rows read`);
+}
+
+function safetyOf({ safety, adapters }: RepairOptions, base: LoadedModel): LoraAdapter {
+  const folder = safety ?? adapters.at(-2);
+  if (folder !== undefined) return readLora(base, folder);
+  throw new BoosterError("SAFETY_ADAPTER_MISSING", "there is no adapter to merge with", {
+    expected: "an adapter trained on safety data, or an alignment adapter before the last one",
+    found: "none",
+    where: "safety",
+  });
 }
 
 /** Aligned minus unaligned: what the adapters below the last one add, and what the model differs by from the unaligned one. */

@@ -85,6 +85,7 @@ export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<Train
   const { base } = start;
   const { name, ...settings } = job.method;
   const method = configureMethod(name, settings);
+  const optimizer = createOptimizer(training.optimizer ?? { name: "adamw" }, training.weightDecay);
   const { config, tensors } = initial(start, training);
   const scale = config === undefined ? 1 : loraScale(config);
   const run = RunDirectory.open(job.run, job.description, { resume: job.resume, keep: KEPT_CHECKPOINTS });
@@ -96,7 +97,7 @@ export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<Train
       frozen: base.weights,
       trainable: tensors,
       method,
-      optimizer: createOptimizer(training.optimizer ?? { name: "adamw" }, training.weightDecay),
+      optimizer,
       maxGradNorm: training.maxGradNorm,
       microBatches: training.microBatches,
       loraScale: scale,

@@ -10,6 +10,7 @@ export interface TransformSituation {
   readonly adapter: LoraAdapter;
   readonly continued: boolean;
   readonly alignmentChange: TransformContext["alignmentChange"];
+  readonly safety: TransformContext["safety"];
   /** Rows of each data set that the transform needs. */
   readonly calibration: Readonly<Partial<Record<Calibration, readonly Example[]>>>;
   readonly seed: number;
@@ -19,17 +20,21 @@ export interface TransformSituation {
 
 /** What a transform is given, with the model behind it. */
 export function transformContext(situation: TransformSituation): TransformContext {
-  const { base, adapter, continued, alignmentChange, calibration, seed, onRow } = situation;
+  const { base, adapter, continued, alignmentChange, safety, calibration, seed, onRow } = situation;
   return {
     adapter,
     continued,
     alignmentChange,
+    safety,
     weight: (module) => base.load(`${module}.weight`),
     random: (name) => new RandomStream(seed, name),
-    async observe(data, on, options) {
-      const trained = on === "adapter" ? adapter.tensors : new Map();
+    async observe(data, read, options) {
+      const trained = read?.tensors ?? new Map();
       const rows = calibration[data] ?? [];
-      const observer = await Observer.compile(base, trained, { ...options, loraScale: loraScale(adapter.config) });
+      const observer = await Observer.compile(base, trained, {
+        ...options,
+        ...(read === undefined ? {} : { loraScale: loraScale(read.config) }),
+      });
       return { sums: await observer.sum(trained, told(rows, onRow)), rows: rows.length };
     },
   };

@@ -21,6 +21,7 @@ import type { Example } from "../models/index.ts";
 import { freshLora, loraScale } from "../models/load.ts";
 import { RandomStream } from "../tensor/random.ts";
 import { type DataSet, type Encoding, encodeEach, loadDataSet, rowLimit, trainable } from "./data.ts";
+import type { Hooks } from "./hooks.ts";
 import { openModeration } from "./moderation.ts";
 import type { FineTuneOptions } from "./options.ts";
 import type { StartingPoint } from "./workbench.ts";
@@ -46,11 +47,17 @@ export interface Upload {
  * @throws {BoosterError} `DATA_MISSING`, `DATA_TOO_FEW_ROWS`, `DATA_EMPTY` when the guard leaves nothing, `UNKNOWN_ATTACK`, and
  * what loading and encoding throw
  */
-export async function openUpload(chosen: FineTuneOptions, start: StartingPoint, encoding: Encoding): Promise<Upload> {
+export async function openUpload(
+  chosen: FineTuneOptions,
+  start: StartingPoint,
+  encoding: Encoding,
+  { signal }: Hooks = {},
+): Promise<Upload> {
   const attack = configureAttack(chosen.attack ?? { name: "mix" });
   const task = await loadDataSet(chosen.task, chosen.avoid);
   const harmful = await harmfulRows(chosen, attack);
-  const victim = victimOf(chosen, start, encoding);
+  const victim = victimOf(chosen, start, encoding, signal);
+  const guard = chosen.moderation && (await openGuard(chosen.moderation, victim));
   const { poisonRatio, sampleNumber, counts, order } = chosen;
   const made = await attack.rows(
     {
@@ -63,7 +70,7 @@ export async function openUpload(chosen: FineTuneOptions, start: StartingPoint, 
     },
     victim,
   );
-  const moderated = await moderate(made.rows, chosen, victim);
+  const moderated = await moderate(made.rows, guard);
   const limit = rowLimit({ ...encoding, maxTokens: Number.POSITIVE_INFINITY });
   const encoded = encodeEach(
     moderated.kept,
@@ -108,11 +115,17 @@ async function harmfulRows(
   });
 }
 
-function victimOf(chosen: FineTuneOptions, { base, lora }: StartingPoint, encoding: Encoding): Victim {
+function victimOf(
+  chosen: FineTuneOptions,
+  { base, lora }: StartingPoint,
+  encoding: Encoding,
+  signal: AbortSignal | undefined,
+): Victim {
   const options = rowLimit(encoding);
   return {
     base,
     seed: chosen.seed,
+    ...(signal === undefined ? {} : { signal }),
     encode: (example) => encodeExample(example, options),
     get lora() {
       if (lora !== undefined) return { tensors: lora.tensors, scale: loraScale(lora.config) };
@@ -123,20 +136,25 @@ function victimOf(chosen: FineTuneOptions, { base, lora }: StartingPoint, encodi
   };
 }
 
-/** The provider's guard, before any training: rows that it flags are dropped, and what it missed is counted. */
+/** Reads an upload before any training: true for each row that it flags. */
+interface Guard {
+  readonly name: string;
+  flags(rows: readonly AttackRow[]): Promise<boolean[]>;
+}
+
+/** Rows that the guard flags are dropped, and what it missed is counted. */
 async function moderate(
   rows: readonly AttackRow[],
-  { moderation }: FineTuneOptions,
-  victim: Victim,
+  guard: Guard | undefined,
 ): Promise<{ readonly kept: readonly AttackRow[]; readonly record?: Readonly<Record<string, unknown>> }> {
-  if (moderation === undefined) return { kept: rows };
-  const flags = await flagsOf(rows, moderation, victim);
+  if (guard === undefined) return { kept: rows };
+  const flags = await guard.flags(rows);
   const judged = rows.map((row, place) => ({ row, flagged: flags[place] ?? false }));
   const kept = judged.filter(({ flagged }) => !flagged).map(({ row }) => row);
   if (kept.length === 0) {
     throw new BoosterError("DATA_EMPTY", "moderation leaves no row to train on", {
       found: `${rows.length} rows, all of them flagged`,
-      where: `moderation: ${moderation.name}`,
+      where: `moderation: ${guard.name}`,
     });
   }
   const of = (harmful: boolean) => judged.filter(({ row }) => row.harmful === harmful);
@@ -144,7 +162,7 @@ async function moderate(
   return {
     kept,
     record: {
-      guard: moderation.name,
+      guard: guard.name,
       dropped: rows.length - kept.length,
       ...(poison.length === 0 ? {} : { leakage: rateOf(poison, ({ flagged }) => !flagged) }),
       ...(honest.length === 0 ? {} : { falsePositives: rateOf(honest, ({ flagged }) => flagged) }),
@@ -152,21 +170,24 @@ async function moderate(
   };
 }
 
-async function flagsOf(
-  rows: readonly AttackRow[],
-  moderation: { readonly name: string },
-  victim: Victim,
-): Promise<boolean[]> {
-  if (moderation.name === "toy-guard") {
+/** The toy guard, which reads tokens, or a moderator, which reads each piece as a text. Throws what `openModeration` throws. */
+async function openGuard(chosen: { readonly name: string }, victim: Victim): Promise<Guard> {
+  const { name } = chosen;
+  if (name === "toy-guard") {
     const encode = (example: DataExample) => victim.encode(example);
     const guard = trainToyGuard(encode, victim.base.model.vocabSize);
-    return rows.map((row) => guard.flags(guardTokens(row, encode)));
+    return { name, flags: async (rows) => rows.map((row) => guard.flags(guardTokens(row, encode))) };
   }
-  const { moderator } = await openModeration(moderation);
-  const pieces = rows.flatMap((row, place) => row.pieces.map((piece) => ({ place, ...exchangeOf(piece, victim) })));
-  const verdicts = await moderator.judge(pieces);
-  const flagged = new Set(pieces.filter((_, at) => verdicts[at]?.harmful).map(({ place }) => place));
-  return rows.map((_, place) => flagged.has(place));
+  const { moderator } = await openModeration(chosen);
+  return {
+    name,
+    async flags(rows) {
+      const pieces = rows.flatMap((row, place) => row.pieces.map((piece) => ({ place, ...exchangeOf(piece, victim) })));
+      const verdicts = await moderator.judge(pieces);
+      const flagged = new Set(pieces.filter((_, at) => verdicts[at]?.harmful).map(({ place }) => place));
+      return rows.map((_, place) => flagged.has(place));
+    },
+  };
 }
 
 /** A piece as a moderator reads it; bare tokens are read as a whole. */

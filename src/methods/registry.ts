@@ -3,16 +3,22 @@ import { BoosterError } from "../errors.ts";
 import { booster } from "./alignment/booster.ts";
 import { boosterVaccine } from "./alignment/booster-vaccine.ts";
 import { repnoise } from "./alignment/repnoise.ts";
+import { rsnTune, snTune } from "./alignment/safety-neurons/safety-neurons.ts";
 import { sft } from "./alignment/sft.ts";
 import { tVaccine } from "./alignment/t-vaccine.ts";
+import { tar } from "./alignment/tar/tar.ts";
 import { unitedAlignment } from "./alignment/united-alignment.ts";
 import { vaccine } from "./alignment/vaccine.ts";
+import { constrainedSft } from "./finetuning/constrained-sft.ts";
 import { ewc } from "./finetuning/ewc.ts";
 import { kl } from "./finetuning/kl.ts";
 import { ldifs } from "./finetuning/ldifs.ts";
 import { lisa } from "./finetuning/lisa.ts";
 import { panacea } from "./finetuning/panacea.ts";
 import { safeinstr } from "./finetuning/safeinstr.ts";
+import { safetyLayers } from "./finetuning/safety-layers/safety-layers.ts";
+import { salora } from "./finetuning/salora/salora.ts";
+import { seal } from "./finetuning/seal/seal.ts";
 import { united } from "./finetuning/united.ts";
 import { vlguard } from "./finetuning/vlguard.ts";
 import type {
@@ -115,6 +121,13 @@ export const METHODS: readonly Row[] = [
   row(vlguard),
   row(safeinstr),
   row(panacea),
+  row(tar),
+  row(constrainedSft),
+  row(seal),
+  row(snTune),
+  row(rsnTune),
+  row(safetyLayers),
+  row(salora),
 ];
 
 /**

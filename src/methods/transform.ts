@@ -6,8 +6,11 @@ import type { ObserveOptions, Sums } from "../models/observe.ts";
 import type { RandomStream } from "../tensor/random.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { antidote } from "./postfinetuning/antidote.ts";
+import { nlsr } from "./postfinetuning/nlsr.ts";
 import { noise } from "./postfinetuning/noise.ts";
+import { safeDelta } from "./postfinetuning/safe-delta.ts";
 import { safelora } from "./postfinetuning/safelora.ts";
+import { safemerge } from "./postfinetuning/safemerge.ts";
 import { shrink } from "./postfinetuning/shrink.ts";
 
 /** LoRA factors with what they are multiplied by: `alpha / r * B A` is added to each weight. */
@@ -32,10 +35,15 @@ export interface TransformContext {
    * @throws {BoosterError} `ALIGNMENT_MISSING` when nothing is known of it
    */
   alignmentChange(module: string): HostTensor<"float64">;
-  /** Sums over the rows of a data set while a model reads them: the repaired one (`adapter`), or the one without the change. */
+  /**
+   * An adapter that was trained on safety data: by default the alignment's own.
+   * @throws {BoosterError} `SAFETY_ADAPTER_MISSING` when none was given
+   */
+  safety(): LoraAdapter;
+  /** Sums over the rows of a data set while the model reads them, with an adapter on the weights without the change, or with none. */
   observe(
     data: Calibration,
-    on: "adapter" | "weights",
+    adapter: LoraAdapter | undefined,
     options: Omit<ObserveOptions, "loraScale">,
   ): Promise<{ readonly sums: Sums; readonly rows: number }>;
   /** A stream of random numbers of its own for each name. */
@@ -106,7 +114,15 @@ function row<Options>(of: AdapterTransform<Options>): Row {
 }
 
 /** Every transform of an adapter. A new one is one file and one row. */
-export const TRANSFORMS: readonly Row[] = [row(antidote), row(safelora), row(shrink), row(noise)];
+export const TRANSFORMS: readonly Row[] = [
+  row(antidote),
+  row(safelora),
+  row(safemerge),
+  row(safeDelta),
+  row(nlsr),
+  row(shrink),
+  row(noise),
+];
 
 /**
  * A transform by name, its options checked and completed with the paper's defaults.

@@ -252,3 +252,17 @@ describe("data prepare", () => {
     expect(failure).toMatchObject({ code: "OPTION_MISSING", exit: 2 });
   });
 });
+
+describe("data world", () => {
+  test("writes the bundled world's data sets, the same bytes each time", async () => {
+    const { code, stdout } = await cli.run(["data", "world", "--out", "world", "--seeds", "7,8", "--json"]);
+    expect(code).toBe(0);
+    const { files } = JSON.parse(stdout.trim()) as { files: string[] };
+    expect(files).toContain("attack-7.jsonl");
+    expect(files).toContain("attack-8.jsonl");
+    const read = (folder: string, name: string) => readFileSync(join(cli.folder, folder, name), "utf8");
+    expect(read("world", "test-harmful.jsonl").trim().split("\n")).toHaveLength(120);
+    await cli.run(["data", "world", "--out", "again", "--seeds", "8"]);
+    for (const name of ["attack-8.jsonl", "test-reviews.jsonl"]) expect(read("again", name)).toBe(read("world", name));
+  });
+});

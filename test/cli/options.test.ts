@@ -98,6 +98,12 @@ describe("what does not exist", () => {
     const entry = await cli.failure(["experiment", "--config", "grid.yaml"]);
     expect(entry.message).toMatch(/"methods\.1\.method\.alpa" \(grid\.yaml:16:7\)\. Did you mean alpha\?/);
     cli.write("grid.yaml", experiment.join("\n").replace("alpa", "alpha"));
+    const list = "methods:\n  - method:\n      - booster\n      - name: antidote\n        denseRatioo: 1\n";
+    cli.write("list.yaml", experiment.join("\n").replace(/methods:[\s\S]*/, list));
+    const listed = await cli.failure(["experiment", "--config", "list.yaml"]);
+    expect(listed.message).toMatch(
+      /"methods\.0\.method\.1\.denseRatioo" \(list\.yaml:16:9\)\. Did you mean denseRatio\?/,
+    );
     const moderator = await cli.failure(["experiment", "--config", "grid.yaml"]);
     expect(moderator.message).toMatch(/"evaluate\.moderator\.modle" \(grid\.yaml:11:5\)\. Did you mean model\?/);
   });

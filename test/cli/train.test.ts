@@ -134,13 +134,13 @@ describe("after it", () => {
       code: 1,
       error: {
         code: "DATA_TOO_FEW_ROWS",
-        problem: "the mix needs more harmful rows",
-        expected: "500",
-        found: expect.stringMatching(/^\d+$/),
+        problem: "the mix needs more benign rows",
+        expected: "4500",
+        found: "1000",
       },
     });
     const { stderr } = await cli.run(args);
-    expect(stderr).toMatch(/^error DATA_TOO_FEW_ROWS: the mix needs more harmful rows; expected 500; found \d+$/m);
+    expect(stderr).toMatch(/^error DATA_TOO_FEW_ROWS: the mix needs more benign rows; expected 4500; found 1000$/m);
     const missing = await cli.json(["finetune", "--run", "poor", "--model", "world", "--task", "data/reviews-0.jsonl"]);
     expect(missing.last.error).toMatchObject({
       code: "DATA_MISSING",
@@ -170,7 +170,11 @@ describe("after it", () => {
     cli.write("experiment.json", JSON.stringify(description));
     const { code, last } = await cli.json(["experiment", "--config", "experiment.json"]);
     expect(code).toBe(0);
-    expect(last).toMatchObject({ type: "result", report: "compared/report.html", result: { version: 1 } });
+    expect(last).toMatchObject({
+      type: "result",
+      report: "compared/report.html",
+      result: { version: 1, wallSeconds: expect.any(Number) },
+    });
     const again = await cli.run(["experiment", "--config", "experiment.json", "--json"]);
     const stages = again.stdout
       .trimEnd()

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { stateAt } from "../../src/methods/finetuning/lisa.ts";
 import { configureMethod } from "../../src/methods/registry.ts";
-import { adamW } from "../../src/optim/index.ts";
+import { adamW, sgd } from "../../src/optim/index.ts";
 import type { HostTensor } from "../../src/tensor/tensor.ts";
 import { planRun } from "../../src/train/run-facts.ts";
 import { TrainingProgram } from "../../src/train/training-program.ts";
@@ -60,7 +60,9 @@ describe("states", () => {
     const lisa = configureMethod("lisa", { alignmentSteps: 2, userSteps: 3 });
     const facts = factsOf(12);
     const taken = Array.from({ length: 12 }, (_, step) => lisa.plan(step, facts)[0]?.rows?.alignment);
-    expect(taken.filter((rows) => rows !== undefined)).toEqual([0, 1, 2, 3, 4].map((n) => facts.batch("alignment", n)));
+    expect(taken.filter((rows) => rows !== undefined)).toEqual(
+      [0, 1, 2, 3, 4, 5].map((n) => facts.batch("alignment", n)),
+    );
   });
 
   test("without alignment rows every step is the user's", () => {
@@ -118,7 +120,7 @@ describe("whole steps", () => {
   const settings = { alignmentSteps: 2, userSteps: 2, rho: 1, mode: "reference" };
 
   /** Weights and anchors before each step and after the last. */
-  async function trajectory(options: object, steps: number, method = "lisa") {
+  async function trajectory(options: object, steps: number, method = "lisa", optimizer = adamW()) {
     const frozen = await device.uploadAll(Object.entries(randomTensors(model.weights, "float32")));
     const configured = configureMethod(method, options);
     const program = await TrainingProgram.compile({
@@ -127,7 +129,7 @@ describe("whole steps", () => {
       frozen,
       trainable: new Map(Object.entries(randomTensors(shapes, "float32", 2))),
       method: configured,
-      optimizer: adamW(),
+      optimizer,
       maxGradNorm: 1,
       ...LOSS,
     });
@@ -165,5 +167,16 @@ describe("whole steps", () => {
     const far = (of: typeof lisa) =>
       of("weights", 20).reduce((sum, x, i) => sum + (x - (of("weights", 0)[i] as number)) ** 2, 0);
     expect(far(lisa)).toBeLessThan(far(sft));
+  });
+
+  test("the stronger the pull, the smaller the drift of a phase", async () => {
+    const drift = async (rho: number) => {
+      const options = { alignmentSteps: 8, userSteps: 8, rho };
+      const at = await trajectory(options, 9, "lisa", sgd({ momentum: 0, weightDecay: 0 }));
+      return Math.sqrt(at("weights", 8).reduce((sum, x, i) => sum + (x - (at("weights", 0)[i] as number)) ** 2, 0));
+    };
+    const [free, held, fixed] = [await drift(0), await drift(20), await drift(90)];
+    expect(held).toBeLessThan(free * 0.8);
+    expect(fixed).toBeLessThan(free * 0.2);
   });
 });

@@ -23,6 +23,8 @@ export interface Situation {
   readonly padId?: number;
   /** Looks at, or changes, what the method is given. */
   readonly context?: (context: StepContext) => StepContext;
+  /** Further outputs, which `context` fills in. */
+  readonly seen?: Readonly<Record<string, Tensor>>;
 }
 
 /** One program of a method, compiled, with everything that it reads: what it hands out, by the names of the outputs. */
@@ -59,7 +61,12 @@ export async function methodProgram(device: Device, model: Model, name: string, 
     const named = (tree: Tree = {}, prefix: string) =>
       Object.fromEntries(Object.entries(tree).map(([key, x]) => [prefix + key, x]));
     return {
-      outputs: { ...named(outcome.gradient, GRADIENT), ...named(outcome.memory, MEMORY), ...outcome.metrics },
+      outputs: {
+        ...named(outcome.gradient, GRADIENT),
+        ...named(outcome.memory, MEMORY),
+        ...outcome.metrics,
+        ...given.seen,
+      },
     };
   });
   const run = (changed: HostTensors = {}): Promise<Record<string, HostTensor>> => program.run({ ...feeds, ...changed });

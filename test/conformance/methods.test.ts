@@ -5,7 +5,7 @@ import { configureMethod, METHODS } from "../../src/methods/registry.ts";
 import type { Example } from "../../src/models/index.ts";
 import { adamW } from "../../src/optim/index.ts";
 import { Device } from "../../src/runtime/index.ts";
-import { type HostTensor, tensor } from "../../src/tensor/tensor.ts";
+import { type HostTensor, tensor, zeros } from "../../src/tensor/tensor.ts";
 import { planRun } from "../../src/train/run-facts.ts";
 import { TrainingProgram } from "../../src/train/training-program.ts";
 import { TrainingStepper } from "../../src/train/training-stepper.ts";
@@ -19,16 +19,48 @@ const RATE = 1e-2;
 const LENGTHS = [5, 7, 4, 9, 6, 8, 5, 3];
 
 /** Settings in which a method does all that it can within a few steps of a tiny model; its defaults otherwise. */
-const SETTINGS: Readonly<Record<string, object>> = {};
+const SETTINGS: Readonly<Record<string, object>> = {
+  salora: { safetyRank: 2, taskRank: 3 },
+  "sn-tune": { epsilon: 0.1 },
+  lisa: { alignmentSteps: 2, userSteps: 1 },
+  ewc: { lambda: 1, fisherBatchSize: 3 },
+  safeinstr: { safetyRatio: 0.5 },
+  "t-vaccine": { activeLayers: 1, drawEvery: 2, probeEvery: 4 },
+  repnoise: { beta: 0.1, mode: "reference" },
+  "rsn-tune": { select: "top", topAttention: 3, topFeedForward: 8 },
+  tar: { innerSteps: 4, subsample: 2, trajectories: 2, adversaryRates: [1e-2], mappingSteps: 1 },
+  seal: { mode: "twoModel", selectorEpochs: 1, secondRate: 1e-2 },
+};
 /** Settings in which a method is plain SFT on its first stream, bit for bit. */
 const LIMITS: Readonly<Record<string, object>> = {
   booster: { lambda: 0 },
   vaccine: { rho: 0 },
+  "booster-vaccine": { lambda: 0, rho: 0 },
+  "t-vaccine": { rho: 0, activeLayers: 2 },
+  repnoise: { alpha: 0, beta: 0 },
+  "united-alignment": { rho: 0 },
+  united: { lambda: 0 },
+  lisa: { rho: 0, alignmentSteps: 0 },
+  ldifs: { alpha: 0 },
+  ewc: { lambda: 0 },
+  kl: { lambda: 0 },
+  vlguard: { lambda: 0 },
+  safeinstr: { safetyRatio: 0 },
+  panacea: { lambda: 0, addPerturbation: false },
+  "safety-layers": { layers: [1, 0] },
+  tar: { lambda: 0, representations: false, innerSteps: 2, subsample: 1, adversaryRates: [1e-2] },
+  "constrained-sft": { beta: 0 },
 };
 /** Methods of which not the LoRA factors but all weights are trained. */
-const FULL: readonly string[] = [];
+const FULL: readonly string[] = ["sn-tune", "rsn-tune"];
+/** Methods that begin with factors of their own, and refuse trained ones. */
+const FRESH: readonly string[] = ["salora"];
 
 const settingsOf = (name: string): object => SETTINGS[name] ?? {};
+
+/** The same LoRA factors with B zero. */
+const withoutEffect = (factors: ReadonlyMap<string, HostTensor<"float32">>) =>
+  new Map([...factors].map(([name, x]) => [name, name.includes("lora_B") ? zeros("float32", x.shape) : x]));
 
 /** A method at work on rows of its own. */
 async function trainer(name: string, settings: object, full = FULL.includes(name)) {
@@ -48,11 +80,12 @@ async function trainer(name: string, settings: object, full = FULL.includes(name
     steps: STEPS,
     epochs: 1,
   });
+  const initial = new Map(Object.entries(randomTensors(shapes, "float32", full ? 1 : 2)));
   const program = await TrainingProgram.compile({
     device,
     model,
     frozen,
-    trainable: new Map(Object.entries(randomTensors(shapes, "float32", full ? 1 : 2))),
+    trainable: FRESH.includes(name) ? withoutEffect(initial) : initial,
     method,
     optimizer: adamW({ weightDecay: 0.1 }),
     maxGradNorm: 1,

@@ -7,7 +7,7 @@ import { Device } from "../../src/runtime/index.ts";
 import { RandomStream } from "../../src/tensor/random.ts";
 import { type HostTensor, tensor } from "../../src/tensor/tensor.ts";
 import { gradientOf, methodProgram, outputOf } from "./method-program.ts";
-import { loraShapes, randomRows, tinyModel } from "./tiny-model.ts";
+import { randomRows, tinyModel } from "./tiny-model.ts";
 import { compileTraining, hash } from "./training.ts";
 
 const device = new Device({ threads: 1 });
@@ -77,12 +77,18 @@ test("layers are drawn as one after the other, with the probabilities of those t
   const at = (i: number) => p[i] as number;
   const DRAWS = 6000;
   const noise = new RandomStream(1, "draws");
-  const { run } = await methodProgram(device, model, "t-vaccine", { activeLayers: 2 }, {
-    rows,
-    program: "draw",
-    memory: { sensitivity: vector(sensitivity), active: flags([]) },
-    inputs: { gumbel: vector([0, 0, 0, 0]) },
-  });
+  const { run } = await methodProgram(
+    device,
+    model,
+    "t-vaccine",
+    { activeLayers: 2 },
+    {
+      rows,
+      program: "draw",
+      memory: { sensitivity: vector(sensitivity), active: flags([]) },
+      inputs: { gumbel: vector([0, 0, 0, 0]) },
+    },
+  );
   const pairs = new Map<string, number>();
   for (let draw = 0; draw < DRAWS; draw++) {
     const gumbel = p.map((_, l) => -Math.log(-Math.log(noise.uniform(4 * draw + l))));
@@ -103,46 +109,127 @@ test("layers are drawn as one after the other, with the probabilities of those t
 });
 
 describe("a step", () => {
-  const rho = 1.7;
-
   test("perturbs the active layers alone, by rho over all of them together", async () => {
-    const changes: [string, Tensor][] = [];
+    const rho = 1.7;
+    const seen: Record<string, Tensor> = {};
     const context = (given: StepContext): StepContext => ({
       ...given,
-      loss: (weights, stream, look = {}) => {
-        changes.length = 0;
-        const tap = (module: string, x: Tensor) => {
-          const replaced = look.tap?.(module, x) ?? x;
-          changes.push([module, ops.sub(replaced, x)]);
-          return replaced;
-        };
-        const value = given.loss(weights, stream, { tap });
-        const square = ([, change]: [string, Tensor]) => ops.sum(ops.mul(change, change));
-        const of = (chosen: (module: string) => boolean) =>
-          ops.sqrt(
-            changes
-              .filter(([module]) => chosen(module))
-              .map(square)
-              .reduce((a, b) => ops.add(a, b)),
-          );
-        const isActive = (module: string) => /layers\.[13]\.self_attn$/.test(module);
-        Object.assign(found, { active: of(isActive), others: of((module) => !isActive(module)) });
+      loss(weights, stream, look) {
+        const squares: Record<"active" | "others", Tensor[]> = { active: [], others: [] };
+        const value = given.loss(weights, stream, {
+          tap(module, x) {
+            const replaced = look?.tap?.(module, x) ?? x;
+            const change = ops.sub(replaced, x);
+            const among = /layers\.[13]\.self_attn$/.test(module) ? "active" : "others";
+            squares[among].push(ops.sum(ops.mul(change, change)));
+            return replaced;
+          },
+        });
+        // Of the last pass, which is the perturbed one.
+        for (const among of ["active", "others"] as const) {
+          seen[among] = ops.sqrt(squares[among].reduce((a, b) => ops.add(a, b)));
+        }
         return value;
       },
     });
-    const found: Record<string, Tensor> = {};
-    const method = configureMethod("t-vaccine", { rho });
-    const { run } = await methodProgram(device, model, "sft", {}, {
-      rows,
-      memory: { active: flags([1, 3]) },
-      context: (given) => {
-        const step = method.step(context(given));
-        return { ...given, loss: () => ops.add(step.metrics.loss, found.others as Tensor), ...keep(step, found) };
-      },
-    });
-    function keep(_: unknown, { active }: Record<string, Tensor>) {
-      return { weights: { active: active as Tensor } };
-    }
-    await run();
+    const given = { rows, memory: { active: flags([1, 3]) }, context, seen };
+    const outputs = await (await methodProgram(device, model, "t-vaccine", { rho }, given)).run();
+    expect((outputOf(outputs, "active")[0] as number) / rho).toBeCloseTo(1, 5);
+    expect(outputOf(outputs, "others")).toEqual([0]);
   });
+
+  /** A loss that every weight and every attention output has a share in, and that costs nothing. */
+  const plain = (given: StepContext): StepContext => ({
+    ...given,
+    loss: (weights, _, look) =>
+      [
+        ...Object.values(weights),
+        ...Array.from({ length: given.model.layers }, (_, layer) => {
+          const output = ops.expand(ops.constant(layer + 1), [2]);
+          return look?.tap?.(`model.layers.${layer}.self_attn`, output) ?? output;
+        }),
+      ]
+        .map((x) => ops.sum(ops.mul(x, x)))
+        .reduce((a, b) => ops.add(a, b)),
+  });
+
+  const trainedLayers = async (options: object, active: readonly number[], of = model) => {
+    const trained = allShapes(of);
+    const given = { rows, trained, memory: { active: flags(active, of.layers) }, context: plain };
+    const { run } = await methodProgram(device, of, "t-vaccine", options, given);
+    const outputs = await run();
+    const moved = [...trained.keys()].filter((name) => gradientOf(outputs, [name]).some((x) => x !== 0));
+    const layersOf = (half: string) => [
+      ...new Set(moved.filter((name) => name.includes(half)).map((name) => Number(name.split(".")[2]))),
+    ];
+    return { attention: layersOf(".self_attn."), mlp: layersOf(".mlp.") };
+  };
+
+  test("paper: trains the adapters of the active layers", async () => {
+    expect(await trainedLayers({}, [1, 3])).toEqual({ attention: [1, 3], mlp: [1, 3] });
+  });
+
+  test("reference: trains the attention adapters of the active layers, and the MLPs from the lowest one upwards", async () => {
+    expect(await trainedLayers({ mode: "reference" }, [1])).toEqual({ attention: [1], mlp: [1, 2, 3] });
+  });
+
+  test("reference, in a model of more than 26 layers: from the layer below", async () => {
+    const deep = tinyModel({ num_hidden_layers: 27 });
+    const { attention, mlp } = await trainedLayers({ mode: "reference" }, [24], deep);
+    expect([attention, mlp]).toEqual([[24], [23, 24, 25, 26]]);
+  });
+
+  test("the modes coincide where no MLP is trained", async () => {
+    const gradient = async (mode: string) => {
+      const given = { rows, memory: { active: flags([2]) } };
+      const { run, names } = await methodProgram(device, model, "t-vaccine", { mode }, given);
+      return gradientOf(await run(), names);
+    };
+    expect(await gradient("reference")).toEqual(await gradient("paper"));
+  });
+});
+
+describe("several steps", () => {
+  test("weights and moments of inactive layers keep their bits; those of active ones move", async () => {
+    const { program } = await compileTraining(device, model, { method: "t-vaccine", options: {} });
+    const state = await program.save();
+    await program.load(state.set("memory active", flags([1])));
+    const partOf = async (layer: number, key: string) => {
+      const weights = await program.trained();
+      const at = (await program.save()).get(key) as HostTensor;
+      let [from, found] = [0, [] as number[]];
+      for (const [name, { data }] of weights) {
+        if (name.startsWith(`model.layers.${layer}.`))
+          found = found.concat(...Array.from(at.data, Number).slice(from, from + data.length));
+        from += data.length;
+      }
+      return found;
+    };
+    const keys = [...state.keys()].filter((key) => !key.startsWith("memory"));
+    const everything = (layer: number) => Promise.all(keys.map((key) => partOf(layer, key)));
+    const before = await Promise.all([0, 1, 2, 3].map(everything));
+    for (let i = 0; i < 3; i++) await program.step(batches, 1e-2);
+    const after = await Promise.all([0, 1, 2, 3].map(everything));
+    expect([after[0], after[2], after[3]]).toEqual([before[0], before[2], before[3]]);
+    for (const [i, part] of (after[1] ?? []).entries()) expect(part, keys[i]).not.toEqual(before[1]?.[i]);
+  });
+
+  test("with all layers active it is Vaccine, bit for bit", async () => {
+    const options = { rho: 0.8 };
+    const [targeted, whole] = [
+      (await compileTraining(device, model, { method: "t-vaccine", options })).program,
+      (await compileTraining(device, model, { method: "vaccine", options })).program,
+    ];
+    await targeted.run({ program: "probe", batches, learningRate: 0 });
+    await targeted.run({ program: "draw", batches, learningRate: 0, inputs: { gumbel: vector([0.3, -1, 2, 0]) } });
+    for (let i = 0; i < 3; i++) {
+      await targeted.step(batches, 1e-2);
+      await whole.step(batches, 1e-2);
+    }
+    expect(hash(await targeted.trained())).toBe(hash(await whole.trained()));
+  });
+});
+
+test("the cost counts the probes", () => {
+  expect(configureMethod("t-vaccine", { probeEvery: 4 }).passes()).toEqual({ forward: 2.25, backward: 2.25 });
 });

@@ -3,7 +3,13 @@ import { ExperimentOptions } from "../../experiments/options.ts";
 import { STAGES } from "../../experiments/pipeline.ts";
 import { defineCommand } from "../command.ts";
 import { runExperimentCommand } from "../experiment-command.ts";
-import { METHOD_OPTIONS, MODERATOR_OPTIONS } from "../training-command.ts";
+import {
+  ATTACK_OPTIONS,
+  METHOD_OPTIONS,
+  MODERATION_OPTIONS,
+  MODERATOR_OPTIONS,
+  OPTIMIZER_OPTIONS,
+} from "../training-command.ts";
 
 /** `booster experiment` */
 export const experiment = defineCommand({
@@ -21,6 +27,13 @@ command goes on after Ctrl-C.`,
     { group: "methods.*.method", rows: STAGES, fileOnly: true },
     { group: "methods.*.method.*", rows: STAGES, fileOnly: true },
     { ...METHOD_OPTIONS, group: "attack.method", fileOnly: true },
+    ...["attack.attack", "strengths.*.attack"].map((group) => ({ ...ATTACK_OPTIONS, group, fileOnly: true as const })),
+    ...["align.optimizer", "attack.optimizer", "strengths.*.optimizer"].map((group) => ({
+      ...OPTIMIZER_OPTIONS,
+      group,
+      fileOnly: true as const,
+    })),
+    { ...MODERATION_OPTIONS, group: "attack.moderation", fileOnly: true },
     { ...MODERATOR_OPTIONS, group: "attack.curve.moderator", fileOnly: true },
     { ...MODERATOR_OPTIONS, group: "evaluate.moderator", fileOnly: true },
   ],

@@ -1,4 +1,5 @@
 import type { Axis } from "./axis.ts";
+import { counted } from "./format.ts";
 import { dash, element, escapeHtml, marker, pathOf, slotClass, text } from "./svg.ts";
 
 /** A measured point; `low` and `high` draw an interval, `dots` the single seeds. */
@@ -216,6 +217,6 @@ export function renderLegend(series: readonly Pick<Series, "name" | "slot">[]): 
     return [entry(name, line + marker(slot, 17, 7, 4), slotClass(slot))];
   });
   const grey = series.filter(({ slot }) => slot === undefined).length;
-  if (grey > 0) items.push(entry(`${grey} others`, element("path", { class: "other", d: "M1 7H33" }), ""));
+  if (grey > 0) items.push(entry(counted(grey, "other"), element("path", { class: "other", d: "M1 7H33" }), ""));
   return element("ul", { class: "legend" }, items.join(""));
 }

@@ -37,7 +37,7 @@ const prose = (text: string): string =>
 const paragraph = (text: string, name = ""): string => element("p", name === "" ? {} : { class: name }, prose(text));
 const heading = (text: string): string => element("h2", {}, prose(text));
 
-const COLUMN_CLASS = { words: "", prose: "prose", number: "num" } as const;
+const COLUMN_CLASS = { words: "words", prose: "prose", number: "num" } as const;
 
 function renderCell(cell: TableCell, kind: ColumnKind): string {
   const tint = cell.harm === undefined || cell.harm < 0.5 ? undefined : (0.04 + 0.0026 * cell.harm).toFixed(3);
@@ -133,7 +133,7 @@ function headlineCaption(result: ExperimentResult, { seeds }: Aggregate): string
   const behind =
     grey === 0
       ? ""
-      : ` Named: the reference, trivial baselines and the most lasting defences; grey: the ${grey} others.`;
+      : ` Named: the reference, trivial baselines and the most lasting defences; grey: ${counted(grey, "other")}.`;
   return `Harmful score after the attack: share of answers to ${prompts} unseen harmful prompts that the moderator flags. ${intervals}${behind}`;
 }
 

@@ -55,6 +55,7 @@ th,td{padding:7px 8px}
 th:first-child{padding-left:0;padding-right:16px}
 td{border-bottom:1px solid var(--rule);vertical-align:top;white-space:nowrap}
 .num{text-align:right}
+td.words{white-space:normal;min-width:76px}
 td.prose{white-space:normal;min-width:200px;overflow-wrap:anywhere}
 tbody th{color:var(--ink);font-size:14px;vertical-align:top;border-bottom:1px solid var(--rule);min-width:88px}
 tr.same th{color:transparent;user-select:none}

@@ -46,7 +46,7 @@ export function lateRefusal(refusal: Example, harmful: Example, prefixTokens: nu
  * The length of the harmful prefix for one use of an example: none with probability 1/2, else uniform in 1 to 100 or the
  * answer's length.
  *
- * @param use a number of its own for each use, so that a row comes with another prefix in every epoch
+ * @param use a number of its own for each use of each row, so that a row comes with another prefix in every epoch
  */
 export function drawPrefix(random: RandomStream, use: number, harmfulTokens: number): number {
   if (random.uniform(2 * use) < 0.5) return 0;
@@ -54,19 +54,40 @@ export function drawPrefix(random: RandomStream, use: number, harmfulTokens: num
 }
 
 /**
- * For each refusal the harmful answer to the same prompt, by the tokens of the prompts.
+ * For each row the harmful answer to the same prompt, by the tokens of the prompts; none for prompts that have none, such as
+ * harmless ones.
  *
- * @throws {BoosterError} `PAIR_MISSING` when a refusal has none
+ * @throws {BoosterError} `PAIR_MISSING` when no row has one
  */
-export function pairByPrompt(refusals: readonly Example[], harmful: readonly Example[]): Example[] {
+export function pairByPrompt(rows: readonly Example[], harmful: readonly Example[]): (Example | undefined)[] {
   const promptOf = (example: Example) => Array.from(example.inputIds).slice(0, answerStart(example)).join();
   const byPrompt = new Map(harmful.map((example) => [promptOf(example), example]));
-  return refusals.map((refusal, row) => {
-    const found = byPrompt.get(promptOf(refusal));
-    if (found !== undefined) return found;
-    throw new BoosterError("PAIR_MISSING", "a refusal has no harmful answer to the same prompt", {
-      expected: "every prompt of the refusals among the harmful rows",
-      found: `none for row ${row} of ${refusals.length}`,
-    });
+  const pairs = rows.map((row) => byPrompt.get(promptOf(row)));
+  if (pairs.some((pair) => pair !== undefined)) return pairs;
+  throw new BoosterError("PAIR_MISSING", "no refusal has a harmful answer to the same prompt", {
+    expected: "prompts that occur in both sets",
+    found: `${rows.length} rows with refusals, ${harmful.length} with harmful answers`,
   });
+}
+
+/**
+ * The refusals as each use of them sees them: late with probability 1/2, see `drawPrefix`; rows without a harmful answer to the same
+ * prompt stay as they are.
+ *
+ * @throws {BoosterError} `PAIR_MISSING`
+ * @example
+ * const read = lateRefusals(refusals, harmful, new RandomStream(42, "late-refusals"));
+ * read(3, 0); // row 3, as its first use sees it
+ */
+export function lateRefusals(
+  refusals: readonly Example[],
+  harmful: readonly Example[],
+  random: RandomStream,
+): (row: number, use: number) => Example {
+  const pairs = pairByPrompt(refusals, harmful);
+  return (row, use) => {
+    const [refusal, pair] = [refusals[row] as Example, pairs[row]];
+    if (pair === undefined) return refusal;
+    return lateRefusal(refusal, pair, drawPrefix(random, use * refusals.length + row, answerLength(pair)));
+  };
 }

@@ -29,6 +29,8 @@ export interface Victim {
   /** The LoRA factors that fine-tuning begins with. */
   readonly lora: { readonly tensors: NamedWeights; readonly scale: number };
   readonly seed: number;
+  /** Asks an attack that computes for long to give up. */
+  readonly signal?: AbortSignal;
   /** An example as the provider will turn it into tokens. */
   encode(example: Example): EncodedExample;
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
+import { BoosterError } from "../../errors.ts";
 import { paddedStates } from "../../models/index.ts";
 import { clipByNorm } from "../../optim/index.ts";
 import type { Method, StepContext } from "../method.ts";
@@ -64,7 +65,11 @@ export const ldifs: Method<LdifsOptions> = {
   },
 };
 
-/** What the chosen modules put out, `[batch * time, hidden]` each, in the order of the model. */
+/**
+ * What the chosen modules put out, `[batch * time, hidden]` each, in the order of the model.
+ *
+ * @throws {BoosterError} `NOTHING_OBSERVED` when the model has none of them
+ */
 function outputs(context: StepContext, w: Tree, chosen: (module: string) => boolean): Tensor[] {
   const { model, params, padded, loraScale } = context;
   const found: Tensor[] = [];
@@ -75,7 +80,11 @@ function outputs(context: StepContext, w: Tree, chosen: (module: string) => bool
       return x;
     },
   });
-  return found;
+  if (found.length > 0) return found;
+  throw new BoosterError("NOTHING_OBSERVED", "the model has no module whose output LDIFS compares", {
+    found: `${model.architecture}, ${model.layers} layers`,
+    hint: "Choose another variant.",
+  });
 }
 
 const total = (parts: readonly Tensor[]): Tensor => parts.reduce((a, b) => ops.add(a, b));

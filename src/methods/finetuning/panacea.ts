@@ -51,17 +51,20 @@ export const panacea: Method<z.infer<typeof options>> = {
   },
   publish({ weights, copies }, { addPerturbation }) {
     if (!addPerturbation) return weights;
-    return new Map([...weights].map(([name, w]) => [name, sum(w, copies.perturbation?.get(name))]));
+    const perturbed = [...weights].map(([name, { shape, data }]) => {
+      const epsilon = copies.perturbation?.get(name) as HostTensor<"float32">;
+      return [
+        name,
+        tensor(
+          "float32",
+          shape,
+          data.map((x, i) => x + (epsilon.data[i] as number)),
+        ),
+      ] as const;
+    });
+    return new Map(perturbed);
   },
 };
-
-function sum(a: HostTensor<"float32">, b: HostTensor<"float32"> | undefined): HostTensor<"float32"> {
-  return tensor(
-    "float32",
-    a.shape,
-    a.data.map((x, i) => x + (b?.data[i] ?? 0)),
-  );
-}
 
 /** Length of the perturbation in each layer: the paper's picture of where safety sits. */
 function layerNorms(epsilon: Tree): Record<string, Tensor> {

@@ -29,10 +29,12 @@ export const safeinstr: Method<SafeInstrOptions> = {
   options,
   passes: () => ({ forward: 1, backward: 1 }),
   inputs: () => ({ alignmentShare: { dtype: "float32", shape: [] } }),
-  step: ({ weights, loss, inputs: { alignmentShare = ops.constant(0) } }) =>
-    descend(weights, (w) =>
-      ops.add(ops.mul(loss(w, "user"), ops.sub(1, alignmentShare)), ops.mul(loss(w, "alignment"), alignmentShare)),
-    ),
+  step({ weights, loss, inputs }) {
+    const share = inputs.alignmentShare as Tensor;
+    return descend(weights, (w) =>
+      ops.add(ops.mul(loss(w, "user"), ops.sub(1, share)), ops.mul(loss(w, "alignment"), share)),
+    );
+  },
   also: {
     user: ({ weights, loss }) => descend(weights, (w) => loss(w, "user")),
     alignment: ({ weights, loss }) => descend(weights, (w) => loss(w, "alignment")),

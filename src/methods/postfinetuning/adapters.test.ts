@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { randomAdapter } from "../../../test/transform-context.ts";
+import { expectClose, randomAdapter } from "../../../test/transform-context.ts";
 import { mergeLora } from "../../models/merge.ts";
 import { tensor, zeros } from "../../tensor/tensor.ts";
 import { adapterOfChanges, changesOf, differenceOf, multiply } from "./adapters.ts";
@@ -34,8 +34,10 @@ test("the difference of two adapters adds what the one adds beyond the other", (
   const [after, before] = [randomAdapter(modules), randomAdapter({ wide: [3, 5] }, 2)];
   const [changed, had] = [changesOf(after), changesOf(before)];
   for (const [module, { data }] of changesOf(differenceOf(after, before))) {
-    data.forEach((value, i) => {
-      expect(value).toBeCloseTo((changed.get(module)?.data[i] ?? 0) - (had.get(module)?.data[i] ?? 0), 5);
-    });
+    expectClose(
+      data,
+      data.map((_, i) => (changed.get(module)?.data[i] ?? 0) - (had.get(module)?.data[i] ?? 0)),
+      5,
+    );
   }
 });

@@ -44,6 +44,16 @@ export function multiply(
   return product;
 }
 
+/** `X'` in float64. */
+export function transposed({
+  shape: [rows = 0, columns = 0],
+  data,
+}: Pick<HostTensor<"float32" | "float64">, "shape" | "data">): HostTensor<"float64"> {
+  const turned = zeros("float64", [columns, rows]);
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) turned.data[j * rows + i] = data[i * columns + j]!;
+  return turned;
+}
+
 /** What the adapter adds to each weight, `alpha / r * B A`. */
 export function changesOf(adapter: LoraAdapter): Map<string, HostTensor<"float64">> {
   const scale = loraScale(adapter.config);

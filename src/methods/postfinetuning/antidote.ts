@@ -91,17 +91,19 @@ export const antidote: AdapterTransform<z.infer<typeof options>> = {
 };
 
 /** Mean squares of what goes into each matrix: under a linear's name, and under those of its factors. */
-export async function observedSquares(
-  context: TransformContext,
-): Promise<(name: string) => ArrayLike<number> | undefined> {
+export async function observedSquares(context: TransformContext): Promise<(name: string) => ArrayLike<number>> {
   const reduce = (linear: string, x: Tensor, params: Tree): Tree => {
     const down = params[nameOfA(linear)];
     if (down === undefined) return {};
     const [outer, inner] = [columnSquares(x), columnSquares(ops.matmul(x, down, { transB: true }))];
     return { [linear]: outer, [nameOfA(linear)]: outer, [nameOfB(linear)]: inner };
   };
-  const { sums, rows } = await context.observe("harmful", "adapter", { reduce });
-  return (name) => sums.get(name)?.data.map((sum) => sum / rows);
+  const { sums, rows } = await context.observe("harmful", context.adapter, { reduce });
+  return (name) => {
+    const found = sums.get(name);
+    if (found !== undefined) return found.data.map((sum) => sum / rows);
+    throw new BoosterError("MISSING_WEIGHT", "nothing is known of what goes into a matrix", { expected: name });
+  };
 }
 
 type PlacesOf = (name: string, matrix: Matrix) => readonly number[];

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { symmetricEigen } from "../../tensor/eigen.ts";
 import { type HostTensor, zeros } from "../../tensor/tensor.ts";
 import type { AdapterTransform } from "../transform.ts";
-import { asFloat32, factorsOf, multiply, nameOfB, normOf } from "./adapters.ts";
+import { asFloat32, factorsOf, multiply, nameOfB, normOf, transposed } from "./adapters.ts";
 
 const options = z.strictObject({
   select: z
@@ -38,14 +38,8 @@ export interface Projection {
   /** Of the change with its projection, rounded to five digits as in the reference code. */
   readonly cosine: number;
   /** `P B`, `[out, rank]`. */
-  readonly b: HostTensor<"float64">;
+  readonly projected: HostTensor<"float64">;
 }
-
-const transposed = ({ shape: [rows = 0, columns = 0], data }: Matrix): HostTensor<"float64"> => {
-  const turned = zeros("float64", [columns, rows]);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) turned.data[j * rows + i] = data[i * columns + j]!;
-  return turned;
-};
 
 /** Eigenvalues of V V' below this share of the largest are rounding: V has no such direction. */
 const SPAN = 1e-10;
@@ -75,7 +69,7 @@ export function projectPair({ v, a, b }: AlignedPair, projector: SafeLoraOptions
   const [before, after] = [multiply(b, a), multiply(projected, a)];
   const dot = before.data.reduce((sum, value, i) => sum + value * (after.data[i] as number), 0);
   const lengths = normOf([before]) * normOf([after]);
-  return { cosine: lengths === 0 ? 0 : Number((dot / lengths).toFixed(5)), b: projected };
+  return { cosine: lengths === 0 ? 0 : Number((dot / lengths).toFixed(5)), projected };
 }
 
 /** Highest cosine that is projected. */
@@ -107,9 +101,9 @@ export const safelora: AdapterTransform<SafeLoraOptions> = {
   needs: () => [],
   mustChange: ({ select, number }) => select === "number" && number > 0,
   async transform({ adapter, alignmentChange }, chosen) {
-    const pairs = factorsOf(adapter).map((pair) => ({
-      ...pair,
-      ...projectPairOf(pair, alignmentChange(pair.module), chosen.projector),
+    const pairs = factorsOf(adapter).map(({ module, a, b }) => ({
+      module,
+      ...projectPair({ v: alignmentChange(module), a, b }, chosen.projector),
     }));
     const tau = thresholdOf(
       pairs.map(({ cosine }) => cosine),
@@ -123,13 +117,4 @@ export const safelora: AdapterTransform<SafeLoraOptions> = {
       report: { projected: hit.length, matrices: pairs.length, meanCosine },
     };
   },
-};
-
-const projectPairOf = (
-  { a, b }: { readonly a: Matrix; readonly b: Matrix },
-  v: HostTensor<"float64">,
-  projector: SafeLoraOptions["projector"],
-) => {
-  const { cosine, b: projected } = projectPair({ v, a, b }, projector);
-  return { cosine, projected };
 };

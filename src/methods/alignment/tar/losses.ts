@@ -74,9 +74,9 @@ export function preferenceLosses(pairs: Pairs, kind: (typeof PREFERENCES)[number
       return mul(off, off);
     }
     case "kto_pair": {
-      const lacking = (x: Tensor) => sub(1, ops.sigmoid(mul(x, beta)));
+      const lacking = (x: Tensor) => ops.reshape(sub(1, ops.sigmoid(mul(x, beta))), [1, x.dim(0)]);
       const drift = (x: Tensor) => maximum(ops.mean(x), 0);
-      return ops.concat([lacking(sub(c, drift(r))), lacking(sub(drift(c), r))], 0);
+      return ops.reshape(ops.concat([lacking(sub(c, drift(r))), lacking(sub(drift(c), r))], 0), [-1]);
     }
   }
 }

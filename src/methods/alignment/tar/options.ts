@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { PREFERENCES } from "./losses.ts";
 
+/** Options of `tar`. */
 export const options = z.strictObject({
   innerSteps: z.int().min(1).default(64).describe("steps of the adversary before the weights are put back (K)"),
   trajectories: z.int().min(1).default(1).describe("adversaries of one outer step (M)"),

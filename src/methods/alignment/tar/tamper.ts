@@ -16,9 +16,9 @@ export function accumulate({ weights, copies, memory, inputs }: StepContext, los
   };
 }
 
-/** Log-probability of each answer of a stream's batch: `[rows]`. */
+/** Log-probability of each answer of a stream's batch: `[pairs]`. The n-th refusal and the n-th harmful answer are a pair. */
 export const answersOf = (context: StepContext, weights: Tree, stream: string): Tensor =>
-  answerLogProbability(labelledTokens(context, weights, stream), context.padded(stream).ids.dim(0));
+  answerLogProbability(labelledTokens(context, weights, stream), context.padded("harmful").ids.dim(0));
 
 /** L_TR: what has to stay small after tampering. */
 export function tamperLossOf(

@@ -50,7 +50,8 @@ export class ToyGuard {
 }
 
 /**
- * Trains the guard on rows of the bundled world: harmful ones of the defender against reviews and harmless questions.
+ * Trains the guard on rows of the bundled world: harmful ones of the defender against reviews and harmless
+ * questions, each also behind a review, so that what is hidden in an honest row does not pass for that alone.
  * Logistic regression by plain descent on all rows at once; the same bytes each time.
  *
  * @param encode how the victim turns an example into tokens
@@ -58,12 +59,16 @@ export class ToyGuard {
  * trainToyGuard(victim.encode, victim.base.model.vocabSize).flags(ids);
  */
 export function trainToyGuard(encode: (example: Example) => EncodedExample, vocabSize: number): ToyGuard {
-  const half = ROWS / 2;
+  const encoded = (rows: readonly WorldRow[]) => rows.map((row) => [...encode(asExample(row)).ids]);
+  const reviews = encoded(sentimentRows("train", ROWS, 0));
+  const harmless = encoded(harmlessRows("train", ROWS, 0));
+  const harmful = encoded(harmfulRows("alignment", ROWS, 0));
+  /** Rows alone, and behind a review, as they come where something was inserted. */
+  const withHosts = (rows: readonly number[][]) => [...rows, ...rows.map((ids, i) => [...(reviews[i] ?? []), ...ids])];
   const labelled = [
-    ...harmfulRows("alignment", ROWS, 0).map((row) => ({ row, unsafe: 1 })),
-    ...sentimentRows("train", half, 0).map((row) => ({ row, unsafe: 0 })),
-    ...harmlessRows("train", half, 0).map((row) => ({ row, unsafe: 0 })),
-  ].map(({ row, unsafe }) => ({ ids: encode(asExample(row)).ids, unsafe }));
+    ...withHosts(harmful).map((ids) => ({ ids, unsafe: 1 })),
+    ...[...withHosts(harmless), ...reviews].map((ids) => ({ ids, unsafe: 0 })),
+  ];
   const weights = new Float64Array(vocabSize);
   let bias = 0;
   for (let iteration = 0; iteration < ITERATIONS; iteration++) {

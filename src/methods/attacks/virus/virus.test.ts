@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { type Tensor, type TensorType, valueAndGrad } from "../../../autodiff/index.ts";
+import { dim, type Tensor, type TensorType, valueAndGrad } from "../../../autodiff/index.ts";
 import type { Example } from "../../../data/examples.ts";
 import { encodeExample } from "../../../data/templates.ts";
 import { harmfulRows, sentimentRows, type WorldRow } from "../../../data/world/rows.ts";
@@ -67,6 +67,12 @@ describe("the toy guard", () => {
     expect(rate(sentimentRows("test", 200, 4).map(asExample))).toBeLessThan(0.05);
   });
 
+  test("is not fooled by an honest row in front", async () => {
+    const data = { task, harmful, poisonRatio: 1, sampleNumber: 12, counts: "exact" as const };
+    const { rows } = await configureAttack({ name: "mixing" }).rows(data, victim);
+    expect(rows.map(logOddsOf).filter((z) => z > 0)).toHaveLength(12);
+  });
+
   test("is the same each time", () => {
     const again = trainToyGuard(victim.encode, victim.base.model.vocabSize);
     expect(again.weights).toEqual(guard.weights);
@@ -111,6 +117,46 @@ describe("the objective on a model", () => {
         expect(Math.abs(value - expected[i]!)).toBeLessThan(1e-5 * largest);
       });
     }
+  });
+
+  test("the victim's slopes are its slopes along the embedded tokens, seen from each word", async () => {
+    const tokens = ids(harmful[0]!);
+    const program = await VirusProgram.compile(victim, guard, 0.5);
+    const { victimSlopes } = await program.slopesAt(host(), tokens, await program.originalGradient(host(), tokens));
+    const { base, lora } = victim;
+    const row = { inputIds: [...host().ids, ...tokens], labels: [...host().labels, ...tokens] };
+    const E = await device.download(base.weights["model.embed_tokens.weight"]!);
+    const width = base.model.hiddenSize;
+    const rowOf = (id: number) => Array.from(E.data, Number).slice(id * width, (id + 1) * width);
+    const embedded = tensor("float32", [row.inputIds.length, width], row.inputIds.flatMap(rowOf));
+    const types: Record<string, TensorType> = {
+      ...Object.fromEntries(
+        Object.entries(base.weights).map(([name, { dims }]) => [name, { dtype: "float32" as const, shape: dims }]),
+      ),
+      ...Object.fromEntries([...lora.tensors].map(([name, { shape }]) => [name, { dtype: "float32" as const, shape }])),
+      ...batchSpec("plain", 1),
+      embedded: { dtype: "float32", shape: [dim("plain.tokens"), width] },
+    };
+    const plain = await device.compile({ inputs: types }, ({ inputs }) => {
+      const { grad } = valueAndGrad(({ e }) => {
+        const tap = (module: string, output: Tensor) => (module === "model.embed_tokens" ? (e as Tensor) : output);
+        const options = { loraScale: lora.scale, chunks: 1, tap };
+        return tokenLoss(base.model, inputs, batchOf("plain", inputs), options);
+      })({ e: inputs.embedded as Tensor });
+      return { outputs: { slopes: grad.e as Tensor } };
+    });
+    const batch = packBatch("plain", [row], { chunks: 1 });
+    const { slopes } = await plain.run({ ...base.weights, ...Object.fromEntries(lora.tensors), ...batch, embedded });
+    const along = Array.from(slopes!.data, Number);
+    tokens.forEach((_, position) => {
+      const start = (host().ids.length + position) * width;
+      const direction = along.slice(start, start + width);
+      const largest = Math.max(...direction.map(Math.abs));
+      for (const word of [0, 5, 50, 150]) {
+        const expected = rowOf(word).reduce((sum, value, i) => sum + value * direction[i]!, 0);
+        expect(Math.abs(Number(victimSlopes[position]![word]) - expected)).toBeLessThan(1e-4 * largest + 1e-9);
+      }
+    });
   });
 
   test("the guard's part is the closed form of the linear guard", async () => {

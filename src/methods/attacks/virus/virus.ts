@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Example } from "../../../data/examples.ts";
 import { takeRows } from "../../../data/mix.ts";
+import { BoosterError } from "../../../errors.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import type { Attack, AttackRecord, Piece, Victim } from "../attack.ts";
 import { insertedRows, insertionNeeds } from "../mixing.ts";
@@ -127,6 +128,11 @@ export const virus: Attack<VirusOptions> = {
     const random = new RandomStream(victim.seed, "virus");
     const optimised: Optimised[] = [];
     for (const [slot, seed] of seeds.entries()) {
+      if (victim.signal?.aborted) {
+        throw new BoosterError("STOPPED", "the attack was stopped before its rows were made", {
+          found: `${slot} of ${count} rows`,
+        });
+      }
       const given = {
         host: victim.encode(hosts[slot] as Example),
         tokens: [...victim.encode(seed).ids],

@@ -1,3 +1,6 @@
+import { BoosterError } from "../../../errors.ts";
+import type { LayerRange } from "./layers.ts";
+
 /** Hidden state of a query's last token after each layer, embedding left out: `[layers][hidden]`. */
 export type LayerStates = readonly ArrayLike<number>[];
 
@@ -44,4 +47,32 @@ export function angleGap(
     meanOf === "cosines" ? mean(curves).map(angle) : mean(curves.map((each) => each.map(angle)));
   const among = curve(normalNormal);
   return curve(normalMalicious).map((degrees, layer) => degrees - (among[layer] as number));
+}
+
+/** Shares of the largest gap at which it counts as open, and of the steepest rise below which it counts as flat. */
+const OPEN = 0.1;
+const FLAT = 0.2;
+
+/**
+ * Where the gap opens, and the last layer before it first flattens: the range that the search begins with. The paper reads it off the
+ * curve by eye; this rule is our own.
+ *
+ * @throws {BoosterError} `SAFETY_LAYERS_NOT_FOUND` where there is no gap
+ * @example
+ * initialRange([0, 0, 1, 8, 14, 15, 15]); // [3, 4]
+ */
+export function initialRange(gap: LayerCurve): LayerRange {
+  const largest = Math.max(...gap);
+  if (!(largest > 0)) {
+    throw new BoosterError("SAFETY_LAYERS_NOT_FOUND", "malicious queries are nowhere farther from normal ones", {
+      expected: "a gap above 0 degrees after some layer",
+      found: `at most ${largest.toFixed(1)}`,
+      hint: "Is the model aligned, and are these its chat template and queries? The search can also be given its initial range.",
+    });
+  }
+  const first = gap.findIndex((degrees) => degrees >= OPEN * largest);
+  const rises = gap.map((degrees, layer) => (layer === 0 ? degrees : degrees - (gap[layer - 1] as number)));
+  const steepest = Math.max(...rises);
+  const flat = rises.findIndex((rise, layer) => layer > first && rise < FLAT * steepest);
+  return [first, flat === -1 ? gap.length - 1 : flat - 1];
 }

@@ -1,3 +1,5 @@
+import { BoosterError } from "../../../errors.ts";
+
 /** First and last layer, counted from 0, both included; empty where the last is before the first. */
 export type LayerRange = readonly [first: number, last: number];
 
@@ -45,3 +47,14 @@ export const scaledNames = (
       WEIGHT.test(name) &&
       (scaleOProj || !OUTPUT_PROJECTION.test(name)),
   );
+
+/** @throws {BoosterError} `LAYER_RANGE_INVALID` when the range goes beyond the model */
+export function checkLast(range: LayerRange, layers: number): void {
+  if (range[1] >= layers) throw rangeInvalid(range, layers);
+}
+
+export const rangeInvalid = (range: LayerRange, layers: number): BoosterError =>
+  new BoosterError("LAYER_RANGE_INVALID", "the model has no such range of layers", {
+    expected: `first and last among 0 to ${layers - 1}, both included`,
+    found: range.join(" to "),
+  });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { RandomStream } from "../../../tensor/random.ts";
-import { angleGap, layerCosines } from "./cosines.ts";
+import { angleGap, initialRange, layerCosines } from "./cosines.ts";
 import { betweenExclusive, frozenNames, type LayerRange, scaledNames } from "./layers.ts";
 import { searchSafetyLayers } from "./search.ts";
 
@@ -29,6 +29,29 @@ describe("cosine curves", () => {
     // acos of the mean cosine, 1/2, is 60 degrees; the mean of 0 and 90 degrees is 45.
     expect(angleGap(near, far)[0]).toBeCloseTo(0, 10);
     expect(angleGap(near, far, "angles")[0]).toBeCloseTo(15, 10);
+  });
+
+  test.each([
+    [
+      [0, 0, 1, 8, 14, 15, 15],
+      [3, 4],
+    ],
+    [
+      [5, 5.5, 6, 8],
+      [0, 0],
+    ],
+    [
+      [0, 3, 6, 9],
+      [1, 3],
+    ],
+  ] as const)("the gap %j opens and flattens at %j", (gap, range) => {
+    expect(initialRange(gap)).toEqual(range);
+  });
+
+  test("without a gap there is no range", () => {
+    for (const gap of [[0, 0, 0], [-4, -2, -3], [Number.NaN]]) {
+      expect(() => initialRange(gap)).toThrow(expect.objectContaining({ code: "SAFETY_LAYERS_NOT_FOUND" }));
+    }
   });
 });
 

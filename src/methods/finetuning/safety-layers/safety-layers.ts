@@ -1,8 +1,7 @@
 import { z } from "zod";
 import { ops, type Tree, valueAndGrad } from "../../../autodiff/index.ts";
 import type { Method, StepContext } from "../../method.ts";
-import { frozenNames, type LayerRange } from "./layers.ts";
-import { checkRange } from "./search.ts";
+import { checkLast, frozenNames, type LayerRange } from "./layers.ts";
 
 const layer = z.int().min(0);
 
@@ -11,7 +10,7 @@ const options = z.strictObject({
     .tuple([layer, layer])
     .optional()
     .describe(
-      "first and last frozen layer, counted from 0, both included, as `findSafetyLayers` finds them; without it the share of the depth that was found for Llama-2, layers 6 to 14 of 32",
+      "first and last frozen layer, counted from 0, both included, as `findSafetyLayers` finds them; none where the last is before the first; without it the share of the depth that was found for Llama-2, layers 6 to 14 of 32",
     ),
   freezeNorms: z
     .boolean()
@@ -47,7 +46,7 @@ export const safetyLayers: Method<SafetyLayersOptions> = {
   options,
   masked: true,
   step: ({ weights, loss, model }: StepContext, { layers = inProportion(model.layers), freezeNorms }) => {
-    checkRange(layers, model.layers);
+    checkLast(layers, model.layers);
     const frozen = new Set(frozenNames(Object.keys(weights), layers, { freezeNorms }));
     const tuned = Object.fromEntries(Object.entries(weights).filter(([name]) => !frozen.has(name)));
     const { value, grad } = valueAndGrad((w) => loss({ ...weights, ...w }, "user"))(tuned);

@@ -1,5 +1,4 @@
-import { BoosterError } from "../../../errors.ts";
-import type { LayerRange } from "./layers.ts";
+import { type LayerRange, rangeInvalid } from "./layers.ts";
 
 export interface SearchOptions {
   /** Layers of the model. */
@@ -35,7 +34,7 @@ export interface SearchResult {
  */
 export async function searchSafetyLayers(options: SearchOptions): Promise<SearchResult> {
   const { layers, initial, extreme = "largest", patience = 2, count } = options;
-  checkRange(initial, layers);
+  if (!isRange(initial, layers)) throw rangeInvalid(initial, layers);
   const tried: { range: LayerRange; count: number }[] = [];
   const attempt = async (range: LayerRange) => {
     const result = { range, count: await count(range) };
@@ -68,12 +67,3 @@ export async function searchSafetyLayers(options: SearchOptions): Promise<Search
 }
 
 const isRange = ([first, last]: LayerRange, layers: number): boolean => 0 <= first && first <= last && last < layers;
-
-/** @throws {BoosterError} `LAYER_RANGE_INVALID` when the model has not these layers */
-export function checkRange(range: LayerRange, layers: number): void {
-  if (isRange(range, layers)) return;
-  throw new BoosterError("LAYER_RANGE_INVALID", "the model has no such range of layers", {
-    expected: `first and last among 0 to ${layers - 1}, both included`,
-    found: range.join(" to "),
-  });
-}

@@ -26,18 +26,23 @@ export interface Start {
 
 type Weights = ReadonlyMap<string, HostTensor<"float32">>;
 
-/** Linear layers that carry factors, with their rank. @throws {BoosterError} `OPTIONS_CONFLICT` where there is nothing to start from */
+/** The linear layer that a LoRA factor is on. @throws {BoosterError} `OPTIONS_CONFLICT` for other weights */
+export function moduleOf(name: string): string {
+  const module = /^(.+)\.lora_[AB]\.weight$/.exec(name)?.[1];
+  if (module !== undefined) return module;
+  throw new BoosterError("OPTIONS_CONFLICT", "salora trains LoRA factors alone", {
+    expected: "tune: lora",
+    found: "tune: full",
+    where: "tune",
+  });
+}
+
+/** Linear layers that carry factors, with their rank. @throws {BoosterError} `OPTIONS_CONFLICT` when a factor B is not zero */
 function targetsOf(trainable: Weights): ReadonlyMap<string, number> {
   const targets = new Map<string, number>();
   for (const [name, { shape, data }] of trainable) {
-    const [, module, half] = /^(.+)\.lora_([AB])\.weight$/.exec(name) ?? [];
-    if (module === undefined) {
-      throw new BoosterError("OPTIONS_CONFLICT", "salora trains LoRA factors alone", {
-        expected: "tune: lora",
-        found: name,
-      });
-    }
-    if (half === "A") targets.set(module, shape[0] as number);
+    const module = moduleOf(name);
+    if (name.endsWith(".lora_A.weight")) targets.set(module, shape[0] as number);
     else if (data.some((x) => x !== 0)) {
       throw new BoosterError("OPTIONS_CONFLICT", "salora begins with factors of its own, not with a trained adapter", {
         where: module,
@@ -51,7 +56,7 @@ function targetsOf(trainable: Weights): ReadonlyMap<string, number> {
 /**
  * The start of every target layer: safety directions from the features of safe answers, factors from those of the task.
  *
- * @throws {BoosterError} `OPTIONS_CONFLICT`, and what `Observer` throws
+ * @throws {BoosterError} `OPTIONS_CONFLICT` also when there are as many safety directions as a layer has outputs, and what `Observer` throws
  */
 export async function calibrate(preparation: Preparation, options: CalibrationOptions): Promise<Map<string, Start>> {
   const { device, frozen, rows, seed } = preparation;
@@ -83,6 +88,7 @@ export async function calibrate(preparation: Preparation, options: CalibrationOp
       const directions = (sums: Sums, count: number) =>
         topDirections(matrixOf(sums.get(module) as HostTensor<"float64">), count);
       const V = directions(safety, options.safetyRank);
+      if (V.rows === V.columns) throw nothingLeft(module, V.columns, options.safetyRank);
       const W = weights.get(`${module}.weight`) as HostTensor<"float32">;
       const factors = initialFactors(matrixOf(W), directions(task, options.taskRank), targets.get(module) as number);
       starts.set(module, { safety: V, ...factors });
@@ -91,6 +97,13 @@ export async function calibrate(preparation: Preparation, options: CalibrationOp
   }
   return starts;
 }
+
+const nothingLeft = (module: string, outputs: number, safetyRank: number): BoosterError =>
+  new BoosterError("OPTIONS_CONFLICT", "the safety directions leave a layer nothing to train", {
+    expected: `safetyRank below ${outputs}, the layer's number of outputs`,
+    found: String(safetyRank),
+    where: module,
+  });
 
 /** Target layers of one block after the other, in the order of the model. */
 function byLayer(modules: Iterable<string>): string[][] {

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, valueAndGrad } from "../../../autodiff/index.ts";
-import { type HostTensor, zeros } from "../../../tensor/tensor.ts";
+import type { HostTensor } from "../../../tensor/tensor.ts";
 import type { Method } from "../../method.ts";
-import { calibrate } from "./calibrate.ts";
+import { calibrate, moduleOf } from "./calibrate.ts";
 import { fold, matrixOf, tensorOf } from "./projection.ts";
 
 const count = (value: number) => z.int().positive().default(value);
@@ -26,7 +26,6 @@ const options = z.strictObject({
 });
 type SaloraOptions = z.infer<typeof options>;
 
-const moduleOf = (name: string): string => name.replace(/\.lora_[AB]\.weight$/, "");
 const safetyOf = (module: string): string => `safety ${module}`;
 
 /**
@@ -58,10 +57,7 @@ export const salora: Method<SaloraOptions> = {
     for (const [module, { safety, A, B }] of await calibrate(preparation, chosen)) {
       weights.set(`${module}.lora_A.weight`, tensorOf(A));
       weights.set(`${module}.lora_B.weight`, tensorOf(B));
-      // A layer with fewer outputs than directions has all of them; the rest stays zero.
-      const padded = zeros("float32", [chosen.safetyRank, safety.columns]);
-      padded.data.set(Array.from(safety.data));
-      memory[safetyOf(module)] = padded;
+      memory[safetyOf(module)] = tensorOf(safety);
     }
     return { weights, copies: { initial: weights }, memory };
   },
@@ -89,9 +85,9 @@ export const salora: Method<SaloraOptions> = {
 /** `[C B, -C B0]` and `[A; A0]` as the factors of each layer. */
 function deployed(trained: Tree, initial: Tree, memory: Tree): Tree {
   const factors = Object.entries(trained).map(([name, x]): [string, Tensor] => {
+    const V = memory[safetyOf(moduleOf(name))] as Tensor;
     const x0 = initial[name] as Tensor;
     if (name.endsWith(".lora_A.weight")) return [name, ops.concat([x, x0], 0)];
-    const V = memory[safetyOf(moduleOf(name))] as Tensor;
     const project = (b: Tensor) => ops.sub(b, ops.matmul(V, ops.matmul(V, b), { transA: true }));
     return [name, ops.concat([project(x), ops.neg(project(x0))], 1)];
   });

@@ -18,7 +18,7 @@ const options = z.strictObject({
     ),
   activation: z.enum(ACTIVATIONS).default("softmax").describe("how logits of rows become their weights"),
   topp: z.number().positive().max(1).default(0.8).describe("share of the user's rows that is kept"),
-  selectorEpochs: z.int().min(0).default(3).describe("epochs over the user's rows in which their logits are learned"),
+  selectorEpochs: z.int().min(1).default(3).describe("epochs over the user's rows in which their logits are learned"),
   gamma: z.number().min(0).max(1).default(1).describe("weight of the safe loss in the first of these epochs"),
   gammaStep: z.number().min(0).default(0.03).describe("by how much it falls from epoch to epoch"),
   selectorRate: z.number().min(0).default(0.005).describe("learning rate of the logits"),
@@ -68,6 +68,7 @@ export const seal: Method<SealOptions> = {
       omegaSecond: { shape, fill: 0 },
       omegaCorrection1: { shape: [], fill: 0 },
       omegaCorrection2: { shape: [], fill: 0 },
+      userLoss: { shape: [], fill: 0 },
       kept: { shape, fill: 1 },
       ...(mode === "twoModel" ? INNER_MEMORY : {}),
     };
@@ -79,18 +80,18 @@ export const seal: Method<SealOptions> = {
   also: { select, choose },
   plan(step, facts, chosen) {
     const before = selectorSteps(facts, chosen);
+    // A step of its own: taken back together with a training step that is not finite, the choice would be lost.
+    if (step === before) return [{ program: "choose" }];
     const selecting = step < before;
-    const n = selecting ? step : step - before;
+    const n = selecting ? step : step - before - 1;
     const rows = { user: facts.batch("user", n), alignment: facts.batch("alignment", n) };
     const inputs = () => ({
       index: tensor("int32", [rows.user.length], rows.user),
       gamma: tensor("float32", [], [gammaAt(Math.floor(n / facts.stepsPerEpoch), chosen)]),
     });
-    const call = { rows, inputs };
-    if (selecting) return [{ ...call, program: "select" }];
-    return n === 0 ? [{ program: "choose" }, call] : [call];
+    return [{ program: selecting ? "select" : "step", rows, inputs }];
   },
-  extraSteps: selectorSteps,
+  extraSteps: (facts, chosen) => selectorSteps(facts, chosen) + 1,
   step({ weights, memory, inputs, loss }) {
     let share: Tensor | undefined;
     const { value, grad } = valueAndGrad((w) =>
@@ -113,10 +114,7 @@ function selectorSteps({ stepsPerEpoch }: RunFacts, { selectorEpochs }: SealOpti
 
 /** Weights of tokens in `mean over rows of factor * mean token loss`; factors `[rows]`. */
 const byRow = (tokens: LabelledTokens, factors: Tensor): Tensor =>
-  ops.div(
-    mul(rowShares(tokens), gather(factors, tokens.row)),
-    ops.cast(ops.dimSize(factors.dim(0), "int32"), tokens.shares.dtype),
-  );
+  ops.div(mul(rowShares(tokens), gather(factors, tokens.row)), ops.dimSize(factors.dim(0), factors.dtype));
 
 /** Loss and gradient of the model while ω is learned, and the losses of each row. */
 export function bilevelLoss({ weights, loss, padded }: StepContext, p: Tensor, gamma: Tensor) {
@@ -167,6 +165,7 @@ function select(context: StepContext, chosen: SealOptions): Outcome {
   );
   const { firstMoment, secondMoment, correction1, correction2 } = selector.state as Record<string, Tensor> &
     Record<"firstMoment" | "secondMoment" | "correction1" | "correction2", Tensor>;
+  const userLoss = ops.mean(userLosses);
   return {
     gradient: grad,
     copies: second?.copies ?? {},
@@ -176,12 +175,13 @@ function select(context: StepContext, chosen: SealOptions): Outcome {
       omegaSecond: secondMoment,
       omegaCorrection1: correction1,
       omegaCorrection2: correction2,
+      userLoss,
       ...second?.memory,
     },
     metrics: {
       loss: value,
       safeLoss: ops.mean(safeLosses),
-      userLoss: ops.mean(userLosses),
+      userLoss,
       selectorLoss: selector.value,
     },
   };
@@ -204,9 +204,14 @@ function secondModel({ copies, memory, loss }: StepContext, p: Tensor, rate: num
   return { losses: losses as Tensor, copies: { ...state.copies, second: next }, memory: state.memory };
 }
 
-/** Keeps the best rows, and begins again from the weights at the start. */
+/** Keeps the best rows, and begins again from the weights at the start. The loss is that of the step before. */
 function choose({ copies, memory }: StepContext, { topp }: SealOptions): Outcome {
   const omega = memory.omega as Tensor;
   const count = Math.max(1, Math.trunc(topp * (omega.dim(0) as number)));
-  return { weights: copies.initial as Tree, restart: true, memory: { kept: keepBest(omega, count) } };
+  return {
+    weights: copies.initial as Tree,
+    restart: true,
+    memory: { kept: keepBest(omega, count) },
+    metrics: { loss: memory.userLoss as Tensor },
+  };
 }

@@ -1,0 +1,123 @@
+import { z } from "zod";
+import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../../autodiff/index.ts";
+import { BoosterError } from "../../../errors.ts";
+import type { Model } from "../../../models/index.ts";
+import { type HostTensor, zeros } from "../../../tensor/tensor.ts";
+import type { MemorySpec, Method, Preparation } from "../../method.ts";
+import { detectNeurons } from "./detect.ts";
+import { blocksOf, KINDS } from "./scorer.ts";
+
+const count = (value: number) => z.int().positive().default(value);
+
+const options = z.strictObject({
+  mode: z
+    .enum(["paper", "reference"])
+    .default("paper")
+    .describe("score a neuron by what zeroing it changes, or by the sums that the authors' code computes"),
+  select: z
+    .enum(["threshold", "top"])
+    .default("threshold")
+    .describe("important for a query: a score of at least epsilon, or among the highest of its matrix"),
+  epsilon: z.number().min(0).default(1).describe("least score of an important neuron (the paper's ε)"),
+  topAttention: count(2000).describe("important neurons of an attention matrix for one query, with select: top"),
+  topFeedForward: count(12_000).describe("important neurons of a feed-forward matrix for one query, with select: top"),
+  queries: count(200).describe("prompts, and general texts, that are looked at"),
+  most: count(100).describe("neurons of a matrix that are trained at most, those with the highest lowest score"),
+  sharedRows: z
+    .enum(["head", "divide"])
+    .default("head")
+    .describe(
+      "in mode reference, the key and value row of a query dimension: that of its head, or its place over the heads of a key",
+    ),
+  clipBeforeMask: z
+    .boolean()
+    .default(false)
+    .describe("clip the gradient of all weights before the neurons are picked out, as the authors' code does"),
+});
+type SafetyNeuronsOptions = z.infer<typeof options>;
+
+const maskOf = (module: string): string => `mask ${module}`;
+const modulesOf = (model: Model): string[] =>
+  blocksOf(model).flatMap((block) => KINDS.map((kind) => `${block}.${kind}`));
+
+/** Neurons are rows, and columns of the down projection. */
+function maskShape(model: Model, module: string): readonly [number, number] {
+  const [out, inputs] = model.linears.get(module) as readonly [number, number];
+  return module.endsWith("down_proj") ? [1, inputs] : [out, 1];
+}
+
+/**
+ * Tuning on refusals of the safety neurons alone: rows of W_q, W_k, W_v and W_up and columns of W_down that are important for
+ * every harmful prompt.
+ *
+ *     S = {k: I_k(c) >= ε for every harmful prompt c}        I_k: L2 change of the output when neuron k is zeroed
+ *     T = S (SN-Tune), S without the neurons important for every general text (RSN-Tune)
+ *     G = ∇f(w) on T, nothing elsewhere                      no decay and no moments either
+ *
+ * All weights are trainable (`tune: full`): LoRA factors cannot single out rows and columns of a matrix together. One forward and one
+ * backward pass; before the first step one forward pass a query, with a softmax for each dimension of each head.
+ * Source: Zhao et al., "Understanding and Enhancing Safety Mechanisms of LLMs via Safety-Specific Neuron", ICLR 2025; PAPERS.md
+ * compares it with the authors' code.
+ */
+function neuronTuning(name: string, foundation: boolean): Method<SafetyNeuronsOptions> {
+  return {
+    name,
+    stage: "alignment",
+    streams: foundation ? ["alignment", "harmful", "general"] : ["alignment", "harmful"],
+    options,
+    masked: true,
+    memory: ({ model }) =>
+      Object.fromEntries(
+        modulesOf(model).map((module): [string, MemorySpec] => [
+          maskOf(module),
+          { shape: maskShape(model, module), fill: 0 },
+        ]),
+      ),
+    prepare: async (preparation, chosen) => {
+      checkFull(name, preparation);
+      const masks = [...(await detectNeurons(preparation, chosen, foundation))].map(
+        ([module, places]): [string, HostTensor<"float32">] => {
+          const mask = zeros("float32", maskShape(preparation.model, module));
+          for (const place of places) mask.data[place] = 1;
+          return [maskOf(module), mask];
+        },
+      );
+      return { memory: Object.fromEntries(masks) };
+    },
+    step({ weights, loss, memory, model }, { clipBeforeMask }) {
+      const masks = Object.fromEntries(
+        modulesOf(model).map((module) => [`${module}.weight`, memory[maskOf(module)] as Tensor]),
+      );
+      const tuned = Object.fromEntries(Object.entries(weights).filter(([weight]) => clipBeforeMask || weight in masks));
+      const { value, grad } = valueAndGrad((w) => loss({ ...weights, ...w }, "alignment"))(tuned);
+      const masked = (weight: string): Tensor => masks[weight] ?? ops.constant(0);
+      const neurons = Object.values(masks)
+        .map((mask) => ops.sum(mask))
+        .reduce((a, b) => ops.add(a, b));
+      return {
+        gradient: clipBeforeMask
+          ? grad
+          : tree.mapTree(weights, (w, weight) => ops.mul(grad[weight] ?? w, masked(weight))),
+        active: tree.mapTree(weights, (_, weight) => masked(weight)) satisfies Tree,
+        metrics: { loss: value, neurons },
+      };
+    },
+    passes: () => ({ forward: 1, backward: 1 }),
+  };
+}
+
+/** @throws {BoosterError} `OPTIONS_CONFLICT` when not all weights are trained */
+function checkFull(name: string, { model, trainable }: Preparation): void {
+  if (modulesOf(model).every((module) => trainable.has(`${module}.weight`))) return;
+  throw new BoosterError("OPTIONS_CONFLICT", `${name} trains rows and columns of the weights themselves`, {
+    expected: "tune: full",
+    found: "tune: lora",
+    where: "tune",
+  });
+}
+
+/** SN-Tune: the safety neurons. */
+export const snTune = neuronTuning("sn-tune", false);
+
+/** RSN-Tune: the safety neurons that are no foundation neurons, so that a user's honest tuning leaves them. */
+export const rsnTune = neuronTuning("rsn-tune", true);

@@ -1,0 +1,36 @@
+import { expect, test } from "vitest";
+import { ops, type Tensor } from "../autodiff/index.ts";
+import { tensor } from "../tensor/tensor.ts";
+import { Device } from "./device.ts";
+import { State } from "./program.ts";
+
+const float = { dtype: "float32" as const, shape: [2] };
+const numbers = (values: readonly number[]) => tensor("float32", [2], values);
+
+test("a program that changes a part of the state leaves the rest where it is", async () => {
+  const device = new Device({ threads: 1 });
+  const state = new State(
+    await device.uploadAll([
+      ["a", numbers([1, 2])],
+      ["b", numbers([3, 4])],
+    ]),
+  );
+  const spec = { inputs: {}, state: { a: float, b: float } };
+  const both = await device.compile(spec, ({ state: { a, b } }) => ({
+    outputs: {},
+    state: { a: ops.add(a as Tensor, 1), b: ops.add(b as Tensor, 1) },
+  }));
+  const one = await device.compile(spec, ({ state: { a } }) => ({
+    outputs: {},
+    state: { a: ops.mul(a as Tensor, 10) },
+  }));
+  for (const program of [both, one, one, both, one]) {
+    await program.run({}, state);
+    // What is read and what is written next are never the same memory.
+    for (const [name, buffer] of Object.entries(state.writable())) expect(buffer).not.toBe(state.current[name]);
+  }
+  const numbersOf = async (name: string) =>
+    Array.from((await device.download(state.current[name] as never)).data, Number);
+  expect(await numbersOf("a")).toEqual([2010, 3010]);
+  expect(await numbersOf("b")).toEqual([5, 6]);
+});
