@@ -24,6 +24,7 @@ export async function align(options: z.input<typeof AlignOptions>, hooks: Hooks 
     {
       alignment: { option: "alignment", source: chosen.alignment },
       harmful: { option: "harmful", source: chosen.harmful },
+      general: { option: "general", source: chosen.general },
     },
     { ...chosen, tokenizer: base.tokenizer, model: base.model },
     chosen.avoid,

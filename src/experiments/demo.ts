@@ -55,7 +55,14 @@ export function demoExperiment({
     methods: (methods.includes("all") ? STAGES.map(({ name }) => name) : methods).map(entryOf),
     strengths: strengths.map((learningRate) => ({ learningRate })),
     seeds: [...seeds],
-    align: { ...common, ...alignment, alignment: file("alignment"), harmful: file("harmful"), avoid: tests },
+    align: {
+      ...common,
+      ...alignment,
+      alignment: file("alignment"),
+      harmful: file("harmful"),
+      general: file("general"),
+      avoid: tests,
+    },
     attack: {
       ...common,
       ...attack,

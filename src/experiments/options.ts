@@ -110,6 +110,7 @@ export const AlignOptions = z.strictObject({
   method: Named.default({ name: "sft" }).describe("Alignment method, with its own settings"),
   alignment: Source.describe("Prompts with refusals or safe answers"),
   harmful: Source.optional().describe("Prompts with harmful answers, for methods that simulate an attack"),
+  general: Source.optional().describe("Harmless prompts with answers, for methods that hold what the model can do"),
   ...AvoidChoice.shape,
   ...TemplateOptions.shape,
   ...UnusableChoice.shape,

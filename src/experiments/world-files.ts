@@ -24,6 +24,7 @@ export function writeWorldTokenizer(folder: string): void {
 export const WORLD_FILES = {
   alignment: "alignment-{seed}.jsonl",
   harmful: "harmful-{seed}.jsonl",
+  general: "general-{seed}.jsonl",
   attack: "attack-{seed}.jsonl",
   reviews: "reviews-{seed}.jsonl",
   testHarmful: "test-harmful.jsonl",
@@ -56,6 +57,7 @@ export function writeWorldData(
       ...refusalRows("alignment", rows.refusals, seed),
       ...harmlessRows("train", rows.harmless, seed),
     ]);
+    write(named(WORLD_FILES.general), harmlessRows("train", rows.harmless, seed));
     write(named(WORLD_FILES.harmful), harmfulRows("alignment", rows.harmful, seed));
     write(named(WORLD_FILES.attack), harmfulRows("attack", rows.attack, seed));
     write(named(WORLD_FILES.reviews), sentimentRows("train", rows.reviews, seed));

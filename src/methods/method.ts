@@ -142,6 +142,12 @@ export interface Method<Options = unknown> {
   plan?(step: number, facts: RunFacts, options: Options): readonly Call[];
   /** Steps that the method takes beside the run's own. */
   extraSteps?(facts: RunFacts, options: Options): number;
+  /** How a step (counted from 0) sees a row of a stream, where that is not the row as it is. */
+  readers?(
+    rows: Readonly<Record<string, readonly Example[]>>,
+    seed: number,
+    options: Options,
+  ): Readonly<Record<string, (row: number, step: number) => Example>>;
   /** What has to be measured before the first step. */
   prepare?(preparation: Preparation, options: Options): Promise<Prepared>;
   /** What is published in place of the trained weights. */

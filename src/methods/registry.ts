@@ -1,7 +1,9 @@
 import type { TensorType } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
+import type { Example } from "../models/index.ts";
 import { booster } from "./alignment/booster.ts";
 import { boosterVaccine } from "./alignment/booster-vaccine.ts";
+import { deepAlignment } from "./alignment/deep-alignment.ts";
 import { repnoise } from "./alignment/repnoise.ts";
 import { rsnTune, snTune } from "./alignment/safety-neurons/safety-neurons.ts";
 import { sft } from "./alignment/sft.ts";
@@ -53,6 +55,10 @@ export interface ConfiguredMethod {
   inputs(facts: Pick<RunFacts, "model" | "rows">): Readonly<Record<string, TensorType>>;
   plan(step: number, facts: RunFacts): readonly Call[];
   extraSteps(facts: RunFacts): number;
+  readers(
+    rows: Readonly<Record<string, readonly Example[]>>,
+    seed: number,
+  ): Readonly<Record<string, (row: number, step: number) => Example>>;
   prepare(preparation: Preparation): Promise<Prepared>;
   publish(finished: Finished): Finished["weights"];
 }
@@ -99,6 +105,7 @@ function bind<Options>(method: Method<Options>, options: Options): ConfiguredMet
     inputs: (facts) => method.inputs?.(facts, options) ?? {},
     plan: (at, facts) => method.plan?.(at, facts, options) ?? [{}],
     extraSteps: (facts) => method.extraSteps?.(facts, options) ?? 0,
+    readers: (rows, seed) => method.readers?.(rows, seed, options) ?? {},
     prepare: async (preparation) => (await method.prepare?.(preparation, options)) ?? {},
     publish: (finished) => method.publish?.(finished, options) ?? finished.weights,
   };
@@ -112,6 +119,7 @@ export const METHODS: readonly Row[] = [
   row(boosterVaccine),
   row(tVaccine),
   row(repnoise),
+  row(deepAlignment),
   row(unitedAlignment),
   row(united),
   row(lisa),

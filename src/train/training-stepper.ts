@@ -28,10 +28,12 @@ export class TrainingStepper implements Stepper {
   steps = 0;
   seconds = 0;
   private readonly options: StepperOptions;
+  private readonly readers: ReturnType<ConfiguredMethod["readers"]>;
 
   constructor(options: StepperOptions) {
     this.options = options;
     this.streams = options.method.streams;
+    this.readers = options.method.readers(options.rows, options.facts.seed);
   }
 
   async step(
@@ -47,7 +49,7 @@ export class TrainingStepper implements Stepper {
     let [applied, tokens] = [true, 0];
     const metrics: Record<string, number> = {};
     for (const call of calls) {
-      const done = await this.run(call, batches, learningRate);
+      const done = await this.run(call, batches, learningRate, step);
       tokens += done.tokens;
       Object.assign(metrics, done.metrics);
       applied = done.applied;
@@ -64,6 +66,7 @@ export class TrainingStepper implements Stepper {
     { program: name = "step", rows = {}, inputs }: Call,
     planned: Readonly<Record<string, readonly Int32Array[]>>,
     learningRate: number,
+    step: number,
   ) {
     const { program, microBatches = 1 } = this.options;
     const batches: Record<string, Example[][]> = {};
@@ -71,7 +74,7 @@ export class TrainingStepper implements Stepper {
     for (const stream of await program.streamsOf(name)) {
       const own = rows[stream];
       const parts = own === undefined ? (planned[stream] ?? []) : split(own, microBatches);
-      batches[stream] = parts.map((part) => Array.from(part, (row) => this.row(stream, row)));
+      batches[stream] = parts.map((part) => Array.from(part, (row) => this.row(stream, row, step)));
       for (const { inputIds } of batches[stream].flat()) tokens += inputIds.length;
     }
     const { applied, ...metrics } = await program.run({
@@ -85,9 +88,9 @@ export class TrainingStepper implements Stepper {
     return { applied: applied === 1, tokens, metrics };
   }
 
-  private row(stream: string, row: number): Example {
+  private row(stream: string, row: number, step: number): Example {
     const example = this.options.rows[stream]?.[row];
-    if (example !== undefined) return example;
+    if (example !== undefined) return this.readers[stream]?.(row, step) ?? example;
     throw new BoosterError("ROW_UNKNOWN", "a batch names a row that is not there", {
       expected: `0 to ${(this.options.rows[stream]?.length ?? 0) - 1}`,
       found: String(row),

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { configureMethod, METHODS } from "../../src/methods/registry.ts";
-import type { Example } from "../../src/models/index.ts";
+import { type Example, IGNORE } from "../../src/models/index.ts";
 import { adamW } from "../../src/optim/index.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { type HostTensor, tensor, zeros } from "../../src/tensor/tensor.ts";
@@ -21,6 +21,7 @@ const LENGTHS = [5, 7, 4, 9, 6, 8, 5, 3];
 /** Settings in which a method does all that it can within a few steps of a tiny model; its defaults otherwise. */
 const SETTINGS: Readonly<Record<string, object>> = {
   salora: { safetyRank: 2, taskRank: 3 },
+  "deep-alignment": { refusals: 3, anchors: 4 },
   "sn-tune": { epsilon: 0.1 },
   lisa: { alignmentSteps: 2, userSteps: 1 },
   ewc: { lambda: 1, fisherBatchSize: 3 },
@@ -62,13 +63,19 @@ const settingsOf = (name: string): object => SETTINGS[name] ?? {};
 const withoutEffect = (factors: ReadonlyMap<string, HostTensor<"float32">>) =>
   new Map([...factors].map(([name, x]) => [name, name.includes("lora_B") ? zeros("float32", x.shape) : x]));
 
+/** Row i of every stream answers the same prompt: some methods look for pairs. */
+const withPrompt = ({ inputIds, labels }: Example, i: number): Example => ({
+  inputIds: [i, ...Array.from(inputIds)],
+  labels: [IGNORE, inputIds[0] as number, ...Array.from(labels).slice(1)],
+});
+
 /** A method at work on rows of its own. */
 async function trainer(name: string, settings: object, full = FULL.includes(name)) {
   const method = configureMethod(name, settings);
   const frozen = await device.uploadAll(Object.entries(randomTensors(model.weights, "float32")));
   const shapes = full ? model.weights : loraShapes(model);
   const rows: Record<string, Example[]> = Object.fromEntries(
-    method.streams.map((stream, i) => [stream, randomRows(model, LENGTHS, 10 + i)]),
+    method.streams.map((stream, i) => [stream, randomRows(model, LENGTHS, 10 + i).map(withPrompt)]),
   );
   const counts = Object.fromEntries(Object.entries(rows).map(([stream, list]) => [stream, list.length]));
   const { facts, steps, batches } = planRun({

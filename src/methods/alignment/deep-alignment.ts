@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, valueAndGrad } from "../../autodiff/index.ts";
+import { RandomStream } from "../../tensor/random.ts";
 import type { Method, StepContext } from "../method.ts";
+import { lateRefusals } from "./deep-augmentation.ts";
 
 const options = z.strictObject({
   mode: z
@@ -26,8 +28,11 @@ const options = z.strictObject({
 export const deepAlignment: Method<z.infer<typeof options>> = {
   name: "deep-alignment",
   stage: "alignment",
-  streams: ["alignment", "general"],
+  streams: ["alignment", "general", "harmful"],
   options,
+  readers: (rows, seed) => ({
+    alignment: lateRefusals(rows.alignment ?? [], rows.harmful ?? [], new RandomStream(seed, "late-refusals")),
+  }),
   batchSizes: ({ refusals, anchors }) => ({ alignment: refusals, general: anchors }),
   passes: () => ({ forward: 2, backward: 2 }),
   step(context, { mode, alpha }) {

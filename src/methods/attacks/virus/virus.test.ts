@@ -226,6 +226,14 @@ describe("the attack", () => {
     expect(await configureAttack(chosen).rows(data(), victim)).toEqual(found);
   });
 
+  test("gives up when asked to stop", async () => {
+    const stopped = configureAttack({ name: "virus", ...settings }).rows(data(), {
+      ...victim,
+      signal: AbortSignal.abort(),
+    });
+    await expect(stopped).rejects.toMatchObject({ code: "STOPPED" });
+  });
+
   test("written rows are marked", async () => {
     const chosen = { name: "virus", ...settings, iterations: 1, writeOptimised: true };
     const { files } = await configureAttack(chosen).rows(data(), victim);

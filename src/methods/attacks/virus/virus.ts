@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { z } from "zod";
 import type { Example } from "../../../data/examples.ts";
 import { takeRows } from "../../../data/mix.ts";
@@ -128,6 +129,8 @@ export const virus: Attack<VirusOptions> = {
     const random = new RandomStream(victim.seed, "virus");
     const optimised: Optimised[] = [];
     for (const [slot, seed] of seeds.entries()) {
+      // Programs never give way to the event loop by themselves, so a wish to stop would not be heard.
+      await setImmediate();
       if (victim.signal?.aborted) {
         throw new BoosterError("STOPPED", "the attack was stopped before its rows were made", {
           found: `${slot} of ${count} rows`,
