@@ -117,9 +117,12 @@ export async function runGroup(
   const pipeline = pipelineOf(entry.method);
   const alignment = alignOptionsOf(options, entry, pipeline, seed);
   const made = await place("align", alignment, []);
-  await stage(`${name}: align`, adapterProof(made.run), (shared) =>
+  const rebuilt = alignment.tune === "full";
+  if (rebuilt && pipeline.alignmentTransforms.length > 0) throw nothingToRepair(name);
+  await stage(`${name}: align`, rebuilt ? modelProof(made.run) : adapterProof(made.run), (shared) =>
     align({ ...alignment, ...device, model, run: made.run, resume: true }, shared),
   );
+  const base = rebuilt ? join(made.run, "model") : model;
   /** Changes the last adapter by one transform after the other; each result stands on the adapters below. */
   const transformed = async (
     label: string,
@@ -135,7 +138,7 @@ export async function runGroup(
       const { key, run } = await place("repair", chosen, [...below.map((made) => made.key), current.key]);
       const adapters = [...below, current].map(({ adapter }) => adapter);
       await stage(`${label}: ${method.name}`, adapterProof(run), (shared) =>
-        repair({ ...chosen, ...device, model, adapters, run, resume: true }, shared),
+        repair({ ...chosen, ...device, model: base, adapters, run, resume: true }, shared),
       );
       current = { key, adapter: join(run, "adapter") };
       adapterPolicy = "merge-and-fresh";
@@ -152,7 +155,9 @@ export async function runGroup(
     );
     return readEvaluation(run);
   };
-  const alignedModel = { model, adapters: [aligned.adapter] };
+  // An alignment of all weights leaves a model of its own, without an adapter.
+  const below = rebuilt ? [] : [aligned];
+  const alignedModel = { model: base, adapters: below.map(({ adapter }) => adapter) };
   const before = await judge(`${name}: evaluate before the attack`, alignedModel, [aligned.key]);
   const cells: CellResult[] = [];
   for (const strength of options.strengths.keys()) {
@@ -161,15 +166,15 @@ export async function runGroup(
     const label = `${name}: attack ${strengthLabel(options, strength)}`;
     const whole = attack.tune === "full";
     if (whole && pipeline.repairs.length > 0) throw nothingToRepair(label);
-    await stage(label, whole ? join(run, "model", "config.json") : adapterProof(run), (shared) =>
-      fineTune({ ...attack, ...device, model, adapters: [aligned.adapter], run, resume: true }, shared),
+    await stage(label, whole ? modelProof(run) : adapterProof(run), (shared) =>
+      fineTune({ ...attack, ...device, ...alignedModel, run, resume: true }, shared),
     );
     const attacked = { key, adapter: join(run, "adapter") };
-    const repaired = await transformed(label, pipeline.repairs, [aligned], attacked, attack.adapterPolicy);
+    const repaired = await transformed(label, pipeline.repairs, below, attacked, attack.adapterPolicy);
     // A repaired adapter stands on top of the alignment's, whatever the fine-tuned one did.
     const alone = attack.adapterPolicy === "continue" && repaired === attacked;
-    const adapters = alone ? [attacked.adapter] : [aligned.adapter, repaired.adapter];
-    const judged = whole ? { model: join(run, "model"), adapters: [] } : { model, adapters };
+    const adapters = alone ? [attacked.adapter] : [...alignedModel.adapters, repaired.adapter];
+    const judged = whole ? { model: join(run, "model"), adapters: [] } : { model: base, adapters };
     const upstream = [aligned.key, repaired.key];
     const after = await judge(`${label}, evaluate`, judged, upstream, askedBy(attack.attack));
     cells.push({ method: index, seed, strength, alignRun: made.run, attackRun: run, before, after });
@@ -209,6 +214,8 @@ const nothingToRepair = (where: string) =>
 type Policy = ExperimentOptions["attack"]["adapterPolicy"];
 
 const adapterProof = (run: string): string => join(run, "adapter", "adapter_config.json");
+
+const modelProof = (run: string): string => join(run, "model", "config.json");
 
 const stopped = () =>
   new BoosterError("STOPPED", "the experiment was stopped before its end", {
