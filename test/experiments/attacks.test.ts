@@ -2,10 +2,12 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parse } from "yaml";
 import { evaluate } from "../../src/experiments/evaluate.ts";
 import { runExperiment } from "../../src/experiments/experiment.ts";
 import { fineTune } from "../../src/experiments/fine-tune.ts";
-import { FineTuneOptions } from "../../src/experiments/options.ts";
+import { ExperimentOptions, FineTuneOptions } from "../../src/experiments/options.ts";
+import { strengthLabel } from "../../src/experiments/strengths.ts";
 import { ATTACKS } from "../../src/methods/attacks/index.ts";
 import { readMetrics } from "../../src/train/index.ts";
 import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
@@ -133,6 +135,12 @@ test("a grid over optimisers, all weights, and an attack with its own way of ask
   const attacks = readdirSync(join(run("grid"), "attack")).map((key) => readdirSync(join(run("grid"), "attack", key)));
   expect(attacks.filter((files) => files.includes("model"))).toHaveLength(1);
   expect(attacks.filter((files) => files.includes("adapter"))).toHaveLength(3);
+});
+
+test("the durability example is an experiment, and its attacks have names of their own", () => {
+  const options = ExperimentOptions.parse(parse(readFileSync("examples/durability.yaml", "utf8")));
+  const labels = options.strengths.map((_, index) => strengthLabel(options, index));
+  expect(new Set(labels).size).toBe(labels.length);
 });
 
 test("the evaluation asks as the attack does", async () => {
