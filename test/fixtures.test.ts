@@ -6,8 +6,79 @@ import { type CaseReport, checkFolder } from "../scripts/fixtures/check-folder.t
 import { runFixtures } from "../scripts/fixtures/run.ts";
 import { sharedPath } from "./shared.ts";
 
-const TINY = ["booster", "booster_adamw_3_steps", "booster_strong", "greedy", "harmful_sft", "logits", "sft"];
-const CHAT = ["booster", "chat_first_token", "chat_greedy", "chat_template", "harmful_sft", "sft", "tokenizer"];
+const TINY = [
+  "antidote",
+  "antidote_magnitude",
+  "antidote_merged",
+  "antidote_quarter",
+  "booster",
+  "booster_adamw_3_steps",
+  "booster_strong",
+  "booster_vaccine",
+  "ewc",
+  "ewc_first_step",
+  "greedy",
+  "harmful_sft",
+  "kl",
+  "ldifs",
+  "ldifs_at_anchor",
+  "ldifs_threshold",
+  "lisa_adamw_3_steps",
+  "lisa_adamw_6_steps",
+  "lisa_alignment_rho0",
+  "lisa_alignment_state",
+  "lisa_user_at_anchor",
+  "lisa_user_first_tenth",
+  "lisa_user_rho0",
+  "lisa_user_state",
+  "logits",
+  "repnoise",
+  "repnoise_ascent",
+  "repnoise_bf16",
+  "repnoise_booster_defaults",
+  "repnoise_ce",
+  "repnoise_mmd",
+  "sft",
+  "t_vaccine_adamw_4_steps",
+  "t_vaccine_middle",
+  "t_vaccine_probabilities",
+  "t_vaccine_two",
+  "united",
+  "united_alignment",
+  "united_alignment_strong",
+  "united_strong",
+  "vaccine",
+  "vaccine_adamw_3_steps",
+  "vaccine_large",
+  "vaccine_small",
+  "vlguard_mix",
+];
+const CHAT = [
+  "booster",
+  "chat_first_token",
+  "chat_greedy",
+  "chat_template",
+  "harmful_sft",
+  "sft",
+  "tokenizer",
+  "vaccine",
+];
+const FUNCTIONS = [
+  "beat",
+  "lox",
+  "nlsr",
+  "panacea",
+  "safe_delta",
+  "safelora",
+  "safemerge",
+  "safety_layers",
+  "safety_neurons",
+  "salora",
+  "seal",
+  "shallow_deep",
+  "tar",
+  "virus",
+];
 
 /** Folders and the cases that must agree; every other case must be reported as missing. */
 const IMPLEMENTED: Readonly<Record<string, readonly string[]>> = {
@@ -16,7 +87,7 @@ const IMPLEMENTED: Readonly<Record<string, readonly string[]>> = {
   smollm2: CHAT,
   gemma2: [],
   opt: [],
-  ".": ["beat", "safety_layers", "safety_neurons", "salora", "shallow_deep", "virus"],
+  ".": FUNCTIONS,
 };
 
 async function reportsOf(folder: string): Promise<CaseReport[]> {

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { TrainingOptions } from "../src/experiments/options.ts";
 import { ATTACKS, configureAttack } from "../src/methods/attacks/index.ts";
 import { configureMethod, METHODS } from "../src/methods/registry.ts";
+import { configureTransform, TRANSFORMS } from "../src/methods/transform.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const read = (file: string): string => readFileSync(resolve(root, file), "utf8");
@@ -60,9 +61,12 @@ describe("equations", () => {
 });
 
 describe("defaults", () => {
-  test.each(METHODS.map(({ name }) => name))("%s has a section, and its options are the program's", (name) => {
+  test.each([
+    ...METHODS.map(({ name }) => ({ name, configure: configureMethod })),
+    ...TRANSFORMS.map(({ name }) => ({ name, configure: configureTransform })),
+  ])("$name has a section, and its options are the program's", ({ name, configure }) => {
     expect(headingOf(name)).not.toBe("");
-    const options = configureMethod(name).options as Readonly<Record<string, unknown>>;
+    const options = configure(name).options as Readonly<Record<string, unknown>>;
     const expected = Object.entries(options).map(([option, value]) => [option, asWritten(value)]);
     expect(defaultsOf(headingOf(name))).toEqual(expected);
   });

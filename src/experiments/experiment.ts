@@ -4,6 +4,7 @@ import type { z } from "zod";
 import { writeFileAtomic } from "../formats/atomic-file.ts";
 import { type Progress, runInChild } from "../train/index.ts";
 import { assemble } from "./assemble.ts";
+import { checkCells } from "./cell-options.ts";
 import {
   type CellResult,
   type GridHooks,
@@ -67,6 +68,7 @@ export async function runExperiment(
   hooks: ExperimentHooks = {},
 ): Promise<ExperimentResult> {
   const chosen = parseOptions(ExperimentOptions, options, "experiment");
+  checkCells(chosen);
   mkdirSync(chosen.out, { recursive: true });
   const groups = groupsOf(chosen);
   const time = new WallTime(chosen.out);

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { BoosterError } from "../errors.ts";
 import { configureAttack } from "../methods/attacks/index.ts";
+import { modelIdentity } from "../models/load.ts";
 import type { Progress } from "../train/index.ts";
 import { align } from "./align.ts";
 import { alignOptionsOf, attackOptionsOf, forSeed, repairOptionsOf } from "./cell-options.ts";
@@ -118,7 +119,6 @@ export async function runGroup(
   const alignment = alignOptionsOf(options, entry, pipeline, seed);
   const made = await place("align", alignment, []);
   const rebuilt = alignment.tune === "full";
-  if (rebuilt && pipeline.alignmentTransforms.length > 0) throw nothingToRepair(name);
   await stage(`${name}: align`, rebuilt ? modelProof(made.run) : adapterProof(made.run), (shared) =>
     align({ ...alignment, ...device, model, run: made.run, resume: true }, shared),
   );
@@ -135,7 +135,8 @@ export async function runGroup(
     let adapterPolicy = policy;
     for (const method of transforms) {
       const chosen = repairOptionsOf(options, method, adapterPolicy, seed);
-      const { key, run } = await place("repair", chosen, [...below.map((made) => made.key), current.key]);
+      const upstream = [...below.map((made) => made.key), current.key, ...(await identitiesOf(chosen))];
+      const { key, run } = await place("repair", chosen, upstream);
       const adapters = [...below, current].map(({ adapter }) => adapter);
       await stage(`${label}: ${method.name}`, adapterProof(run), (shared) =>
         repair({ ...chosen, ...device, model: base, adapters, run, resume: true }, shared),
@@ -165,7 +166,6 @@ export async function runGroup(
     const { key, run } = await place("attack", attack, [aligned.key]);
     const label = `${name}: attack ${strengthLabel(options, strength)}`;
     const whole = attack.tune === "full";
-    if (whole && pipeline.repairs.length > 0) throw nothingToRepair(label);
     await stage(label, whole ? modelProof(run) : adapterProof(run), (shared) =>
       fineTune({ ...attack, ...device, ...alignedModel, run, resume: true }, shared),
     );
@@ -181,6 +181,10 @@ export async function runGroup(
   }
   return cells;
 }
+
+/** Of the models and adapters that a repair looks at beside the one that it changes. */
+const identitiesOf = ({ unaligned, safety }: ExperimentOptions["repair"]): Promise<string[]> =>
+  Promise.all([unaligned, safety].flatMap((path) => (path === undefined ? [] : [modelIdentity(path)])));
 
 /** False where another process has the run. Throws whatever else goes wrong. */
 async function unlessLocked(work: () => Promise<unknown>): Promise<boolean> {
@@ -204,12 +208,6 @@ type Asked = Pick<ExperimentOptions["evaluate"], "attack">;
 /** An attack is evaluated in its own way of asking, where it has one. */
 const askedBy = (attack: Asked["attack"]): Asked =>
   attack === undefined || configureAttack(attack).ask === undefined ? {} : { attack };
-
-const nothingToRepair = (where: string) =>
-  new BoosterError("OPTIONS_CONFLICT", "an attack on all weights leaves no adapter that could be repaired", {
-    where,
-    hint: "Attack these methods with tune: lora, or leave the repairs to an experiment of their own.",
-  });
 
 type Policy = ExperimentOptions["attack"]["adapterPolicy"];
 

@@ -147,6 +147,10 @@ export const FineTuneOptions = z.strictObject({
   defenderHarmful: Source.optional().describe(
     "The defender's own prompts with harmful answers, for methods that need them; never the attacker's",
   ),
+  defenderAvoid: z
+    .array(Source)
+    .optional()
+    .describe("Data whose questions must not occur in these two; avoid is about the user's rows"),
   ...Poison,
   attack: Named.optional().describe("What the user makes of these rows, with its own settings; the mix by default"),
   moderation: Named.optional().describe(

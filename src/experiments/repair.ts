@@ -43,9 +43,9 @@ export interface RepairOutcome {
 
 /**
  * Changes the last adapter once, without training, and writes what comes out as a PEFT adapter into a run folder: a repair
- * after fine-tuning (Antidote, Safe LoRA), or a last touch to an alignment.
+ * after fine-tuning (Antidote, Safe LoRA), or a last touch to an alignment (LoX).
  *
- * @throws {BoosterError} `OPTIONS_INVALID`, `UNKNOWN_TRANSFORM`, `DATA_MISSING`, `ALIGNMENT_MISSING`, `NOTHING_REPAIRED` when the adapter
+ * @throws {BoosterError} `OPTIONS_INVALID`, `OPTIONS_CONFLICT`, `UNKNOWN_TRANSFORM`, `DATA_MISSING`, `ALIGNMENT_MISSING`, `NOTHING_REPAIRED` when the adapter
  * comes out as it went in, `STOPPED`, and what loading and `RunDirectory.open` throw
  * @example
  * await repair({ run: "runs/repaired", model: "assets/world", adapters: ["runs/sft/adapter", "runs/attack/adapter"], method: "antidote", harmful: "harmful.jsonl" });
@@ -63,6 +63,18 @@ export async function repair(options: z.input<typeof RepairOptions>, hooks: Hook
       where: "adapters",
       hint: "Give both, the continued one last, or adapterPolicy: merge-and-fresh.",
     });
+  }
+  if (transform.stage === "alignment" && below.length > 0) {
+    throw new BoosterError(
+      "OPTIONS_CONFLICT",
+      `${name} changes the alignment's adapter, before the user's fine-tuning`,
+      {
+        expected: "one adapter, the alignment's",
+        found: `${chosen.adapters.length} adapters`,
+        where: "adapters",
+        hint: "Give the alignment's adapter alone, and fine-tune on top of what comes out.",
+      },
+    );
   }
   const hashes = await bench.hashes(chosen.model, chosen.adapters);
   if (chosen.unaligned !== undefined) hashes.unaligned = await modelIdentity(chosen.unaligned);

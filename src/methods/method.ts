@@ -10,6 +10,8 @@ export interface Look {
   readonly tap?: Forward["tap"];
   /** Weight of each labelled token in place of 1 / their number. */
   readonly weigh?: Weigh;
+  /** Compute every position, padding and the last layer's too, so that `tap` sees what it sees in `paddedStates`. */
+  readonly padded?: true;
 }
 
 /** What a method's programs are given: the trainable weights and the loss of a stream's current batch at any weights. */

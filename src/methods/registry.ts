@@ -60,7 +60,8 @@ export interface ConfiguredMethod {
     seed: number,
   ): Readonly<Record<string, (row: number, step: number) => Example>>;
   prepare(preparation: Preparation): Promise<Prepared>;
-  publish(finished: Finished): Finished["weights"];
+  /** Absent where the trained weights are published as they are. */
+  readonly publish: ((finished: Finished) => Finished["weights"]) | undefined;
 }
 
 /** A row of the table: a method with its option type hidden behind its own schema. */
@@ -107,7 +108,7 @@ function bind<Options>(method: Method<Options>, options: Options): ConfiguredMet
     extraSteps: (facts) => method.extraSteps?.(facts, options) ?? 0,
     readers: (rows, seed) => method.readers?.(rows, seed, options) ?? {},
     prepare: async (preparation) => (await method.prepare?.(preparation, options)) ?? {},
-    publish: (finished) => method.publish?.(finished, options) ?? finished.weights,
+    publish: method.publish && ((finished) => method.publish?.(finished, options) ?? finished.weights),
   };
 }
 

@@ -5,6 +5,7 @@ import type { NamedWeights } from "../models/load.ts";
 import type { ObserveOptions, Sums } from "../models/observe.ts";
 import type { RandomStream } from "../tensor/random.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
+import { lox } from "./alignment/lox.ts";
 import { antidote } from "./postfinetuning/antidote.ts";
 import { nlsr } from "./postfinetuning/nlsr.ts";
 import { noise } from "./postfinetuning/noise.ts";
@@ -115,6 +116,7 @@ function row<Options>(of: AdapterTransform<Options>): Row {
 
 /** Every transform of an adapter. A new one is one file and one row. */
 export const TRANSFORMS: readonly Row[] = [
+  row(lox),
   row(antidote),
   row(safelora),
   row(safemerge),

@@ -3,6 +3,7 @@ import { BoosterError } from "../errors.ts";
 import { attention, causalMask, type Layout, linearCrossEntropy, pack, unpack, weight } from "../nn/index.ts";
 import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
 import type { Forward, Model } from "./architecture.ts";
+import { type PaddedBatch, paddedStates } from "./padded.ts";
 
 /** One example: token ids and what is learned of them; -100 marks tokens that are only read. */
 export interface Example {
@@ -254,7 +255,7 @@ export function labelledStates(
   model: Model,
   params: Tree,
   batch: Batch,
-  { loraScale, recompute = false, tap }: Omit<LossOptions, "chunks" | "weigh">,
+  { loraScale, recompute = false, tap }: Omit<LossOptions, "chunks" | "weigh" | "padded">,
 ): Tensor {
   const [rows, queryTime] = [batch.queryPositions.dim(0), batch.queryPositions.dim(1)];
   const time = batch.layout.grid.dim(1);
@@ -283,8 +284,11 @@ export function labelledStates(
  * Source: Hugging Face's causal language model loss, to which it is equal.
  */
 export function tokenLoss(model: Model, params: Tree, batch: Batch, options: LossOptions): Tensor {
-  const { chunks, weigh } = options;
-  const hidden = labelledStates(model, params, batch, options);
+  const { chunks, weigh, padded } = options;
+  const hidden =
+    padded === undefined
+      ? labelledStates(model, params, batch, options)
+      : ops.gather(paddedStates(model, params, padded, options), labelledCells(batch));
   const rows = ops.moveRows(hidden, batch.lossRows, batch.labelledLossRow, { padded: true, inversePadded: false });
   const shares = ops.cast(batch.lossWeights, rows.dtype);
   const weights =
@@ -292,6 +296,12 @@ export function tokenLoss(model: Model, params: Tree, batch: Batch, options: Los
       ? shares
       : (logProbability: Tensor) => ops.mul(weigh({ logProbability, shares, ...placesOf(batch) }), ops.sign(shares));
   return linearCrossEntropy(rows, weight(params, model.head), batch.labels, weights, chunks);
+}
+
+/** Places of the labelled tokens in the padded batch, row by row: int32 `[labelled]`. */
+function labelledCells({ layout, labelledTokens }: Batch): Tensor {
+  const [row, column] = [ops.gather(layout.row, labelledTokens), ops.gather(layout.column, labelledTokens)];
+  return ops.add(ops.mul(row, ops.dimSize(layout.grid.dim(1), "int32")), column);
 }
 
 /** Where the labelled tokens of the loss stand; all are of the loss's length, filler rows included. */
@@ -333,4 +343,6 @@ export interface LossOptions {
   readonly tap?: Forward["tap"];
   /** Weights of the labelled tokens in place of 1 / their number. */
   readonly weigh?: Weigh;
+  /** The same batch with its padding: every position of it is computed, in the last layer too, and `tap` sees `[batch * time, hidden]`. */
+  readonly padded?: PaddedBatch;
 }

@@ -62,8 +62,8 @@ function checkWeights(model: Model, weights: ModelWeights, where: string): void 
 }
 
 /**
- * What tells one model, or one adapter, from another: the SHA-256 of a GGUF file; of a folder that of the list of its weight, configuration
- * and tokenizer files with their hashes. Reads each file once.
+ * What tells one model, or one adapter, from another: the SHA-256 of a GGUF file; of a folder that of the list of its weight, configuration,
+ * tokenizer and chat template files with their hashes. Reads each file once.
  *
  * @throws {BoosterError} `FILE_NOT_FOUND`
  */
@@ -72,7 +72,9 @@ export async function modelIdentity(path: string): Promise<string> {
   if (stats === undefined) throw new BoosterError("FILE_NOT_FOUND", "there is no model here", { where: path });
   if (!stats.isDirectory()) return fileHash(path);
   const names = readdirSync(path).filter((name) =>
-    /\.safetensors$|^(config|adapter_config|tokenizer|tokenizer_config)\.json$/.test(name),
+    /\.safetensors$|^chat_template\.jinja$|^(config|adapter_config|generation_config|tokenizer|tokenizer_config)\.json$/.test(
+      name,
+    ),
   );
   const list = createHash("sha256");
   for (const name of names.sort()) list.update(`${name} ${await fileHash(join(path, name))}\n`);

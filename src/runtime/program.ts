@@ -15,6 +15,8 @@ export type Feeds = Readonly<Record<string, HostTensor | DeviceTensor>>;
 export class State {
   current: DeviceTensors;
   private spare: DeviceTensors | undefined;
+  /** What `hold` keeps from being written to. */
+  private held: DeviceTensors | undefined;
 
   constructor(current: DeviceTensors) {
     this.current = current;
@@ -34,11 +36,35 @@ export class State {
     this.current = { ...previous, ...next };
     for (const name of Object.keys(next)) {
       // Only what was replaced: a buffer that is still current must not be written to.
-      if (this.spare !== undefined) this.spare = { ...this.spare, [name]: previous[name] as DeviceTensor };
-      else previous[name]?.dispose();
+      if (this.held !== undefined && this.held[name] === previous[name]) this.spare = without(this.spare, name);
+      else this.retire(name, previous[name]);
     }
   }
+
+  /** Keeps the current values until `release`, so that several calls can be taken back together. Costs no copy. */
+  hold(): void {
+    this.held = this.current;
+  }
+
+  /** Ends `hold`; `restore` puts back what it kept. */
+  release({ restore }: { readonly restore: boolean }): void {
+    const { held = {}, current } = this;
+    this.held = undefined;
+    if (restore) this.current = held;
+    for (const [name, value] of Object.entries(restore ? current : held)) {
+      if (value !== this.current[name]) this.retire(name, value);
+    }
+  }
+
+  /** A buffer that is no longer current: the next one to write to in host memory, freed on a GPU. */
+  private retire(name: string, value: DeviceTensor | undefined): void {
+    if (this.spare === undefined) value?.dispose();
+    else if (value !== undefined) this.spare = { ...this.spare, [name]: value };
+  }
 }
+
+const without = (tensors: DeviceTensors | undefined, name: string): DeviceTensors | undefined =>
+  tensors && Object.fromEntries(Object.entries(tensors).filter(([other]) => other !== name));
 
 /** A compiled function. One program serves every batch: symbolic dimensions are bound at each call. */
 export class Program {

@@ -22,8 +22,12 @@ export function lossOfStreams(
   microBatches: number,
   options: LossOptions,
 ): StepContext["loss"] {
-  const one = (weights: Tree, name: string, look: Look = {}) =>
-    tokenLoss(model, { ...frozen, ...weights }, batchOf(name, inputs), { ...options, ...look });
+  const one = (weights: Tree, name: string, { padded, ...look }: Look = {}) =>
+    tokenLoss(model, { ...frozen, ...weights }, batchOf(name, inputs), {
+      ...options,
+      ...look,
+      ...(padded === undefined ? {} : { padded: paddedOf(name, inputs) }),
+    });
   return (weights, stream, look) => {
     const names = Array.from({ length: microBatches }, (_, i) => microBatchName(stream, i));
     if (microBatches === 1) return one(weights, names[0] as string, look);

@@ -1,6 +1,6 @@
 import { ops, type Tensor, type TensorType, type Tree, tree } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
-import type { Outcome } from "../methods/method.ts";
+import type { Look, Outcome } from "../methods/method.ts";
 import type { ConfiguredMethod } from "../methods/registry.ts";
 import {
   batchSpec,
@@ -12,13 +12,20 @@ import {
   paddedSpec,
 } from "../models/index.ts";
 import { clipByNorm, masked, type Optimizer } from "../optim/index.ts";
-import { type Device, type DeviceTensors, type Profile, type Program, State } from "../runtime/index.ts";
+import {
+  type Device,
+  type DeviceTensor,
+  type DeviceTensors,
+  type Profile,
+  type Program,
+  State,
+} from "../runtime/index.ts";
 import { type HostTensor, tensor, zeros } from "../tensor/tensor.ts";
 import { type FlatLayout, flatLayout, flatten, flattenHost, unflatten, unflattenHost } from "./flatten.ts";
 import { MethodState } from "./method-state.ts";
 import { microBatchName, stepContext } from "./objective.ts";
 
-export interface TrainingOptions extends Omit<LossOptions, "tap" | "weigh"> {
+export interface TrainingOptions extends Omit<LossOptions, keyof Look> {
   readonly device: Device;
   readonly model: Model;
   /** Weights that stay as they are, on the device; shared with every other program. */
@@ -158,10 +165,11 @@ export class TrainingProgram {
     }
     const moved = next[WEIGHTS];
     if (moved !== undefined) {
-      const change = ops.sub(moved, weights);
+      const change = ops.sub(moved, outcome.gradient === undefined ? (state[WEIGHTS] as Tensor) : weights);
       outputs.updateNorm = ops.sqrt(ops.sum(ops.mul(change, change)));
     }
-    const finite = allFinite([...Object.values(outputs), ...(moved === undefined ? [] : [ops.sum(moved)])]);
+    const shown = Object.keys(outputs).length > 0 ? Object.values(outputs) : Object.values(next).map((x) => ops.sum(x));
+    const finite = allFinite([...shown, ...(moved === undefined ? [] : [ops.sum(moved)])]);
     for (const name of Object.keys(next)) {
       next[name] = ops.where(finite, next[name] as Tensor, state[name] as Tensor);
     }
@@ -231,10 +239,14 @@ export class TrainingProgram {
   }
 
   /** Everything that lives across steps, by name. */
-  async save(): Promise<Map<string, HostTensor>> {
+  save(): Promise<Map<string, HostTensor>> {
+    return this.download(Object.keys(this.state.current));
+  }
+
+  private async download(names: readonly string[]): Promise<Map<string, HostTensor>> {
     const saved = new Map<string, HostTensor>();
-    for (const [name, value] of Object.entries(this.state.current)) {
-      saved.set(name, await this.options.device.download(value));
+    for (const name of names) {
+      saved.set(name, await this.options.device.download(this.state.current[name] as DeviceTensor));
     }
     return saved;
   }
@@ -245,9 +257,14 @@ export class TrainingProgram {
 
   /** The trained tensors as they are now, in the form in which the method publishes them. */
   async trained(): Promise<ReadonlyMap<string, HostTensor<"float32">>> {
-    const saved = await this.save();
+    const { publish } = this.options.method;
+    // Moments and copies are as large as the weights: what is not asked for stays where it is.
+    const saved = await this.download([
+      WEIGHTS,
+      ...(publish === undefined ? [] : Object.keys(this.methodState.types())),
+    ]);
     const weights = unflattenHost(saved.get(WEIGHTS) as HostTensor, this.layout);
-    return this.options.method.publish(this.methodState.finished(weights, saved));
+    return publish === undefined ? weights : publish(this.methodState.finished(weights, saved));
   }
 
   /** Ends profiling of a step and reads what was recorded. */

@@ -44,18 +44,22 @@ export class TrainingStepper implements Stepper {
     const { program, method, facts } = this.options;
     const calls = method.plan(step, facts);
     const start = performance.now();
-    // What one call leaves behind the next one reads, so a step of several that fails midway is taken back.
-    const before = calls.length > 1 ? await program.save() : undefined;
     let [applied, tokens] = [true, 0];
     const metrics: Record<string, number> = {};
-    for (const call of calls) {
-      const done = await this.run(call, batches, learningRate, step);
-      tokens += done.tokens;
-      Object.assign(metrics, done.metrics);
-      applied = done.applied;
-      if (!applied) break;
+    // What one call leaves behind the next one reads, so a step of several that fails midway is taken back.
+    program.state.hold();
+    try {
+      for (const call of calls) {
+        applied = false;
+        const done = await this.run(call, batches, learningRate, step);
+        tokens += done.tokens;
+        Object.assign(metrics, done.metrics);
+        applied = done.applied;
+        if (!applied) break;
+      }
+    } finally {
+      program.state.release({ restore: !applied });
     }
-    if (!applied && before !== undefined) await program.load(before);
     this.seconds += (performance.now() - start) / 1000;
     this.steps++;
     const { loss = Number.NaN, ...others } = metrics;

@@ -19,12 +19,11 @@ test.each(VARIANTS)("%s: the whole gradient against central differences", async 
 });
 
 test.each(VARIANTS)("%s: at the start the penalty is 0 and the gradient is that of the loss", async (_, options) => {
-  const [found, plain] = [
-    await run(problem("ldifs", options, { dtype: "float32", atStart: true })),
-    await run(problem("ldifs", { variant: "paper", alpha: 0 }, { dtype: "float32", atStart: true })),
-  ];
+  const at = (weight: object) => run(problem("ldifs", { ...options, ...weight }, { dtype: "float32", atStart: true }));
+  const [found, weaker, plain] = [await at({}), await at({ alpha: 0.1, rho: 1e-3 }), await at({ alpha: 0, rho: 0 })];
   expect(numbers(found, ["penalty"])).toEqual([0]);
-  expect(numbers(found, gradients)).toEqual(numbers(plain, gradients));
+  expect(numbers(found, gradients)).toEqual(numbers(weaker, gradients));
+  expect(relativeError(numbers(found, gradients), numbers(plain, gradients))).toBeLessThan(1e-5);
 });
 
 /** What every module puts out at `[row][token]`, at the weights and at the reference. */
@@ -119,4 +118,23 @@ test.each(VARIANTS)("%s: the reference never changes", async (_, options) => {
   const after = await program.save();
   expect(after.get("copy reference")).toEqual(before.get("weights"));
   expect(after.get("weights")).not.toEqual(before.get("weights"));
+});
+
+test.each(VARIANTS)(
+  "%s: the loss from the pass over every position is that of the labelled tokens",
+  async (_, options) => {
+    const [found, plain] = [await run(problem("ldifs", options)), await run(problem("ldifs", { alpha: 0 }))];
+    expect(relativeError(numbers(found, ["userLoss"]), numbers(plain, ["loss"]))).toBeLessThan(1e-12);
+  },
+);
+
+test("disl: without a threshold a strong pull keeps the features where they were", async () => {
+  const penaltyAfter = async (rho: number) => {
+    const options = { variant: "disl", rho, threshold: 1e30, innerClip: 1e30 };
+    const { program } = await compileTraining(device, model, { method: "ldifs", options });
+    let penalty = 0;
+    for (let i = 0; i < 40; i++) penalty = (await program.step({ user: [rows.user] }, 1e-2)).penalty as number;
+    return penalty / rho;
+  };
+  expect(await penaltyAfter(100)).toBeLessThan(0.05 * (await penaltyAfter(1e-6)));
 });

@@ -26,7 +26,7 @@ const NORM_FLOOR = 1e-7;
  *     G  = ∇f(w) + λ (g1 - g2)          attenuate the gain
  *
  * The paper drops the Jacobian of `w'`: `through: "identity"`. `"exact"` keeps it, `I - α ∂(g1/‖g1‖)/∂w`, which brings in
- * the Hessian of h. With λ = 0 this is SFT. Three forward and three backward passes.
+ * the Hessian of h. With λ = 0 this is SFT. Three forward and three backward passes, `exact` five.
  * Source: Huang et al., arXiv 2409.01586, Algorithm 1; PAPERS.md compares it with the authors' code.
  */
 export const booster: Method<BoosterOptions> = {
@@ -34,7 +34,7 @@ export const booster: Method<BoosterOptions> = {
   stage: "alignment",
   streams: ["alignment", "harmful"],
   options,
-  passes: () => ({ forward: 3, backward: 3 }),
+  passes: ({ through }) => ({ forward: 3, backward: through === "exact" ? 5 : 3 }),
   step: (context, chosen) => (chosen.through === "exact" ? exact(context, chosen) : attenuate(context, chosen)),
 };
 

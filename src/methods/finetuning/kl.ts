@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
-import { paddedStates } from "../../models/index.ts";
+import { ops, product, type Tensor, type Tree, valueAndGrad } from "../../autodiff/index.ts";
+import { IGNORE, type PaddedBatch, paddedStates } from "../../models/index.ts";
 import { weight } from "../../nn/index.ts";
 import type { Method, StepContext } from "../method.ts";
 
@@ -20,7 +20,8 @@ const AXES = { vocabulary: 2, time: 1 } as const;
  * at the start, at every position of these rows.
  *
  * Prompts count, and padding too: a padding position is one more place at which the model must not change. λ = 0 is SFT.
- * Three forward and two backward passes; two `[batch, time, vocabulary]` buffers.
+ * Two forward passes and one backward pass, the loss being read off the logits of every position; a few
+ * `[batch, time, vocabulary]` buffers.
  * Source: git-disl/Vaccine, `KLTrainer`; a baseline of arXiv 2402.01109; PAPERS.md compares it.
  */
 export const kl: Method<z.infer<typeof options>> = {
@@ -28,32 +29,49 @@ export const kl: Method<z.infer<typeof options>> = {
   stage: "fine-tuning",
   streams: ["user"],
   options,
-  passes: () => ({ forward: 3, backward: 2 }),
+  passes: () => ({ forward: 2, backward: 1 }),
   copies: () => ({ teacher: "weights" }),
   step(context, { lambda, softmax }) {
-    const { weights, loss, copies } = context;
-    const logQ = logProbabilities(context, copies.teacher as Tree, AXES[softmax]);
+    const axis = AXES[softmax];
+    const logQ = logSoftmax(logitsOf(context, context.copies.teacher as Tree), axis);
     const q = ops.exp(logQ);
-    const divergence = (w: Tree): Tensor => {
-      const logP = logProbabilities(context, w, AXES[softmax]);
-      return ops.mean(ops.sum(ops.mul(q, ops.sub(logQ, logP)), { axes: [1, 2] }));
-    };
-    const user = valueAndGrad((w) => loss(w, "user"))(weights);
-    const kept = valueAndGrad(divergence)(weights);
-    return {
-      gradient: tree.step(user.grad, kept.grad, lambda),
-      metrics: { loss: ops.add(user.value, ops.mul(kept.value, lambda)), userLoss: user.value, divergence: kept.value },
-    };
+    const parts: Record<string, Tensor> = {};
+    const { value, grad } = valueAndGrad((w) => {
+      // All logits cost more than the labelled ones, and round differently: not where they are for nothing.
+      if (lambda === 0) return context.loss(w, "user");
+      const logits = logitsOf(context, w);
+      const userLoss = nextTokenLoss(logSoftmax(logits, AXES.vocabulary), context.padded("user"));
+      const divergence = ops.mean(ops.sum(ops.mul(q, ops.sub(logQ, logSoftmax(logits, axis))), { axes: [1, 2] }));
+      Object.assign(parts, { userLoss, divergence });
+      return ops.add(userLoss, ops.mul(divergence, lambda));
+    })(context.weights);
+    return { gradient: grad, metrics: { loss: value, ...parts } };
   },
 };
 
-/** `[batch, time, vocabulary]`, normalised along an axis. */
-function logProbabilities({ model, params, padded, loraScale }: StepContext, w: Tree, axis: 1 | 2): Tensor {
+/** `[batch, time, vocabulary]` */
+function logitsOf({ model, params, padded, loraScale }: StepContext, w: Tree): Tensor {
   const batch = padded("user");
   const hidden = paddedStates(model, params(w), batch, { loraScale });
   const flat = ops.matmul(hidden, weight(params(w), model.head), { transB: true });
-  const logits = ops.reshape(flat, [...batch.ids.shape, model.vocabSize]);
+  return ops.reshape(flat, [...batch.ids.shape, model.vocabSize]);
+}
+
+function logSoftmax(logits: Tensor, axis: 1 | 2): Tensor {
   const along = { axes: [axis], keepDims: true };
   const shifted = ops.sub(logits, ops.stopGradient(ops.max(logits, along)));
   return ops.sub(shifted, ops.log(ops.sum(ops.exp(shifted), along)));
+}
+
+/** Mean loss of the labelled tokens, each read off the log-probabilities `[batch, time, vocabulary]` of the position before it. */
+function nextTokenLoss(logP: Tensor, { labels }: PaddedBatch): Tensor {
+  const [batch, time, vocabulary] = [logP.dim(0), logP.dim(1), logP.dim(2)];
+  const cells = ops.range(product(batch, time));
+  const column = ops.expand(ops.reshape(ops.range(time), [1, time]), [batch, time]);
+  const isLast = ops.equal(ops.reshape(column, [cells.dim(0)]), ops.sub(ops.dimSize(time, "int32"), 1));
+  const after = ops.gather(ops.reshape(labels, [cells.dim(0)]), ops.where(isLast, 0, ops.add(cells, 1)));
+  const label = ops.where(isLast, IGNORE, after);
+  const isLearned = ops.where(ops.equal(label, IGNORE), ops.constant(0, logP.dtype), 1);
+  const chosen = ops.take(ops.reshape(logP, [cells.dim(0), vocabulary]), ops.maximum(label, 0));
+  return ops.neg(ops.div(ops.sum(ops.mul(chosen, isLearned)), ops.sum(isLearned)));
 }

@@ -1,7 +1,6 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
 import { BoosterError } from "../../errors.ts";
-import { paddedStates } from "../../models/index.ts";
 import { clipByNorm } from "../../optim/index.ts";
 import type { Method, StepContext } from "../method.ts";
 
@@ -37,8 +36,8 @@ const TINY = 1e-30;
  *     disl:   Σ_l d_l over the layers with d_l < threshold, d_l = ρ/2 ‖a_l - a0_l‖²
  *             a the MLP's output at every position, padding too; then ‖G‖ is cut to `innerClip`
  *
- * The distance begins at 0. α = 0 and ρ = 0 are SFT. Three forward and two backward passes: the loss reads labelled rows
- * alone, the features every position.
+ * The distance begins at 0. α = 0 and ρ = 0 are SFT. Two forward passes and one backward pass: loss and features come
+ * from one pass over every position, the start's features from another.
  * Source: Mukhoti et al., arXiv 2308.13320 (images; carried over to text here), and git-disl/Booster, `LDIFSTrainer`
  * (`disl`); PAPERS.md compares them.
  */
@@ -47,45 +46,57 @@ export const ldifs: Method<LdifsOptions> = {
   stage: "fine-tuning",
   streams: ["user"],
   options,
-  passes: () => ({ forward: 3, backward: 2 }),
+  passes: () => ({ forward: 2, backward: 1 }),
   copies: () => ({ reference: "weights" }),
   step(context, chosen) {
-    const { weights, loss, copies } = context;
-    const distanceFrom = chosen.variant === "disl" ? layerDistance : depthDistance;
-    const distance = distanceFrom(context, copies.reference as Tree, chosen);
-    const user = valueAndGrad((w) => loss(w, "user"))(weights);
-    const kept = valueAndGrad(distance)(weights);
-    const gradient = tree.add(user.grad, kept.grad);
-    const norm = tree.globalNorm(gradient);
+    const isDisl = chosen.variant === "disl";
+    const penaltyOf = isDisl ? layerDistance(context, chosen) : depthDistance(context, chosen);
+    const parts: Record<string, Tensor> = {};
+    const { value, grad } = valueAndGrad((w) => {
+      // Every position costs more than the labelled ones, and rounds differently: not where it is for nothing.
+      if ((isDisl ? chosen.rho : chosen.alpha) === 0) return context.loss(w, "user");
+      const { loss, outputs } = lookInto(context, w, isDisl ? isMlp : isStream);
+      const penalty = penaltyOf(outputs);
+      Object.assign(parts, { userLoss: loss, penalty });
+      return ops.add(loss, penalty);
+    })(context.weights);
+    const norm = tree.globalNorm(grad);
     return {
-      gradient:
-        chosen.variant === "disl" ? tree.mapTree(gradient, (x) => clipByNorm(x, norm, chosen.innerClip)) : gradient,
-      metrics: { loss: ops.add(user.value, kept.value), userLoss: user.value, penalty: kept.value },
+      gradient: isDisl ? tree.mapTree(grad, (x) => clipByNorm(x, norm, chosen.innerClip)) : grad,
+      metrics: { loss: value, ...parts },
     };
   },
 };
 
+const isMlp = (module: string): boolean => module.endsWith(".mlp");
+/** The embedding, and each block. */
+const isStream = (module: string): boolean => /embed_tokens$|\.\d+$/.test(module);
+
 /**
- * What the chosen modules put out, `[batch * time, hidden]` each, in the order of the model.
+ * The loss on the user's batch, and what the chosen modules put out on the way: `[batch * time, hidden]` each, in the
+ * order of the model.
  *
  * @throws {BoosterError} `NOTHING_OBSERVED` when the model has none of them
  */
-function outputs(context: StepContext, w: Tree, chosen: (module: string) => boolean): Tensor[] {
-  const { model, params, padded, loraScale } = context;
-  const found: Tensor[] = [];
-  paddedStates(model, params(w), padded("user"), {
-    loraScale,
+function lookInto({ model, loss }: StepContext, w: Tree, chosen: (module: string) => boolean) {
+  const outputs: Tensor[] = [];
+  const value = loss(w, "user", {
+    padded: true,
     tap(module, x) {
-      if (chosen(module)) found.push(x);
+      if (chosen(module)) outputs.push(x);
       return x;
     },
   });
-  if (found.length > 0) return found;
+  if (outputs.length > 0) return { loss: value, outputs };
   throw new BoosterError("NOTHING_OBSERVED", "the model has no module whose output LDIFS compares", {
     found: `${model.architecture}, ${model.layers} layers`,
     hint: "Choose another variant.",
   });
 }
+
+/** Of the model as it was at the start. */
+const startOutputs = (context: StepContext, chosen: (module: string) => boolean): Tensor[] =>
+  lookInto(context, context.copies.reference as Tree, chosen).outputs;
 
 const total = (parts: readonly Tensor[]): Tensor => parts.reduce((a, b) => ops.add(a, b));
 
@@ -94,24 +105,24 @@ const squares = (x: Tensor, y: Tensor): Tensor => {
   return ops.mul(change, change);
 };
 
-function layerDistance(context: StepContext, start: Tree, { rho, threshold }: LdifsOptions): (w: Tree) => Tensor {
-  const features = (w: Tree) => outputs(context, w, (module) => module.endsWith(".mlp"));
-  const reference = features(start);
-  return (w) =>
+type Penalty = (outputs: readonly Tensor[]) => Tensor;
+
+function layerDistance(context: StepContext, { rho, threshold }: LdifsOptions): Penalty {
+  const reference = startOutputs(context, isMlp);
+  return (outputs) =>
     total(
-      features(w).map((a, layer) => {
+      outputs.map((a, layer) => {
         const d = ops.mul(ops.sum(squares(a, reference[layer] as Tensor)), rho / 2);
         return ops.where(ops.less(d, threshold), d, 0);
       }),
     );
 }
 
-function depthDistance(context: StepContext, start: Tree, { alpha, variant }: LdifsOptions): (w: Tree) => Tensor {
+function depthDistance(context: StepContext, { alpha, variant }: LdifsOptions): Penalty {
   const { model, padded } = context;
   const { mask } = padded("user");
   const [batch, time] = [mask.dim(0), mask.dim(1)];
-  const features = (w: Tree) => {
-    const [embedding, ...blocks] = outputs(context, w, (module) => /embed_tokens$|\.\d+$/.test(module));
+  const features = ([embedding, ...blocks]: readonly Tensor[]) => {
     const after = new Set(DEPTHS.map((part) => Math.ceil(part * model.layers) - 1));
     return [embedding, ...[...after].map((block) => blocks[block])].map((x) => {
       const real = ops.cast(mask, (x as Tensor).dtype);
@@ -120,9 +131,9 @@ function depthDistance(context: StepContext, start: Tree, { alpha, variant }: Ld
       return ops.div(F, ops.add(ops.sqrt(ops.maximum(length, TINY)), NORM_FLOOR));
     });
   };
-  const reference = features(start);
-  return (w) => {
-    const depths = features(w).map((F, depth) => {
+  const reference = features(startOutputs(context, isStream));
+  return (outputs) => {
+    const depths = features(outputs).map((F, depth) => {
       const change = ops.sum(squares(F, reference[depth] as Tensor), { axes: [1, 2] });
       const tokens = ops.sum(ops.cast(mask, F.dtype), { axes: [1] });
       return ops.mean(ops.div(change, ops.mul(tokens, model.hiddenSize)));

@@ -103,3 +103,7 @@ test("the factors of a continued adapter are not pruned", async () => {
   await expect(apply({}, { ...context, continued: true })).rejects.toMatchObject({ code: "TRANSFORM_UNFIT" });
   expect((await apply({ target: "delta" }, { ...context, continued: true })).report.pruned).toBeGreaterThan(0);
 });
+
+test.each(["wanda", "random"])("twice the same data give the same mask (%s)", async (score) => {
+  expect(await apply({ score })).toEqual(await apply({ score }));
+});

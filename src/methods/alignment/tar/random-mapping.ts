@@ -3,7 +3,7 @@ import { RandomStream } from "../../../tensor/random.ts";
 import { tensor } from "../../../tensor/tensor.ts";
 import type { RunFacts, StepContext, StepDirection } from "../../method.ts";
 import { sharesOf } from "./losses.ts";
-import { allStates, mappingLoss } from "./representations.ts";
+import { lossAndStates, mappingLoss } from "./representations.ts";
 
 /** Stage 0: refusals as ever, the hidden states of harmful rows towards a random vector a token. */
 export function randomMapping(context: StepContext): StepDirection {
@@ -13,7 +13,8 @@ export function randomMapping(context: StepContext): StepDirection {
   const metrics: Record<string, Tensor> = {};
   const { grad } = valueAndGrad((w) => {
     const retain = loss(w, "alignment");
-    const mapping = mappingLoss(allStates(context, w, "harmful"), vectors, sharesOf(batch, retain.dtype));
+    const { states } = lossAndStates(context, w, "harmful");
+    const mapping = mappingLoss(states, vectors, sharesOf(batch, retain.dtype));
     Object.assign(metrics, { loss: retain, mappingLoss: mapping });
     return ops.add(retain, mapping);
   })(weights);

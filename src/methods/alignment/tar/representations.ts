@@ -1,5 +1,4 @@
 import { ops, type Tensor, type Tree } from "../../../autodiff/index.ts";
-import { paddedStates } from "../../../models/index.ts";
 import type { StepContext } from "../../method.ts";
 
 const { div, mul, sqrt, sub, sum } = ops;
@@ -8,19 +7,23 @@ const { div, mul, sqrt, sub, sum } = ops;
 const COSINE_FLOOR = 1e-8;
 
 /**
- * Hidden states of a stream's batch at given weights, padding included: the embedding's output, what each block but the last puts
- * out, and the final, normalised states. All `[batch * time, hidden]`.
+ * Loss on a stream's batch at given weights, and its hidden states, padding included: the embedding's output, what each block but the
+ * last puts out, and the final, normalised states. All `[batch * time, hidden]`.
  */
-export function allStates({ model, params, padded, loraScale }: StepContext, weights: Tree, stream: string): Tensor[] {
+export function lossAndStates(
+  { model, params, loss }: StepContext,
+  weights: Tree,
+  stream: string,
+): { readonly loss: Tensor; readonly states: readonly Tensor[] } {
   const states: Tensor[] = [];
-  const last = paddedStates(model, params(weights), padded(stream), {
-    loraScale,
+  const value = loss(weights, stream, {
+    padded: true,
     tap: (module, output) => {
       if (/(^|\.)(embed_tokens|layers\.\d+)$/.test(module)) states.push(output);
       return output;
     },
   });
-  return [...states.slice(0, -1), last];
+  return { loss: value, states: [...states.slice(0, -1), model.finalNorm(params(weights), states.at(-1) as Tensor)] };
 }
 
 /** `‖x‖` of each row, with the derivative 0 at 0. */

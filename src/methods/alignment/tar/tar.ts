@@ -5,7 +5,7 @@ import { adversaryStep } from "./adversary.ts";
 import { sharesOf } from "./losses.ts";
 import { options, type TarOptions } from "./options.ts";
 import { randomMapping, randomVectors } from "./random-mapping.ts";
-import { allStates, stateDistance } from "./representations.ts";
+import { lossAndStates, stateDistance } from "./representations.ts";
 import { accumulate, tamperLossOf } from "./tamper.ts";
 import { drawAdversary, trajectory, trajectoryRows } from "./trajectory.ts";
 
@@ -46,8 +46,8 @@ export const tar: Method<TarOptions> = {
     const [forward, backward] = tamperLoss === "preference" ? [4, 2] : [1, 1];
     const own = trajectories * innerSteps + 1;
     return {
-      forward: own + evaluations * forward + (representations ? 2 : 0),
-      backward: own + evaluations * backward + (representations ? 1 : 0),
+      forward: own + evaluations * forward + (representations ? 1 : 0),
+      backward: own + evaluations * backward,
     };
   },
   also: {
@@ -90,11 +90,18 @@ export const tar: Method<TarOptions> = {
 
 /** Loss on refusals, and how far their hidden states are from those of the first weights. */
 export function retainLoss(context: StepContext, weights: Tree, { representations, retainNorm }: TarOptions) {
-  const loss = context.loss(weights, "alignment");
-  if (!representations) return { loss, total: loss };
-  const reference = allStates(context, context.copies.reference as Tree, "alignment");
-  const states = allStates(context, weights, "alignment");
-  const distance = stateDistance(states, reference, sharesOf(context.padded("alignment"), loss.dtype), retainNorm);
+  if (!representations) {
+    const loss = context.loss(weights, "alignment");
+    return { loss, total: loss };
+  }
+  const reference = lossAndStates(context, context.copies.reference as Tree, "alignment");
+  const { loss, states } = lossAndStates(context, weights, "alignment");
+  const distance = stateDistance(
+    states,
+    reference.states,
+    sharesOf(context.padded("alignment"), loss.dtype),
+    retainNorm,
+  );
   return { loss, stateDistance: distance, total: ops.add(loss, distance) };
 }
 
