@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { BoosterError } from "../errors.ts";
 import { configureMethod } from "../methods/registry.ts";
 import { describeRun } from "./describe-run.ts";
 import type { Hooks } from "./hooks.ts";
@@ -10,7 +11,7 @@ import { Workbench } from "./workbench.ts";
 /**
  * Stage 1: aligns a base model in a run folder, with plain SFT or with a method that hardens it.
  *
- * @throws {BoosterError} `OPTIONS_INVALID`, `DATA_MISSING`, and what loading, `RunDirectory.open` and `train` throw
+ * @throws {BoosterError} `OPTIONS_INVALID`, `OPTIONS_CONFLICT`, `DATA_MISSING`, and what loading, `RunDirectory.open` and `train` throw
  * @example
  * await align({ run: "runs/hard", model: "assets/world", method: "booster", alignment: "refusals.jsonl", harmful: "harmful.jsonl" });
  */
@@ -18,9 +19,16 @@ export async function align(options: z.input<typeof AlignOptions>, hooks: Hooks 
   const chosen = parseOptions(AlignOptions, options, "align");
   const bench = hooks.bench ?? new Workbench(chosen);
   const { name, ...settings } = chosen.method;
+  const method = configureMethod(name, settings);
+  if (method.stage !== "alignment") {
+    throw new BoosterError("OPTIONS_CONFLICT", `${name} is a method of fine-tuning, not of alignment`, {
+      where: "method",
+      hint: "Align with another method, and give this one to the fine-tuning (booster finetune).",
+    });
+  }
   const base = await bench.model(chosen.model);
   const { rows, hashes, records } = await loadStreams(
-    configureMethod(name, settings),
+    method,
     {
       alignment: { option: "alignment", source: chosen.alignment },
       harmful: { option: "harmful", source: chosen.harmful },

@@ -21,6 +21,7 @@ import type { Hooks } from "./hooks.ts";
 import { type Moderation, openModeration } from "./moderation.ts";
 import { EvaluateOptions, parseOptions } from "./options.ts";
 import { Respondent } from "./respondent.ts";
+import { fileHashes } from "./sources.ts";
 import { SETS, type SetName, type Verdict, VerdictStore } from "./verdicts.ts";
 import { type StartingPoint, Workbench } from "./workbench.ts";
 
@@ -61,7 +62,7 @@ export async function evaluate(options: z.input<typeof EvaluateOptions>, hooks: 
   }
   const { ask = asItIs } = configureAttack(chosen.attack ?? { name: "mix" });
   const moderation = await openModeration(chosen.moderator);
-  const hashes = await bench.hashes(chosen.model, chosen.adapters);
+  const hashes = { ...(await bench.hashes(chosen.model, chosen.adapters)), ...(await fileHashes(chosen.moderator)) };
   const sets: Partial<Record<SetName, readonly DataExample[]>> = {};
   for (const name of SETS) {
     const source = chosen[name];

@@ -1,11 +1,10 @@
-import { join } from "node:path";
 import type { z } from "zod";
-import { writeFileAtomic } from "../formats/atomic-file.ts";
 import { configureMethod } from "../methods/registry.ts";
 import { openCurve } from "./curve.ts";
 import { describeRun } from "./describe-run.ts";
 import type { Hooks } from "./hooks.ts";
 import { FineTuneOptions, parseOptions } from "./options.ts";
+import { fileHashes } from "./sources.ts";
 import { loadStreams } from "./streams.ts";
 import { runTraining, type TrainingOutcome } from "./training-run.ts";
 import { openUpload } from "./upload.ts";
@@ -42,10 +41,11 @@ export async function fineTune(options: z.input<typeof FineTuneOptions>, hooks: 
   const hashes = {
     ...(await bench.hashes(chosen.model, chosen.adapters)),
     mix: upload.sha256,
+    ...(await fileHashes([chosen.moderation, chosen.curve?.moderator])),
     ...others.hashes,
     ...curve?.hashes,
   };
-  const outcome = await runTraining(
+  return runTraining(
     {
       run: chosen.run,
       resume: chosen.resume,
@@ -58,14 +58,11 @@ export async function fineTune(options: z.input<typeof FineTuneOptions>, hooks: 
         ...upload.record,
         ...(Object.keys(others.records).length === 0 ? {} : { defender: others.records }),
       },
+      files: upload.files,
       ...(curve === undefined ? {} : { evaluation: (trainee) => curve.evaluation(trainee) }),
     },
     hooks,
   );
-  for (const [file, content] of Object.entries(upload.files)) {
-    writeFileAtomic(join(chosen.run, file), [Buffer.from(content)]);
-  }
-  return outcome;
 }
 
 const without = <T>(table: Readonly<Record<string, T>>, key: string): Record<string, T> =>

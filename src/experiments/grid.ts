@@ -20,6 +20,8 @@ import type { Workbench } from "./workbench.ts";
 
 /** Between two looks at a run that another process has. */
 const LOCKED_MILLISECONDS = 1000;
+/** A try loads data and models before it meets the lock: it rests for so many times as long, to leave the other process the machine. */
+const REST = 10;
 
 /** One alignment and all attacks on it: what one process works on at a time. */
 export interface Group {
@@ -106,7 +108,12 @@ export async function runGroup(
     onStage?.({ label, state: "started" });
     const shared: Hooks = { ...passed, bench, onProgress: (progress) => onStep?.(label, progress) };
     // Methods may have stages in common: then one process does the work and the others wait for it.
-    while (!(await unlessLocked(() => work(shared)))) {
+    for (let nextTry = 0; ; ) {
+      const start = performance.now();
+      if (start >= nextTry) {
+        if (await unlessLocked(() => work(shared))) break;
+        nextTry = performance.now() + REST * (performance.now() - start);
+      }
       await delay(LOCKED_MILLISECONDS);
       if (hooks.signal?.aborted) throw stopped();
       if (existsSync(proof)) return onStage?.({ label, state: "skipped" });

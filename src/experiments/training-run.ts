@@ -72,6 +72,8 @@ export interface TrainingRun {
   readonly streams: Readonly<Record<string, readonly Example[]>>;
   /** What the run's data.json says. */
   readonly data: unknown;
+  /** Further files for the run's folder. */
+  readonly files?: Readonly<Record<string, string>>;
   readonly evaluation?: (trainee: Trainee) => Promise<Evaluation | undefined>;
 }
 
@@ -88,34 +90,37 @@ export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<Train
   const optimizer = createOptimizer(training.optimizer ?? { name: "adamw" }, training.weightDecay);
   const { config, tensors } = initial(start, training);
   const scale = config === undefined ? 1 : loraScale(config);
+  const { batchSize, seed, epochs } = training;
+  const rows = counts(job.streams);
+  // Before the folder is made: what does not fit leaves none behind.
+  const { batches, facts, steps } = planRun({
+    model: base.model,
+    method,
+    rows,
+    batchSize,
+    seed,
+    steps: training.steps,
+    epochs,
+  });
+  const program = await TrainingProgram.compile({
+    device: base.device,
+    model: base.model,
+    frozen: base.weights,
+    trainable: tensors,
+    method,
+    optimizer,
+    maxGradNorm: training.maxGradNorm,
+    microBatches: training.microBatches,
+    loraScale: scale,
+    chunks: lossChunks(base.model.vocabSize, training.memory),
+    recompute: training.memory === "low",
+    rows,
+    padId: base.tokenizer.padId ?? 0,
+  });
   const run = RunDirectory.open(job.run, job.description, { resume: job.resume, keep: KEPT_CHECKPOINTS });
   try {
     run.writeFile("data.json", `${JSON.stringify(job.data, undefined, 2)}\n`);
-    const program = await TrainingProgram.compile({
-      device: base.device,
-      model: base.model,
-      frozen: base.weights,
-      trainable: tensors,
-      method,
-      optimizer,
-      maxGradNorm: training.maxGradNorm,
-      microBatches: training.microBatches,
-      loraScale: scale,
-      chunks: lossChunks(base.model.vocabSize, training.memory),
-      recompute: training.memory === "low",
-      rows: counts(job.streams),
-      padId: base.tokenizer.padId ?? 0,
-    });
-    const { batchSize, seed, epochs } = training;
-    const { batches, facts, steps } = planRun({
-      model: base.model,
-      method,
-      rows: counts(job.streams),
-      batchSize,
-      seed,
-      steps: training.steps,
-      epochs,
-    });
+    for (const [file, content] of Object.entries(job.files ?? {})) run.writeFile(file, content);
     const stepper = new TrainingStepper({
       program,
       method,

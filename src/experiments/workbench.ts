@@ -9,8 +9,11 @@ export interface StartingPoint {
   readonly lora: Adapter | undefined;
 }
 
+/** Models that stay loaded: the one that runs start from, and the one at hand. */
+const KEPT_MODELS = 2;
+
 /**
- * What several runs can share: one device with its compiled programs, and each model's weights once.
+ * What several runs can share: one device with its compiled programs, and a model's weights once.
  *
  * @example
  * const bench = new Workbench({ provider: "cpu", threads: 1 });
@@ -29,9 +32,13 @@ export class Workbench {
     });
   }
 
-  /** A model by path; loaded once. Throws what `loadModel` throws. */
+  /** A model by path; the last two that were asked for stay loaded. Throws what `loadModel` throws. */
   model(path: string): Promise<LoadedModel> {
-    return remember(this.models, path, () => loadModel(path, this.device));
+    const model = remember(this.models, path, () => loadModel(path, this.device));
+    this.models.delete(path);
+    this.models.set(path, model);
+    for (const old of [...this.models.keys()].slice(0, -KEPT_MODELS)) this.models.delete(old);
+    return model;
   }
 
   /** Hashes of a model and the adapters on it, by role. Adapters are read anew each time: they may have been trained since. */

@@ -23,6 +23,12 @@ describe("a list of methods", () => {
       fineTuning: lisa,
       repairs: [antidote, { name: "shrink" }],
     });
+    expect(pipelineOf(named("lisa", "lox", "vaccine"))).toEqual({
+      alignment: { name: "vaccine" },
+      alignmentTransforms: [{ name: "lox" }],
+      fineTuning: { name: "lisa" },
+      repairs: [],
+    });
     expect(pipelineOf(named("antidote"))).toMatchObject({ alignment: { name: "sft" }, fineTuning: undefined });
   });
 
@@ -148,5 +154,40 @@ describe("an experiment", () => {
       expect(new Set(again)).toEqual(new Set(["skipped"]));
     },
     120_000,
+  );
+
+  test.each(["merge-and-fresh", "continue"] as const)(
+    "changes the alignment before it is evaluated and attacked, %s",
+    async (policy) => {
+      const events: string[] = [];
+      const given = experiment(policy);
+      const options = { ...given, methods: [{ method: ["lox", "sft"] }], out: join(given.out, "lox") };
+      await runExperiment(options, {
+        onStage: ({ label, state }) => {
+          if (state === "done") events.push(label);
+        },
+      });
+      const list = "lox+sft seed 0";
+      expect(events).toEqual([
+        `${list}: align`,
+        `${list}: lox`,
+        `${list}: evaluate before the attack`,
+        `${list}: attack lr 1e-3`,
+        `${list}: attack lr 1e-3, evaluate`,
+      ]);
+      const adapter = (stage: string) =>
+        join(options.out, stage, readdirSync(join(options.out, stage))[0] ?? "", "adapter");
+      const json = (...path: string[]) => JSON.parse(readFileSync(join(...path), "utf8"));
+      const [extrapolated, attacked] = [adapter("repair"), adapter("attack")];
+      const { config } = json(attacked, "..", "run.json");
+      expect(config).toMatchObject({ adapters: [extrapolated], adapterPolicy: policy });
+      const stacks = readdirSync(join(options.out, "evaluate")).map(
+        (run) => json(options.out, "evaluate", run, "evaluation.json").adapters,
+      );
+      expect(stacks).toHaveLength(2);
+      expect(stacks).toContainEqual([extrapolated]);
+      expect(stacks).toContainEqual(policy === "continue" ? [attacked] : [extrapolated, attacked]);
+    },
+    60_000,
   );
 });

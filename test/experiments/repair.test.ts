@@ -44,24 +44,33 @@ const options = (name: string, method: string | { name: string; [setting: string
   run: run(name),
 });
 
-test.each(TRANSFORMS.map(({ name }) => name))(
-  "%s of a trained adapter: the same bytes twice, and a report",
-  async (name) => {
-    const first = await repair(options(`${name} 1`, name));
-    const second = await repair(options(`${name} 2`, name));
-    const bytes = (folder: string) => readFileSync(join(folder, "adapter_model.safetensors")).toString("base64");
-    expect(bytes(second.adapter) === bytes(first.adapter)).toBe(true);
-    const report = readRepair(first.run);
-    expect(report).toEqual(first.report);
-    expect(report.method).toBe(name);
-    expect(report.normBefore).toBeGreaterThan(0);
-    expect(Number.isFinite(report.normAfter) && Number.isFinite(report.moved)).toBe(true);
-    expect(report.moved).toBeGreaterThan(0);
-    const described = JSON.parse(readFileSync(join(first.run, "run.json"), "utf8"));
-    expect(described.config).toMatchObject({ stage: "repair", method: { name } });
-    expect(Object.keys(described.data)).toEqual(expect.arrayContaining(["model", "adapter 1", "adapter 2"]));
-  },
-);
+test.each(TRANSFORMS)("$name of a trained adapter: the same bytes twice, and a report", async ({ name, stage }) => {
+  const adapters = stage === "alignment" ? [aligned] : [aligned, attacked];
+  const first = await repair({ ...options(`${name} 1`, name), adapters });
+  const second = await repair({ ...options(`${name} 2`, name), adapters });
+  const bytes = (folder: string) => readFileSync(join(folder, "adapter_model.safetensors")).toString("base64");
+  expect(bytes(second.adapter) === bytes(first.adapter)).toBe(true);
+  const report = readRepair(first.run);
+  expect(report).toEqual(first.report);
+  expect(report.method).toBe(name);
+  expect(report.normBefore).toBeGreaterThan(0);
+  expect(Number.isFinite(report.normAfter) && Number.isFinite(report.moved)).toBe(true);
+  expect(report.moved).toBeGreaterThan(0);
+  const described = JSON.parse(readFileSync(join(first.run, "run.json"), "utf8"));
+  expect(described.config).toMatchObject({ stage: "repair", method: { name } });
+  expect(Object.keys(described.data)).toEqual(
+    expect.arrayContaining(["model", ...adapters.map((_, i) => `adapter ${i + 1}`)]),
+  );
+});
+
+test("what changes an alignment refuses the adapter of a user", async () => {
+  const given = options("extrapolated", "lox");
+  await expect(repair(given)).rejects.toMatchObject({ code: "OPTIONS_CONFLICT" });
+  expect(existsSync(given.run)).toBe(false);
+  const { report } = await repair({ ...given, adapters: [aligned] });
+  expect(report.normAfter / report.normBefore).toBeCloseTo(2, 6);
+  expect(report.moved / report.normBefore).toBeCloseTo(1, 6);
+});
 
 test("antidote reads harmful rows, and everything pruned leaves the aligned model", async () => {
   const some = await repair(options("some", { name: "antidote", denseRatio: 0.25 }));

@@ -45,7 +45,8 @@ export const COMMANDS: readonly CommandRow[] = [
   },
   {
     name: "repair",
-    about: "Change a trained adapter once, without training: a defence after fine-tuning",
+    about:
+      "Change a trained adapter once, without training: a defence after fine-tuning, or a last touch to an alignment",
     group: EXPERIMENTS,
     load: async () => (await import("./repair.ts")).repair,
   },

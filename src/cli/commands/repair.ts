@@ -24,7 +24,7 @@ function describe({ version: _, method, normBefore, normAfter, moved, ...own }: 
 export const repair = defineCommand({
   details: `Changes the last of a model's adapters once, without training, and writes what comes out as a new adapter, which takes the
 old one's place: pruning (antidote), projection onto the alignment (safelora), or the two trivial baselines that a defence must
-beat (shrink, noise). The run's folder also holds repair.json: how long the user's change was before and after.`,
+beat (shrink, noise). An alignment's own adapter can be changed too, before anything is fine-tuned on it (lox). The run's folder also holds repair.json: how long the change was before and after.`,
   examples: [
     [
       "booster repair --run runs/repaired --model models/smollm2.gguf --adapters runs/sft/adapter,runs/attack/adapter --template chat --method antidote --method.dense-ratio 0.05 --harmful bad.jsonl",
@@ -33,6 +33,10 @@ beat (shrink, noise). The run's folder also holds repair.json: how long the user
     [
       "booster repair --config repair.yaml --method safelora --method.number 20 --run runs/projected --json",
       "another repair of the same adapter, for a program",
+    ],
+    [
+      "booster repair --run runs/extrapolated --model models/smollm2.gguf --adapters runs/sft/adapter --template chat --method lox --method.rank 6",
+      "carry an alignment on along its strongest directions, before the user's fine-tuning",
     ],
   ],
   options: RepairOptions,

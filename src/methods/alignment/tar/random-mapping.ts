@@ -23,7 +23,6 @@ export function randomMapping(context: StepContext): StepDirection {
 
 /** A fixed standard normal vector for each token. */
 export function randomVectors({ vocabSize, hiddenSize }: RunFacts["model"], seed: number) {
-  const stream = new RandomStream(seed, "tar/random-mapping");
-  const values = Float32Array.from({ length: vocabSize * hiddenSize }, (_, i) => stream.normal(i));
+  const values = new RandomStream(seed, "tar/random-mapping").normals(vocabSize * hiddenSize);
   return tensor("float32", [vocabSize, hiddenSize], values);
 }

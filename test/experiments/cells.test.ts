@@ -1,0 +1,163 @@
+/** What a cell's run is named by, and what is told before the first one. */
+import { appendFileSync, cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { saveClassifier, trainClassifier } from "../../src/evaluate/index.ts";
+import { align } from "../../src/experiments/align.ts";
+import { alignOptionsOf } from "../../src/experiments/cell-options.ts";
+import { evaluate } from "../../src/experiments/evaluate.ts";
+import { runExperiment } from "../../src/experiments/experiment.ts";
+import { ExperimentOptions, type MethodEntry, parseOptions } from "../../src/experiments/options.ts";
+import { pipelineOf } from "../../src/experiments/pipeline.ts";
+import { Workbench } from "../../src/experiments/workbench.ts";
+import { modelIdentity } from "../../src/models/load.ts";
+import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
+
+let world: TinyWorld;
+beforeAll(async () => {
+  world = await makeTinyWorld();
+});
+afterAll(() => world.remove());
+
+function experiment(out: string, changes: object = {}) {
+  const { model, method: _, harmful: __, threads, ...common } = quickAlignment(world, "sft", 1);
+  return {
+    out: join(world.folder, out),
+    model,
+    methods: [{ method: "sft" }] as { method: string | string[]; align?: Record<string, unknown> }[],
+    strengths: [{ learningRate: 1e-3 }] as { learningRate: number; tune?: "full" }[],
+    seeds: [0],
+    align: common,
+    attack: {
+      template: "chat" as const,
+      task: world.data("reviews-{seed}"),
+      harmful: world.data("attack-{seed}"),
+      sampleNumber: 10,
+      steps: 1,
+      loraRank: 4,
+    },
+    evaluate: {
+      template: "chat" as const,
+      harmful: { path: world.data("test-harmful"), limit: 2 },
+      moderator: "world",
+      maxNewTokens: 2,
+    },
+    threads,
+    ...changes,
+  };
+}
+
+/** Labels of the pieces of work that were computed. */
+async function computed(options: ReturnType<typeof experiment>): Promise<string[]> {
+  const done: string[] = [];
+  await runExperiment(options, { onStage: ({ label, state }) => state === "done" && done.push(label) });
+  return done;
+}
+
+test("a method's own alignment data counts by its content", async () => {
+  const own = join(world.folder, "own.jsonl");
+  const lines = readFileSync(world.data("alignment-0"), "utf8").split("\n");
+  writeFileSync(own, `${lines.slice(0, 20).join("\n")}\n`);
+  const options = experiment("own data", { methods: [{ method: "sft", align: { alignment: own } }] });
+  expect(await computed(options)).toHaveLength(4);
+  expect(await computed(options)).toEqual([]);
+  appendFileSync(own, `${lines[20]}\n`);
+  expect(await computed(options)).toHaveLength(4);
+});
+
+test("a repair's safety adapter counts by its content", async () => {
+  const other = await align({ ...quickAlignment(world, "sft", 1), run: join(world.folder, "other"), seed: 7 });
+  const safety = join(world.folder, "safety");
+  cpSync(other.adapter ?? "", safety, { recursive: true });
+  const options = experiment("safety", { methods: [{ method: ["sft", "safemerge"] }], repair: { safety } });
+  expect(await computed(options)).toHaveLength(5);
+  expect(await computed(options)).toEqual([]);
+  const next = await align({ ...quickAlignment(world, "sft", 2), run: join(world.folder, "next"), seed: 8 });
+  cpSync(next.adapter ?? "", safety, { recursive: true });
+  const label = "sft+safemerge seed 0: attack lr 1e-3";
+  expect(await computed(options)).toEqual([`${label}: safemerge`, `${label}, evaluate`]);
+});
+
+test("a model's chat template and end tokens count", async () => {
+  const folder = join(world.folder, "other model");
+  cpSync(world.model, folder, { recursive: true });
+  const seen = [await modelIdentity(folder)];
+  for (const [name, content] of [
+    ["chat_template.jinja", "{{ messages[0].content }}"],
+    ["generation_config.json", '{ "eos_token_id": 3 }'],
+  ] as const) {
+    writeFileSync(join(folder, name), content);
+    seen.push(await modelIdentity(folder));
+  }
+  expect(new Set(seen).size).toBe(3);
+});
+
+test("options of a cell that do not fit are told before any work", async () => {
+  const refused = async (changes: object, error: object) => {
+    await expect(runExperiment(experiment("refused", changes))).rejects.toMatchObject(error);
+    expect(existsSync(join(world.folder, "refused"))).toBe(false);
+  };
+  const missing = { code: "DATA_MISSING", message: expect.stringContaining("align.harmful") };
+  await refused({ methods: [{ method: "sft" }, { method: "booster" }] }, missing);
+  await refused({ methods: [{ method: ["sft", "panacea"] }] }, missing);
+  await refused({ methods: [{ method: ["sft", "antidote"] }] }, missing);
+  await refused({ methods: [{ method: "sft", align: { lerningRate: 1 } }] }, { code: "OPTIONS_INVALID" });
+  const whole = [{ learningRate: 1e-3, tune: "full" }];
+  await refused({ methods: [{ method: ["sft", "shrink"] }], strengths: whole }, { code: "OPTIONS_CONFLICT" });
+});
+
+test("alignment options of a cell are the experiment's, in their order, and the method's own", () => {
+  const options = parseOptions(ExperimentOptions, experiment("order"), "experiment");
+  const entry = options.methods[0] as MethodEntry;
+  const pipeline = pipelineOf(entry.method);
+  const common = { ...options.align, method: { name: "sft" }, seed: 0 };
+  expect(JSON.stringify(alignOptionsOf(options, entry, pipeline, 0))).toBe(JSON.stringify(common));
+  const own = alignOptionsOf(options, { ...entry, align: { steps: 9 } }, pipeline, 0);
+  expect(own).toEqual({ ...common, steps: 9 });
+});
+
+test("what is refused before the first step leaves no run folder, so that the corrected run can have it", async () => {
+  const run = join(world.folder, "corrected");
+  const options = { ...quickAlignment(world, "sft", 1), run };
+  const wrong = (changes: object, code: string) =>
+    expect(align({ ...options, ...changes })).rejects.toMatchObject({ code });
+  await wrong({ method: "lisa" }, "OPTIONS_CONFLICT");
+  await wrong({ method: "vaccine", microBatches: 2 }, "METHOD_NEEDS_WHOLE_BATCH");
+  expect((await align(options)).outcome).toBe("finished");
+});
+
+test("an evaluation does not go on with another moderator's file", async () => {
+  const file = join(world.folder, "guard.json");
+  const { model, evaluate: questions, threads } = experiment("guard");
+  const options = {
+    ...questions,
+    model,
+    threads,
+    moderator: { name: "classifier", file },
+    run: join(world.folder, "guarded"),
+    resume: true,
+  };
+  const rows = Array.from({ length: 40 }, (_, i) => ({
+    prompt: `${i}`,
+    answer: i % 2 ? "zorb" : "lamp",
+    harmful: i % 2 > 0,
+  }));
+  writeFileSync(file, saveClassifier(trainClassifier(rows, { buckets: 64 })));
+  const report = await evaluate(options);
+  expect(await evaluate(options)).toEqual(report);
+  writeFileSync(file, saveClassifier(trainClassifier(rows, { buckets: 128 })));
+  await expect(evaluate(options)).rejects.toMatchObject({ code: "RESUME_MISMATCH" });
+});
+
+test("a bench keeps two models, whatever it is asked for", async () => {
+  const bench = new Workbench({ provider: "cpu", threads: 1 });
+  const paths = ["one", "two", "three"].map((name) => join(world.folder, name));
+  for (const path of paths) cpSync(world.model, path, { recursive: true });
+  const [one, two, three] = paths as [string, string, string];
+  const first = await bench.model(one);
+  const second = await bench.model(two);
+  expect(await bench.model(one)).toBe(first);
+  await bench.model(three);
+  expect(await bench.model(one)).toBe(first);
+  expect(await bench.model(two)).not.toBe(second);
+});
