@@ -61,7 +61,7 @@ export const CANDIDATES: Readonly<Record<string, readonly Candidate[]>> = {
   ]),
   salora: of("safetyRank", [8, 16, 32, 64], { taskRank: 16 }),
   seal: of("topp", [0.5, 0.7, 0.8, 0.9], { selectorRate: 0.1 }),
-  lox: of("coefficient", [0.1, 0.25, 0.5, 1.25], { rank: 6 }),
+  lox: of("coefficient", [0.5, 1.25, 2, 4], { rank: 6 }),
   antidote: of("denseRatio", [0.05, 0.1, 0.25, 0.5]),
   safelora: of("number", [1, 3, 6, 9], { projector: "orthogonal" }),
   safemerge: of("threshold", [0.2, 0.4, 0.6, 0.8]),
