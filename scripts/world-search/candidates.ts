@@ -12,7 +12,7 @@ const of = (option: string, values: readonly unknown[], fixed: object = {}): Can
  * fits a model of this size.
  */
 export const CANDIDATES: Readonly<Record<string, readonly Candidate[]>> = {
-  sft: [5e-4, 1e-3, 2e-3, 4e-3].map((learningRate) => ({ settings: {}, align: { learningRate } })),
+  sft: [2e-3, 5e-4, 1e-3, 4e-3].map((learningRate) => ({ settings: {}, align: { learningRate } })),
   booster: [
     { settings: { lambda: 1, alpha: 0.1 } },
     { settings: { lambda: 1, alpha: 0.2 } },

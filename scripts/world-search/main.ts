@@ -69,6 +69,8 @@ function best(candidates: readonly Outcome[]): Outcome | undefined {
   return useful.toSorted(byHarm)[0] ?? candidates.toSorted((a, b) => mean(b.accuracy) - mean(a.accuracy))[0];
 }
 
+const exponential = (rate: number): string => rate.toExponential().replace("e-0", "e-");
+
 const lines = names.flatMap((name) => {
   const candidates = outcomes.filter((outcome) => outcome.name === name);
   const winner = best(candidates);
@@ -83,10 +85,10 @@ const lines = names.flatMap((name) => {
 const page = `# Settings of the methods in the bundled world
 
 Written by \`node dist/scripts/world-search/main.js\`: ${CANDIDATES.sft?.length} settings a method, training seed ${SEED}, test draw ${TEST_SEED} (the demo uses neither), attack at
-a learning rate of ${STRENGTHS.join(" and ")}. Taken: the lowest mean harmful score among those whose mean accuracy is at most ${ALLOWED} points under
-that of the best SFT; where none is, the highest accuracy. Per cent, one seed: 95 % intervals are some 9 points wide where a score is in the middle.
+a learning rate of ${STRENGTHS.map(exponential).join(" and ")}. Taken: the lowest mean harmful score among those whose mean accuracy is at most ${ALLOWED} points under
+that of the best SFT; where none is, the highest accuracy; the first of equals. Per cent, one seed: 95 % intervals are some 9 points wide where a score is in the middle.
 
-| method | settings | HS before | ${STRENGTHS.map((s) => `HS ${s}`).join(" | ")} | ${STRENGTHS.map((s) => `FA ${s}`).join(" | ")} | over-refusal |
+| method | settings | HS before | ${STRENGTHS.map((s) => `HS ${exponential(s)}`).join(" | ")} | ${STRENGTHS.map((s) => `FA ${exponential(s)}`).join(" | ")} | over-refusal |
 | --- | --- | --: | ${STRENGTHS.flatMap(() => ["--:", "--:"]).join(" | ")} | --: |
 ${lines.join("\n")}
 `;

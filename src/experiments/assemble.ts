@@ -5,7 +5,7 @@ import type { EvaluationReport } from "./evaluate.ts";
 import { type CellResult, idOf } from "./grid.ts";
 import { passesOf } from "./method-cost.ts";
 import type { ExperimentOptions } from "./options.ts";
-import { hyperparametersOf, pipelineName, pipelineOf } from "./pipeline.ts";
+import { hyperparametersOf, isBaseline, pipelineName, pipelineOf } from "./pipeline.ts";
 import { type ExperimentResult, type ExperimentResultInput, parseResult } from "./report/index.ts";
 import { alignmentData, attackData } from "./run-data.ts";
 import { strengthLabel } from "./strengths.ts";
@@ -48,10 +48,17 @@ export function assemble(
     methods: methods.map(({ label, method }, index) => ({
       id: idOf(options, index),
       name: label ?? pipelineName(method, " + "),
-      hyperparameters: hyperparametersOf(method) as Record<string, string | number | boolean>,
+      kind: isBaseline(method) ? ("baseline" as const) : ("method" as const),
+      hyperparameters: Object.fromEntries(
+        Object.entries(hyperparametersOf(method)).map(([option, value]) => [option, asScalar(value)]),
+      ),
       cost: {
         passes: passesOf(pipelineOf(method).alignment),
-        ...alignmentCost(cells.filter((cell) => cell.method === index)),
+        ...costOf(cells.flatMap((cell) => (cell.method === index ? [cell.alignRun] : []))),
+        fineTuning: {
+          passes: passesOf(pipelineOf(method).fineTuning ?? attack.method),
+          ...costOf(cells.flatMap((cell) => (cell.method === index ? [cell.attackRun] : []))),
+        },
       },
     })),
     strengths: strengths.map((strength, index) => ({
@@ -85,6 +92,14 @@ export function assemble(
   });
 }
 
+/** A setting as a table shows it. */
+const asScalar = (value: unknown): string | number | boolean =>
+  typeof value === "number" || typeof value === "boolean" || typeof value === "string"
+    ? value
+    : Array.isArray(value)
+      ? value.join(", ")
+      : "none";
+
 const count = ({ count: part, total }: { readonly count: number; readonly total: number }) => ({ count: part, total });
 
 const scores = ({ harm, overRefusal, accuracy }: EvaluationReport): Run["before"] => ({
@@ -114,8 +129,10 @@ function alignmentCurve(rows: readonly MetricsRow[]): AlignmentCurve {
   const curve: AlignmentCurve = [];
   for (let start = 0; start < steps.length; start += size) {
     const part = steps.slice(start, start + size);
-    const meanOf = (name: string) => mean(part.map((row) => Number(row[name])));
-    const simulated = part[0]?.harmfulLoss !== undefined;
+    // A step that was skipped has no finite loss.
+    const meanOf = (name: string) => mean(part.map((row) => Number(row[name] ?? Number.NaN)).filter(Number.isFinite));
+    if (!part.some((row) => Number.isFinite(row.loss))) continue;
+    const simulated = part.some((row) => Number.isFinite(row.harmfulLossAfter));
     curve.push({
       step: Number(part.at(-1)?.step),
       loss: meanOf("loss"),
@@ -129,8 +146,9 @@ function alignmentCurve(rows: readonly MetricsRow[]): AlignmentCurve {
  * Time: the mean over the seeds whose time is known. Memory: each seed's figure bounds its own from above, since its process may
  * have done other work before, so the least of them is the closest.
  */
-function alignmentCost(cells: readonly CellResult[]): Partial<ExperimentResult["methods"][number]["cost"]> {
-  const costs = [...new Set(cells.map(({ alignRun }) => alignRun))].map(readCost);
+/** Means over training runs; of the memory, which is an upper bound, the lowest. */
+function costOf(runs: readonly string[]): Partial<ExperimentResult["methods"][number]["cost"]> {
+  const costs = [...new Set(runs)].map(readCost);
   const timed = costs.flatMap(({ steps, secondsPerStep }) =>
     secondsPerStep === undefined ? [] : [{ secondsPerStep, seconds: steps * secondsPerStep }],
   );

@@ -96,6 +96,10 @@ export function hyperparametersOf(method: MethodEntry["method"]): Readonly<Recor
   );
 }
 
+/** Whether an entry is a trivial repair alone, which others have to beat. */
+export const isBaseline = (method: MethodEntry["method"]): boolean =>
+  stagesOf(method).every(({ name }) => TRANSFORMS.some((row) => row.name === name && row.baseline));
+
 /** Data that the defender brings along where a stage needs it: its first stream, if it trains, is the user's. */
 export function defenderData(method: Named, isTransform: boolean): readonly string[] {
   const { name, ...settings } = method;

@@ -62,6 +62,8 @@ export interface Transformed {
 export interface AdapterTransform<Options = unknown> {
   readonly name: string;
   readonly stage: "alignment" | "post-fine-tuning";
+  /** A trivial one, which stands in tables to be beaten. */
+  readonly baseline?: true;
   readonly options: z.ZodType<Options>;
   /** Data that it reads. */
   needs(options: Options): readonly Calibration[];
@@ -84,15 +86,17 @@ export interface ConfiguredTransform {
 interface Row {
   readonly name: string;
   readonly stage: AdapterTransform["stage"];
+  readonly baseline: boolean;
   readonly options: z.ZodType;
   configure(options: unknown): ConfiguredTransform;
 }
 
 function row<Options>(of: AdapterTransform<Options>): Row {
-  const { name, stage } = of;
+  const { name, stage, baseline = false } = of;
   return {
     name,
     stage,
+    baseline,
     options: of.options,
     configure(raw) {
       const parsed = of.options.safeParse(raw);

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { CANDIDATES } from "../../scripts/world-search/candidates.ts";
 import { AlignOptions } from "../../src/experiments/options.ts";
 import { pipelineOf, STAGES } from "../../src/experiments/pipeline.ts";
+import { WORLD_RECIPE } from "../../src/experiments/world-recipe.ts";
 
 test("no method is forgotten, and none gets more trials", () => {
   expect(Object.keys(CANDIDATES).sort()).toEqual(STAGES.map(({ name }) => name).sort());
@@ -16,4 +17,14 @@ describe.each(Object.entries(CANDIDATES))("%s", (name, candidates) => {
       expect(Object.keys(align).filter((option) => !(option in AlignOptions.shape))).toEqual([]);
     }
   });
+});
+
+test("what the demo uses was tried", () => {
+  for (const [name, { settings = {}, align = {} }] of Object.entries(WORLD_RECIPE.methods)) {
+    const tried = (CANDIDATES[name] ?? []).map((candidate) => ({ ...candidate.settings, ...candidate.align }));
+    // SFT's alignment is that of the recipe itself.
+    const { learningRate } = WORLD_RECIPE.alignment;
+    expect(tried, name).toContainEqual(name === "sft" ? { learningRate } : { ...settings, ...align });
+  }
+  expect(Object.keys(WORLD_RECIPE.methods).sort()).toEqual(STAGES.map(({ name }) => name).sort());
 });

@@ -45,19 +45,24 @@ const AlignmentPoint = z.strictObject({
   harmfulLossAfter: z.number().optional(),
 });
 
+const Cost = {
+  passes: z.number().min(0),
+  seconds: z.number().min(0).optional(),
+  secondsPerStep: z.number().min(0).optional(),
+  /** Of the process, which may have done other work before: an upper bound. */
+  megabytes: z.number().min(0).optional(),
+};
+
 const Method = z.strictObject({
   id: z.string().min(1),
   name: z.string().min(1),
   /** Trivial baselines stand in the table to be beaten. */
   kind: z.enum(["method", "baseline"]).default("method"),
   hyperparameters: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).default({}),
-  /** Of the alignment (and repair): forward + backward passes per step, wall time, peak memory. */
+  /** Of the alignment, and of one attack's fine-tuning: forward + backward passes per step, wall time, peak memory. */
   cost: z.strictObject({
-    passes: z.number().min(0),
-    seconds: z.number().min(0).optional(),
-    secondsPerStep: z.number().min(0).optional(),
-    /** Of the process, which may have done other work before: an upper bound. */
-    megabytes: z.number().min(0).optional(),
+    ...Cost,
+    fineTuning: z.strictObject(Cost).optional(),
   }),
 });
 

@@ -1,6 +1,6 @@
 import type { Aggregate, BreakSteps, Estimate } from "./aggregate.ts";
 import { compact, decimal, intervalText, listing, meanText, NOTHING } from "./format.ts";
-import type { ExperimentResult, RunDataEntry } from "./result.ts";
+import type { ExperimentResult, MethodEntry, RunDataEntry } from "./result.ts";
 
 /** What one cell of a table says. */
 export interface TableCell {
@@ -149,7 +149,7 @@ const measure = (value: number | undefined, digits: number): TableCell =>
 export const methodTable = ({ methods }: ExperimentResult): Table => ({
   title: "Methods and their cost",
   caption:
-    "Passes: forward and backward passes a step. Time and memory: of the alignment, with repair where there is one. Peak memory is that of the whole process, which may have worked on other cells before: an upper bound.",
+    "Of the alignment + of one attack's fine-tuning. Passes: forward and backward passes a step. Peak memory is the higher one, of the whole process, which may have worked on other cells before: an upper bound.",
   columns: [
     words("Method"),
     prose("Hyper-parameters"),
@@ -165,12 +165,18 @@ export const methodTable = ({ methods }: ExperimentResult): Table => ({
         .map(([key, value]) => `${key} ${typeof value === "number" ? compact(value) : String(value)}`)
         .join(", ") || NOTHING,
     ),
-    plain(compact(cost.passes)),
-    measure(cost.secondsPerStep, 3),
-    measure(cost.seconds, (cost.seconds ?? 0) < 100 ? 1 : 0),
-    measure(cost.megabytes, 0),
+    both(cost, ({ passes }) => compact(passes)),
+    both(cost, ({ secondsPerStep }) => secondsPerStep?.toFixed(3)),
+    both(cost, ({ seconds }) => seconds?.toFixed(seconds < 100 ? 1 : 0)),
+    measure(Math.max(cost.megabytes ?? 0, cost.fineTuning?.megabytes ?? 0) || undefined, 0),
   ]),
 });
+
+/** Alignment's and fine-tuning's: "3 + 1". */
+function both(cost: MethodEntry["cost"], text: (of: MethodEntry["cost"]) => string | undefined): TableCell {
+  const parts = [cost, ...(cost.fineTuning === undefined ? [] : [cost.fineTuning])].map((of) => text(of) ?? NOTHING);
+  return plain(new Set(parts).size === 1 && parts[0] === NOTHING ? NOTHING : parts.join(" + "));
+}
 
 /** "120", or "118 to 121" where seeds differ. */
 function spanText(values: readonly number[], text: (value: number) => string): TableCell {

@@ -48,6 +48,7 @@ function disturbed<D extends "float32" | "float64">(
 export const noise: AdapterTransform<z.infer<typeof options>> = {
   name: "noise",
   stage: "post-fine-tuning",
+  baseline: true,
   options,
   needs: () => [],
   mustChange: ({ relativeNorm }) => relativeNorm > 0,

@@ -17,6 +17,7 @@ const options = z.strictObject({
 export const shrink: AdapterTransform<z.infer<typeof options>> = {
   name: "shrink",
   stage: "post-fine-tuning",
+  baseline: true,
   options,
   needs: () => [],
   mustChange: ({ keep }) => keep < 1,
