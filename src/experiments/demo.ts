@@ -90,6 +90,7 @@ export function demoExperiment({
       batchSize: rows.test.reviews,
     },
     breakAt: 50,
+    utilityBound: 90,
     jobs,
     threads: 1,
   };
