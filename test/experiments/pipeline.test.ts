@@ -95,6 +95,32 @@ describe("an experiment", () => {
     };
   };
 
+  test("Vaccine, then Lisa, then Antidote, in whatever order they are listed", async () => {
+    const options = experiment("merge-and-fresh");
+    const out = join(world.folder, "three-stages");
+    const lisa = { name: "lisa", alignmentSteps: 1, userSteps: 1 };
+    const method = ["antidote", lisa, { name: "vaccine", rho: 0.5 }];
+    const events: string[] = [];
+    const result = await runExperiment(
+      { ...options, out, methods: [{ id: "all", method }] },
+      { onStage: ({ label, state }) => state === "done" && events.push(label) },
+    );
+    const attack = "all seed 0: attack lr 1e-3";
+    expect(events).toEqual([
+      "all seed 0: align",
+      "all seed 0: evaluate before the attack",
+      attack,
+      `${attack}: antidote`,
+      `${attack}, evaluate`,
+    ]);
+    const methodOf = (stage: string) => {
+      const [run = ""] = readdirSync(join(out, stage));
+      return JSON.parse(readFileSync(join(out, stage, run, "run.json"), "utf8")).config.method.name;
+    };
+    expect(["align", "attack", "repair"].map(methodOf)).toEqual(["vaccine", "lisa", "antidote"]);
+    expect(result.methods[0]?.cost).toMatchObject({ passes: 2, fineTuning: { passes: 1 } });
+  });
+
   test.each(["merge-and-fresh", "continue"] as const)(
     "runs every stage once and shares the alignment, %s",
     async (policy) => {
