@@ -1,10 +1,15 @@
 import { ops, type Tensor } from "../autodiff/index.ts";
 import type { Optimizer, UpdateInput, UpdateResult } from "./optimizer.ts";
 
-/** An optimiser that leaves some weights alone. */
+/** What an update of a method is given beside the gradient. */
+export interface MaskedInput extends UpdateInput {
+  /** `[parameters]`: 1 where a weight is updated, 0 where it and its state stay as they are; all are by default. */
+  readonly active?: Tensor | undefined;
+}
+
+/** An optimiser that can leave some weights alone. */
 export interface MaskedOptimizer extends Pick<Optimizer, "state"> {
-  /** `active` `[parameters]`: 1 where a weight is updated, 0 where it and its state stay as they are. */
-  update(input: UpdateInput & { readonly active: Tensor }): UpdateResult;
+  update(input: MaskedInput): UpdateResult;
 }
 
 /**
@@ -18,8 +23,10 @@ export function masked(optimizer: Optimizer): MaskedOptimizer {
         Object.entries(optimizer.state(parameters)).map(([name, { dtype }]) => [name, { dtype, shape: [parameters] }]),
       ),
     update({ active, ...input }) {
+      const updated = optimizer.update(input);
+      if (active === undefined) return updated;
       const on = ops.less(0.5, active);
-      const { weights, state } = optimizer.update(input);
+      const { weights, state } = updated;
       return {
         weights: ops.where(on, weights, input.weights),
         state: Object.fromEntries(

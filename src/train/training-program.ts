@@ -11,7 +11,7 @@ import {
   packPadded,
   paddedSpec,
 } from "../models/index.ts";
-import { clipByNorm, masked, type Optimizer } from "../optim/index.ts";
+import { clipByNorm, type MaskedOptimizer, masked, type Optimizer } from "../optim/index.ts";
 import {
   type Device,
   type DeviceTensor,
@@ -60,18 +60,32 @@ export interface ProgramCall {
   readonly inputs?: Readonly<Record<string, HostTensor>>;
 }
 
+/** A program, and the streams that it really reads, with their padding or without. */
+interface Compiled {
+  readonly program: Program;
+  readonly streams: readonly { readonly stream: string; readonly padded: boolean }[];
+}
+
 /** A method's programs (a whole optimiser step is one: method, clipping, update), with the state they carry along. */
 export class TrainingProgram {
   readonly state: State;
   private readonly options: TrainingOptions;
   private readonly layout: FlatLayout;
   private readonly methodState: MethodState;
-  private readonly programs = new Map<string, Program>();
+  private readonly optimizer: MaskedOptimizer;
+  private readonly programs = new Map<string, Compiled>();
 
-  private constructor(options: TrainingOptions, layout: FlatLayout, methodState: MethodState, state: State) {
+  private constructor(
+    options: TrainingOptions,
+    layout: FlatLayout,
+    methodState: MethodState,
+    optimizer: MaskedOptimizer,
+    state: State,
+  ) {
     this.options = options;
     this.layout = layout;
     this.methodState = methodState;
+    this.optimizer = optimizer;
     this.state = state;
   }
 
@@ -80,22 +94,35 @@ export class TrainingProgram {
     const layout = flatLayout(new Map([...trainable].map(([name, { shape }]) => [name, shape])));
     const methodState = new MethodState(method, { model, rows }, layout);
     const weights = flattenHost(trainable, layout);
-    const fresh = Object.entries(optimizerOf(options).state(layout.size)).map(([name, { dtype, shape }]) => [
+    // Where the method leaves weights out of a step, the steps of each weight are counted apart.
+    const optimizer: MaskedOptimizer = method.masked ? masked(options.optimizer) : options.optimizer;
+    const fresh = Object.entries(optimizer.state(layout.size)).map(([name, { dtype, shape }]) => [
       name,
       zeros(dtype as "float32", shape as number[]),
     ]);
     const initial = { [WEIGHTS]: weights, ...Object.fromEntries(fresh), ...methodState.initial(weights) };
     const state = new State(await device.uploadAll(Object.entries(initial)));
-    const programs = new TrainingProgram(options, layout, methodState, state);
+    const programs = new TrainingProgram(options, layout, methodState, optimizer, state);
     await programs.program("step");
     return programs;
   }
 
   /** A program by name, compiled when it is first asked for. */
-  private async program(name: string): Promise<Program> {
-    const program = this.programs.get(name) ?? (await this.compileProgram(name));
-    this.programs.set(name, program);
-    return program;
+  private async program(name: string): Promise<Compiled> {
+    const known = this.programs.get(name);
+    if (known !== undefined) return known;
+    const program = await this.compileProgram(name);
+    const { method, chunks } = this.options;
+    const reads = (spec: Readonly<Record<string, TensorType>>) =>
+      Object.keys(spec).some((input) => program.graph.inputs.has(input));
+    const streams = method.streams.flatMap((stream) => {
+      const batch = microBatchName(stream, 0);
+      const padded = reads(paddedSpec(batch));
+      return padded || reads(batchSpec(batch, chunks)) ? [{ stream, padded }] : [];
+    });
+    const compiled = { program, streams };
+    this.programs.set(name, compiled);
+    return compiled;
   }
 
   private compileProgram(name: string): Promise<Program> {
@@ -107,7 +134,7 @@ export class TrainingProgram {
     const frozenTypes = Object.entries(frozen)
       .filter(([weight]) => !trainable.has(weight))
       .map(([weight, { dims }]): [string, TensorType] => [weight, { dtype: "float32", shape: dims }]);
-    const types = { ...optimizerOf(this.options).state(this.layout.size), ...this.methodState.types() };
+    const types = { ...this.optimizer.state(this.layout.size), ...this.methodState.types() };
     const own = method.inputs({ model, rows });
     return device.compile(
       {
@@ -140,24 +167,23 @@ export class TrainingProgram {
     const start = outcome.weights === undefined ? state[WEIGHTS] : flatten(outcome.weights, layout);
     const weights = start as Tensor;
     if (outcome.restart) {
-      for (const name of Object.keys(optimizerOf(options).state(layout.size))) {
+      for (const name of Object.keys(this.optimizer.state(layout.size))) {
         next[name] = ops.mul(state[name] as Tensor, 0);
       }
+    }
+    if (outcome.active !== undefined && !options.method.masked) {
+      throw new BoosterError("INTERNAL", `the method ${options.method.name} leaves weights out without being masked`);
     }
     if (outcome.gradient !== undefined) {
       const gradient = flatten(outcome.gradient, layout);
       const gradientNorm = ops.sqrt(ops.sum(ops.mul(gradient, gradient)));
-      const input = {
+      const updated = this.optimizer.update({
         weights,
         gradient: clipByNorm(gradient, gradientNorm, options.maxGradNorm),
         state: { ...state, ...next },
         learningRate,
-      };
-      const active = outcome.active && flatten(spread(outcome.active, outcome.gradient), layout);
-      const updated =
-        active === undefined
-          ? optimizerOf(options).update(input)
-          : masked(options.optimizer).update({ ...input, active });
+        active: outcome.active && flatten(spread(outcome.active, outcome.gradient), layout),
+      });
       Object.assign(next, updated.state, { [WEIGHTS]: updated.weights });
       outputs.gradientNorm = gradientNorm;
     } else if (outcome.weights !== undefined) {
@@ -194,9 +220,9 @@ export class TrainingProgram {
     inputs = {},
   }: ProgramCall): Promise<Readonly<Record<string, number>>> {
     const { microBatches = 1, chunks, frozen, padId = 0 } = this.options;
-    const program = await this.program(name);
+    const { program, streams } = await this.program(name);
     const feeds: Record<string, HostTensor> = { [LEARNING_RATE]: tensor("float32", [], [learningRate]), ...inputs };
-    for (const stream of await this.streamsOf(name)) {
+    for (const { stream, padded } of streams) {
       const parts = batches[stream];
       if (parts?.length !== microBatches) {
         throw new BoosterError("ARGUMENT_MISMATCH", `the stream ${stream} comes in the wrong number of micro-batches`, {
@@ -205,9 +231,7 @@ export class TrainingProgram {
         });
       }
       Object.assign(feeds, packStream(stream, parts, chunks));
-      if (this.reads(program, paddedSpec(microBatchName(stream, 0)))) {
-        Object.assign(feeds, packPadded(microBatchName(stream, 0), parts.flat(), padId));
-      }
+      if (padded) Object.assign(feeds, packPadded(microBatchName(stream, 0), parts.flat(), padId));
     }
     const outputs = await program.run({ ...frozen, ...feeds }, this.state);
     return Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, Number(data[0])]));
@@ -215,16 +239,7 @@ export class TrainingProgram {
 
   /** Streams that a program really reads. */
   async streamsOf(name: string): Promise<readonly string[]> {
-    const program = await this.program(name);
-    const { method, chunks } = this.options;
-    return method.streams.filter((stream) => {
-      const batch = microBatchName(stream, 0);
-      return this.reads(program, { ...batchSpec(batch, chunks), ...paddedSpec(batch) });
-    });
-  }
-
-  private reads({ graph }: Program, spec: Readonly<Record<string, TensorType>>): boolean {
-    return Object.keys(spec).some((name) => graph.inputs.has(name));
+    return (await this.program(name)).streams.map(({ stream }) => stream);
   }
 
   /** Lets the method measure what it needs before the first step, once. */
@@ -269,18 +284,8 @@ export class TrainingProgram {
 
   /** Ends profiling of a step and reads what was recorded. */
   profile(): Profile {
-    return (this.programs.get("step") as Program).profile();
+    return (this.programs.get("step") as Compiled).program.profile();
   }
-}
-
-/** The run's optimiser, or one that counts the steps of each weight apart where the method leaves weights out. */
-function optimizerOf({ method, optimizer }: TrainingOptions): Optimizer {
-  if (!method.masked) return optimizer;
-  const each = masked(optimizer);
-  return {
-    state: each.state,
-    update: (input) => each.update({ ...input, active: ops.expand(ops.constant(1), input.weights.shape) }),
-  };
 }
 
 /** Each mask in the shape of its weight. */
