@@ -1,3 +1,5 @@
+import type { z } from "zod";
+
 /** What an error tells its reader: what was wanted, what was there instead, where, and what to do next. */
 export interface ErrorDetails {
   readonly expected?: string;
@@ -34,4 +36,37 @@ export class BoosterError extends Error {
     this.problem = problem;
     this.details = details;
   }
+}
+
+/**
+ * Settings checked by their schema and completed with its defaults.
+ *
+ * @throws {BoosterError} `code`, listing everything that is wrong
+ * @example
+ * fitting(z.strictObject({ rho: z.number() }), { rho: 2 }, "METHOD_OPTIONS_INVALID", "vaccine"); // { rho: 2 }
+ */
+export function fitting<T>(schema: z.ZodType<T>, settings: unknown, code: string, name: string): T {
+  const parsed = schema.safeParse(settings);
+  if (parsed.success) return parsed.data;
+  throw new BoosterError(code, `these options do not fit ${name}`, {
+    found: parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "),
+  });
+}
+
+/**
+ * The row of a table by its name.
+ *
+ * @throws {BoosterError} `code` with the names that there are
+ * @example
+ * rowNamed(METHODS, "booster", "UNKNOWN_METHOD", "no such method");
+ */
+export function rowNamed<Row extends { readonly name: string }>(
+  table: readonly Row[],
+  name: string,
+  code: string,
+  problem: string,
+): Row {
+  const found = table.find((row) => row.name === name);
+  if (found !== undefined) return found;
+  throw new BoosterError(code, problem, { expected: table.map((row) => row.name).join(", "), found: name });
 }

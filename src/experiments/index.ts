@@ -1,4 +1,5 @@
 export { align } from "./align.ts";
+export { findSafetyLayers } from "./analysis/safety-layers.ts";
 export { DemoOptions, demo, demoExperiment } from "./demo.ts";
 export { type EvaluationReport, evaluate, readEvaluation } from "./evaluate.ts";
 export { type ExperimentHooks, type ExperimentProgress, runExperiment } from "./experiment.ts";

@@ -1,4 +1,4 @@
-import { BoosterError } from "../errors.ts";
+import { BoosterError, rowNamed } from "../errors.ts";
 import { configureMethod, METHODS } from "../methods/registry.ts";
 import { configureTransform, TRANSFORMS } from "../methods/transform.ts";
 import type { MethodEntry } from "./options.ts";
@@ -66,13 +66,7 @@ export function pipelineOf(method: MethodEntry["method"]): Pipeline {
 type Stage = (typeof STAGES)[number]["stage"];
 
 function placeOf(named: Named): { readonly stage: Stage; readonly trains: boolean } {
-  const found = STAGES.find(({ name }) => name === named.name);
-  if (found === undefined) {
-    throw new BoosterError("UNKNOWN_METHOD", "no such method", {
-      expected: STAGES.map(({ name }) => name).join(", "),
-      found: named.name,
-    });
-  }
+  const found = rowNamed(STAGES, named.name, "UNKNOWN_METHOD", "no such method");
   settingsOf(named);
   return found;
 }

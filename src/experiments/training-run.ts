@@ -170,6 +170,13 @@ const costOf = (steps: number, stepper: TrainingStepper): string => {
   return `${JSON.stringify(cost)}\n`;
 };
 
+/** The LoRA factors that a run begins with where it has none. */
+export function newAdapter({ model }: LoadedModel, training: TrainingOptions): Adapter {
+  const { loraRank: r, loraAlpha: alpha, targetModules, seed } = training;
+  const config = { r, alpha, targetModules, useRslora: false, dropout: 0, baseModel: undefined };
+  return { config, tensors: freshLora(model, config, seed) };
+}
+
 /** What is trained: an adapter that is there, fresh LoRA factors, or all weights. */
 function initial(
   { base, lora }: StartingPoint,
@@ -177,9 +184,7 @@ function initial(
 ): Partial<Pick<Adapter, "config">> & { tensors: NamedWeights } {
   if (training.tune === "lora") {
     if (lora !== undefined) return lora;
-    const { loraRank: r, loraAlpha: alpha, targetModules, seed } = training;
-    const config = { r, alpha, targetModules, useRslora: false, dropout: 0, baseModel: undefined };
-    return { config, tensors: freshLora(base.model, config, seed) };
+    return newAdapter(base, training);
   }
   if (lora !== undefined) {
     throw new BoosterError("OPTIONS_CONFLICT", "all weights cannot be trained under an adapter that stays apart", {

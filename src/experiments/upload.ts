@@ -18,12 +18,13 @@ import {
   type Victim,
 } from "../methods/attacks/index.ts";
 import type { Example } from "../models/index.ts";
-import { freshLora, loraScale } from "../models/load.ts";
+import { loraScale } from "../models/load.ts";
 import { RandomStream } from "../tensor/random.ts";
 import { type DataSet, type Encoding, encodeEach, loadDataSet, rowLimit, trainable } from "./data.ts";
 import type { Hooks } from "./hooks.ts";
 import { openModeration } from "./moderation.ts";
 import type { FineTuneOptions } from "./options.ts";
+import { newAdapter } from "./training-run.ts";
 import type { StartingPoint } from "./workbench.ts";
 
 /** What a user uploads, as the provider trains on it. */
@@ -128,10 +129,8 @@ function victimOf(
     ...(signal === undefined ? {} : { signal }),
     encode: (example) => encodeExample(example, options),
     get lora() {
-      if (lora !== undefined) return { tensors: lora.tensors, scale: loraScale(lora.config) };
-      const { loraRank: r, loraAlpha: alpha, targetModules } = chosen;
-      const config = { r, alpha, targetModules, useRslora: false, dropout: 0, baseModel: undefined };
-      return { tensors: freshLora(base.model, config, chosen.seed), scale: loraScale(config) };
+      const { tensors, config } = lora ?? newAdapter(base, chosen);
+      return { tensors, scale: loraScale(config) };
     },
   };
 }

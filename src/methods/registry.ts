@@ -1,5 +1,5 @@
 import type { TensorType } from "../autodiff/index.ts";
-import { BoosterError } from "../errors.ts";
+import { fitting, rowNamed } from "../errors.ts";
 import type { Example } from "../models/index.ts";
 import { booster } from "./alignment/booster.ts";
 import { boosterVaccine } from "./alignment/booster-vaccine.ts";
@@ -43,8 +43,6 @@ export interface ConfiguredMethod {
   readonly streams: readonly string[];
   readonly options: unknown;
   readonly masked: boolean;
-  /** Names of its programs, `step` first. */
-  readonly programs: readonly string[];
   step(context: StepContext): StepDirection;
   /** What the program of that name does. */
   run(program: string, context: StepContext): Outcome;
@@ -76,13 +74,7 @@ function row<Options>(method: Method<Options>): Row {
     name: method.name,
     method: method as Method,
     configure(raw) {
-      const parsed = method.options.safeParse(raw);
-      if (!parsed.success) {
-        throw new BoosterError("METHOD_OPTIONS_INVALID", `these options do not fit ${method.name}`, {
-          found: parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "),
-        });
-      }
-      return bind(method, parsed.data);
+      return bind(method, fitting(method.options, raw, "METHOD_OPTIONS_INVALID", method.name));
     },
   };
 }
@@ -90,15 +82,19 @@ function row<Options>(method: Method<Options>): Row {
 function bind<Options>(method: Method<Options>, options: Options): ConfiguredMethod {
   const { name, stage, streams, masked = false, also = {} } = method;
   const step = (context: StepContext) => method.step(context, options);
+  const programs = Object.entries(also).map(([program, build]) => ({ name: program, build }));
   return {
     name,
     stage,
     streams,
     options,
     masked,
-    programs: ["step", ...Object.keys(also)],
     step,
-    run: (program, context) => also[program]?.(context, options) ?? step(context),
+    run(program, context) {
+      if (program === "step") return step(context);
+      const other = rowNamed(programs, program, "INTERNAL", `${name} plans a program that it does not have`);
+      return other.build(context, options);
+    },
     passes: () => method.passes(options),
     batchSizes: () => method.batchSizes?.(options) ?? {},
     copies: () => method.copies?.(options) ?? {},
@@ -147,12 +143,5 @@ export const METHODS: readonly Row[] = [
  * configureMethod("booster", { lambda: 5, alpha: 0.1 });
  */
 export function configureMethod(name: string, options: unknown = {}): ConfiguredMethod {
-  const found = METHODS.find((candidate) => candidate.name === name);
-  if (found === undefined) {
-    throw new BoosterError("UNKNOWN_METHOD", "no such method", {
-      expected: METHODS.map((candidate) => candidate.name).join(", "),
-      found: name,
-    });
-  }
-  return found.configure(options);
+  return rowNamed(METHODS, name, "UNKNOWN_METHOD", "no such method").configure(options);
 }

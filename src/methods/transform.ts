@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { BoosterError } from "../errors.ts";
+import { fitting, rowNamed } from "../errors.ts";
 import type { LoraConfig } from "../formats/peft.ts";
 import type { NamedWeights } from "../models/load.ts";
 import type { ObserveOptions, Sums } from "../models/observe.ts";
@@ -99,13 +99,7 @@ function row<Options>(of: AdapterTransform<Options>): Row {
     baseline,
     options: of.options,
     configure(raw) {
-      const parsed = of.options.safeParse(raw);
-      if (!parsed.success) {
-        throw new BoosterError("TRANSFORM_OPTIONS_INVALID", `these options do not fit ${name}`, {
-          found: parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "),
-        });
-      }
-      const options = parsed.data;
+      const options = fitting(of.options, raw, "TRANSFORM_OPTIONS_INVALID", name);
       return {
         name,
         stage,
@@ -138,12 +132,5 @@ export const TRANSFORMS: readonly Row[] = [
  * configureTransform("antidote", { denseRatio: 0.05 }).needs; // ["harmful"]
  */
 export function configureTransform(name: string, options: unknown = {}): ConfiguredTransform {
-  const found = TRANSFORMS.find((candidate) => candidate.name === name);
-  if (found === undefined) {
-    throw new BoosterError("UNKNOWN_TRANSFORM", "no such repair of an adapter", {
-      expected: TRANSFORMS.map((candidate) => candidate.name).join(", "),
-      found: name,
-    });
-  }
-  return found.configure(options);
+  return rowNamed(TRANSFORMS, name, "UNKNOWN_TRANSFORM", "no such repair of an adapter").configure(options);
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { BoosterError } from "../errors.ts";
+import { fitting, rowNamed } from "../errors.ts";
 import { adamW, type Optimizer, sgd } from "./optimizer.ts";
 
 /** An optimiser that can be chosen by name. */
@@ -16,13 +16,7 @@ const row = <Options>(
 ): Row => ({
   name,
   options,
-  create(settings, weightDecay) {
-    const parsed = options.safeParse(settings);
-    if (parsed.success) return make(parsed.data, weightDecay);
-    throw new BoosterError("OPTIMIZER_OPTIONS_INVALID", `these options do not fit ${name}`, {
-      found: parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "),
-    });
-  },
+  create: (settings, weightDecay) => make(fitting(options, settings, "OPTIMIZER_OPTIONS_INVALID", name), weightDecay),
 });
 
 const noOptions = z.strictObject({});
@@ -44,10 +38,5 @@ export const OPTIMIZERS: readonly Row[] = [
  * createOptimizer({ name: "sgd", momentum: 0.9 }, 0.1);
  */
 export function createOptimizer({ name, ...settings }: { readonly name: string }, weightDecay: number): Optimizer {
-  const found = OPTIMIZERS.find((candidate) => candidate.name === name);
-  if (found !== undefined) return found.create(settings, weightDecay);
-  throw new BoosterError("UNKNOWN_OPTIMIZER", "no such optimiser", {
-    expected: OPTIMIZERS.map((candidate) => candidate.name).join(", "),
-    found: name,
-  });
+  return rowNamed(OPTIMIZERS, name, "UNKNOWN_OPTIMIZER", "no such optimiser").create(settings, weightDecay);
 }

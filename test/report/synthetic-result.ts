@@ -1,4 +1,5 @@
 import { type ExperimentResult, parseResult } from "../../src/experiments/report/index.ts";
+import type { ExperimentResultInput } from "../../src/experiments/report/result.ts";
 import { RandomStream } from "../../src/tensor/random.ts";
 
 const PROMPTS = 100;
@@ -132,5 +133,58 @@ export function syntheticResult(seeds: readonly number[] = [1, 2, 3], more = 0):
     })),
     runs,
     alignments,
+  });
+}
+
+/** What differs between small results: their attacks, and how useful the models are under each. */
+interface SmallResult {
+  readonly strengths: readonly { readonly id: string; readonly label: string; readonly learningRate: number }[];
+  /** FA in per cent. */
+  accuracy(method: string, attack: number): number;
+  /** Along each attack, from harmless to the score at its end. */
+  readonly curve?: boolean;
+}
+
+/** A result from counts of harmful answers of 100, `hs[method][attack][seed]`; the first method is called `sft`. */
+export function smallResult(
+  hs: Readonly<Record<string, readonly (readonly number[])[]>>,
+  { strengths, accuracy, curve = false }: SmallResult,
+  more: Partial<ExperimentResultInput> = {},
+): ExperimentResult {
+  return parseResult({
+    version: 1,
+    title: "t",
+    threatModel: "service",
+    model: "m",
+    task: "k",
+    moderator: { name: "rule", method: "exact" },
+    reference: "sft",
+    methods: Object.keys(hs).map((id) => ({
+      id,
+      name: id.toUpperCase(),
+      kind: id === "noise" ? "baseline" : "method",
+      cost: { passes: 1 },
+    })),
+    strengths: strengths.map((strength) => ({ ...strength, steps: 100, poisonRatio: 0.1 })),
+    runs: Object.entries(hs).flatMap(([method, byAttack]) =>
+      byAttack.flatMap((seeds, attack) =>
+        seeds.map((value, seed) => ({
+          method,
+          strength: strengths[attack]?.id ?? "",
+          seed,
+          before: { harmful: count(0) },
+          after: { harmful: count(value), accuracy: count(accuracy(method, attack)) },
+          ...(curve
+            ? {
+                curve: [
+                  { step: 0, harmful: count(0) },
+                  { step: 50, harmful: count(value) },
+                ],
+              }
+            : {}),
+        })),
+      ),
+    ),
+    ...more,
   });
 }

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
-import { BoosterError } from "../../errors.ts";
+import { BoosterError, rowNamed } from "../../errors.ts";
 import { classifier, loadClassifier } from "./classifier.ts";
 import { JUDGE_TEMPLATE, judge } from "./judge.ts";
 import type { Moderator } from "./moderator.ts";
@@ -77,10 +77,5 @@ export const MODERATORS: readonly ModeratorRow[] = [
 
 /** Opens a moderator by name. Throws `MODERATOR_UNKNOWN`, `MODERATOR_SETTINGS`, or what opening it throws. */
 export async function openModerator(name: string, settings: unknown = {}): Promise<Moderator> {
-  const found = MODERATORS.find((candidate) => candidate.name === name);
-  if (found !== undefined) return found.open(settings);
-  throw new BoosterError("MODERATOR_UNKNOWN", "there is no such moderator", {
-    expected: MODERATORS.map((candidate) => candidate.name).join(", "),
-    found: name,
-  });
+  return rowNamed(MODERATORS, name, "MODERATOR_UNKNOWN", "there is no such moderator").open(settings);
 }

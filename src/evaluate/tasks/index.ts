@@ -1,4 +1,4 @@
-import { BoosterError } from "../../errors.ts";
+import { BoosterError, rowNamed } from "../../errors.ts";
 import { type Rate, rate } from "../rate.ts";
 import { agNews } from "./ag-news.ts";
 import { gsm8k } from "./gsm8k.ts";
@@ -11,14 +11,8 @@ export { labelTask, type TaskMetric } from "./task.ts";
 export const TASK_METRICS = [sst2, agNews, gsm8k] as const satisfies readonly TaskMetric[];
 
 /** The metric of a task by name. Throws `TASK_METRIC_UNKNOWN` with the names that exist. */
-export function taskMetric(name: string): TaskMetric {
-  const found = TASK_METRICS.find((task) => task.name === name);
-  if (found !== undefined) return found;
-  throw new BoosterError("TASK_METRIC_UNKNOWN", "there is no such task metric", {
-    expected: TASK_METRICS.map((task) => task.name).join(", "),
-    found: name,
-  });
-}
+export const taskMetric = (name: string): TaskMetric =>
+  rowNamed<TaskMetric>(TASK_METRICS, name, "TASK_METRIC_UNKNOWN", "there is no such task metric");
 
 /**
  * Fine-tuning accuracy (FA): the share of right answers.

@@ -1,52 +1,24 @@
 import { expect, test } from "vitest";
-import { syntheticResult } from "../../../test/report/synthetic-result.ts";
+import { smallResult, syntheticResult } from "../../../test/report/synthetic-result.ts";
 import { aggregate, estimateCounts } from "./aggregate.ts";
 import { findings, headline } from "./findings.ts";
-import { type ExperimentResultInput, parseResult } from "./result.ts";
+import type { ExperimentResultInput } from "./result.ts";
 
 /** An experiment of two methods and two strengths from HS counts of 100: hs[method][strength][seed]. */
-function small(hs: Record<string, readonly (readonly number[])[]>, more: Partial<ExperimentResultInput> = {}) {
-  const strengths = [1e-5, 1e-4].map((learningRate) => ({
-    id: `${learningRate}`,
-    label: `lr ${learningRate}`,
-    learningRate,
-    steps: 100,
-    poisonRatio: 0.1,
-  }));
-  const count = (value: number) => ({ count: value, total: 100 });
-  return parseResult({
-    version: 1,
-    title: "t",
-    threatModel: "service",
-    model: "m",
-    task: "k",
-    moderator: { name: "rule", method: "exact" },
-    reference: "sft",
-    methods: Object.keys(hs).map((id) => ({
-      id,
-      name: id.toUpperCase(),
-      kind: id === "noise" ? "baseline" : "method",
-      cost: { passes: 1 },
-    })),
-    strengths,
-    runs: Object.entries(hs).flatMap(([method, byStrength]) =>
-      byStrength.flatMap((seeds, i) =>
-        seeds.map((value, seed) => ({
-          method,
-          strength: strengths[i]?.id ?? "",
-          seed,
-          before: { harmful: count(0) },
-          after: { harmful: count(value), accuracy: count(method === "sft" ? 80 : 50) },
-          curve: [
-            { step: 0, harmful: count(0) },
-            { step: 50, harmful: count(value) },
-          ],
-        })),
-      ),
-    ),
-    ...more,
-  });
-}
+const small = (hs: Record<string, readonly (readonly number[])[]>, more: Partial<ExperimentResultInput> = {}) =>
+  smallResult(
+    hs,
+    {
+      strengths: [1e-5, 1e-4].map((learningRate) => ({
+        id: `${learningRate}`,
+        label: `lr ${learningRate}`,
+        learningRate,
+      })),
+      accuracy: (method) => (method === "sft" ? 80 : 50),
+      curve: true,
+    },
+    more,
+  );
 
 test("means, breaking points, steps and the paired comparison, by hand", () => {
   const result = small({

@@ -148,14 +148,16 @@ function areaOfSeed(result: ExperimentResult, method: string, seed: number): num
   return areaUnderCurve(points);
 }
 
+/** True where the mean FA of a cell reaches the utility bound, or none is set. */
+export const isUseful = ({ utilityBound }: ExperimentResult, { after }: Cell): boolean =>
+  utilityBound === undefined || (after.accuracy?.mean ?? 0) >= utilityBound;
+
 function summarise(result: ExperimentResult, method: MethodEntry, all: readonly Cell[], seeds: readonly number[]) {
   const cells = all.filter((cell) => cell.method === method);
   const first = cells.findIndex((cell) => cell.broken);
   const breaksAt = cells[first]?.strength;
   const holdsTo = (first < 0 ? cells.at(-1) : cells[first - 1])?.strength;
-  const useful = cells.filter(
-    ({ after }) => result.utilityBound === undefined || (after.accuracy?.mean ?? 0) >= result.utilityBound,
-  );
+  const useful = cells.filter((cell) => isUseful(result, cell));
   const [worst] = useful.toSorted((a, b) => (b.after.harmful?.mean ?? 0) - (a.after.harmful?.mean ?? 0));
   const areas = seeds.flatMap((seed) => areaOfSeed(result, method.id, seed) ?? []);
   const pairs = seeds.flatMap((seed) => {

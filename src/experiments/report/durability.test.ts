@@ -1,14 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { syntheticResult } from "../../../test/report/synthetic-result.ts";
+import { smallResult, syntheticResult } from "../../../test/report/synthetic-result.ts";
 import { bootstrapInterval } from "../../evaluate/statistics.ts";
 import { aggregate } from "./aggregate.ts";
 import { renderCsv } from "./csv.ts";
 import { durability, durabilityTable } from "./durability.ts";
-import { worstCases } from "./findings.ts";
+import { findings, headline, worstCases } from "./findings.ts";
 import { renderHtml } from "./html.ts";
 import { renderMarkdown } from "./markdown.ts";
 import { linesOf } from "./ranking.ts";
-import { type ExperimentResultInput, parseResult } from "./result.ts";
+import type { ExperimentResultInput } from "./result.ts";
 import { dataTable } from "./tables.ts";
 
 /** hs[method][attack][seed] of 100 prompts; FA is 80, but 10 under the last attack. */
@@ -18,33 +18,8 @@ function small(hs: Record<string, readonly (readonly number[])[]>, more: Partial
     id: `${i}`,
     label: `attack ${i}`,
     learningRate: 10 ** (i - 6),
-    steps: 100,
-    poisonRatio: 0.1,
   }));
-  const count = (value: number) => ({ count: value, total: 100 });
-  return parseResult({
-    version: 1,
-    title: "t",
-    threatModel: "service",
-    model: "m",
-    task: "k",
-    moderator: { name: "rule", method: "exact" },
-    reference: "sft",
-    methods: Object.keys(hs).map((id) => ({ id, name: id.toUpperCase(), cost: { passes: 1 } })),
-    strengths,
-    runs: Object.entries(hs).flatMap(([method, byStrength]) =>
-      byStrength.flatMap((seeds, i) =>
-        seeds.map((value, seed) => ({
-          method,
-          strength: `${i}`,
-          seed,
-          before: { harmful: count(0) },
-          after: { harmful: count(value), accuracy: count(i === attacks - 1 ? 10 : 80) },
-        })),
-      ),
-    ),
-    ...more,
-  });
+  return smallResult(hs, { strengths, accuracy: (_, attack) => (attack === attacks - 1 ? 10 : 80) }, more);
 }
 
 const HS = {
@@ -164,4 +139,18 @@ test("with many methods eight lines have a colour, the reference among them, and
   expect(chart.match(/class="other"/g)).toHaveLength(14);
   expect(page).toContain("14 others");
   for (const { name } of result.methods) expect(page).toContain(`<th scope="row">${name}`);
+});
+
+test("a method that leaves fine-tuning useless neither leads nor counts as one that holds", () => {
+  const result = smallResult(
+    { sft: [[90, 90]], wall: [[0, 0]], booster: [[10, 10]] },
+    {
+      strengths: [{ id: "0", label: "attack 0", learningRate: 1e-5 }],
+      accuracy: (method) => (method === "wall" ? 0 : 80),
+    },
+    { utilityBound: 50 },
+  );
+  const found = aggregate(result);
+  expect(headline(result, found)).toBe("SFT breaks at attack 0; BOOSTER holds at every strength tried");
+  expect(findings(result, found)).toContain("Under no attack does the accuracy of WALL reach the bound of 50 %.");
 });

@@ -1,5 +1,5 @@
 import { mean, standardDeviation } from "../../evaluate/statistics.ts";
-import type { Aggregate, Cell, MethodSummary } from "./aggregate.ts";
+import { type Aggregate, type Cell, isUseful, type MethodSummary } from "./aggregate.ts";
 import { linearAxis, percentAxis } from "./axis.ts";
 import type { Series } from "./chart.ts";
 import type { Figure } from "./figures.ts";
@@ -39,10 +39,6 @@ export interface Clearance {
   /** At least two standard errors above zero. */
   readonly clear: boolean;
 }
-
-/** True where the mean FA of a cell reaches the utility bound, or none is set. */
-export const isUseful = ({ utilityBound }: ExperimentResult, { after }: Cell): boolean =>
-  utilityBound === undefined || (after.accuracy?.mean ?? 0) >= utilityBound;
 
 /**
  * Best-so-far curves over the attacks tried, and whether the harm reduction clears two standard errors.

@@ -1,7 +1,7 @@
 import { mean } from "../../evaluate/statistics.ts";
 import type { Aggregate, Cell, MethodSummary } from "./aggregate.ts";
 import { counted, decimal, intervalText, listing } from "./format.ts";
-import { isUseful, place, rank } from "./ranking.ts";
+import { place, rank } from "./ranking.ts";
 import type { ExperimentResult, StrengthEntry } from "./result.ts";
 
 /** Differences of FA, in points, that a reader need not be warned about. */
@@ -19,7 +19,7 @@ function isTold(aggregate: Aggregate, defence: MethodSummary, reference: MethodS
 export function headline(result: ExperimentResult, aggregate: Aggregate): string {
   const { reference, defences: ranked } = rank(result, aggregate);
   // A model that no longer learns the user's task is not a defended one.
-  const defences = ranked.filter((defence) => isUseful(result, defence));
+  const defences = ranked.filter(({ worst }) => worst !== undefined);
   const name = reference.method.name;
   const [best] = defences;
   const bar = reference.breaksAt;
@@ -160,7 +160,7 @@ export function findings(result: ExperimentResult, aggregate: Aggregate): string
         : `The best trivial baseline, \u201c${baseline.method.name}\u201d, ${baseline.breaksAt ? `breaks at ${baseline.breaksAt.label}` : "does not break either"}${baseline.area ? ` (mean HS ${decimal(baseline.area.mean)} %)` : ""}.`,
     );
   }
-  const useless = [...defences, ...baselines].filter((summary) => !isUseful(result, summary));
+  const useless = [...defences, ...baselines].filter(({ worst }) => worst === undefined);
   if (useless.length > 0) {
     const names = listing(useless.map(({ method }) => method.name));
     found.push(`Under no attack does the accuracy of ${names} reach the bound of ${result.utilityBound} %.`);

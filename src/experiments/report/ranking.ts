@@ -18,14 +18,11 @@ export interface Ranking {
   readonly baselines: readonly MethodSummary[];
 }
 
-/** Whether fine-tuning still reaches the utility bound under some attack, where there is a bound. */
-export const isUseful = (result: ExperimentResult, { worst }: MethodSummary): boolean =>
-  result.utilityBound === undefined || worst !== undefined;
-
 /** Those that leave fine-tuning useful first, of them the most lasting; at equal strength the one with the lower mean HS. */
 export function rank(result: ExperimentResult, { summaries }: Aggregate): Ranking {
   const order = (a: MethodSummary, b: MethodSummary) => {
-    const useful = Number(isUseful(result, b)) - Number(isUseful(result, a));
+    // Where no attack left a useful model, there is no worst one either.
+    const useful = Number(b.worst !== undefined) - Number(a.worst !== undefined);
     if (useful !== 0) return useful;
     const [mine, other] = [place(result, a), place(result, b)];
     return mine === other ? (a.area?.mean ?? 100) - (b.area?.mean ?? 100) : other - mine;

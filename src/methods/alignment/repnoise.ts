@@ -5,6 +5,7 @@ import { linearCrossEntropy, weight } from "../../nn/index.ts";
 import { RandomStream } from "../../tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../../tensor/tensor.ts";
 import type { Call, Method, RunFacts, StepContext, StepDirection } from "../method.ts";
+import { average } from "../sums.ts";
 import { mmd } from "./mmd.ts";
 import {
   answerTokens,
@@ -170,9 +171,3 @@ function bfloat16(x: Tensor): Tensor {
   };
   return ops.customGradient([x], round(x), (g) => [() => round(g)]);
 }
-
-const average = (values: readonly Tensor[]): Tensor =>
-  ops.div(
-    values.reduce((a, b) => ops.add(a, b)),
-    values.length,
-  );

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { grad, ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
+import { grad, ops, tree, valueAndGrad } from "../../autodiff/index.ts";
+import { squaredDistance } from "../distance.ts";
 import type { Method } from "../method.ts";
 
 const options = z.strictObject({
@@ -28,7 +29,7 @@ export const unitedAlignment: Method<z.infer<typeof options>> = {
     const align = valueAndGrad((w) => loss(w, "alignment"))(weights);
     const distance = valueAndGrad((w) => {
       const gu = grad((v) => ops.neg(ops.log(loss(v, "harmful"))))(w);
-      return squaredLength(tree.sub(gu, align.grad));
+      return squaredDistance(gu, align.grad);
     })(weights);
     return {
       gradient: tree.add(align.grad, tree.scale(distance.grad, rho)),
@@ -41,8 +42,3 @@ export const unitedAlignment: Method<z.infer<typeof options>> = {
     };
   },
 };
-
-const squaredLength = (x: Tree): Tensor =>
-  Object.values(x)
-    .map((entries) => ops.sum(ops.mul(entries, entries)))
-    .reduce((a, b) => ops.add(a, b));

@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import type { Example } from "../../data/examples.ts";
 import type { MixOptions } from "../../data/mix.ts";
-import { BoosterError } from "../../errors.ts";
+import { fitting, rowNamed } from "../../errors.ts";
 import type { Attack, AttackData, AttackUpload, Victim } from "./attack.ts";
 import { identityShifting } from "./identity-shifting.ts";
 import { benign, mix, pureHarmful } from "./mix.ts";
@@ -30,13 +30,7 @@ function row<Options>(attack: Attack<Options>): Row {
     name,
     options: attack.options,
     configure(raw) {
-      const parsed = attack.options.safeParse(raw);
-      if (!parsed.success) {
-        throw new BoosterError("ATTACK_OPTIONS_INVALID", `these options do not fit ${name}`, {
-          found: parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "),
-        });
-      }
-      const options = parsed.data;
+      const options = fitting(attack.options, raw, "ATTACK_OPTIONS_INVALID", name);
       return {
         name,
         threatModel,
@@ -68,10 +62,5 @@ export const ATTACKS: readonly Row[] = [
  * configureAttack({ name: "virus", lambda: 0.05 });
  */
 export function configureAttack({ name, ...options }: { readonly name: string }): ConfiguredAttack {
-  const found = ATTACKS.find((candidate) => candidate.name === name);
-  if (found !== undefined) return found.configure(options);
-  throw new BoosterError("UNKNOWN_ATTACK", "no such attack", {
-    expected: ATTACKS.map((candidate) => candidate.name).join(", "),
-    found: name,
-  });
+  return rowNamed(ATTACKS, name, "UNKNOWN_ATTACK", "no such attack").configure(options);
 }

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ops, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
+import { squaredDistance } from "../distance.ts";
 import type { Method } from "../method.ts";
-import { squaredDistance } from "./distance.ts";
 import { fisherInformation } from "./fisher.ts";
 
 const options = z.strictObject({

@@ -3,6 +3,7 @@ import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/
 import { BoosterError } from "../../errors.ts";
 import { clipByNorm } from "../../optim/index.ts";
 import type { Method, StepContext } from "../method.ts";
+import { total } from "../sums.ts";
 
 const options = z.strictObject({
   variant: z
@@ -97,8 +98,6 @@ function lookInto({ model, loss }: StepContext, w: Tree, chosen: (module: string
 /** Of the model as it was at the start. */
 const startOutputs = (context: StepContext, chosen: (module: string) => boolean): Tensor[] =>
   lookInto(context, context.copies.reference as Tree, chosen).outputs;
-
-const total = (parts: readonly Tensor[]): Tensor => parts.reduce((a, b) => ops.add(a, b));
 
 const squares = (x: Tensor, y: Tensor): Tensor => {
   const change = ops.sub(x, y);

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
 import { tensor } from "../../tensor/tensor.ts";
+import { squaredDistance } from "../distance.ts";
 import type { Method, StepContext, StepDirection } from "../method.ts";
-import { squaredDistance } from "./distance.ts";
 
 const options = z.strictObject({
   rho: z.number().min(0).default(1).describe("strength of the pull to where the other state ended (the paper's ρ)"),

@@ -4,6 +4,7 @@ import { BoosterError } from "../../../errors.ts";
 import type { Model } from "../../../models/index.ts";
 import { type HostTensor, zeros } from "../../../tensor/tensor.ts";
 import type { MemorySpec, Method, Preparation } from "../../method.ts";
+import { total } from "../../sums.ts";
 import { detectNeurons } from "./detect.ts";
 import { blocksOf, KINDS } from "./scorer.ts";
 
@@ -91,9 +92,7 @@ function neuronTuning(name: string, foundation: boolean): Method<SafetyNeuronsOp
       const tuned = Object.fromEntries(Object.entries(weights).filter(([weight]) => clipBeforeMask || weight in masks));
       const { value, grad } = valueAndGrad((w) => loss({ ...weights, ...w }, "alignment"))(tuned);
       const masked = (weight: string): Tensor => masks[weight] ?? ops.constant(0);
-      const neurons = Object.values(masks)
-        .map((mask) => ops.sum(mask))
-        .reduce((a, b) => ops.add(a, b));
+      const neurons = total(Object.values(masks).map((mask) => ops.sum(mask)));
       return {
         gradient: clipBeforeMask
           ? grad

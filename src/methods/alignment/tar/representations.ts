@@ -1,5 +1,6 @@
 import { ops, type Tensor, type Tree } from "../../../autodiff/index.ts";
 import type { StepContext } from "../../method.ts";
+import { average } from "../../sums.ts";
 
 const { div, mul, sqrt, sub, sum } = ops;
 
@@ -32,12 +33,6 @@ function lengths(x: Tensor): Tensor {
   const none = ops.equal(squares, ops.constant(0, x.dtype));
   return ops.where(none, 0, sqrt(ops.where(none, 1, squares)));
 }
-
-const average = (values: readonly Tensor[]): Tensor =>
-  div(
-    values.reduce((a, b) => ops.add(a, b)),
-    values.length,
-  );
 
 /**
  * `mean over states of Σ shares ‖h - h_reference‖`: how far the hidden states have moved. States `[tokens, hidden]`, shares `[tokens]`.
