@@ -64,8 +64,8 @@ export async function methods({
         unit: "times SFT",
       })),
     notes: [
-      "d=288, 6 layers, vocabulary 4096, 10 rows of 64 tokens a stream, LoRA rank 32 on queries, keys and values.",
-      "A pass is half a forward and half a backward pass of SFT; work that comes only every so many steps is not in the median.",
+      "d=288, 6 layers, vocabulary 4096, 10 rows of 64 tokens a stream, LoRA rank 32 on queries, keys and values; sn-tune and rsn-tune, and SFT beside them, train all weights.",
+      "A pass is half a forward and half a backward pass of SFT; work that comes only every so many steps is not in the median. SEAL is timed while its selector learns, two passes a step.",
     ],
     data: results,
   };

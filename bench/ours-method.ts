@@ -24,9 +24,19 @@ const rows: readonly Example[] = batches.flatMap(({ alignment, harmful }) => [..
 const device = new Device();
 const frozen = await device.uploadAll([...model.weights.keys()].map((name) => [name, load(name)] as const));
 
+/** Settings of methods whose defaults do not fit random weights, or that read other than ten rows of a stream in a pass. */
+const SETTINGS: Readonly<Record<string, object>> = {
+  "deep-alignment": { refusals: 10, anchors: 10 },
+  vlguard: { safetyBatchSize: 10 },
+  "sn-tune": { select: "top", topAttention: 288, topFeedForward: 768 },
+  "rsn-tune": { select: "top", topAttention: 144, topFeedForward: 384, queries: 2 },
+};
+/** Methods that train the weights themselves; SFT beside them does so too. */
+const isFull = ["sn-tune", "rsn-tune"].includes(args.method);
+
 /** A method at work on ten rows a step. */
 async function worker(name: string) {
-  const method = configureMethod(name);
+  const method = configureMethod(name, SETTINGS[name]);
   const streams = Object.fromEntries(method.streams.map((stream) => [stream, rows]));
   const counts = Object.fromEntries(method.streams.map((stream) => [stream, rows.length]));
   const { batches: drawn, facts } = planRun({
@@ -42,11 +52,11 @@ async function worker(name: string) {
     device,
     model,
     frozen,
-    trainable: freshLora(model, LORA, 3),
+    trainable: isFull ? new Map([...model.weights.keys()].map((key) => [key, load(key)])) : freshLora(model, LORA, 3),
     method,
     optimizer: adamW({ weightDecay: 0.1 }),
     maxGradNorm: 1,
-    loraScale: loraScale(LORA),
+    loraScale: isFull ? 1 : loraScale(LORA),
     chunks: 4,
     rows: counts,
   });
@@ -72,5 +82,5 @@ for (let i = WARM_UP; i < WARM_UP + Number(args.steps); i++) {
   seconds.push(await step(i));
   sftSeconds.push(await sft(i));
 }
-const { forward, backward } = configureMethod(args.method).passes();
+const { forward, backward } = configureMethod(args.method, SETTINGS[args.method]).passes();
 console.log(JSON.stringify({ seconds, sftSeconds, peakRssBytes, passes: { forward, backward } }));
