@@ -19,9 +19,10 @@ const concatRows = (pieces: readonly Tensor[]): Tensor =>
  * `sum over rows of weight[row] * -log softmax(hidden W')[label[row]]`, without ever holding all logits.
  *
  * hidden `[rows, width]`, W `[vocabulary, width]`, labels int32 `[rows]`, weights `[rows]` (1 / count for a mean, 0 for
- * filler rows), or a function of the rows' log-probabilities `[rows]`, then constants for the gradient. `rows` is split into `chunks` equal parts. Each part computes p = softmax(logits) once and uses it
- * twice: for its share of the loss and for `d hidden = weight * (p W - W[label])`, so that two
- * `[rows / chunks, vocabulary]` buffers are all that the vocabulary costs, in both passes together.
+ * filler rows), or a function of the rows' log-probabilities `[rows]`, then constants for the gradient. `rows` is split
+ * into `chunks` equal parts. Each part computes p = softmax(logits) once and uses it twice: for its share of the loss and
+ * for `d hidden = weight * (p W - W[label])`, so that two `[rows / chunks, vocabulary]` buffers are all that the
+ * vocabulary costs, in both passes together. Weights that are a function keep every part's p until all are known.
  */
 export function linearCrossEntropy(
   hidden: Tensor,
@@ -34,38 +35,36 @@ export function linearCrossEntropy(
   const width = hidden.dim(1);
   const part = (x: Tensor, i: number) =>
     reshape(slice(reshape(x, [chunks, rows, ...x.shape.slice(1)]), 0, i, i + 1), [rows, ...x.shape.slice(1)]);
-  const parts = Array.from({ length: chunks }, (_, i) => {
+  const indices = Array.from({ length: chunks }, (_, i) => i);
+  const predict = (i: number) => {
     const [h, label] = [part(hidden, i), part(labels, i)];
     const p = softmax(matmul(h, W, { transB: true }));
     return { h, label, p, logProbability: log(maximum(take(p, label), TINY)) };
-  });
-  const all = typeof weights === "function" ? weights(concatRows(parts.map((piece) => piece.logProbability))) : weights;
-  const pieces = parts.map(({ h, label, p, logProbability }, i) => {
+  };
+  // Weights that depend on the predictions wait for all of them; otherwise a part is done with before the next one begins.
+  const predicted = typeof weights === "function" ? indices.map(predict) : [];
+  const all =
+    typeof weights === "function" ? weights(concatRows(predicted.map((piece) => piece.logProbability))) : weights;
+  const pieces = indices.map((i) => {
+    const { h, label, p, logProbability } = predicted[i] ?? predict(i);
     const weight = part(all, i);
     const loss = sum(mul(weight, neg(logProbability)));
     const column = reshape(weight, [rows, 1]);
-    return { h, label, column, p, loss, dh: mul(column, sub(matmul(p, W), gather(W, label))) };
+    const weighted = mul(h, column);
+    return {
+      loss,
+      dh: mul(column, sub(matmul(p, W), gather(W, label))),
+      // The one-hot part of the gradient is a scatter: exactly what the gradient of `gather` is.
+      dW: sub(matmul(p, weighted, { transA: true }), ops.scatterAdd(weighted, label, W.dim(0))),
+    };
   });
-  const loss = pieces.map((piece) => piece.loss).reduce((a, b) => add(a, b));
-  return customGradient([hidden, W], loss, (g) => [
-    () =>
-      mul(
-        g,
-        reshape(
-          concat(
-            pieces.map(({ dh }) => reshape(dh, [1, rows, width])),
-            0,
-          ),
-          hidden.shape,
-        ),
-      ),
-    () =>
-      pieces
-        .map(({ h, label, column, p }) => {
-          const weighted = mul(h, mul(column, g));
-          // The one-hot part of the gradient is a scatter: exactly what the gradient of `gather` is.
-          return sub(matmul(p, weighted, { transA: true }), ops.scatterAdd(weighted, label, W.dim(0)));
-        })
-        .reduce((a, b) => add(a, b)),
+  const total = (parts: readonly Tensor[]) => parts.reduce((a, b) => add(a, b));
+  const dHidden = () => {
+    const rowsOf = pieces.map(({ dh }) => reshape(dh, [1, rows, width]));
+    return reshape(concat(rowsOf, 0), hidden.shape);
+  };
+  return customGradient([hidden, W], total(pieces.map(({ loss }) => loss)), (g) => [
+    () => mul(g, dHidden()),
+    () => mul(g, total(pieces.map(({ dW }) => dW))),
   ]);
 }
