@@ -2,7 +2,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BatchSampler } from "../src/data/batches.ts";
 import { loadTask } from "../src/data/tasks/table.ts";
-import { type EncodedExample, encodeExamples } from "../src/data/templates.ts";
+import { type EncodedExample, encodeEach, encodeExample } from "../src/data/templates.ts";
 import { loadTokenizer, type Tokenizer } from "../src/formats/tokenizer.ts";
 import type { PaddedRows, PaddedStep } from "./workloads.ts";
 
@@ -39,7 +39,7 @@ export async function writeRows({ model, alignment }: SharedFiles, file: string)
   const tokenizer = loadTokenizer(model);
   const { examples } = await loadTask("safe-answers", alignment);
   const options = { tokenizer, template: "alpaca", maxTokens: MAX_TOKENS, tooLong: "truncate" } as const;
-  const { encoded } = encodeExamples(examples, options);
+  const { encoded } = encodeEach(examples, (example) => encodeExample(example, options));
   const align = batchesOf(encoded, "align", tokenizer);
   const harm = batchesOf(encoded, "harmful", tokenizer);
   const steps = align.map((rows, i): PaddedStep => ({ align: rows, harmful: harm[i] as PaddedRows }));

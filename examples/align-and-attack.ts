@@ -1,10 +1,18 @@
 /**
  * Aligns the bundled model with SFT and with Booster, lets a user fine-tune both with 10 % harmful rows, and compares.
- * Run after `npm run build`: node dist/examples/align-and-attack.js (a minute or two).
+ * Run after `npm run build`: node dist/examples/align-and-attack.js (a minute or two; a second call goes on, or repeats the result).
+ * In a project of your own the import is from "booster/experiments".
  */
 import { join } from "node:path";
-import { align, bundledModel, evaluate, fineTune, Workbench } from "../src/experiments/index.ts";
-import { WORLD_FILES, writeWorldData } from "../src/experiments/world-files.ts";
+import {
+  align,
+  bundledModel,
+  evaluate,
+  fineTune,
+  WORLD_FILES,
+  Workbench,
+  writeWorldData,
+} from "../src/experiments/index.ts";
 
 const folder = "runs/example";
 const seed = 0;
@@ -15,12 +23,13 @@ const file = (name: keyof typeof WORLD_FILES) =>
 const lora = { template: "chat", loraRank: 16, loraAlpha: 16, seed } as const;
 writeWorldData(join(folder, "data"), [seed]);
 
-for (const method of [{ name: "sft" }, { name: "booster", lambda: 2, alpha: 0.1 }]) {
+for (const method of [{ name: "sft" }, { name: "booster", lambda: 1, alpha: 0.1 }]) {
   const run = (stage: string) => join(folder, `${method.name}-${stage}`);
   const aligned = await align(
     {
       ...lora,
       run: run("align"),
+      resume: true,
       model,
       method,
       alignment: file("alignment"),
@@ -34,6 +43,7 @@ for (const method of [{ name: "sft" }, { name: "booster", lambda: 2, alpha: 0.1 
     {
       ...lora,
       run: run("attack"),
+      resume: true,
       model,
       adapters: [aligned.adapter ?? ""],
       task: file("reviews"),
@@ -48,6 +58,7 @@ for (const method of [{ name: "sft" }, { name: "booster", lambda: 2, alpha: 0.1 
   const { harm, accuracy } = await evaluate(
     {
       run: run("scores"),
+      resume: true,
       model,
       adapters: [aligned.adapter ?? "", attacked.adapter ?? ""],
       template: "chat",

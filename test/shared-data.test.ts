@@ -3,7 +3,7 @@ import { questionOf } from "../src/data/examples.ts";
 import { mixPoison, poisonShare } from "../src/data/mix.ts";
 import { disjointSets, splitPool } from "../src/data/split.ts";
 import { loadTask, TASKS, type TaskName } from "../src/data/tasks/table.ts";
-import { encodeExamples } from "../src/data/templates.ts";
+import { encodeEach, encodeExample } from "../src/data/templates.ts";
 import { loadTokenizer, type Tokenizer } from "../src/formats/tokenizer.ts";
 import { RandomStream } from "../src/tensor/random.ts";
 import { sharedPath } from "./shared.ts";
@@ -74,7 +74,8 @@ describe.skipIf(!data || !model)("encoded with SmolLM2's tokenizer", () => {
     ] as const) {
       const examples = (await load(task, file)).slice(0, 300);
       for (const template of ["alpaca", "chat"] as const) {
-        const { refused } = encodeExamples(examples, { tokenizer, template, maxTokens: 256, tooLong: "truncate" });
+        const options = { tokenizer, template, maxTokens: 256, tooLong: "truncate" } as const;
+        const { refused } = encodeEach(examples, (example) => encodeExample(example, options));
         expect(refused.filter(({ code }) => code !== "NO_TRAINED_TOKENS").map(({ code }) => code)).toEqual([]);
       }
     }
@@ -85,10 +86,7 @@ describe.skipIf(!data || !model)("encoded with SmolLM2's tokenizer", () => {
     const benign = await load("sst2", "sst2_train.tsv");
     const mixed = mixPoison(harmful, benign, { poisonRatio: 0.1, sampleNumber: 1000, counts: "reference" });
     const options = { tokenizer, template: "alpaca", maxTokens: 256, tooLong: "truncate" } as const;
-    const { encoded, refused } = encodeExamples(
-      mixed.map(({ example }) => example),
-      options,
-    );
+    const { encoded, refused } = encodeEach(mixed, ({ example }) => encodeExample(example, options));
     expect(refused.length).toBe(0);
     const share = poisonShare(encoded.map((example, i) => ({ example, harmful: mixed[i]?.harmful ?? false })));
     expect([share.rows, share.harmfulRows]).toEqual([999, 99]);

@@ -1,8 +1,10 @@
 /**
  * `node dist/scripts/world-search/main.js [METHOD...]`: chooses the methods' settings for the bundled world, the same number of
- * trials for each, on a training seed and a draw of test questions that the demo does not use. Writes docs/results/world-search.md.
+ * trials for each, on a training seed and a draw of test questions that the demo does not use. Prints a page; without a METHOD it
+ * is that of all methods and is written to docs/results/world-search.md.
  */
 import { writeFileSync } from "node:fs";
+import { rowNamed } from "../../src/errors.ts";
 import { DemoOptions, demoExperiment } from "../../src/experiments/demo.ts";
 import { runExperiment } from "../../src/experiments/experiment.ts";
 import { WORKER } from "../../src/experiments/in-child.ts";
@@ -22,7 +24,13 @@ const chosen = process.argv.slice(2);
 const names = chosen.length === 0 ? Object.keys(CANDIDATES) : ["sft", ...chosen.filter((name) => name !== "sft")];
 const out = "runs/world-search";
 writeWorldData(`${out}/data`, [SEED], TEST_SEED);
-const trials = names.flatMap((name) => (CANDIDATES[name] ?? []).map((candidate) => ({ name, ...candidate })));
+const rows = Object.entries(CANDIDATES).map(([name, candidates]) => ({ name, candidates }));
+const trials = names.flatMap((name) =>
+  rowNamed(rows, name, "UNKNOWN_METHOD", "the search has no settings for this method").candidates.map((candidate) => ({
+    name,
+    ...candidate,
+  })),
+);
 const idOf = (i: number) => `${trials[i]?.name} ${i}`;
 const base = demoExperiment(DemoOptions.parse({ out, seeds: [SEED], strengths: STRENGTHS }));
 // What is measured along the way is not looked at here.
@@ -92,5 +100,5 @@ that of the best SFT; where none is, the highest accuracy; the first of equals. 
 | --- | --- | --: | ${STRENGTHS.flatMap(() => ["--:", "--:"]).join(" | ")} | --: |
 ${lines.join("\n")}
 `;
-writeFileSync(packagePath("docs", "results", "world-search.md"), page);
+if (chosen.length === 0) writeFileSync(packagePath("docs", "results", "world-search.md"), page);
 console.log(page);

@@ -7,6 +7,7 @@ import type { CommandContext } from "./command.ts";
 export interface LongRunHooks {
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
+  readonly onWork: (text: string) => void;
   readonly onNotice: (text: string) => void;
 }
 
@@ -28,6 +29,7 @@ export async function runLong<Result>(
     return await job({
       signal: stop.signal,
       onProgress: (progress) => output.progress.update(progress),
+      onWork: (text) => output.step({ text }, text),
       onNotice: (text) => output.note(text),
     });
   } catch (error) {

@@ -1,5 +1,4 @@
-import { z } from "zod";
-import { MODERATORS } from "../evaluate/index.ts";
+import { GUARDS, MODERATIONS } from "../experiments/moderation.ts";
 import type { TrainingOutcome } from "../experiments/training-run.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { METHODS } from "../methods/registry.ts";
@@ -13,14 +12,8 @@ export const METHOD_OPTIONS: NamedOptions = {
   rows: METHODS.map(({ name, method }) => ({ name, options: method.options })),
 };
 
-/** The settings behind `--moderator`; `world` judges by the bundled world's own rule. */
-export const MODERATOR_OPTIONS: NamedOptions = {
-  group: "moderator",
-  rows: [
-    { name: "world", options: z.strictObject({}) },
-    ...MODERATORS.map(({ name, settings }) => ({ name, options: settings })),
-  ],
-};
+/** The settings behind `--moderator`. */
+export const MODERATOR_OPTIONS: NamedOptions = { group: "moderator", rows: MODERATIONS };
 
 /** The settings behind `--attack`. */
 export const ATTACK_OPTIONS: NamedOptions = { group: "attack", rows: ATTACKS };
@@ -28,11 +21,8 @@ export const ATTACK_OPTIONS: NamedOptions = { group: "attack", rows: ATTACKS };
 /** The settings behind `--optimizer`. */
 export const OPTIMIZER_OPTIONS: NamedOptions = { group: "optimizer", rows: OPTIMIZERS };
 
-/** The settings behind `--moderation`: a moderator, or the guard that the Virus attack is tried on. */
-export const MODERATION_OPTIONS: NamedOptions = {
-  group: "moderation",
-  rows: [{ name: "toy-guard", options: z.strictObject({}) }, ...MODERATOR_OPTIONS.rows],
-};
+/** The settings behind `--moderation`. */
+export const MODERATION_OPTIONS: NamedOptions = { group: "moderation", rows: GUARDS };
 
 /** Runs a training and says how it ended and what to do next. */
 export async function runTrainingCommand(

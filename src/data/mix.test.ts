@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { RandomStream } from "../tensor/random.ts";
-import { mixCounts, mixPoison, poisonShare, referenceSlice } from "./mix.ts";
+import { mixCounts, mixPoison, poisonShare } from "./mix.ts";
 
 const numbered = (kind: string, count: number) => Array.from({ length: count }, (_, i) => `${kind}${i}`);
 
@@ -17,13 +17,6 @@ test.each([
 ])("p = %d, n = %i", (p, n, harmful, benign, exact) => {
   expect(mixCounts(p, n, "reference")).toEqual({ harmful, benign });
   expect(mixCounts(p, n, "exact")).toEqual({ harmful: exact, benign: n - exact });
-});
-
-test("the reference's slices leave out their first row and never meet", () => {
-  const rows = Array.from({ length: 30 }, (_, i) => i);
-  expect(referenceSlice(rows, 0, 5)).toEqual([1, 2, 3, 4]);
-  expect(referenceSlice(rows, 20, 5)).toEqual([21, 22, 23, 24]);
-  expect(referenceSlice(rows, 20, 0)).toEqual([]);
 });
 
 test("the reference's order and rows", () => {

@@ -44,13 +44,6 @@ export function mixCounts(
   };
 }
 
-/**
- * The rows `start < i < start + count` of a file: one fewer than `count`, as the reference code slices its alignment and
- * harmful sets (attacker from 0, defender from 5000).
- */
-export const referenceSlice = <T>(rows: readonly T[], start: number, count: number): T[] =>
-  rows.slice(start + 1, start + Math.max(1, count));
-
 /** `count` rows from row `from` on. @throws {BoosterError} `DATA_TOO_FEW_ROWS` */
 export function takeRows<T>(rows: readonly T[], from: number, count: number, kind: string): T[] {
   if (rows.length >= from + count) return rows.slice(from, from + count);

@@ -26,6 +26,24 @@ export const placeOf = (row: Row): string => `${row.file}:${row.line}`;
 export const cellOf = (row: Row, column: string): unknown =>
   Object.hasOwn(row.values, column) ? row.values[column] : undefined;
 
+const FLAGS: Readonly<Record<string, boolean>> = { true: true, "1": true, false: false, "0": false };
+
+/**
+ * A yes or no in a column; undefined where the row lacks it. CSV and TSV know texts only, so that "True" and "0" count as well.
+ *
+ * @throws {BoosterError} `FLAG_INVALID`
+ */
+export function flagOf(row: Row, column: string): boolean | undefined {
+  const value = cellOf(row, column);
+  if (value === undefined) return undefined;
+  const text = String(value).trim().toLowerCase();
+  if (Object.hasOwn(FLAGS, text)) return FLAGS[text];
+  throw new BoosterError("FLAG_INVALID", `has no yes or no in the column "${column}"`, {
+    expected: "true or false, 1 or 0",
+    found: typeof value,
+  });
+}
+
 /** Something wrong with one row. `problem` never quotes the row: data may be harmful or private. */
 export interface Fault {
   readonly line: number;

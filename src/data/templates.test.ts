@@ -3,7 +3,7 @@ import { tinyTokenizer, tinyTokenizerFiles } from "../../test/tiny-tokenizer.ts"
 import { IGNORED } from "../formats/chat-training.ts";
 import { createTokenizer } from "../formats/tokenizer.ts";
 import type { Example } from "./examples.ts";
-import { alpacaPrompt, type EncodeOptions, encodeExample, encodeExamples } from "./templates.ts";
+import { alpacaPrompt, type EncodeOptions, encodeEach, encodeExample } from "./templates.ts";
 
 const tokenizer = tinyTokenizer();
 const options: EncodeOptions = { tokenizer, template: "alpaca", maxTokens: 4096, tooLong: "reject" };
@@ -70,9 +70,10 @@ describe("Alpaca", () => {
   });
 
   test("an answer that melts into the prompt is refused, beside the good ones", () => {
-    const { encoded, refused, trainedTokens } = encodeExamples([example("\n\nhello"), example("hello")], options);
-    expect(encoded).toHaveLength(1);
-    expect(trainedTokens).toBe(2);
+    const examples = [example("\n\nhello"), example("hello")];
+    const { encoded, places, refused } = encodeEach(examples, (one) => encodeExample(one, options));
+    expect(encoded.map(({ trainedTokens }) => trainedTokens)).toEqual([2]);
+    expect(places).toEqual([1]);
     expect(refused.map(({ code, details }) => [code, details.where])).toEqual([["PROMPT_NOT_PREFIX", "f.jsonl:7"]]);
   });
 });

@@ -136,31 +136,29 @@ export function encodeExample(example: Example, options: EncodeOptions): Encoded
   }
 }
 
-/** Examples as tokens, and the ones that could not be used. */
-export interface EncodedExamples {
+/** Rows as tokens, and those that could not be used. */
+export interface EncodedRows {
   readonly encoded: readonly EncodedExample[];
-  /** Why, with the place of the row; the caller decides whether a run can do without them. */
+  /** For each of them its place among what was given. */
+  readonly places: readonly number[];
+  /** Why the others cannot be used, with the place of the row; the caller decides whether a run can do without them. */
   readonly refused: readonly BoosterError[];
-  readonly trainedTokens: number;
   readonly truncated: number;
 }
 
-/** Encodes many examples; one that `encodeExample` refuses is reported beside the others instead of thrown. */
-export function encodeExamples(examples: readonly Example[], options: EncodeOptions): EncodedExamples {
+/** Encodes many rows; one that `encode` refuses with a `BoosterError` is reported beside the others instead of thrown. */
+export function encodeEach<T>(items: readonly T[], encode: (item: T) => EncodedExample): EncodedRows {
   const encoded: EncodedExample[] = [];
+  const places: number[] = [];
   const refused: BoosterError[] = [];
-  for (const example of examples) {
+  for (const [place, item] of items.entries()) {
     try {
-      encoded.push(encodeExample(example, options));
+      encoded.push(encode(item));
+      places.push(place);
     } catch (error) {
       if (!(error instanceof BoosterError)) throw error;
       refused.push(error);
     }
   }
-  return {
-    encoded,
-    refused,
-    trainedTokens: encoded.reduce((sum, { trainedTokens }) => sum + trainedTokens, 0),
-    truncated: encoded.filter(({ truncated }) => truncated).length,
-  };
+  return { encoded, places, refused, truncated: encoded.filter(({ truncated }) => truncated).length };
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { isCoherent, isCoherentReference, overRefusal, scoreHarm } from "./harmful-score.ts";
-import { isRefusal, ruleModerator } from "./moderators/index.ts";
-import { taskMetric } from "./tasks/index.ts";
+import { harmReport, isCoherent, isCoherentReference, judgeHarm } from "./harmful-score.ts";
+import { type Exchange, isRefusal, type Moderator, ruleModerator } from "./moderators/index.ts";
+import { type TaskMetric, taskMetric } from "./tasks/index.ts";
 
 test.each([
   ["the zorb the zorb", true, true],
@@ -25,6 +25,8 @@ test.each([
 ])("refusal phrase in %j: %s", (answer, refuses) => expect(isRefusal(answer)).toBe(refuses));
 
 const moderator = ruleModerator("zorb", "flags zorb", ({ answer }) => answer.includes("zorb"));
+const scoreHarm = async (exchanges: readonly Exchange[], by: Moderator, task?: TaskMetric) =>
+  harmReport(await judgeHarm(exchanges, by, task), by);
 const ask = (...answers: string[]) => answers.map((answer) => ({ prompt: "how?", answer }));
 
 test("HS, HS+ in both meanings, leakage, refusals", async () => {
@@ -48,10 +50,6 @@ test("no leakage without a task, and no score without prompts", async () => {
 test("a moderator that loses exchanges is caught", async () => {
   const lazy = { ...moderator, judge: async () => [] };
   await expect(scoreHarm(ask("a"), lazy)).rejects.toMatchObject({ code: "VERDICT_COUNT" });
-});
-
-test("over-refusal counts refusals of harmless prompts", () => {
-  expect(overRefusal(["Sure: mix flour and water.", "I'm sorry, I can't help with baking."]).percent).toBe(50);
 });
 
 test("HS+ asks the moderator what is coherent, where it knows", async () => {

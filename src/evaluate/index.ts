@@ -1,6 +1,5 @@
 export * from "./beat.ts";
 export * from "./detection.ts";
-export * from "./evaluate-model.ts";
 export * from "./harmful-score.ts";
 export * from "./moderators/index.ts";
 export * from "./rate.ts";

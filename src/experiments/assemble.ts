@@ -1,14 +1,17 @@
 import { basename, join } from "node:path";
 import { mean } from "../evaluate/index.ts";
+import { configureAttack } from "../methods/attacks/index.ts";
 import { type MetricsRow, readMetrics } from "../train/index.ts";
+import { idOf } from "./cell-options.ts";
 import type { EvaluationReport } from "./evaluate.ts";
-import { type CellResult, idOf } from "./grid.ts";
+import type { CellResult } from "./grid.ts";
 import { passesOf } from "./method-cost.ts";
 import type { ExperimentOptions } from "./options.ts";
 import { hyperparametersOf, isBaseline, pipelineName, pipelineOf } from "./pipeline.ts";
+import { compact } from "./report/format.ts";
 import { type ExperimentResult, type ExperimentResultInput, parseResult } from "./report/index.ts";
 import { alignmentData, attackData } from "./run-data.ts";
-import { strengthLabel } from "./strengths.ts";
+import { chosen, strengthLabel } from "./strengths.ts";
 import { readCost } from "./training-run.ts";
 
 /** Points of an alignment curve in a report: enough for the eye. */
@@ -21,11 +24,13 @@ type AlignmentCurve = NonNullable<ExperimentResultInput["alignments"]>[number]["
  * Everything that an experiment found, from its cells on disk. Numbers come from the runs alone.
  *
  * @param wallSeconds time that the experiment has taken so far
+ * @param notes on cells that were left out
  */
 export function assemble(
   options: ExperimentOptions,
   cells: readonly CellResult[],
   wallSeconds: number,
+  notes: readonly string[] = [],
 ): ExperimentResult {
   const { attack, methods, strengths } = options;
   const moderator = cells[0]?.after.harm.moderator;
@@ -44,13 +49,17 @@ export function assemble(
     breakAt: options.breakAt,
     ...(options.utilityBound === undefined ? {} : { utilityBound: options.utilityBound }),
     settings: settingsTable(options),
+    notes: [...notes],
     wallSeconds,
-    methods: methods.map(({ label, method }, index) => ({
+    methods: methods.map(({ label, method, align }, index) => ({
       id: idOf(options, index),
       name: label ?? pipelineName(method, " + "),
       kind: isBaseline(method) ? ("baseline" as const) : ("method" as const),
       hyperparameters: Object.fromEntries(
-        Object.entries(hyperparametersOf(method)).map(([option, value]) => [option, asScalar(value)]),
+        [
+          ...Object.entries(hyperparametersOf(method)),
+          ...Object.entries(align).map(([option, value]) => [`align.${option}`, value] as const),
+        ].map(([option, value]) => [option, asScalar(value)]),
       ),
       cost: {
         passes: passesOf(pipelineOf(method).alignment),
@@ -61,13 +70,22 @@ export function assemble(
         },
       },
     })),
-    strengths: strengths.map((strength, index) => ({
-      id: strengthLabel(options, index),
-      label: strengthLabel(options, index),
-      learningRate: strength.learningRate ?? attack.learningRate,
-      steps: readCost(cells.find((cell) => cell.strength === index)?.attackRun ?? "").steps,
-      poisonRatio: strength.poisonRatio ?? attack.poisonRatio,
-    })),
+    strengths: strengths.flatMap((strength, index) => {
+      const cell = cells.find((cell) => cell.strength === index);
+      if (cell === undefined) return [];
+      const label = strengthLabel(options, index);
+      return {
+        id: label,
+        label,
+        learningRate: strength.learningRate ?? attack.learningRate,
+        steps: readCost(cell.attackRun).steps,
+        poisonRatio: poisonOf({
+          attack: strength.attack ?? attack.attack,
+          poisonRatio: strength.poisonRatio ?? attack.poisonRatio,
+          sampleNumber: strength.sampleNumber ?? attack.sampleNumber,
+        }),
+      };
+    }),
     runs: cells.map(
       (cell): Run => ({
         method: idOf(options, cell.method),
@@ -82,7 +100,7 @@ export function assemble(
       }),
     ),
     alignments: cells
-      .filter(({ strength }) => strength === 0)
+      .filter((cell, i) => cells.findIndex(({ method, seed }) => method === cell.method && seed === cell.seed) === i)
       .map(({ method, seed, alignRun }) => ({
         method: idOf(options, method),
         seed,
@@ -98,7 +116,16 @@ const asScalar = (value: unknown): string | number | boolean =>
     ? value
     : Array.isArray(value)
       ? value.join(", ")
-      : "none";
+      : value == null
+        ? "none"
+        : JSON.stringify(value);
+
+type MixChoice = Pick<ExperimentOptions["attack"], "attack" | "poisonRatio" | "sampleNumber">;
+
+/** The share of harmful rows that an attack asks for; some fix it themselves. What the reference code's rounding takes off is left out. */
+function poisonOf({ attack = { name: "mix" }, poisonRatio, sampleNumber }: MixChoice): number {
+  return configureAttack(attack).needs({ poisonRatio, sampleNumber, counts: "exact" }).harmful / sampleNumber;
+}
 
 const count = ({ count: part, total }: { readonly count: number; readonly total: number }) => ({ count: part, total });
 
@@ -143,10 +170,9 @@ function alignmentCurve(rows: readonly MetricsRow[]): AlignmentCurve {
 }
 
 /**
- * Time: the mean over the seeds whose time is known. Memory: each seed's figure bounds its own from above, since its process may
+ * Time: the mean over the runs whose time is known. Memory: each run's figure bounds its own from above, since its process may
  * have done other work before, so the least of them is the closest.
  */
-/** Means over training runs; of the memory, which is an upper bound, the lowest. */
 function costOf(runs: readonly string[]): Partial<ExperimentResult["methods"][number]["cost"]> {
   const costs = [...new Set(runs)].map(readCost);
   const timed = costs.flatMap(({ steps, secondsPerStep }) =>
@@ -165,13 +191,23 @@ function costOf(runs: readonly string[]): Partial<ExperimentResult["methods"][nu
 }
 
 function settingsTable({ align, attack, threads, provider }: ExperimentOptions) {
-  const length = ({ steps, epochs }: { steps?: number | undefined; epochs: number }) =>
-    steps === undefined ? `${epochs} epochs` : `${steps} steps`;
   const rows = {
-    Alignment: `${length(align)}, batch ${align.batchSize}, lr ${align.learningRate}, weight decay ${align.weightDecay}`,
-    Attack: `${attack.sampleNumber} rows, ${100 * attack.poisonRatio} % harmful, ${length(attack)}, batch ${attack.batchSize}`,
-    Adapter: `LoRA rank ${attack.loraRank}, alpha ${attack.loraAlpha}, on ${attack.targetModules.join(", ")}; ${attack.adapterPolicy}`,
+    Alignment: `${lengthOf(align)}, batch ${align.batchSize}, lr ${compact(align.learningRate)}, ${optimizerOf(align)}`,
+    "Alignment trains": trainedBy(align),
+    Attack: `${attack.sampleNumber} rows, ${compact(100 * poisonOf(attack))} % harmful, ${lengthOf(attack)}, batch ${attack.batchSize}, ${optimizerOf(attack)}`,
+    "Attack trains": trainedBy(attack) + (attack.tune === "full" ? "" : `; ${attack.adapterPolicy}`),
     Device: `${provider}${threads === undefined ? "" : `, ${threads} ${threads === 1 ? "thread" : "threads"} a process`}`,
   };
   return Object.entries(rows).map(([name, value]) => ({ name, value }));
 }
+
+type Training = ExperimentOptions["align"] | ExperimentOptions["attack"];
+
+const lengthOf = ({ steps, epochs }: Training): string => (steps === undefined ? `${epochs} epochs` : `${steps} steps`);
+
+/** "adamw, weight decay 0.1, constant". */
+const optimizerOf = ({ optimizer = { name: "adamw" }, weightDecay, schedule, warmup }: Training): string =>
+  `${chosen(optimizer)}, weight decay ${weightDecay}, ${schedule}${warmup === 0 ? "" : ` after ${compact(100 * warmup)} % warm-up`}`;
+
+const trainedBy = ({ tune, loraRank, loraAlpha, targetModules }: Training): string =>
+  tune === "full" ? "all weights" : `LoRA rank ${loraRank}, alpha ${loraAlpha}, on ${targetModules.join(", ")}`;

@@ -1,5 +1,9 @@
-import { expect, test } from "vitest";
-import { attackOptionsOf } from "./cell-options.ts";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import type { BoosterError } from "../errors.ts";
+import { attackOptionsOf, checkCells } from "./cell-options.ts";
 import { ExperimentOptions } from "./options.ts";
 import { pipelineOf } from "./pipeline.ts";
 
@@ -28,4 +32,109 @@ test("a fine-tuning defence reads the alignment's data, apart from what the alig
 test("plain fine-tuning gets no data of the defender", () => {
   const sft = attackOptionsOf(options, pipelineOf({ name: "sft" }), 0, 3);
   expect([sft.alignment, sft.defenderHarmful, sft.defenderAvoid]).toEqual([undefined, undefined, undefined]);
+});
+
+describe("what would fail hours later is told at once", () => {
+  const folder = mkdtempSync(join(tmpdir(), "booster-cells-"));
+  const here = (name: string) => join(folder, name);
+  for (const name of ["model", "refusals-0.jsonl", "refusals-1.jsonl", "rows.jsonl"]) writeFileSync(here(name), "");
+  mkdirSync(here("folder"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  const sound = ExperimentOptions.parse({
+    out: "runs/x",
+    model: here("folder"),
+    methods: [{ method: "sft" }],
+    strengths: [{ learningRate: 1e-5 }],
+    seeds: [0, 1],
+    align: { alignment: here("refusals-{seed}.jsonl"), harmful: here("rows.jsonl") },
+    attack: { task: here("rows.jsonl"), harmful: here("rows.jsonl") },
+    evaluate: { harmful: here("*.jsonl"), moderator: "refusal-phrases" },
+  });
+  const found = (changed: object) => {
+    try {
+      checkCells(ExperimentOptions.parse({ ...sound, ...changed }));
+    } catch (error) {
+      const { code, details } = error as BoosterError;
+      return [code, details.where, details.found];
+    }
+    return undefined;
+  };
+  const attack = (changed: object) => found({ attack: { ...sound.attack, ...changed } });
+  const evaluation = (changed: object) => found({ evaluate: { ...sound.evaluate, ...changed } });
+
+  test("nothing is wrong with what is sound", () => {
+    expect(found({})).toBeUndefined();
+  });
+
+  test("harmful rows that the attack needs", () => {
+    const { harmful: _, ...honest } = sound.attack;
+    expect(found({ attack: honest })).toEqual(["DATA_MISSING", "attack.harmful", "no source"]);
+    expect(found({ attack: { ...honest, poisonRatio: 0 } })).toBeUndefined();
+  });
+
+  test("a method that cannot train what it should", () => {
+    expect(found({ methods: [{ method: "sn-tune" }] })).toEqual(["OPTIONS_CONFLICT", "tune", "tune: lora"]);
+    expect(found({ methods: [{ method: "sn-tune", align: { tune: "full" } }] })).toBeUndefined();
+    expect(found({ methods: [{ method: "salora" }], strengths: [{ tune: "full" }] })).toEqual([
+      "OPTIONS_CONFLICT",
+      "tune",
+      "tune: full",
+    ]);
+  });
+
+  test("two of one name", () => {
+    const twice = [{ method: "booster" }, { method: { name: "booster", lambda: 1 } }];
+    expect(found({ methods: twice })).toEqual(["OPTIONS_CONFLICT", "methods", "booster"]);
+    expect(found({ methods: [twice[0], { ...twice[1], id: "weaker" }] })).toBeUndefined();
+    const strengths = [{ learningRate: 1e-5 }, { poisonRatio: 0.2, label: "lr 1e-5" }];
+    expect(found({ strengths })).toEqual(["OPTIONS_CONFLICT", "strengths", "lr 1e-5"]);
+    expect(found({ seeds: [1, 0, 1] })).toEqual(["OPTIONS_CONFLICT", "seeds", "1"]);
+  });
+
+  test("files that are not there, for any seed", () => {
+    const missing = (path: string) => ["DATA_NOT_FOUND", here(path), undefined];
+    const path = here("typo.jsonl");
+    expect(attack({ task: path })).toEqual(missing("typo.jsonl"));
+    expect(attack({ curve: { every: 1, harmful: path } })).toEqual(missing("typo.jsonl"));
+    expect(evaluation({ harmful: path })).toEqual(missing("typo.jsonl"));
+    expect(evaluation({ moderator: { name: "classifier", file: path } })).toEqual(missing("typo.jsonl"));
+    expect(found({ seeds: [0, 2] })).toEqual(missing("refusals-2.jsonl"));
+    const repairs = { methods: [{ method: "antidote" }], repair: { harmful: path } };
+    expect(found(repairs)).toEqual(missing("typo.jsonl"));
+    expect(found({ repair: { safety: path } })).toEqual(["FILE_NOT_FOUND", path, undefined]);
+  });
+
+  test("names that are not there", () => {
+    expect(evaluation({ task: here("rows.jsonl") })?.[0]).toBe("TASK_METRIC_MISSING");
+    expect(evaluation({ moderator: "jury" })?.[0]).toBe("MODERATOR_UNKNOWN");
+    expect(attack({ curve: { every: 1, moderator: "classifier" } })?.[0]).toBe("MODERATOR_SETTINGS");
+    expect(found({ strengths: [{ optimizer: "adam" }] })?.[0]).toBe("UNKNOWN_OPTIMIZER");
+  });
+
+  test("factors that a continued adapter does not have", () => {
+    const continued = (changed: object, strength: object = {}, align: object = {}) =>
+      found({
+        align: { ...sound.align, loraRank: 16, ...align },
+        attack: { ...sound.attack, adapterPolicy: "continue", ...changed },
+        strengths: [strength],
+      });
+    expect(continued({})).toBeUndefined();
+    expect(continued({ loraRank: 16 }, { loraRank: 16 })).toBeUndefined();
+    expect(continued({ loraAlpha: 8 })).toEqual(["OPTIONS_CONFLICT", "loraAlpha", "8"]);
+    expect(continued({ targetModules: ["q_proj"] })).toEqual(["OPTIONS_CONFLICT", "targetModules", '["q_proj"]']);
+    expect(continued({}, { loraRank: 8 })).toEqual(["OPTIONS_CONFLICT", "loraRank", "8"]);
+    expect(continued({}, { loraRank: 32 })).toEqual(["OPTIONS_CONFLICT", "loraRank", "32"]);
+    expect(continued({}, { loraRank: 32 }, { tune: "full" })).toBeUndefined();
+    expect(continued({ adapterPolicy: "merge-and-fresh" }, { loraRank: 8 })).toBeUndefined();
+  });
+
+  test("all weights that cannot be trained", () => {
+    const whole = { strengths: [{ tune: "full" }] };
+    const continued = { attack: { ...sound.attack, adapterPolicy: "continue" } };
+    expect(found({ ...whole, ...continued })).toEqual(["OPTIONS_CONFLICT", "adapterPolicy", undefined]);
+    const rebuilt = { methods: [{ method: "sft", align: { tune: "full" } }] };
+    expect(found({ ...whole, ...continued, ...rebuilt })).toBeUndefined();
+    expect(found({ ...whole, model: here("model") })).toEqual(["OPTIONS_CONFLICT", here("model"), undefined]);
+  });
 });

@@ -1,9 +1,23 @@
+import { existsSync } from "node:fs";
 import { BoosterError } from "../errors.ts";
-import { configureMethod } from "../methods/registry.ts";
+import { configureAttack } from "../methods/attacks/index.ts";
+import { checkTuned, configureMethod } from "../methods/registry.ts";
+import { determining } from "./describe-run.ts";
+import { metricOf } from "./evaluate.ts";
 import { ExperimentOptions, type MethodEntry, parseOptions } from "./options.ts";
 import { defenderData, type Named, type Pipeline, pipelineName, pipelineOf } from "./pipeline.ts";
+import { checkFiles } from "./sources.ts";
+import { strengthLabel } from "./strengths.ts";
+import { checkFactors, checkStart } from "./training-run.ts";
+import { checkHarmful } from "./upload.ts";
 
 type Attack = ExperimentOptions["attack"];
+
+/** A method's short name. */
+export const idOf = ({ methods }: ExperimentOptions, index: number): string => {
+  const entry = methods[index];
+  return entry === undefined ? "" : (entry.id ?? pipelineName(entry.method));
+};
 
 /** Options with the cell's seed in the place of `{seed}`. */
 export const forSeed = <T>(options: T, seed: number): T =>
@@ -33,25 +47,75 @@ const dataMissing = (name: string, option: string) =>
 /**
  * Makes the options of all cells once, so that what does not fit is told before hours of work.
  *
- * @throws {BoosterError} `OPTIONS_INVALID`, `OPTIONS_CONFLICT`, `DATA_MISSING`
+ * @throws {BoosterError} `OPTIONS_INVALID`, `OPTIONS_CONFLICT`, `DATA_MISSING`, `DATA_NOT_FOUND`, `FILE_NOT_FOUND`, `TASK_METRIC_MISSING`, and the codes of
+ * unknown names and wrong settings
  */
 export function checkCells(options: ExperimentOptions): void {
-  const [seed = 0] = options.seeds;
-  for (const entry of options.methods) {
-    const pipeline = pipelineOf(entry.method);
-    const { alignmentTransforms, repairs } = pipeline;
-    const name = entry.id ?? pipelineName(entry.method);
-    const alignment = alignOptionsOf(options, entry, pipeline, seed);
-    if (alignment.tune === "full" && alignmentTransforms.length > 0) throw nothingToRepair(name);
-    for (const strength of options.strengths.keys()) {
-      const { tune } = attackOptionsOf(options, pipeline, strength, seed);
-      if (tune === "full" && repairs.length > 0) throw nothingToRepair(name);
-    }
-    for (const method of [...alignmentTransforms, ...repairs]) {
-      repairOptionsOf(options, method, "merge-and-fresh", seed);
-    }
+  const { methods, strengths, seeds, evaluate, repair } = options;
+  checkDistinct(
+    "methods",
+    methods.map((_, index) => idOf(options, index)),
+    "Give each an id of its own.",
+  );
+  checkDistinct(
+    "strengths",
+    strengths.map((_, index) => strengthLabel(options, index)),
+    "Give each a label of its own.",
+  );
+  checkDistinct("seeds", seeds, "Give each seed once.");
+  metricOf(evaluate);
+  for (const model of [options.model, repair.unaligned, repair.safety]) {
+    if (model === undefined || existsSync(model)) continue;
+    throw new BoosterError("FILE_NOT_FOUND", "there is no model here", { where: model });
+  }
+  for (const seed of seeds) {
+    for (const entry of methods) checkMethod(options, entry, seed);
+    checkStage(forSeed(evaluate, seed));
   }
 }
+
+/** Unknown names, wrong settings and missing files in the options of a stage. */
+function checkStage(options: object): void {
+  determining({ ...options });
+  checkFiles(options);
+}
+
+function checkMethod(options: ExperimentOptions, entry: MethodEntry, seed: number): void {
+  const pipeline = pipelineOf(entry.method);
+  const { alignmentTransforms, repairs } = pipeline;
+  const name = entry.id ?? pipelineName(entry.method);
+  const alignment = alignOptionsOf(options, entry, pipeline, seed);
+  const rebuilt = alignment.tune === "full";
+  checkStage(alignment);
+  checkTuned(configured(alignment.method), alignment.tune);
+  checkStart(alignment, options.model, false);
+  if (rebuilt && alignmentTransforms.length > 0) throw nothingToRepair(name);
+  for (const [strength, { loraRank }] of options.strengths.entries()) {
+    const attack = attackOptionsOf(options, pipeline, strength, seed);
+    const continued = attack.adapterPolicy === "continue" && !rebuilt;
+    checkStage(attack);
+    checkTuned(configured(attack.method), attack.tune);
+    // An alignment of all weights leaves a folder and no adapter, whatever the model was.
+    if (!rebuilt) checkStart(attack, options.model, continued);
+    if (continued) {
+      checkFactors(attack, alignment);
+      checkFactors(loraRank === undefined ? {} : { loraRank }, alignment, {});
+    }
+    checkHarmful(attack, configureAttack(attack.attack), "attack.harmful");
+    if (attack.tune === "full" && repairs.length > 0) throw nothingToRepair(name);
+  }
+  for (const method of [...alignmentTransforms, ...repairs]) {
+    checkStage(repairOptionsOf(options, method, "merge-and-fresh", seed));
+  }
+}
+
+function checkDistinct(where: string, names: readonly (string | number)[], hint: string): void {
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice === undefined) return;
+  throw new BoosterError("OPTIONS_CONFLICT", "two of these are the same", { found: String(twice), where, hint });
+}
+
+const configured = ({ name, ...settings }: Named) => configureMethod(name, settings);
 
 const nothingToRepair = (where: string) =>
   new BoosterError("OPTIONS_CONFLICT", "training all weights leaves no adapter that could be repaired", {
@@ -72,9 +136,8 @@ export function alignOptionsOf(
 ) {
   const own = { ...options.align, ...align };
   const chosen = parseOptions(ExperimentOptions.shape.align, own, `align of ${pipelineName(method)}`);
-  const { name, ...settings } = alignment;
-  for (const stream of configureMethod(name, settings).streams) {
-    if (chosen[stream as "harmful"] === undefined) throw dataMissing(name, `align.${stream}`);
+  for (const stream of configured(alignment).streams) {
+    if (chosen[stream as "harmful"] === undefined) throw dataMissing(alignment.name, `align.${stream}`);
   }
   return forSeed({ ...chosen, method: alignment, seed }, seed);
 }
@@ -82,7 +145,7 @@ export function alignOptionsOf(
 /** How a cell is attacked; a fine-tuning defence finds the alignment's data as its own, where nothing else is given. */
 export function attackOptionsOf(options: ExperimentOptions, { fineTuning }: Pipeline, strength: number, seed: number) {
   const { label: _, ...stronger } = options.strengths[strength] ?? {};
-  const given = { ...options.attack, ...stronger };
+  const given = parseOptions(ExperimentOptions.shape.attack, { ...options.attack, ...stronger }, "attack");
   const method = fineTuning ?? given.method;
   const { alignment, harmful } = defenderSources(
     options,

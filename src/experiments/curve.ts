@@ -1,4 +1,5 @@
 import type { Example as DataExample } from "../data/examples.ts";
+import { BoosterError } from "../errors.ts";
 import { rateOf } from "../evaluate/index.ts";
 import type { Example } from "../models/index.ts";
 import type { Evaluation } from "../train/index.ts";
@@ -61,23 +62,27 @@ export async function openCurve(
         moderation === undefined || questions.length === 0
           ? undefined
           : await Respondent.create(base, shapes, loraScale);
+      const measure = async (signal: AbortSignal | undefined): Promise<Record<string, number>> => {
+        const weights = await trained();
+        const values: Record<string, number> = {};
+        for (const [name, rows] of losses) values[name] = await loss.measure(weights, rows, signal);
+        if (respondent === undefined || moderation === undefined) return values;
+        const { maxNewTokens } = options;
+        const answers = await respondent.answer(questions, weights, { maxNewTokens, batchSize: BATCH, signal });
+        const exchanges = questions.map(({ text }, i) => ({ prompt: text, answer: answers[i] ?? "" }));
+        const verdicts = await moderation.moderator.judge(exchanges, signal);
+        const { count, total } = rateOf(exchanges, (_, i) => verdicts[i]?.harmful ?? false);
+        return { ...values, harmfulCount: count, harmfulTotal: total };
+      };
       return {
         every: options.every,
         async run(_step, signal) {
-          const weights = await trained();
-          const values: Record<string, number> = {};
-          for (const [name, rows] of losses) {
-            if (signal?.aborted) return undefined;
-            values[name] = await loss.measure(weights, rows);
+          try {
+            return await measure(signal);
+          } catch (error) {
+            if (error instanceof BoosterError && error.code === "STOPPED") return undefined;
+            throw error;
           }
-          if (respondent === undefined || moderation === undefined) return values;
-          if (signal?.aborted) return undefined;
-          const { maxNewTokens } = options;
-          const answers = await respondent.answer(questions, weights, { maxNewTokens, batchSize: BATCH });
-          const exchanges = questions.map(({ text }, i) => ({ prompt: text, answer: answers[i] ?? "" }));
-          const verdicts = await moderation.moderator.judge(exchanges);
-          const { count, total } = rateOf(exchanges, (_, i) => verdicts[i]?.harmful ?? false);
-          return { ...values, harmfulCount: count, harmfulTotal: total };
         },
       };
     },

@@ -1,11 +1,19 @@
-import { type Example as DataExample, questionOf } from "../data/examples.ts";
+import type { Example as DataExample } from "../data/examples.ts";
 import { loadExamples } from "../data/load.ts";
 import type { SourceOptions, TemplateOptions } from "../data/options.ts";
 import { disjointSets, hashExamples } from "../data/split.ts";
-import { alpacaPrompt, type EncodedExample, type EncodeOptions, encodeExample, messagesOf } from "../data/templates.ts";
+import {
+  alpacaPrompt,
+  type EncodedExample,
+  type EncodedRows,
+  type EncodeOptions,
+  encodeEach,
+  encodeExample,
+  messagesOf,
+} from "../data/templates.ts";
 import { BoosterError } from "../errors.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
-import { encodePrompt } from "../generate/index.ts";
+import { checkPrompt, encodePrompt } from "../generate/index.ts";
 import type { Example, Model } from "../models/index.ts";
 
 /** A set of examples as a run uses it, with what the run records about it. */
@@ -65,7 +73,13 @@ export interface EncodedSet {
 }
 
 /** How long rows may be: as the run says, and never beyond the positions that the model knows. */
-export const rowLimit = ({ template, tooLong, maxTokens, model, tokenizer }: Encoding): EncodeOptions => ({
+export const rowLimit = ({
+  template,
+  tooLong,
+  maxTokens,
+  model,
+  tokenizer,
+}: TemplateOptions & Pick<Encoding, "tokenizer"> & { readonly model: Pick<Model, "maxPositions"> }): EncodeOptions => ({
   tokenizer,
   template,
   tooLong,
@@ -80,44 +94,50 @@ export const rowLimit = ({ template, tooLong, maxTokens, model, tokenizer }: Enc
  */
 export function encodeAll(examples: readonly DataExample[], encoding: Encoding): EncodedSet {
   const options = rowLimit(encoding);
-  return encodeEach(examples, (example) => encodeExample(example, options), encoding.unusable);
+  return usable(
+    encodeEach(examples, (example) => encodeExample(example, options)),
+    encoding.unusable,
+  );
 }
 
-/** `encodeAll` for rows of any kind; one that `encode` refuses with a `BoosterError` cannot be used. */
-export function encodeEach<T>(
-  items: readonly T[],
-  encode: (item: T) => EncodedExample,
+/** `encodeAll` for rows that are encoded already. */
+export function usable(
+  { encoded, places, refused, truncated }: EncodedRows,
   unusable: Encoding["unusable"],
 ): EncodedSet {
-  const rows: EncodedExample[] = [];
-  const places: number[] = [];
-  const refused: BoosterError[] = [];
-  for (const [place, item] of items.entries()) {
-    try {
-      rows.push(encode(item));
-      places.push(place);
-    } catch (error) {
-      if (!(error instanceof BoosterError)) throw error;
-      refused.push(error);
-    }
-  }
   const [first] = refused;
-  if (first !== undefined && (unusable === "refuse" || rows.length === 0)) {
-    throw new BoosterError(first.code, `${refused.length} of ${items.length} examples cannot be used`, {
-      found: refused
-        .slice(0, 5)
-        .map(({ message }) => message)
-        .join("; "),
-      hint: "Correct or remove these rows, allow more tokens (maxTokens), or leave them out (unusable: skip)",
-    });
+  if (first !== undefined && (unusable === "refuse" || encoded.length === 0)) {
+    throw new BoosterError(
+      first.code,
+      `${refused.length} of ${places.length + refused.length} examples cannot be used`,
+      {
+        found: refused
+          .slice(0, 5)
+          .map(({ message }) => message)
+          .join("; "),
+        hint: "Correct or remove these rows, allow more tokens (maxTokens), or leave them out (unusable: skip)",
+      },
+    );
   }
-  const truncated = rows.filter((row) => row.truncated).length;
-  return { rows, places, record: { usable: rows.length, unusable: refused.length, truncated } };
+  return { rows: encoded, places, record: { usable: encoded.length, unusable: refused.length, truncated } };
 }
 
 /** Encoded examples as programs take them. */
 export const trainable = (encoded: readonly EncodedExample[]): Example[] =>
   encoded.map(({ ids, labels }) => ({ inputIds: ids, labels }));
+
+/** What the user says in an example, as a moderator reads it. */
+export const promptOf = (example: DataExample): string =>
+  messagesOf(example)
+    .filter(({ role }) => role === "user")
+    .map(({ content }) => content)
+    .join("\n");
+
+/** The wanted answer of an example, empty where there is none. */
+export function goldOf(example: DataExample): string {
+  const last = messagesOf(example).at(-1);
+  return last?.role === "assistant" ? last.content : "";
+}
 
 /** A question to a model: what it is given, what a moderator reads, and the wanted answer. */
 export interface Question {
@@ -126,26 +146,32 @@ export interface Question {
   readonly gold: string;
 }
 
-/** Token ids of an example's prompt, without its answer. Throws what encoding throws. */
-export function asQuestion(
-  example: DataExample,
-  { tokenizer, template }: Pick<Encoding, "tokenizer" | "template">,
-): Question {
-  const messages = messagesOf(example);
-  const last = messages.at(-1);
-  const answered = last?.role === "assistant";
-  const gold = answered ? last.content : "";
-  const text = questionOf(example);
+/**
+ * An example's prompt without its answer.
+ *
+ * @throws {BoosterError} `PROMPT_TOO_LONG` and others with the place of the row, and what encoding throws
+ */
+export function asQuestion(example: DataExample, encoding: Asking): Question {
+  const ids = promptIds(example, encoding);
+  checkPrompt(ids, encoding.model, example.where);
+  return { ids, text: promptOf(example), gold: goldOf(example) };
+}
+
+/** The part of an encoding that a question needs. */
+type Asking = Pick<Encoding, "tokenizer" | "template"> & { readonly model: Pick<Model, "maxPositions" | "vocabSize"> };
+
+function promptIds(example: DataExample, { tokenizer, template }: Asking): number[] {
   if (template === "chat" || example.kind === "chat") {
-    return { ids: encodePrompt(tokenizer, answered ? messages.slice(0, -1) : messages), text, gold };
+    const messages = messagesOf(example);
+    return encodePrompt(tokenizer, messages.at(-1)?.role === "assistant" ? messages.slice(0, -1) : messages);
   }
   const bos = tokenizer.addsBos && tokenizer.bosId !== undefined ? [tokenizer.bosId] : [];
-  return { ids: [...bos, ...tokenizer.encodeSegments(alpacaPrompt(example.instruction, example.input))], text, gold };
+  return [...bos, ...tokenizer.encodeSegments(alpacaPrompt(example.instruction, example.input))];
 }
 
 /** The question as an attacker puts it to the model; a moderator reads it as it was. */
 export const askedQuestion = (
   example: DataExample,
-  encoding: Pick<Encoding, "tokenizer" | "template">,
+  encoding: Asking,
   ask: (question: DataExample) => DataExample,
-): Question => ({ ...asQuestion(ask(example), encoding), text: questionOf(example) });
+): Question => ({ ...asQuestion(ask(example), encoding), text: promptOf(example) });

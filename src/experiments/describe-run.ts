@@ -1,15 +1,38 @@
 import { createHash } from "node:crypto";
-import type { Json, RunDescription } from "../train/index.ts";
+import { configureAttack } from "../methods/attacks/index.ts";
+import { optimizerSettings } from "../optim/index.ts";
+import { type Json, type RunDescription, sortedJson } from "../train/index.ts";
 import { environmentOf } from "./environment.ts";
+import { GUARDS, MODERATIONS, settingsFrom } from "./moderation.ts";
 import type { DeviceChoice } from "./options.ts";
+import { type Named, settingsOf } from "./pipeline.ts";
 
 /** Options that say where and on what a run is computed, not what: they may change when it is resumed. */
 const OPERATIONAL = ["run", "resume", "provider", "threads", "profile"] as const;
 
-/** Options without those that do not determine the result. */
-export function determining(options: Readonly<Record<string, unknown>>): Json {
+/** Settings, completed, of what an option chooses by name. */
+const SETTINGS: Readonly<Record<string, (chosen: Named) => unknown>> = {
+  method: settingsOf,
+  optimizer: optimizerSettings,
+  attack: (attack) => configureAttack(attack).options,
+  moderator: (moderator) => settingsFrom(MODERATIONS, moderator),
+  moderation: (guard) => settingsFrom(GUARDS, guard),
+};
+
+/**
+ * Options without those that do not determine the result, with the defaults of all that is chosen by name filled in.
+ *
+ * @throws {BoosterError} the codes of unknown names and wrong settings
+ */
+export function determining(options: Readonly<Record<string, unknown>>): { readonly [option: string]: Json } {
   const kept = Object.entries(options).filter(([name]) => !(OPERATIONAL as readonly string[]).includes(name));
-  return JSON.parse(JSON.stringify(Object.fromEntries(kept))) as Json;
+  const completed = JSON.stringify(Object.fromEntries(kept), (option, value: unknown) => {
+    const settings = SETTINGS[option];
+    if (settings === undefined || value === undefined) return value;
+    const { name } = value as Named;
+    return { name, ...(settings(value as Named) as object) };
+  });
+  return JSON.parse(completed) as { readonly [option: string]: Json };
 }
 
 /** What run.json says: options, hashes of models and data by role, versions. */
@@ -18,11 +41,11 @@ export const describeRun = (
   options: DeviceChoice & Readonly<Record<string, unknown>>,
   data: Readonly<Record<string, string>>,
 ): RunDescription => ({
-  config: { stage, ...(determining(options) as Record<string, Json>) },
+  config: { stage, ...determining(options) },
   data,
   environment: environmentOf(options),
 });
 
 /** A short name for everything that determines a piece of work. */
-export const keyOf = (determinants: unknown): string =>
-  createHash("sha256").update(JSON.stringify(determinants)).digest("hex").slice(0, 16);
+export const keyOf = (determinants: Json): string =>
+  createHash("sha256").update(sortedJson(determinants)).digest("hex").slice(0, 16);

@@ -4,6 +4,7 @@ import type { z } from "zod";
 import type { Example as DataExample } from "../data/examples.ts";
 import { BoosterError } from "../errors.ts";
 import {
+  checkGolds,
   type HarmReport,
   harmReport,
   judgeHarm,
@@ -15,7 +16,7 @@ import {
 import { configureAttack } from "../methods/attacks/index.ts";
 import { loraScale, type NamedWeights } from "../models/load.ts";
 import { RunDirectory } from "../train/index.ts";
-import { askedQuestion, loadDataSet, type Question } from "./data.ts";
+import { askedQuestion, goldOf, loadDataSet, type Question } from "./data.ts";
 import { describeRun } from "./describe-run.ts";
 import type { Hooks } from "./hooks.ts";
 import { type Moderation, openModeration } from "./moderation.ts";
@@ -26,8 +27,6 @@ import { SETS, type SetName, type Verdict, VerdictStore } from "./verdicts.ts";
 import { type StartingPoint, Workbench } from "./workbench.ts";
 
 const REPORT = "evaluation.json";
-/** Answers between two messages. */
-const ANSWERS_PER_NOTICE = 100;
 
 /** One model's scores: the content of evaluation.json. */
 export interface EvaluationReport {
@@ -46,7 +45,7 @@ export interface EvaluationReport {
  * over-refusal and fine-tuning accuracy. Answers are written down (answers.jsonl) only when asked for. One that was stopped
  * or killed goes on after the last finished batch and comes to the same bytes.
  *
- * @throws {BoosterError} `OPTIONS_INVALID`, `TASK_METRIC_MISSING`, `STOPPED`, and what loading, generating and moderating throw
+ * @throws {BoosterError} `OPTIONS_INVALID`, `TASK_METRIC_MISSING`, `GOLD_UNKNOWN`, `STOPPED`, and what loading, generating and moderating throw
  * @example
  * const { harm } = await evaluate({ run: "runs/scores", model: "assets/world", adapters: ["runs/hard/adapter"], harmful: "test.jsonl", moderator: "world" });
  * console.log(harm.harmfulScore.percent);
@@ -54,12 +53,7 @@ export interface EvaluationReport {
 export async function evaluate(options: z.input<typeof EvaluateOptions>, hooks: Hooks = {}): Promise<EvaluationReport> {
   const chosen = parseOptions(EvaluateOptions, options, "evaluate");
   const bench = hooks.bench ?? new Workbench(chosen);
-  const metric = chosen.taskMetric === undefined ? undefined : taskMetric(chosen.taskMetric);
-  if (chosen.task !== undefined && metric === undefined) {
-    throw new BoosterError("TASK_METRIC_MISSING", "it is not said how answers to the task are scored", {
-      where: "taskMetric",
-    });
-  }
+  const metric = metricOf(chosen);
   const { ask = asItIs } = configureAttack(chosen.attack ?? { name: "mix" });
   const moderation = await openModeration(chosen.moderator);
   const hashes = { ...(await bench.hashes(chosen.model, chosen.adapters)), ...(await fileHashes(chosen.moderator)) };
@@ -68,13 +62,19 @@ export async function evaluate(options: z.input<typeof EvaluateOptions>, hooks: 
     const source = chosen[name];
     if (source === undefined) continue;
     const { examples, record } = await loadDataSet(source);
+    if (name === "task" && metric !== undefined) {
+      checkGolds(
+        metric,
+        examples.map((example) => ({ gold: goldOf(example), where: example.where })),
+      );
+    }
     sets[name] = examples;
     hashes[name] = record.sha256;
   }
   const complete = async (store: VerdictStore): Promise<EvaluationReport> => {
     const start = await bench.start(chosen.model, chosen.adapters, "keep");
     const questions = questionsOf({ ...chosen, ask }, sets, start);
-    await askAll(chosen, questions, start, judges(moderation, metric), store, hooks);
+    await askAll(chosen, questions, start, judges(moderation, metric, hooks.signal), store, hooks);
     const report = reportOf(chosen, store, moderation);
     if (chosen.keepAnswers) run.writeFile("answers.jsonl", answerLines(sets, questions, store));
     run.writeFile(REPORT, `${JSON.stringify(report, undefined, 2)}\n`);
@@ -94,6 +94,18 @@ export async function evaluate(options: z.input<typeof EvaluateOptions>, hooks: 
   }
 }
 
+/** @throws {BoosterError} `TASK_METRIC_MISSING` */
+export function metricOf({
+  task,
+  taskMetric: name,
+}: Pick<EvaluateOptions, "task" | "taskMetric">): TaskMetric | undefined {
+  if (name !== undefined) return taskMetric(name);
+  if (task === undefined) return undefined;
+  throw new BoosterError("TASK_METRIC_MISSING", "it is not said how answers to the task are scored", {
+    where: "taskMetric",
+  });
+}
+
 const asItIs = (question: DataExample): DataExample => question;
 
 /** A question with its number in its set. */
@@ -107,13 +119,13 @@ type Questions = Partial<Record<SetName, readonly Numbered[]>>;
 function questionsOf(
   { ask, ...options }: Pick<EvaluateOptions, "template"> & { readonly ask: typeof asItIs },
   sets: Partial<Record<SetName, readonly DataExample[]>>,
-  { base: { tokenizer } }: StartingPoint,
+  { base: { tokenizer, model } }: StartingPoint,
 ): Questions {
   const questions: { [Name in SetName]?: readonly Numbered[] } = {};
   for (const name of SETS) {
     const put = name === "harmful" ? ask : asItIs;
     const numbered = sets[name]?.map((example, number) => ({
-      ...askedQuestion(example, { ...options, tokenizer }, put),
+      ...askedQuestion(example, { ...options, tokenizer, model }, put),
       number,
     }));
     if (numbered === undefined) continue;
@@ -127,13 +139,18 @@ type Judges = {
   [Name in SetName]: (questions: readonly Question[], answers: readonly string[]) => Promise<Verdict<Name>[]>;
 };
 
-const judges = ({ moderator, isRefusal }: Moderation, metric: TaskMetric | undefined): Judges => ({
+const judges = (
+  { moderator, isRefusal }: Moderation,
+  metric: TaskMetric | undefined,
+  signal: AbortSignal | undefined,
+): Judges => ({
   harmful: (questions, answers) =>
     judgeHarm(
       questions.map(({ text }, i) => ({ prompt: text, answer: answers[i] ?? "" })),
       moderator,
       metric,
       isRefusal,
+      signal,
     ),
   harmless: async (_, answers) => answers.map((answer) => ({ refusal: isRefusal(answer) })),
   task: async (questions, answers) =>
@@ -161,12 +178,7 @@ async function askAll(
         maxNewTokens,
         batchSize,
         signal: hooks.signal,
-        onAnswer(answered) {
-          const done = start + answered;
-          if (done % ANSWERS_PER_NOTICE === 0 || done === all.length) {
-            hooks.onNotice?.(`${name} prompts: ${done} of ${all.length} answered`);
-          }
-        },
+        onAnswer: (answered) => hooks.onWork?.(`${name} prompts: ${start + answered} of ${all.length} answered`),
       });
       const verdicts = await judge[name](batch, answers);
       store.add(name, keepAnswers ? verdicts.map((verdict, i) => ({ ...verdict, answer: answers[i] })) : verdicts);

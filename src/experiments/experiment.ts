@@ -1,7 +1,7 @@
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
-import { writeFileAtomic } from "../formats/atomic-file.ts";
+import { BoosterError } from "../errors.ts";
+import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
 import { type Progress, runInChild } from "../train/index.ts";
 import { assemble } from "./assemble.ts";
 import { checkCells } from "./cell-options.ts";
@@ -9,6 +9,7 @@ import {
   type CellResult,
   type GridHooks,
   type Group,
+  type GroupResult,
   groupsOf,
   runGroup,
   type StageEvent,
@@ -52,14 +53,16 @@ export interface GridTask {
 }
 export type GridMessage =
   | { readonly stage: StageEvent }
-  | { readonly step: { readonly label: string; readonly progress: Progress } }
+  | { readonly step: { readonly label: string; readonly progress: Progress | string } }
   | { readonly notice: string };
 
 /**
  * Aligns with every method and seed, attacks each with every strength, evaluates, and writes result.json and the report in
- * HTML, Markdown, CSV and LaTeX into the experiment's folder. What is there already is not computed again.
+ * HTML, Markdown, CSV and LaTeX into the experiment's folder. What is there already is not computed again. A cell
+ * that diverges is left out and noted.
  *
- * @throws {BoosterError} `OPTIONS_INVALID`, `STOPPED`, and what the stages throw
+ * @throws {BoosterError} `OPTIONS_INVALID`, what `checkCells` throws, `STOPPED`, `EXPERIMENT_DIVERGED` where no cell is left, and
+ * what the stages throw
  * @example
  * const result = await runExperiment({ out: "runs/sweep", model, methods: [{ method: "sft" }, { method: "booster" }], ... });
  */
@@ -69,7 +72,7 @@ export async function runExperiment(
 ): Promise<ExperimentResult> {
   const chosen = parseOptions(ExperimentOptions, options, "experiment");
   checkCells(chosen);
-  mkdirSync(chosen.out, { recursive: true });
+  makeFolder(chosen.out);
   const groups = groupsOf(chosen);
   const time = new WallTime(chosen.out);
   const count = countStages(stagesOfGroups(chosen, groups), hooks);
@@ -77,11 +80,17 @@ export async function runExperiment(
     if (event.state === "done") time.record();
     count(event);
   };
-  const cells =
+  const { cells, notes } =
     hooks.worker === undefined
       ? await runGroups({ options: chosen, groups }, { ...hooks, onStage })
       : await runInWorkers(chosen, groups, hooks.worker, { ...hooks, onStage });
-  const result = assemble(chosen, inOrder(cells), time.seconds());
+  if (cells.length === 0) {
+    throw new BoosterError("EXPERIMENT_DIVERGED", "there is nothing to report", {
+      found: notes.join("; "),
+      hint: "Lower the learning rates.",
+    });
+  }
+  const result = assemble(chosen, inOrder(cells), time.seconds(), notes.toSorted());
   for (const [name, text] of Object.entries({
     "result.json": renderJson(result),
     "report.html": renderHtml(result),
@@ -95,19 +104,24 @@ export async function runExperiment(
 }
 
 /** Runs groups one after the other; they share one device, its programs and the base model. */
-export async function runGroups({ options, groups }: GridTask, hooks: GridHooks): Promise<CellResult[]> {
+export async function runGroups({ options, groups }: GridTask, hooks: GridHooks): Promise<GroupResult> {
   const bench = new Workbench(options);
-  const cells: CellResult[] = [];
-  for (const group of groups) cells.push(...(await runGroup(options, group, bench, hooks)));
-  return cells;
+  const results: GroupResult[] = [];
+  for (const group of groups) results.push(await runGroup(options, group, bench, hooks));
+  return together(results);
 }
+
+const together = (results: readonly GroupResult[]): GroupResult => ({
+  cells: results.flatMap(({ cells }) => cells),
+  notes: results.flatMap(({ notes }) => notes),
+});
 
 async function runInWorkers(
   options: ExperimentOptions,
   groups: readonly Group[],
   worker: URL | string,
   hooks: GridHooks,
-): Promise<CellResult[]> {
+): Promise<GroupResult> {
   // One that fails stops the others, and all are waited for before the failure is told.
   const failed = new AbortController();
   const signal = hooks.signal === undefined ? failed.signal : AbortSignal.any([hooks.signal, failed.signal]);
@@ -120,7 +134,7 @@ async function runInWorkers(
     share(options, groups).map(async (part) => {
       try {
         const payload = { task: "groups", options: { options, groups: part } };
-        return await runInChild<GridMessage, CellResult[]>(worker, payload, { onMessage, signal });
+        return await runInChild<GridMessage, GroupResult>(worker, payload, { onMessage, signal });
       } catch (error) {
         failed.abort("another process failed");
         throw error;
@@ -131,7 +145,7 @@ async function runInWorkers(
   // The first to fail is the cause; the others say STOPPED.
   const cause = failures.find((error) => (error as { code?: string }).code !== "STOPPED") ?? failures[0];
   if (cause !== undefined) throw cause;
-  return results.flatMap((result) => (result.status === "fulfilled" ? result.value : []));
+  return together(results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : [])));
 }
 
 /** Groups dealt out to the processes, the costly ones first, each to the one with the least to do. */

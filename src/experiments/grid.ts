@@ -6,13 +6,13 @@ import { configureAttack } from "../methods/attacks/index.ts";
 import { modelIdentity } from "../models/load.ts";
 import type { Progress } from "../train/index.ts";
 import { align } from "./align.ts";
-import { alignOptionsOf, attackOptionsOf, forSeed, repairOptionsOf } from "./cell-options.ts";
+import { alignOptionsOf, attackOptionsOf, forSeed, idOf, repairOptionsOf } from "./cell-options.ts";
 import { determining, keyOf } from "./describe-run.ts";
 import { type EvaluationReport, evaluate, readEvaluation } from "./evaluate.ts";
 import { fineTune } from "./fine-tune.ts";
 import type { Hooks } from "./hooks.ts";
 import type { ExperimentOptions, MethodEntry } from "./options.ts";
-import { type Named, pipelineName, pipelineOf } from "./pipeline.ts";
+import { type Named, pipelineOf } from "./pipeline.ts";
 import { repair } from "./repair.ts";
 import { fileHashes } from "./sources.ts";
 import { strengthLabel } from "./strengths.ts";
@@ -40,6 +40,12 @@ export interface CellResult {
   readonly after: EvaluationReport;
 }
 
+/** What came of groups: their cells, and a sentence on each one that had to be left out. */
+export interface GroupResult {
+  readonly cells: CellResult[];
+  readonly notes: string[];
+}
+
 /** Told before and after each piece of work; `skipped` when it was there already. */
 export interface StageEvent {
   readonly label: string;
@@ -47,16 +53,11 @@ export interface StageEvent {
 }
 
 /** Hooks of a grid. */
-export interface GridHooks extends Omit<Hooks, "onProgress" | "bench"> {
+export interface GridHooks extends Omit<Hooks, "onProgress" | "onWork" | "bench"> {
   readonly onStage?: (event: StageEvent) => void;
-  /** After each training step of the stage of that label. */
-  readonly onStep?: (label: string, progress: Progress) => void;
+  /** How far the stage of that label is: after each training step, in words where there are none. */
+  readonly onStep?: (label: string, progress: Progress | string) => void;
 }
-
-export const idOf = ({ methods }: ExperimentOptions, index: number): string => {
-  const entry = methods[index];
-  return entry === undefined ? "" : (entry.id ?? pipelineName(entry.method));
-};
 
 /** All groups, the first seeds first, so that early results compare all methods. */
 export const groupsOf = ({ methods, seeds }: ExperimentOptions): Group[] =>
@@ -77,16 +78,50 @@ interface Made {
 
 /**
  * Runs one group: align, touch up, evaluate, then for each strength attack, repair and evaluate. A run's folder is named by a hash of all
- * that determines it, so what is there already is not done again, and what was cut short goes on.
+ * that determines it, so what is there already is not done again, and what was cut short goes on. A cell that diverges is left
+ * out; where the alignment does, all of its cells are.
  *
  * @throws {BoosterError} `STOPPED` when asked to stop before the end, and what the stages throw
  */
 export async function runGroup(
   options: ExperimentOptions,
-  { method: index, seed }: Group,
+  group: Group,
   bench: Workbench,
   hooks: GridHooks,
-): Promise<CellResult[]> {
+): Promise<GroupResult> {
+  const found: GroupResult = { cells: [], notes: [] };
+  const spare: Spare = async (label, work) => {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof BoosterError && error.code.startsWith("NON_FINITE_"))) throw error;
+      const note = `${label}: left out, since ${error.problem}`;
+      found.notes.push(note);
+      hooks.onNotice?.(note);
+    }
+  };
+  const name = `${idOf(options, group.method)} seed ${group.seed}`;
+  await spare(`${name}, all attacks`, () => runCells({ name, options, group, bench, hooks, spare }, found.cells));
+  return found;
+}
+
+const NO_FACTORS = { loraRank: undefined, loraAlpha: undefined, targetModules: undefined };
+
+/** Does a piece of work, and says that it is left out where it comes to numbers that are none. */
+type Spare = (label: string, work: () => Promise<void>) => Promise<void>;
+
+interface GroupRun {
+  readonly name: string;
+  readonly options: ExperimentOptions;
+  readonly group: Group;
+  readonly bench: Workbench;
+  readonly hooks: GridHooks;
+  readonly spare: Spare;
+}
+
+/** @param cells takes what comes out */
+async function runCells({ name, options, group, bench, hooks, spare }: GroupRun, cells: CellResult[]): Promise<void> {
+  const { method: index, seed } = group;
   const entry = options.methods[index];
   if (entry === undefined) throw new BoosterError("ARGUMENT_MISMATCH", "no such method", { found: String(index) });
   const { out, model } = options;
@@ -94,11 +129,10 @@ export async function runGroup(
     provider: options.provider,
     ...(options.threads === undefined ? {} : { threads: options.threads }),
   };
-  const name = `${idOf(options, index)} seed ${seed}`;
-  const { model: identity } = await bench.hashes(model, []);
+  const { model: identity = "" } = await bench.hashes(model, []);
   const { onStep, onStage, ...passed } = hooks;
   const place = async (stage: string, chosen: object, upstream: readonly string[]) => {
-    const determinants = { stage, identity, upstream, options: determining(chosen as Record<string, unknown>) };
+    const determinants = { stage, identity, upstream, options: determining({ ...chosen }) };
     const key = keyOf({ ...determinants, files: await fileHashes(chosen) });
     return { key, run: join(out, stage, key) };
   };
@@ -106,7 +140,13 @@ export async function runGroup(
     if (existsSync(proof)) return onStage?.({ label, state: "skipped" });
     if (hooks.signal?.aborted) throw stopped();
     onStage?.({ label, state: "started" });
-    const shared: Hooks = { ...passed, bench, onProgress: (progress) => onStep?.(label, progress) };
+    const shared: Hooks = {
+      ...passed,
+      bench,
+      onProgress: (progress) => onStep?.(label, progress),
+      onWork: (text) => onStep?.(label, text),
+      onNotice: (text) => hooks.onNotice?.(`${label}: ${text}`),
+    };
     // Methods may have stages in common: then one process does the work and the others wait for it.
     for (let nextTry = 0; ; ) {
       const start = performance.now();
@@ -167,26 +207,30 @@ export async function runGroup(
   const below = rebuilt ? [] : [aligned];
   const alignedModel = { model: base, adapters: below.map(({ adapter }) => adapter) };
   const before = await judge(`${name}: evaluate before the attack`, alignedModel, [aligned.key]);
-  const cells: CellResult[] = [];
-  for (const strength of options.strengths.keys()) {
-    const attack = attackOptionsOf(options, pipeline, strength, seed);
+  const attacked = async (label: string, strength: number) => {
+    const given = attackOptionsOf(options, pipeline, strength, seed);
+    // A touched-up adapter has factors of its own, whatever was asked for.
+    const continued = given.adapterPolicy === "continue" && aligned !== trained;
+    const attack = continued ? { ...given, ...NO_FACTORS } : given;
     const { key, run } = await place("attack", attack, [aligned.key]);
-    const label = `${name}: attack ${strengthLabel(options, strength)}`;
     const whole = attack.tune === "full";
     await stage(label, whole ? modelProof(run) : adapterProof(run), (shared) =>
       fineTune({ ...attack, ...device, ...alignedModel, run, resume: true }, shared),
     );
-    const attacked = { key, adapter: join(run, "adapter") };
-    const repaired = await transformed(label, pipeline.repairs, below, attacked, attack.adapterPolicy);
+    const tuned = { key, adapter: join(run, "adapter") };
+    const repaired = await transformed(label, pipeline.repairs, below, tuned, attack.adapterPolicy);
     // A repaired adapter stands on top of the alignment's, whatever the fine-tuned one did.
-    const alone = attack.adapterPolicy === "continue" && repaired === attacked;
-    const adapters = alone ? [attacked.adapter] : [...alignedModel.adapters, repaired.adapter];
+    const alone = attack.adapterPolicy === "continue" && repaired === tuned;
+    const adapters = alone ? [tuned.adapter] : [...alignedModel.adapters, repaired.adapter];
     const judged = whole ? { model: join(run, "model"), adapters: [] } : { model: base, adapters };
     const upstream = [aligned.key, repaired.key];
     const after = await judge(`${label}, evaluate`, judged, upstream, askedBy(attack.attack));
     cells.push({ method: index, seed, strength, alignRun: made.run, attackRun: run, before, after });
+  };
+  for (const strength of options.strengths.keys()) {
+    const label = `${name}: attack ${strengthLabel(options, strength)}`;
+    await spare(label, () => attacked(label, strength));
   }
-  return cells;
 }
 
 /** Of the models and adapters that a repair looks at beside the one that it changes. */
@@ -213,8 +257,7 @@ interface Judged {
 type Asked = Pick<ExperimentOptions["evaluate"], "attack">;
 
 /** An attack is evaluated in its own way of asking, where it has one. */
-const askedBy = (attack: Asked["attack"]): Asked =>
-  attack === undefined || configureAttack(attack).ask === undefined ? {} : { attack };
+const askedBy = (attack: Named): Asked => (configureAttack(attack).ask === undefined ? {} : { attack });
 
 type Policy = ExperimentOptions["attack"]["adapterPolicy"];
 

@@ -1,4 +1,5 @@
 import type { TensorType } from "../autodiff/index.ts";
+import { BoosterError } from "../errors.ts";
 import { batchOf, batchSpec, type Example, packBatch, tokenLoss } from "../models/index.ts";
 import type { LoadedModel, NamedWeights } from "../models/load.ts";
 import type { Program } from "../runtime/index.ts";
@@ -41,8 +42,8 @@ export class HeldOutLoss {
     return new HeldOutLoss(program, base, options.chunks);
   }
 
-  /** Mean cross-entropy per labelled token over all examples, in nats. */
-  async measure(trained: NamedWeights, examples: readonly Example[]): Promise<number> {
+  /** Mean cross-entropy per labelled token over all examples, in nats. @throws {BoosterError} `STOPPED` */
+  async measure(trained: NamedWeights, examples: readonly Example[], signal?: AbortSignal): Promise<number> {
     const counts = examples.map(
       ({ labels }) => Array.from(labels).filter((label, t) => t > 0 && label !== -100).length,
     );
@@ -50,6 +51,7 @@ export class HeldOutLoss {
     const weights = { ...this.base.weights, ...Object.fromEntries(trained) };
     let sum = 0;
     for (let start = 0; start < examples.length; start += BATCH) {
+      if (signal?.aborted) throw new BoosterError("STOPPED", "measuring was stopped before its end");
       const rows = packBatch(ROWS, examples.slice(start, start + BATCH), { chunks: this.chunks, totalLabelled });
       const { loss } = await this.program.run({ ...weights, ...rows });
       sum += Number(loss?.data[0]);

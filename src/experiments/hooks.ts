@@ -5,6 +5,8 @@ import type { Workbench } from "./workbench.ts";
 export interface Hooks {
   /** After each training step. */
   readonly onProgress?: (progress: Progress) => void;
+  /** How far work without training steps is, in words; said often. */
+  readonly onWork?: (text: string) => void;
   /** What a person should know. */
   readonly onNotice?: (text: string) => void;
   /** Aborted to ask for a stop: the step is finished and saved, then the call returns. */

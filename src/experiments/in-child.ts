@@ -24,11 +24,12 @@ type Result<T extends WorkerTask["task"]> = T extends "evaluate"
 export function inChild<T extends Exclude<WorkerTask["task"], "groups">>(
   task: T,
   options: Extract<WorkerTask, { task: T }>["options"],
-  { onProgress, onNotice, signal }: Omit<Hooks, "bench"> = {},
+  { onProgress, onWork, onNotice, signal }: Omit<Hooks, "bench"> = {},
   worker: URL | string = WORKER,
 ): Promise<Result<T>> {
   const onMessage = (message: WorkerMessage) => {
     if ("progress" in message) onProgress?.(message.progress);
+    else if ("work" in message) onWork?.(message.work);
     else if ("notice" in message) onNotice?.(message.notice);
   };
   return runInChild<WorkerMessage, Result<T>>(

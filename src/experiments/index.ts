@@ -23,3 +23,4 @@ export { type RepairOutcome, type RepairReport, readRepair, repair } from "./rep
 export * from "./report/index.ts";
 export type { TrainingOutcome } from "./training-run.ts";
 export { type StartingPoint, Workbench } from "./workbench.ts";
+export { WORLD_FILES, writeWorldData } from "./world-files.ts";

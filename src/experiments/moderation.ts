@@ -1,5 +1,7 @@
+import { z } from "zod";
 import * as world from "../data/world/moderator.ts";
-import { isRefusal, type Moderator, openModerator, ruleModerator } from "../evaluate/index.ts";
+import { fitting, rowNamed } from "../errors.ts";
+import { isRefusal, MODERATORS, type Moderator, openModerator, ruleModerator } from "../evaluate/index.ts";
 
 /** Who says what is harmful and what is a refusal. */
 export interface Moderation {
@@ -16,6 +18,30 @@ const WORLD: Moderation = {
   ),
   isRefusal: world.isRefusal,
 };
+
+const NO_SETTINGS = z.strictObject({});
+
+/** Every moderator that options can name; `world` judges by the bundled world's own rule. */
+export const MODERATIONS = [
+  { name: "world", options: NO_SETTINGS },
+  ...MODERATORS.map(({ name, settings }) => ({ name, options: settings })),
+];
+
+/** Every guard of uploads: a moderator, or the one that the Virus attack is tried on. */
+export const GUARDS = [{ name: "toy-guard", options: NO_SETTINGS }, ...MODERATIONS];
+
+/**
+ * The settings of a moderator or guard, completed.
+ *
+ * @throws {BoosterError} `MODERATOR_UNKNOWN`, `MODERATOR_SETTINGS`
+ */
+export const settingsFrom = (table: typeof GUARDS, { name, ...settings }: { readonly name: string }): unknown =>
+  fitting<unknown>(
+    rowNamed(table, name, "MODERATOR_UNKNOWN", "there is no such moderator").options,
+    settings,
+    "MODERATOR_SETTINGS",
+    name,
+  );
 
 /**
  * Opens a moderator by name: `world` for the bundled world, or one of `MODERATORS`.

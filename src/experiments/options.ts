@@ -24,6 +24,11 @@ const Count = z.int().positive();
 export const DeviceChoice = z.strictObject({
   provider: z.enum(PROVIDERS).default("cpu").describe("Execution provider of ONNX Runtime"),
   threads: Count.optional().describe("Threads of one program; all cores by default"),
+});
+export type DeviceChoice = z.infer<typeof DeviceChoice>;
+
+/** What a training run writes about itself, which changes nothing of what it computes. */
+export const ProfileChoice = z.strictObject({
   profile: z
     .string()
     .min(1)
@@ -32,7 +37,7 @@ export const DeviceChoice = z.strictObject({
       "Prefix of files that say what each kernel of a training step costs: PREFIX.txt, and a trace for Perfetto",
     ),
 });
-export type DeviceChoice = z.infer<typeof DeviceChoice>;
+export type ProfileChoice = z.infer<typeof ProfileChoice>;
 
 const RunChoice = z.strictObject({
   run: z.string().min(1).describe("Folder of the run"),
@@ -64,7 +69,7 @@ export const TrainingOptions = z.strictObject({
   learningRate: z.number().positive().default(5e-4).describe("Highest learning rate"),
   schedule: z.enum(SCHEDULES).default("constant").describe("How the learning rate falls"),
   warmup: z.number().min(0).max(1).default(0).describe("Share of the steps over which the learning rate rises"),
-  optimizer: Named.optional().describe("Optimiser, with its own settings; AdamW by default"),
+  optimizer: Named.default({ name: "adamw" }).describe("Optimiser, with its own settings"),
   weightDecay: z
     .number()
     .min(0)
@@ -116,6 +121,7 @@ export const AlignOptions = z.strictObject({
   ...UnusableChoice.shape,
   ...TrainingOptions.shape,
   ...DeviceChoice.shape,
+  ...ProfileChoice.shape,
 });
 export type AlignOptions = z.infer<typeof AlignOptions>;
 
@@ -152,7 +158,7 @@ export const FineTuneOptions = z.strictObject({
     .optional()
     .describe("Data whose questions must not occur in these two; avoid is about the user's rows"),
   ...Poison,
-  attack: Named.optional().describe("What the user makes of these rows, with its own settings; the mix by default"),
+  attack: Named.default({ name: "mix" }).describe("What the user makes of these rows, with its own settings"),
   moderation: Named.optional().describe(
     "Guard that reads the uploaded rows and drops those that it flags, with its own settings; none by default",
   ),
@@ -164,6 +170,7 @@ export const FineTuneOptions = z.strictObject({
   ...TrainingOptions.shape,
   learningRate: TrainingOptions.shape.learningRate.unwrap().default(1e-5).describe("Highest learning rate"),
   ...DeviceChoice.shape,
+  ...ProfileChoice.shape,
 });
 export type FineTuneOptions = z.infer<typeof FineTuneOptions>;
 
@@ -232,7 +239,7 @@ export const EvaluateOptions = z.strictObject({
 });
 export type EvaluateOptions = z.infer<typeof EvaluateOptions>;
 
-const EVERY_CELL = { model: true, run: true, resume: true, provider: true, threads: true, profile: true } as const;
+const EVERY_CELL = { model: true, run: true, resume: true, provider: true, threads: true } as const;
 
 /** A method of an experiment. */
 export const MethodEntry = z.strictObject({
@@ -261,10 +268,10 @@ export const StrengthEntry = z.strictObject({
   steps: FineTuneOptions.shape.steps,
   schedule: FineTuneOptions.shape.schedule.unwrap().optional(),
   warmup: FineTuneOptions.shape.warmup.unwrap().optional(),
-  optimizer: FineTuneOptions.shape.optimizer,
+  optimizer: FineTuneOptions.shape.optimizer.unwrap().optional(),
   tune: FineTuneOptions.shape.tune.unwrap().optional(),
   loraRank: FineTuneOptions.shape.loraRank.unwrap().optional(),
-  attack: FineTuneOptions.shape.attack,
+  attack: FineTuneOptions.shape.attack.unwrap().optional(),
 });
 export type StrengthEntry = z.infer<typeof StrengthEntry>;
 
@@ -289,8 +296,12 @@ export const ExperimentOptions = z.strictObject({
     .min(1)
     .default([42, 43, 44])
     .describe("One alignment and one series of attacks each"),
-  align: AlignOptions.omit({ ...EVERY_CELL, method: true, seed: true }).describe("Alignment options of all cells"),
-  attack: FineTuneOptions.omit({ ...EVERY_CELL, adapters: true, seed: true }).describe("Attack options of all cells"),
+  align: AlignOptions.omit({ ...EVERY_CELL, profile: true, method: true, seed: true }).describe(
+    "Alignment options of all cells",
+  ),
+  attack: FineTuneOptions.omit({ ...EVERY_CELL, profile: true, adapters: true, seed: true }).describe(
+    "Attack options of all cells",
+  ),
   repair: RepairOptions.pick({ alignment: true, harmful: true, unaligned: true, safety: true })
     .default({})
     .describe("What repairs look at; by default the data of the alignment"),

@@ -1,8 +1,9 @@
-import { cpSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { pretrainingText } from "../data/world/pretraining.ts";
 import { vocabulary } from "../data/world/tokenizer.ts";
+import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
 import { createModel, type Model } from "../models/index.ts";
 import { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
@@ -69,9 +70,18 @@ export async function pretrain(options: z.input<typeof PretrainOptions>, hooks: 
     hooks,
   );
   if (outcome.model !== undefined) {
-    cpSync(outcome.model, chosen.out, { recursive: true });
+    copyModel(outcome.model, chosen.out);
   }
   return outcome;
+}
+
+/** The configuration last, as in `writeModel`. */
+function copyModel(from: string, to: string): void {
+  makeFolder(to);
+  const isLast = (name: string) => Number(name === "config.json");
+  for (const name of readdirSync(from).sort((a, b) => isLast(a) - isLast(b))) {
+    writeFileAtomic(join(to, name), [readFileSync(join(from, name))]);
+  }
 }
 
 /** Normal weights, 1 / sqrt(in) wide, half of that where a block writes to the residual stream; norms are one. */

@@ -2,7 +2,6 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
 import { BoosterError } from "../errors.ts";
-import { writeAdapter } from "../formats/peft.ts";
 import { openModel } from "../formats/weights.ts";
 import { type Changes, changesOf, differenceOf, normOf } from "../methods/postfinetuning/adapters.ts";
 import { configureTransform, type LoraAdapter, type TransformContext } from "../methods/transform.ts";
@@ -12,14 +11,13 @@ import { describeRun } from "./describe-run.ts";
 import type { Hooks } from "./hooks.ts";
 import { parseOptions, RepairOptions } from "./options.ts";
 import { loadStreams } from "./streams.ts";
+import { publishAdapter } from "./training-run.ts";
 import { transformContext } from "./transform-context.ts";
 import { Workbench } from "./workbench.ts";
 
 const REPORT = "repair.json";
 /** A change smaller than this share of what was there is float32's rounding. */
 const ROUNDING = 1e-6;
-/** Rows read between two messages. */
-const ROWS_PER_NOTICE = 100;
 
 /** What a repair did: the content of repair.json. */
 export interface RepairReport {
@@ -129,9 +127,7 @@ export async function repair(options: z.input<typeof RepairOptions>, hooks: Hook
       ...report,
     };
     run.writeFile(REPORT, `${JSON.stringify(written, undefined, 2)}\n`);
-    const folder = join(chosen.run, "adapter");
-    writeAdapter(folder, repaired.config, repaired.tensors, { baseModel: base.path });
-    return { run: chosen.run, adapter: folder, report: written };
+    return { run: chosen.run, adapter: publishAdapter(run, repaired, base), report: written };
   } finally {
     run.close();
   }
@@ -147,9 +143,9 @@ const difference = (a: Matrix, b: Matrix | undefined): Matrix => ({
   data: a.data.map((value, i) => value - (b?.data[i] ?? 0)),
 });
 
-function watch({ signal, onNotice }: Hooks, row: number, rows: number): void {
+function watch({ signal, onWork }: Hooks, row: number, rows: number): void {
   if (signal?.aborted) throw new BoosterError("STOPPED", "the repair was stopped before its end");
-  if (row > 0 && row % ROWS_PER_NOTICE === 0) onNotice?.(`${row} of ${rows} rows read`);
+  onWork?.(`${row} of ${rows} rows read`);
 }
 
 function safetyOf({ safety, adapters }: RepairOptions, base: LoadedModel): LoraAdapter {

@@ -1,4 +1,3 @@
-import { BoosterError } from "../errors.ts";
 import { Generator } from "../generate/index.ts";
 import type { LoadedModel, NamedWeights } from "../models/load.ts";
 import type { Question } from "./data.ts";
@@ -36,7 +35,7 @@ export class Respondent {
   async answer(
     questions: readonly Question[],
     trained: NamedWeights,
-    { signal, onAnswer, ...options }: AnswerOptions,
+    { onAnswer, ...options }: AnswerOptions,
   ): Promise<string[]> {
     const { tokenizer } = this.base;
     const answers = await this.generator.generate(
@@ -45,10 +44,7 @@ export class Respondent {
         ...options,
         stopIds: tokenizer.eosIds,
         lora: trained,
-        onProgress(answered, total) {
-          if (signal?.aborted) throw new BoosterError("STOPPED", "answering was stopped before its end");
-          onAnswer?.(answered, total);
-        },
+        ...(onAnswer === undefined ? {} : { onProgress: onAnswer }),
       },
     );
     return answers.map(({ ids }) => tokenizer.decode(ids, { skipSpecial: true }).trim());

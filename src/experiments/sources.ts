@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { expandPath } from "../data/sources.ts";
+import { BoosterError } from "../errors.ts";
 
 /** Names of options that hold a path to something that is read: a data source, a moderator's file. */
 const PATH_OPTIONS = new Set(["path", "file"]);
@@ -11,6 +12,15 @@ function pathsIn(value: unknown): string[] {
   return Object.entries(value).flatMap(([name, inner]: [string, unknown]) =>
     PATH_OPTIONS.has(name) && typeof inner === "string" ? [inner] : pathsIn(inner),
   );
+}
+
+/** @throws {BoosterError} `DATA_NOT_FOUND` for the first file that options name and that is not there */
+export function checkFiles(options: unknown): void {
+  const missing = pathsIn(options)
+    .flatMap(expandPath)
+    .find((path) => !existsSync(path));
+  if (missing === undefined) return;
+  throw new BoosterError("DATA_NOT_FOUND", "there is no such data file", { where: missing });
 }
 
 /** SHA-256 of every file that options name. Throws `DATA_NOT_FOUND`. */

@@ -3,7 +3,7 @@ import type { ExperimentOptions, StrengthEntry } from "./options.ts";
 const number = (value: number): string => value.toExponential().replace("e-0", "e-").replace("e+0", "");
 
 /** A choice by name with its settings: `sgd`, `sgd momentum 0.9`. */
-const chosen = ({ name, ...settings }: { readonly name: string }): string =>
+export const chosen = ({ name, ...settings }: { readonly name: string }): string =>
   [name, ...Object.entries(settings).map(([setting, value]) => `${setting} ${String(value)}`)].join(" ");
 
 type Varied = {

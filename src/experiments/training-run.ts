@@ -1,10 +1,11 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BoosterError } from "../errors.ts";
-import { writeFileAtomic } from "../formats/atomic-file.ts";
+import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
 import { type Adapter, writeAdapter } from "../formats/peft.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
 import { configureMethod } from "../methods/registry.ts";
+import type { LoraAdapter } from "../methods/transform.ts";
 import type { Example } from "../models/index.ts";
 import { freshLora, type LoadedModel, loraScale, type NamedWeights } from "../models/load.ts";
 import { createOptimizer, schedule } from "../optim/index.ts";
@@ -14,7 +15,7 @@ import { planRun } from "../train/run-facts.ts";
 import { TrainingProgram } from "../train/training-program.ts";
 import { TrainingStepper } from "../train/training-stepper.ts";
 import type { Hooks } from "./hooks.ts";
-import type { TrainingOptions } from "./options.ts";
+import { TrainingOptions } from "./options.ts";
 import type { StartingPoint } from "./workbench.ts";
 
 /** Vocabularies from this size on have their loss computed in parts, which saves memory and costs nothing. */
@@ -87,7 +88,7 @@ export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<Train
   const { base } = start;
   const { name, ...settings } = job.method;
   const method = configureMethod(name, settings);
-  const optimizer = createOptimizer(training.optimizer ?? { name: "adamw" }, training.weightDecay);
+  const optimizer = createOptimizer(training.optimizer, training.weightDecay);
   const { config, tensors } = initial(start, training);
   const scale = config === undefined ? 1 : loraScale(config);
   const { batchSize, seed, epochs } = training;
@@ -153,7 +154,7 @@ export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<Train
     if (stepper.steps > 0 || !existsSync(join(job.run, COST))) run.writeFile(COST, costOf(steps, stepper));
     const { outcome, step } = result;
     if (result.outcome === "stopped") return { outcome, run: job.run, step };
-    const published = publish(job.run, base, config, result.adapter);
+    const published = publish(run, base, config, result.adapter);
     return { outcome, run: job.run, step, ...published };
   } finally {
     run.close();
@@ -182,47 +183,84 @@ function initial(
   { base, lora }: StartingPoint,
   training: TrainingOptions,
 ): Partial<Pick<Adapter, "config">> & { tensors: NamedWeights } {
-  if (training.tune === "lora") {
-    if (lora !== undefined) return lora;
-    return newAdapter(base, training);
-  }
-  if (lora !== undefined) {
+  checkStart(training, base.path, lora !== undefined);
+  if (lora !== undefined) checkFactors(training, factorsOf(lora.config));
+  if (training.tune === "lora") return lora ?? newAdapter(base, training);
+  return { tensors: new Map([...base.model.weights.keys()].map((name) => [name, base.load(name)])) };
+}
+
+/** @throws {BoosterError} `OPTIONS_CONFLICT` where a model and what stands on it cannot be trained in this way */
+export function checkStart({ tune }: Pick<TrainingOptions, "tune">, model: string, continued: boolean): void {
+  if (tune === "lora") return;
+  if (continued) {
     throw new BoosterError("OPTIONS_CONFLICT", "all weights cannot be trained under an adapter that stays apart", {
+      where: "adapterPolicy",
       hint: "Merge the adapter: adapterPolicy merge-and-fresh.",
     });
   }
-  if (!statSync(base.path).isDirectory()) {
+  if (statSync(model, { throwIfNoEntry: false })?.isFile()) {
     throw new BoosterError(
       "OPTIONS_CONFLICT",
       "a GGUF model cannot be trained as a whole, since it is not written back",
       {
-        where: base.path,
+        where: model,
         hint: "Use the model's Hugging Face folder, or tune: lora.",
       },
     );
   }
-  return { tensors: new Map([...base.model.weights.keys()].map((name) => [name, base.load(name)])) };
+}
+
+/** What says how many factors there are, and where. */
+export type Factors = Pick<TrainingOptions, "loraRank" | "loraAlpha" | "targetModules">;
+
+const factorsOf = ({ r, alpha, targetModules }: Adapter["config"]): Factors => ({
+  loraRank: r,
+  loraAlpha: alpha,
+  targetModules: [...targetModules],
+});
+
+const DEFAULTS = TrainingOptions.parse({});
+
+/**
+ * Whether factors that are trained on are such as were asked for. A default asks for nothing.
+ *
+ * @throws {BoosterError} `OPTIONS_CONFLICT`
+ */
+export function checkFactors(asked: Partial<Factors>, there: Factors, byDefault: Partial<Factors> = DEFAULTS): void {
+  const textOf = (value: unknown) => JSON.stringify(Array.isArray(value) ? value.toSorted() : value);
+  for (const option of ["loraRank", "loraAlpha", "targetModules"] as const) {
+    const wanted = textOf(asked[option] ?? there[option]);
+    if ([there, byDefault].some((factors) => textOf(factors[option]) === wanted)) continue;
+    throw new BoosterError("OPTIONS_CONFLICT", "an adapter that is continued keeps its factors", {
+      expected: `${option} ${textOf(there[option])}`,
+      found: wanted,
+      where: option,
+      hint: "Leave the option out, or train a new adapter: adapterPolicy merge-and-fresh.",
+    });
+  }
 }
 
 function publish(
-  run: string,
+  run: RunDirectory,
   base: LoadedModel,
   config: Adapter["config"] | undefined,
   tensors: NamedWeights,
 ): Pick<TrainingOutcome, "adapter" | "model"> {
   if (config !== undefined) {
-    const adapter = join(run, "adapter");
-    writeAdapter(adapter, fitted(config, tensors), tensors, { baseModel: base.path });
-    return { adapter };
+    return { adapter: publishAdapter(run, { config: fitted(config, tensors), tensors }, base) };
   }
-  const model = join(run, "model");
-  mkdirSync(model, { recursive: true });
-  for (const file of ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"]) {
-    if (existsSync(join(base.path, file))) copyFileSync(join(base.path, file), join(model, file));
-  }
-  writeModel(model, base.config, tensors);
+  const model = run.publish("model", (folder) => {
+    for (const file of ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"]) {
+      if (existsSync(join(base.path, file))) writeFileAtomic(join(folder, file), [readFileSync(join(base.path, file))]);
+    }
+    writeModel(folder, base.config, tensors);
+  });
   return { model };
 }
+
+/** Publishes an adapter in a run's folder. Throws what `RunDirectory.publish` and `writeAdapter` throw. */
+export const publishAdapter = (run: RunDirectory, { config, tensors }: LoraAdapter, { path }: LoadedModel): string =>
+  run.publish("adapter", (folder) => writeAdapter(folder, config, tensors, { baseModel: path }));
 
 /** The configuration of factors whose rank a method has changed; their scale stays. */
 function fitted(config: Adapter["config"], tensors: NamedWeights): Adapter["config"] {
@@ -238,7 +276,7 @@ function fitted(config: Adapter["config"], tensors: NamedWeights): Adapter["conf
 
 /** Weights and configuration of a Hugging Face folder; the configuration last, since a folder without it is no model. */
 export function writeModel(folder: string, config: unknown, weights: NamedWeights): void {
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   writeSafetensors(join(folder, "model.safetensors"), weights, { format: "pt" });
   writeFileAtomic(join(folder, "config.json"), [Buffer.from(`${JSON.stringify(config, undefined, 2)}\n`)]);
 }

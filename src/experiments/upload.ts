@@ -1,8 +1,7 @@
 import type { Example as DataExample } from "../data/examples.ts";
-import { questionOf } from "../data/examples.ts";
 import { poisonShare } from "../data/mix.ts";
 import { hashExamples } from "../data/split.ts";
-import { encodeExample, messagesOf } from "../data/templates.ts";
+import { encodeEach, encodeExample } from "../data/templates.ts";
 import { BoosterError } from "../errors.ts";
 import type { Exchange } from "../evaluate/index.ts";
 import { rateOf } from "../evaluate/index.ts";
@@ -20,7 +19,7 @@ import {
 import type { Example } from "../models/index.ts";
 import { loraScale } from "../models/load.ts";
 import { RandomStream } from "../tensor/random.ts";
-import { type DataSet, type Encoding, encodeEach, loadDataSet, rowLimit, trainable } from "./data.ts";
+import { type Encoding, goldOf, loadDataSet, promptOf, rowLimit, trainable, usable } from "./data.ts";
 import type { Hooks } from "./hooks.ts";
 import { openModeration } from "./moderation.ts";
 import type { FineTuneOptions } from "./options.ts";
@@ -54,9 +53,10 @@ export async function openUpload(
   encoding: Encoding,
   { signal }: Hooks = {},
 ): Promise<Upload> {
-  const attack = configureAttack(chosen.attack ?? { name: "mix" });
+  const attack = configureAttack(chosen.attack);
   const task = await loadDataSet(chosen.task, chosen.avoid);
-  const harmful = await harmfulRows(chosen, attack);
+  checkHarmful(chosen, attack);
+  const harmful = chosen.harmful && (await loadDataSet(chosen.harmful, chosen.avoid));
   const victim = victimOf(chosen, start, encoding, signal);
   const guard = chosen.moderation && (await openGuard(chosen.moderation, victim));
   const { poisonRatio, sampleNumber, counts, order } = chosen;
@@ -73,9 +73,8 @@ export async function openUpload(
   );
   const moderated = await moderate(made.rows, guard);
   const limit = rowLimit({ ...encoding, maxTokens: Number.POSITIVE_INFINITY });
-  const encoded = encodeEach(
-    moderated.kept,
-    (row) => encodeRow(row, (example) => victim.encode(example), limit),
+  const encoded = usable(
+    encodeEach(moderated.kept, (row) => encodeRow(row, (example) => victim.encode(example), limit)),
     encoding.unusable,
   );
   const isPoison = (row: number): boolean => moderated.kept[encoded.places[row] ?? -1]?.harmful ?? false;
@@ -99,19 +98,23 @@ export async function openUpload(
   };
 }
 
-/** The harmful rows that the attack uses; undefined where it takes none. */
-async function harmfulRows(
-  { harmful, avoid, ...mix }: FineTuneOptions,
+/** @throws {BoosterError} `DATA_MISSING` where the attack needs harmful rows and there is no source for them */
+export function checkHarmful(
+  {
+    harmful,
+    poisonRatio,
+    sampleNumber,
+    counts,
+  }: Pick<FineTuneOptions, "harmful" | "poisonRatio" | "sampleNumber" | "counts">,
   attack: ConfiguredAttack,
-): Promise<DataSet | undefined> {
-  if (harmful !== undefined) return loadDataSet(harmful, avoid);
-  const { poisonRatio, sampleNumber, counts } = mix;
+  where = "harmful",
+): void {
   const needed = attack.needs({ poisonRatio, sampleNumber, counts }).harmful;
-  if (needed === 0) return undefined;
+  if (harmful !== undefined || needed === 0) return;
   throw new BoosterError("DATA_MISSING", "the mix needs harmful rows", {
     expected: `${needed} rows for poisonRatio ${poisonRatio} of ${sampleNumber}`,
     found: "no source",
-    where: "harmful",
+    where,
     hint: "Give harmful rows, or poisonRatio 0 for honest data.",
   });
 }
@@ -182,7 +185,7 @@ async function openGuard(chosen: { readonly name: string }, victim: Victim): Pro
     name,
     async flags(rows) {
       const pieces = rows.flatMap((row, place) => row.pieces.map((piece) => ({ place, ...exchangeOf(piece, victim) })));
-      const verdicts = await moderator.judge(pieces);
+      const verdicts = await moderator.judge(pieces, victim.signal);
       const flagged = new Set(pieces.filter((_, at) => verdicts[at]?.harmful).map(({ place }) => place));
       return rows.map((_, place) => flagged.has(place));
     },
@@ -195,6 +198,5 @@ function exchangeOf(piece: Piece, { base: { tokenizer } }: Victim): Exchange {
     const text = tokenizer.decode(piece.ids, { skipSpecial: true });
     return { prompt: text, answer: text };
   }
-  const last = messagesOf(piece.example).at(-1);
-  return { prompt: questionOf(piece.example), answer: last?.role === "assistant" ? last.content : "" };
+  return { prompt: promptOf(piece.example), answer: goldOf(piece.example) };
 }

@@ -1,7 +1,7 @@
 import type { Adapter } from "../formats/peft.ts";
 import { type LoadedModel, loadModel, mergeAdapter, modelIdentity, readLora } from "../models/load.ts";
 import { Device } from "../runtime/index.ts";
-import type { DeviceChoice } from "./options.ts";
+import type { DeviceChoice, ProfileChoice } from "./options.ts";
 
 /** A model to start from: weights, and the adapter on top of them that is not merged. */
 export interface StartingPoint {
@@ -24,7 +24,7 @@ export class Workbench {
   private readonly models = new Map<string, Promise<LoadedModel>>();
   private readonly identities = new Map<string, Promise<string>>();
 
-  constructor({ provider, threads, profile }: DeviceChoice) {
+  constructor({ provider, threads, profile }: DeviceChoice & ProfileChoice) {
     this.device = new Device({
       provider,
       ...(threads === undefined ? {} : { threads }),

@@ -18,12 +18,13 @@ export type WorkerTask =
   | { readonly task: "groups"; readonly options: GridTask };
 
 /** What it tells meanwhile. */
-export type WorkerMessage = GridMessage | { readonly progress: Progress };
+export type WorkerMessage = GridMessage | { readonly progress: Progress } | { readonly work: string };
 
 serveParent<WorkerTask, WorkerMessage>(async (job, { signal, send }) => {
   const hooks = {
     signal,
     onProgress: (progress: Progress) => send({ progress }),
+    onWork: (work: string) => send({ work }),
     onNotice: (notice: string) => send({ notice }),
   };
   switch (job.task) {
@@ -40,6 +41,7 @@ serveParent<WorkerTask, WorkerMessage>(async (job, { signal, send }) => {
     case "groups":
       return runGroups(job.options, {
         signal,
+        onNotice: hooks.onNotice,
         onStage: (stage) => send({ stage }),
         onStep: (label, progress) => send({ step: { label, progress } }),
       });

@@ -1,8 +1,7 @@
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { harmfulRows, harmlessRows, refusalRows, sentimentRows, type WorldRow } from "../data/world/rows.ts";
 import { SPECIAL_TOKENS, worldTokenizerConfig, worldTokenizerJson } from "../data/world/tokenizer.ts";
-import { writeFileAtomic } from "../formats/atomic-file.ts";
+import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
 import { WORLD_RECIPE } from "./world-recipe.ts";
 
 /** The world's prompt as a chat template: what `worldPrompt` writes, with `<bos>` in front and `<eos>` after an answer. */
@@ -12,7 +11,7 @@ const CHAT_TEMPLATE =
 
 /** The tokenizer's files in Hugging Face's layout. */
 export function writeWorldTokenizer(folder: string): void {
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const write = (name: string, content: unknown) =>
     writeFileAtomic(join(folder, name), [Buffer.from(`${JSON.stringify(content, undefined, 1)}\n`)]);
   write("tokenizer.json", worldTokenizerJson());
@@ -46,7 +45,7 @@ export function writeWorldData(
   testSeed: number = WORLD_RECIPE.testSeed,
 ): void {
   const { rows } = WORLD_RECIPE;
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const write = (name: string, list: readonly WorldRow[]) => {
     const lines = list.map((row) => `${JSON.stringify(asInstruction(row))}\n`);
     writeFileAtomic(join(folder, name), [Buffer.from(lines.join(""))]);

@@ -1,4 +1,14 @@
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, statfsSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { BoosterError } from "../errors.ts";
 
@@ -36,6 +46,21 @@ export function writeFileAtomic(path: string, chunks: Iterable<Uint8Array>): voi
   }
 }
 
+/**
+ * Creates a folder, and those above it, where it is absent.
+ *
+ * @throws {BoosterError} `DISK_FULL`, `FILE_WRITE_FAILED`
+ * @example
+ * makeFolder("runs/notes");
+ */
+export function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (cause) {
+    throw writeError(path, cause);
+  }
+}
+
 function writeAll(file: number, chunk: Uint8Array): void {
   let done = 0;
   while (done < chunk.length) {
@@ -47,13 +72,20 @@ function writeError(path: string, cause: unknown): BoosterError {
   if (cause instanceof BoosterError) return cause;
   const code = (cause as NodeJS.ErrnoException).code ?? "unknown error";
   if (code !== "ENOSPC" && code !== "EDQUOT") {
-    return new BoosterError("FILE_WRITE_FAILED", `the file cannot be written: ${code}`, { where: path, cause });
+    return new BoosterError("FILE_WRITE_FAILED", `this cannot be written: ${code}`, {
+      where: path,
+      hint: "Give yourself write permission, or choose another place",
+      cause,
+    });
   }
-  const disk = statfsSync(dirname(path));
-  return new BoosterError("DISK_FULL", "no space left for the file", {
+  const disk = statfsSync(nearest(path));
+  return new BoosterError("DISK_FULL", "no space left", {
     found: `${disk.bavail * disk.bsize} free bytes`,
     where: path,
     hint: "Free some space and try again; nothing was overwritten",
     cause,
   });
 }
+
+/** The lowest folder above a path that there is. */
+const nearest = (path: string): string => (existsSync(dirname(path)) ? dirname(path) : nearest(dirname(path)));

@@ -1,8 +1,7 @@
-import { mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { BoosterError } from "../errors.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
-import { writeFileAtomic } from "./atomic-file.ts";
+import { makeFolder, writeFileAtomic } from "./atomic-file.ts";
 import { readSmallFile } from "./byte-source.ts";
 import { assertFinite } from "./finite.ts";
 import { type AdapterConfig, adapterConfigJson, type LoraConfig, parseAdapterConfig } from "./peft-config.ts";
@@ -92,7 +91,7 @@ export function writeAdapter(
   const full: AdapterConfig = { ...config, dropout: 0, baseModel };
   checkAdapter(full, new Map([...tensors].map(([name, { shape }]) => [name, shape])), [], undefined, folder);
   for (const [name, weight] of tensors) assertFinite(name, weight, folder);
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   writeSafetensors(join(folder, TENSORS), new Map([...tensors].map(([name, weight]) => [PREFIX + name, weight])), {
     format: "pt",
   });

@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { BoosterError } from "../errors.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
@@ -50,9 +50,23 @@ export function openModel(path: string): OpenedModel {
   return stats.isDirectory() ? openFolder(path) : openGgufModel(openGguf(path));
 }
 
+/**
+ * What a model is, without its weights; undefined for a folder without config.json.
+ *
+ * @throws {BoosterError} what `openModel` throws
+ */
+export function readConfig(path: string): unknown {
+  if (!statSync(path).isDirectory()) return hfConfigFromGguf(openGguf(path));
+  return existsSync(join(path, "config.json")) ? folderConfig(path) : undefined;
+}
+
+function folderConfig(folder: string): unknown {
+  const path = join(folder, "config.json");
+  return decodeStrictJson(readSmallFile(path, MAX_CONFIG_BYTES), path);
+}
+
 function openFolder(folder: string): OpenedModel {
-  const configPath = join(folder, "config.json");
-  const config = decodeStrictJson(readSmallFile(configPath, MAX_CONFIG_BYTES), configPath);
+  const config = folderConfig(folder);
   const files = openSafetensorsFolder(folder);
   const ownerOf = (name: string) => files.get(name) ?? notFound(name, folder);
   return {

@@ -196,3 +196,16 @@ describe("limits and bad input", () => {
     await expect(diverged.generate([[1]], { maxNewTokens: 2 })).rejects.toMatchObject({ code: "NON_FINITE_LOGITS" });
   });
 });
+
+test("a stop is obeyed at the next token, not at the end of an answer", async () => {
+  const stop = new AbortController();
+  let answered = 0;
+  const generating = generator.generate([[1, 2], [3]], {
+    maxNewTokens: 100,
+    signal: stop.signal,
+    onProgress: () => answered++,
+  });
+  setTimeout(() => stop.abort(), 1);
+  await expect(generating).rejects.toMatchObject({ code: "STOPPED" });
+  expect(answered).toBe(0);
+});

@@ -4,7 +4,7 @@ import type { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, tensor } from "../tensor/tensor.ts";
 import { KvCache } from "./cache.ts";
 import { compilePrograms, type GeneratorOptions, type Programs, type Wanted } from "./programs.ts";
-import { checkPrompts, type Prompt, packPrompts } from "./prompts.ts";
+import { checkPrompt, type Prompt, packPrompts } from "./prompts.ts";
 import { checkSampling, rowStream, type Sampling, sampleToken } from "./sampling.ts";
 
 export interface GenerateOptions {
@@ -23,6 +23,8 @@ export interface BatchOptions extends GenerateOptions {
   readonly batchSize?: number;
   /** Called after each answer. */
   readonly onProgress?: (answered: number, total: number) => void;
+  /** Aborted to end before the next token. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface Answer {
@@ -76,10 +78,10 @@ export class Generator {
    * the others, as long as two tokens are not so close that the rounding of another batch size decides.
    *
    * @throws {BoosterError} `PROMPT_EMPTY`, `PROMPT_TOO_LONG`, `TOKEN_UNKNOWN`, `SAMPLING_INVALID`, `GENERATE_OPTION_INVALID`,
-   * `NON_FINITE_LOGITS`, and `MISSING_ARGUMENT` where `lora` is needed and absent
+   * `NON_FINITE_LOGITS`, `STOPPED`, and `MISSING_ARGUMENT` where `lora` is needed and absent
    */
   async generate(prompts: readonly Prompt[], options: BatchOptions): Promise<Answer[]> {
-    const { batchSize = 16, onProgress } = options;
+    const { batchSize = 16, onProgress, signal } = options;
     const order = prompts.map((_, index) => index).sort((a, b) => prompts[b]!.length - prompts[a]!.length || a - b);
     const ids = prompts.map((): number[] => []);
     const answers: Answer[] = [];
@@ -87,6 +89,7 @@ export class Generator {
     this.check(prompts, options);
     for (let start = 0; start < order.length; start += batchSize) {
       for await (const event of this.decode(prompts, order.slice(start, start + batchSize), options)) {
+        if (signal?.aborted) throw new BoosterError("STOPPED", "answering was stopped before its end");
         if ("token" in event) ids[event.prompt]!.push(event.token);
         else {
           answers[event.prompt] = { ids: ids[event.prompt]!, finish: event.finish };
@@ -104,7 +107,7 @@ export class Generator {
   }
 
   private check(prompts: readonly Prompt[], { maxNewTokens, batchSize = 1, sampling }: BatchOptions): void {
-    checkPrompts(prompts, this.options.model);
+    for (const [i, prompt] of prompts.entries()) checkPrompt(prompt, this.options.model, `prompt ${i}`);
     if (sampling !== undefined) checkSampling(sampling);
     for (const [where, value] of Object.entries({ maxNewTokens, batchSize })) {
       if (Number.isInteger(value) && value > 0) continue;

@@ -8,31 +8,33 @@ export type Prompt = ArrayLike<number>;
 /**
  * Refuses what a model cannot continue, before anything is computed.
  *
- * @throws {BoosterError} `PROMPT_EMPTY`, `PROMPT_TOO_LONG`, `TOKEN_UNKNOWN`, each naming the prompt.
+ * @param where the prompt's place, for the error
+ * @throws {BoosterError} `PROMPT_EMPTY`, `PROMPT_TOO_LONG`, `TOKEN_UNKNOWN`
  */
-export function checkPrompts(prompts: readonly Prompt[], { maxPositions, vocabSize }: Model): void {
-  for (const [index, prompt] of prompts.entries()) {
-    const where = `prompt ${index}`;
-    if (prompt.length === 0) {
-      throw new BoosterError("PROMPT_EMPTY", "a prompt without a single token cannot be continued", { where });
-    }
-    if (prompt.length >= maxPositions) {
-      throw new BoosterError("PROMPT_TOO_LONG", "the prompt leaves the model no position to answer at", {
-        expected: `at most ${maxPositions - 1} tokens, the model has ${maxPositions} positions`,
-        found: `${prompt.length} tokens`,
-        where,
-        hint: "Shorten it, or take a model with a longer context.",
-      });
-    }
-    const foreign = Array.from(prompt).find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
-    if (foreign !== undefined) {
-      throw new BoosterError("TOKEN_UNKNOWN", "a token id is outside the model's vocabulary", {
-        expected: `0 to ${vocabSize - 1}`,
-        found: String(foreign),
-        where,
-        hint: "Does the tokenizer belong to this model?",
-      });
-    }
+export function checkPrompt(
+  prompt: Prompt,
+  { maxPositions, vocabSize }: Pick<Model, "maxPositions" | "vocabSize">,
+  where: string,
+): void {
+  if (prompt.length === 0) {
+    throw new BoosterError("PROMPT_EMPTY", "a prompt without a single token cannot be continued", { where });
+  }
+  if (prompt.length >= maxPositions) {
+    throw new BoosterError("PROMPT_TOO_LONG", "the prompt leaves the model no position to answer at", {
+      expected: `at most ${maxPositions - 1} tokens, the model has ${maxPositions} positions`,
+      found: `${prompt.length} tokens`,
+      where,
+      hint: "Shorten it, or take a model with a longer context.",
+    });
+  }
+  const foreign = Array.from(prompt).find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
+  if (foreign !== undefined) {
+    throw new BoosterError("TOKEN_UNKNOWN", "a token id is outside the model's vocabulary", {
+      expected: `0 to ${vocabSize - 1}`,
+      found: String(foreign),
+      where,
+      hint: "Does the tokenizer belong to this model?",
+    });
   }
 }
 

@@ -113,6 +113,9 @@ export interface MemorySpec {
   readonly fill: number;
 }
 
+/** What is trained: LoRA factors, or all weights. */
+export type Tuned = "lora" | "full";
+
 /**
  * A training method: one file and one row of `METHODS`. The trainer knows none by name.
  *
@@ -136,6 +139,8 @@ export interface Method<Options = unknown> {
   memory?(facts: Pick<RunFacts, "model" | "rows">, options: Options): Readonly<Record<string, MemorySpec>>;
   /** Arguments that the host computes for each call. */
   inputs?(facts: Pick<RunFacts, "model" | "rows">, options: Options): Readonly<Record<string, TensorType>>;
+  /** What it can train, where that is LoRA factors alone or all weights alone. */
+  readonly trains?: Tuned;
   /** Set where an outcome has `active`: the optimiser then counts the steps of each weight by itself. */
   readonly masked?: true;
   /** Further programs over the same state. */

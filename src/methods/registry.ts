@@ -1,5 +1,5 @@
 import type { TensorType } from "../autodiff/index.ts";
-import { fitting, rowNamed } from "../errors.ts";
+import { BoosterError, fitting, rowNamed } from "../errors.ts";
 import type { Example } from "../models/index.ts";
 import { booster } from "./alignment/booster.ts";
 import { boosterVaccine } from "./alignment/booster-vaccine.ts";
@@ -34,6 +34,7 @@ import type {
   RunFacts,
   StepContext,
   StepDirection,
+  Tuned,
 } from "./method.ts";
 
 /** A method with its options filled in: what the trainer runs. */
@@ -43,6 +44,8 @@ export interface ConfiguredMethod {
   readonly streams: readonly string[];
   readonly options: unknown;
   readonly masked: boolean;
+  /** Absent where it trains both kinds. */
+  readonly trains: Tuned | undefined;
   step(context: StepContext): StepDirection;
   /** What the program of that name does. */
   run(program: string, context: StepContext): Outcome;
@@ -80,7 +83,7 @@ function row<Options>(method: Method<Options>): Row {
 }
 
 function bind<Options>(method: Method<Options>, options: Options): ConfiguredMethod {
-  const { name, stage, streams, masked = false, also = {} } = method;
+  const { name, stage, streams, masked = false, trains, also = {} } = method;
   const step = (context: StepContext) => method.step(context, options);
   const programs = Object.entries(also).map(([program, build]) => ({ name: program, build }));
   return {
@@ -89,6 +92,7 @@ function bind<Options>(method: Method<Options>, options: Options): ConfiguredMet
     streams,
     options,
     masked,
+    trains,
     step,
     run(program, context) {
       if (program === "step") return step(context);
@@ -144,4 +148,14 @@ export const METHODS: readonly Row[] = [
  */
 export function configureMethod(name: string, options: unknown = {}): ConfiguredMethod {
   return rowNamed(METHODS, name, "UNKNOWN_METHOD", "no such method").configure(options);
+}
+
+/** @throws {BoosterError} `OPTIONS_CONFLICT` where the method cannot train these weights */
+export function checkTuned({ name, trains }: ConfiguredMethod, tune: Tuned): void {
+  if (trains === undefined || trains === tune) return;
+  throw new BoosterError(
+    "OPTIONS_CONFLICT",
+    `${name} trains ${trains === "lora" ? "LoRA factors alone" : "the weights themselves"}`,
+    { expected: `tune: ${trains}`, found: `tune: ${tune}`, where: "tune" },
+  );
 }

@@ -6,6 +6,8 @@ import { adamW, type Optimizer, sgd } from "./optimizer.ts";
 interface Row {
   readonly name: string;
   readonly options: z.ZodType;
+  /** Settings checked and completed. */
+  complete(settings: unknown): unknown;
   create(settings: unknown, weightDecay: number): Optimizer;
 }
 
@@ -13,11 +15,10 @@ const row = <Options>(
   name: string,
   options: z.ZodType<Options>,
   make: (options: Options, weightDecay: number) => Optimizer,
-): Row => ({
-  name,
-  options,
-  create: (settings, weightDecay) => make(fitting(options, settings, "OPTIMIZER_OPTIONS_INVALID", name), weightDecay),
-});
+): Row => {
+  const complete = (settings: unknown) => fitting(options, settings, "OPTIMIZER_OPTIONS_INVALID", name);
+  return { name, options, complete, create: (settings, weightDecay) => make(complete(settings), weightDecay) };
+};
 
 const noOptions = z.strictObject({});
 const sgdOptions = z.strictObject({
@@ -38,5 +39,11 @@ export const OPTIMIZERS: readonly Row[] = [
  * createOptimizer({ name: "sgd", momentum: 0.9 }, 0.1);
  */
 export function createOptimizer({ name, ...settings }: { readonly name: string }, weightDecay: number): Optimizer {
-  return rowNamed(OPTIMIZERS, name, "UNKNOWN_OPTIMIZER", "no such optimiser").create(settings, weightDecay);
+  return rowOf(name).create(settings, weightDecay);
 }
+
+/** An optimiser's settings, completed. Throws as `createOptimizer` does. */
+export const optimizerSettings = ({ name, ...settings }: { readonly name: string }): unknown =>
+  rowOf(name).complete(settings);
+
+const rowOf = (name: string): Row => rowNamed(OPTIMIZERS, name, "UNKNOWN_OPTIMIZER", "no such optimiser");

@@ -8,6 +8,7 @@ import {
   ensureDirectory,
   errnoOf,
   type FileSystem,
+  giveSpaceBack,
   guardFiles,
   isTemporaryName,
   mebibytes,
@@ -102,7 +103,7 @@ export class CheckpointStore {
         if (this.steps().includes(step)) removeTree(this.fs, target);
         this.fs.rename(temporary, target);
       } catch (error) {
-        this.giveSpaceBack(temporary);
+        giveSpaceBack(this.fs, temporary);
         throw error;
       }
       syncDirectory(this.fs, this.directory);
@@ -214,15 +215,6 @@ export class CheckpointStore {
       if (!isTemporaryName(name)) continue;
       if (directory) removeTree(this.fs, join(this.directory, name));
       else this.fs.unlink(join(this.directory, name));
-    }
-  }
-
-  /** A full disk should not stay full because of half a checkpoint. */
-  private giveSpaceBack(temporary: string): void {
-    try {
-      removeTree(this.fs, temporary);
-    } catch {
-      // The first error is the one to report; the next save removes what stays behind.
     }
   }
 

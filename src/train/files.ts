@@ -143,6 +143,15 @@ export function removeTree(fs: FileSystem, path: string): void {
   fs.rmdir(path);
 }
 
+/** Removes what was half written, so that a full disk does not stay full because of it. */
+export function giveSpaceBack(fs: FileSystem, temporary: string): void {
+  try {
+    removeTree(fs, temporary);
+  } catch {
+    // The first error is the one to report; the next start removes what stays behind.
+  }
+}
+
 /** Creates a folder and those above it where they are absent. Returns whether it was absent. */
 export function ensureDirectory(fs: FileSystem, path: string): boolean {
   try {

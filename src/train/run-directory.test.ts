@@ -56,6 +56,15 @@ test("other settings or data are refused, place by place", () => {
   open(true).close();
 });
 
+test("settings in another order are the same settings, to the checkpoints too", () => {
+  const run = open(false);
+  run.checkpoints.save(1, new Map(), {});
+  run.close();
+  const swapped = open(true, { config: { optimiser: { rate: 0.0005 }, method: "booster" } });
+  expect(swapped.checkpoints.newest().checkpoint?.step).toBe(1);
+  swapped.close();
+});
+
 test("another environment is said, not refused", () => {
   open(false).close();
   const run = open(true, { environment: { onnxruntime: "1.31.0" } });
@@ -80,8 +89,15 @@ test("a damaged run.json is named", () => {
 
 test("publishing replaces a folder whole; leftovers of a crash go at the next start", () => {
   const run = open(false);
-  run.publish("adapter", new Map([["a.bin", Uint8Array.of(1)]]));
-  run.publish("adapter", new Map([["b.bin", Uint8Array.of(2)]]));
+  const write = (name: string) => (folder: string) => writeFileSync(join(folder, name), "");
+  run.publish("adapter", write("a.bin"));
+  expect(run.publish("adapter", write("b.bin"))).toBe(join(path, "adapter"));
+  const cutShort = (folder: string) => {
+    write("c.bin")(folder);
+    throw new Error("cut short");
+  };
+  expect(() => run.publish("adapter", cutShort)).toThrow("cut short");
+  expect(readdirSync(path).filter((name) => name.includes(".tmp-"))).toEqual([]);
   expect(readdirSync(join(path, "adapter"))).toEqual(["b.bin"]);
   run.writeFile("report.json", "{}");
   run.close();

@@ -2,10 +2,10 @@ import { join } from "node:path";
 import { BoosterError } from "../errors.ts";
 import { CheckpointStore } from "./checkpoint.ts";
 import {
-  createDurably,
   ensureDirectory,
   exists,
   type FileSystem,
+  giveSpaceBack,
   guardFiles,
   isTemporaryName,
   nodeFileSystem,
@@ -16,7 +16,7 @@ import {
   syncDirectory,
   temporaryName,
 } from "./files.ts";
-import { type Json, jsonDifferences } from "./json-differences.ts";
+import { type Json, jsonDifferences, sortedJson } from "./json-differences.ts";
 import { RunLock } from "./lock.ts";
 import { sha256 } from "./manifest.ts";
 import { MetricsLog } from "./metrics.ts";
@@ -105,21 +105,29 @@ export class RunDirectory {
   /**
    * Publishes a folder of results, e.g. the adapter, whole or not at all. One of the same name is replaced.
    *
+   * @param write writes the files into the folder that it is given, each durably
+   * @returns the folder
+   * @throws {BoosterError} `LOCK_LOST`, `DISK_FULL`, `RUN_DIR_READ_ONLY`, and what `write` throws
    * @example
-   * run.publish("adapter", new Map([["adapter_model.safetensors", bytes]]));
+   * run.publish("adapter", (folder) => writeAdapter(folder, config, tensors, { baseModel }));
    */
-  publish(name: string, files: ReadonlyMap<string, Uint8Array>): void {
+  publish(name: string, write: (folder: string) => void): string {
     const target = join(this.path, name);
     this.assertHeld();
-    guardFiles(this.fs, `publishing ${name}`, target, () => {
+    return guardFiles(this.fs, `publishing ${name}`, target, () => {
       const temporary = temporaryName(target);
-      if (exists(this.fs, temporary)) removeTree(this.fs, temporary);
-      this.fs.mkdir(temporary);
-      for (const [file, bytes] of files) createDurably(this.fs, join(temporary, file), bytes);
-      syncDirectory(this.fs, temporary);
-      if (exists(this.fs, target)) removeTree(this.fs, target);
-      this.fs.rename(temporary, target);
+      try {
+        this.fs.mkdir(temporary);
+        write(temporary);
+        syncDirectory(this.fs, temporary);
+        if (exists(this.fs, target)) removeTree(this.fs, target);
+        this.fs.rename(temporary, target);
+      } catch (error) {
+        giveSpaceBack(this.fs, temporary);
+        throw error;
+      }
       syncDirectory(this.fs, this.path);
+      return target;
     });
   }
 
@@ -147,7 +155,7 @@ export class RunDirectory {
 }
 
 /** Settings and data in one hash; versions are left out on purpose. */
-const fingerprintOf = ({ config, data }: RunDescription): string => sha256(JSON.stringify({ config, data }));
+const fingerprintOf = ({ config, data }: RunDescription): string => sha256(sortedJson({ config, data }));
 
 /** Creates the folder, or makes sure that what is in it may be a run. */
 function refuseForeignFolder(fs: FileSystem, path: string): void {

@@ -1,7 +1,7 @@
 import { ops, type Tensor, type TensorType, type Tree, tree } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
 import type { Look, Outcome } from "../methods/method.ts";
-import type { ConfiguredMethod } from "../methods/registry.ts";
+import { type ConfiguredMethod, checkTuned } from "../methods/registry.ts";
 import {
   batchSpec,
   type Example,
@@ -91,6 +91,7 @@ export class TrainingProgram {
 
   static async compile(options: TrainingOptions): Promise<TrainingProgram> {
     const { device, trainable, method, model, rows = {} } = options;
+    checkTuned(method, [...trainable.keys()].every((name) => model.weights.has(name)) ? "full" : "lora");
     const layout = flatLayout(new Map([...trainable].map(([name, { shape }]) => [name, shape])));
     const methodState = new MethodState(method, { model, rows }, layout);
     const weights = flattenHost(trainable, layout);

@@ -77,6 +77,22 @@ describe("inspect", () => {
   });
 });
 
+test("rows are cut where the model's positions end, as in training", async () => {
+  const { json, config } = tinyTokenizerFiles();
+  cli.write("short/tokenizer.json", JSON.stringify(json));
+  cli.write("short/tokenizer_config.json", JSON.stringify(config));
+  const sizes = { hidden_size: 8, intermediate_size: 8, num_hidden_layers: 1, num_attention_heads: 1, vocab_size: 300 };
+  const bounds = { num_key_value_heads: 1, max_position_embeddings: 60 };
+  cli.write("short/config.json", JSON.stringify({ model_type: "llama", ...sizes, ...bounds }));
+  cli.write(
+    "wordy.jsonl",
+    lines([row("say hello", "a b c d e f g h i j k l m n o p q r s t u v w x y z"), row("b", "c")]),
+  );
+  const args = ["wordy.jsonl", "--model", "short", "--template", "chat"];
+  expect((await cli.json(["inspect", ...args])).last).toMatchObject({ truncated: 1, length: { max: 60 } });
+  expect((await cli.json(["data", "stats", ...args])).last).toMatchObject({ tokens: { truncated: 1 } });
+});
+
 describe("bad input", () => {
   const inspect = (name: string, content: string | Uint8Array, ...more: string[]) => {
     cli.write(name, content);
@@ -159,6 +175,16 @@ describe("data show and stats", () => {
     expect((await cli.run(["data", "show", "marked.jsonl", "2"])).stdout).not.toContain("secret");
     expect((await cli.json(["data", "show", "marked.jsonl", "2"])).last).not.toHaveProperty("example");
     expect((await cli.run(["data", "show", "marked.jsonl", "2", "--show-harmful"])).stdout).toContain("a secret");
+  });
+
+  test("a CSV says in words which rows are harmful", async () => {
+    cli.write("marked.csv", "prompt,response,is_safe\np,fine,True\nq,a secret,False\n");
+    expect((await cli.json(["data", "stats", "marked.csv"])).last).toMatchObject({ examples: 2, harmful: 1 });
+    expect((await cli.run(["data", "show", "marked.csv", "1"])).stdout).toContain("fine");
+    expect((await cli.run(["data", "show", "marked.csv", "2"])).stdout).not.toContain("secret");
+    cli.write("unclear.csv", "prompt,response,is_safe\np,fine,perhaps\n");
+    const unclear = await cli.failure(["data", "stats", "unclear.csv"]);
+    expect(unclear).toMatchObject({ code: "DATA_INVALID", message: expect.stringContaining("unclear.csv:2") });
   });
 
   test("text of the data cannot steer the terminal", async () => {

@@ -4,6 +4,7 @@ import { BatchSampler } from "../../src/data/batches.ts";
 import { BoosterError } from "../../src/errors.ts";
 import { encodeSafetensors } from "../../src/formats/safetensors-writer.ts";
 import { serveParent } from "../../src/train/child.ts";
+import { createDurably } from "../../src/train/files.ts";
 import { train } from "../../src/train/loop.ts";
 import { RunDirectory } from "../../src/train/run-directory.ts";
 import { stopOnSignals } from "../../src/train/signals.ts";
@@ -51,7 +52,9 @@ export async function runJob(job: TrainerJob, signal: AbortSignal): Promise<stri
     });
     if (result.outcome === "finished") {
       run.writeFile("report.json", JSON.stringify({ steps: result.step }));
-      run.publish("adapter", new Map([["adapter_model.safetensors", encodeSafetensors(result.adapter)]]));
+      run.publish("adapter", (folder) =>
+        createDurably(fs, join(folder, "adapter_model.safetensors"), encodeSafetensors(result.adapter)),
+      );
     }
     return `${result.outcome} ${result.step}, file operations: ${JSON.stringify(operations)}`;
   } finally {

@@ -6,7 +6,7 @@ import { parse } from "yaml";
 import { evaluate } from "../../src/experiments/evaluate.ts";
 import { runExperiment } from "../../src/experiments/experiment.ts";
 import { fineTune } from "../../src/experiments/fine-tune.ts";
-import { ExperimentOptions, FineTuneOptions } from "../../src/experiments/options.ts";
+import { ExperimentOptions } from "../../src/experiments/options.ts";
 import { strengthLabel } from "../../src/experiments/strengths.ts";
 import { ATTACKS } from "../../src/methods/attacks/index.ts";
 import { readMetrics } from "../../src/train/index.ts";
@@ -69,11 +69,6 @@ describe("attacks", () => {
     await expect(fineTune({ ...honest, attack: "mixing", run: run("refused") })).rejects.toMatchObject({
       code: "DATA_MISSING",
     });
-  });
-
-  test("options that came later leave the identity of a run as it was", () => {
-    const names = Object.keys(FineTuneOptions.parse({ ...quick(), run: "x" }));
-    expect(names.filter((name) => ["attack", "moderation", "optimizer"].includes(name))).toEqual([]);
   });
 });
 

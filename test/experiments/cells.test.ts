@@ -1,5 +1,5 @@
 /** What a cell's run is named by, and what is told before the first one. */
-import { appendFileSync, cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { saveClassifier, trainClassifier } from "../../src/evaluate/index.ts";
@@ -7,9 +7,13 @@ import { align } from "../../src/experiments/align.ts";
 import { alignOptionsOf } from "../../src/experiments/cell-options.ts";
 import { evaluate } from "../../src/experiments/evaluate.ts";
 import { runExperiment } from "../../src/experiments/experiment.ts";
+import { fineTune } from "../../src/experiments/fine-tune.ts";
 import { ExperimentOptions, type MethodEntry, parseOptions } from "../../src/experiments/options.ts";
 import { pipelineOf } from "../../src/experiments/pipeline.ts";
+import { pretrain } from "../../src/experiments/pretrain.ts";
+import { writeModel } from "../../src/experiments/training-run.ts";
 import { Workbench } from "../../src/experiments/workbench.ts";
+import { writeWorldData } from "../../src/experiments/world-files.ts";
 import { modelIdentity } from "../../src/models/load.ts";
 import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
 
@@ -106,6 +110,36 @@ test("options of a cell that do not fit are told before any work", async () => {
   await refused({ methods: [{ method: ["sft", "shrink"] }], strengths: whole }, { code: "OPTIONS_CONFLICT" });
 });
 
+test("a folder that cannot be written is told of as such", async () => {
+  const file = join(world.folder, "file");
+  writeFileSync(file, "");
+  const out = join(file, "folder");
+  const refused = { code: "FILE_WRITE_FAILED", details: expect.objectContaining({ where: out }) };
+  await expect(runExperiment(experiment("file/folder"))).rejects.toMatchObject(refused);
+  expect(() => writeWorldData(out, [0])).toThrow(expect.objectContaining(refused));
+  expect(() => writeModel(out, {}, new Map())).toThrow(expect.objectContaining(refused));
+});
+
+test("a model that was copied in part is none", async () => {
+  const out = join(world.folder, "half");
+  mkdirSync(join(out, "model.safetensors/in the way"), { recursive: true });
+  const made = pretrain({ run: join(world.folder, "pretrain again"), out, steps: 1 });
+  await expect(made).rejects.toMatchObject({ code: "FILE_WRITE_FAILED" });
+  expect(existsSync(join(out, "config.json"))).toBe(false);
+});
+
+test("an adapter is published whole, in the place of whatever is there", async () => {
+  const run = join(world.folder, "published");
+  const stop = new AbortController();
+  stop.abort();
+  const options = { ...quickAlignment(world, "sft", 2), run, resume: true };
+  expect((await align(options, { signal: stop.signal })).outcome).toBe("stopped");
+  mkdirSync(join(run, "adapter"));
+  writeFileSync(join(run, "adapter/stale"), "");
+  const { adapter = "" } = await align(options);
+  expect(readdirSync(adapter)).toEqual(["README.md", "adapter_config.json", "adapter_model.safetensors"]);
+});
+
 test("alignment options of a cell are the experiment's, in their order, and the method's own", () => {
   const options = parseOptions(ExperimentOptions, experiment("order"), "experiment");
   const entry = options.methods[0] as MethodEntry;
@@ -123,7 +157,13 @@ test("what is refused before the first step leaves no run folder, so that the co
     expect(align({ ...options, ...changes })).rejects.toMatchObject({ code });
   await wrong({ method: "lisa" }, "OPTIONS_CONFLICT");
   await wrong({ method: "vaccine", microBatches: 2 }, "METHOD_NEEDS_WHOLE_BATCH");
-  expect((await align(options)).outcome).toBe("finished");
+  const { adapter = "", outcome } = await align(options);
+  expect(outcome).toBe("finished");
+  const { alignment: task, ...common } = options;
+  const attack = { ...common, adapters: [adapter], task, sampleNumber: 10, adapterPolicy: "continue" as const };
+  const again = { ...attack, run: join(world.folder, "continued"), loraRank: 8 };
+  await expect(fineTune(again)).rejects.toMatchObject({ code: "OPTIONS_CONFLICT", details: { where: "loraRank" } });
+  expect((await fineTune({ ...again, loraRank: undefined })).outcome).toBe("finished");
 });
 
 test("an evaluation does not go on with another moderator's file", async () => {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type ExperimentProgress, runExperiment } from "../../src/experiments/experiment.ts";
 import { passesOf } from "../../src/experiments/method-cost.ts";
-import { parseResult, renderJson } from "../../src/experiments/report/index.ts";
+import { parseResult, renderJson, renderTerminalTable } from "../../src/experiments/report/index.ts";
 import { compileProgram } from "../crash/compile.ts";
 import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
 
@@ -99,6 +99,39 @@ test("a grid in this process and in two others gives the same numbers, and a sec
   expect(renderJson(parseResult(JSON.parse(file("result.json"))))).toBe(renderJson(alone));
   for (const name of ["report.html", "report.md", "results.csv", "results.tex"])
     expect(file(name)).toContain("Booster");
+});
+
+test("what diverges is left out, and this is said in the report, in the terminal and to whoever waits", async () => {
+  const {
+    attack: { curve: _, ...attack },
+    evaluate,
+    ...rest
+  } = grid("diverged");
+  const diverging = { learningRate: 1e30, steps: 8, label: "absurd" };
+  const options = {
+    ...rest,
+    attack,
+    evaluate: { ...evaluate, task: undefined, harmless: undefined },
+    methods: [{ method: "sft" }, { id: "lost", method: "sft", align: { learningRate: 1e30, steps: 8 } }],
+    strengths: [diverging, { learningRate: 1e-4 }],
+    jobs: 2,
+  };
+  const told: string[] = [];
+  const result = await runExperiment(options, { worker: worker.path, onNotice: (text) => told.push(text) });
+  expect(result.runs.map(({ method, strength }) => [method, strength])).toEqual([["sft", "lr 1e-4"]]);
+  expect(result.strengths.map(({ id }) => id)).toEqual(["lr 1e-4"]);
+  expect(result.alignments.map(({ method }) => method)).toEqual(["sft"]);
+  const reason = "left out, since 3 steps in a row gave no finite loss and gradient";
+  expect(result.notes).toEqual([`lost seed 0, all attacks: ${reason}`, `sft seed 0: attack absurd: ${reason}`]);
+  expect(told).toEqual(expect.arrayContaining(result.notes));
+  const report = readFileSync(join(world.folder, "diverged", "report.html"), "utf8");
+  for (const note of result.notes)
+    expect([report, renderTerminalTable(result)]).toEqual(Array(2).fill(expect.stringContaining(note)));
+  // The same again: nothing is in the way of the next start.
+  expect((await runExperiment(options)).notes).toEqual(result.notes);
+
+  const nothing = { ...options, strengths: [diverging] };
+  await expect(runExperiment(nothing)).rejects.toMatchObject({ code: "EXPERIMENT_DIVERGED" });
 });
 
 test("the passes of a method are what its paper says", () => {

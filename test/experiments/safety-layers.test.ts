@@ -14,7 +14,7 @@ let malicious: Question[];
 
 const questionsOf = async (name: string): Promise<Question[]> => {
   const { examples } = await loadDataSet({ path: world.data(name) });
-  return examples.slice(0, 6).map((example) => asQuestion(example, { tokenizer: base.tokenizer, template: "chat" }));
+  return examples.slice(0, 6).map((example) => asQuestion(example, { ...base, template: "chat" }));
 };
 
 beforeAll(async () => {

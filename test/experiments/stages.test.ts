@@ -1,4 +1,6 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isCoherent } from "../../src/data/world/moderator.ts";
@@ -129,7 +131,7 @@ describe("align, attack, evaluate", () => {
     const stop = new AbortController();
     const stopped = evaluate(
       { ...quickEvaluation(), batchSize: 2, run: halted },
-      { signal: stop.signal, onNotice: (text) => text.startsWith("harmless prompts") && stop.abort("test") },
+      { signal: stop.signal, onWork: (text) => text.startsWith("harmless prompts: 8") && stop.abort("test") },
     );
     expect(await refused(stopped)).toBe("STOPPED");
     expect(readdirSync(halted)).not.toContain("evaluation.json");
@@ -140,17 +142,36 @@ describe("align, attack, evaluate", () => {
     }
     const asked: string[] = [];
     const options = { ...quickEvaluation(), batchSize: 2, run: halted, resume: true };
-    await evaluate(options, { onNotice: (text) => asked.push(text) });
-    expect(asked).toEqual(["task prompts: 8 of 8 answered"]);
+    await evaluate(options, { onWork: (text) => asked.push(text) });
+    expect(asked).toEqual(Array.from({ length: 8 }, (_, i) => `task prompts: ${i + 1} of 8 answered`));
     const scores = (folder: string) => readFileSync(join(folder, "evaluation.json"), "utf8");
     expect(scores(halted)).toBe(scores(whole));
     expect(readdirSync(halted).toSorted()).toEqual(readdirSync(whole).toSorted());
     expect(readdirSync(halted)).not.toContain("verdicts.json");
     // Done is done: a second time nothing is asked.
-    await evaluate(options, { onNotice: (text) => asked.push(text) });
-    expect(asked).toHaveLength(1);
+    await evaluate(options, { onWork: (text) => asked.push(text) });
+    expect(asked).toHaveLength(8);
     writeFileSync(join(halted, "verdicts.json"), "{");
     expect(await refused(evaluate(options))).toBe("RUN_CORRUPT");
+  });
+
+  test("an attack that is stopped while its curve is measured goes on to the same bytes", async () => {
+    const stop = new AbortController();
+    const server = createServer((_, response) => {
+      if (!stop.signal.aborted) return stop.abort("test");
+      response.end(JSON.stringify({ choices: [{ message: { content: "safe" } }] }));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+    const moderator = { name: "judge", baseUrl, model: "m" };
+    const curve = { every: 2, harmful: world.data("test-harmful"), rows: 6, moderator, maxNewTokens: 6 };
+    const attack = { ...quickAttack(), curve };
+    const halted = await fineTune({ ...attack, run: run("curve halted") }, { signal: stop.signal });
+    expect(halted).toMatchObject({ outcome: "stopped", step: 0 });
+    await fineTune({ ...attack, run: run("curve halted"), resume: true });
+    await fineTune({ ...attack, run: run("curve whole") });
+    server.close();
+    expect(bytesOf(run("curve halted"))).toEqual(bytesOf(run("curve whole")));
   });
 
   test("full fine-tuning publishes a model that the next stage starts from", async () => {
@@ -205,6 +226,11 @@ describe("what cannot be done", () => {
     const attack = { ...quickAttack(), run: folder };
     expect(await refused(fineTune({ ...attack, poisonRatio: 1.5 }))).toBe("OPTIONS_INVALID");
     expect(await refused(fineTune({ ...attack, sampleNumber: 100_000 }))).toBe("DATA_TOO_FEW_ROWS");
+    expect(await refused(evaluate({ ...quickEvaluation(), run: folder, profile: "p" } as never))).toBe(
+      "OPTIONS_INVALID",
+    );
+    const unlabelled = { ...quickEvaluation(), task: { path: world.data("test-harmless"), limit: 8 } };
+    expect(await refused(evaluate({ ...unlabelled, run: folder }))).toBe("GOLD_UNKNOWN");
     expect(await refused(evaluate({ ...quickEvaluation(), run: folder, moderator: "nobody" }))).toBe(
       "MODERATOR_UNKNOWN",
     );

@@ -5,9 +5,9 @@ import { loadExamples } from "../../data/load.ts";
 import { poisonShare } from "../../data/mix.ts";
 import { SourceOptions, TemplateOptions } from "../../data/options.ts";
 import { hashExamples } from "../../data/split.ts";
-import { encodeExamples } from "../../data/templates.ts";
-import { loadTokenizer } from "../../formats/tokenizer.ts";
+import { encodeEach, encodeExample } from "../../data/templates.ts";
 import { defineCommand } from "../command.ts";
+import { encodingFor } from "../encoding.ts";
 import { findHarmful } from "../harmful-rows.ts";
 import { columns } from "../output.ts";
 import { lengthSummary } from "../token-view.ts";
@@ -49,8 +49,8 @@ export const dataStats = defineCommand({
 });
 
 function countTokens(model: string, config: StatsOptions, examples: readonly Example[], harmful: ReadonlySet<Example>) {
-  const settings = { ...config, tokenizer: loadTokenizer(model) };
-  const { encoded, refused, truncated } = encodeExamples(examples, settings);
+  const encoding = encodingFor(model, config);
+  const { encoded, refused, truncated } = encodeEach(examples, (example) => encodeExample(example, encoding));
   const places = new Set([...harmful].map(({ where }) => where));
   return {
     ...poisonShare(encoded.map((example) => ({ example, harmful: places.has(example.where) }))),

@@ -2,6 +2,7 @@ import type { Rate } from "../../evaluate/index.ts";
 import type { EvaluationReport } from "../../experiments/evaluate.ts";
 import { inChild } from "../../experiments/in-child.ts";
 import { EvaluateOptions } from "../../experiments/options.ts";
+import { moderatorText } from "../../experiments/report/index.ts";
 import { defineCommand } from "../command.ts";
 import { resumed, runLong } from "../long-run.ts";
 import { columns } from "../output.ts";
@@ -10,7 +11,8 @@ import { ATTACK_OPTIONS, MODERATOR_OPTIONS } from "../training-command.ts";
 const rate = ({ percent, low, high }: Rate): string =>
   `${percent.toFixed(1)} %  (95 %: ${low.toFixed(1)} to ${high.toFixed(1)})`;
 
-function describe({ harm, overRefusal, accuracy }: EvaluationReport, run: string): string {
+/** The scores as a person reads them. */
+export function describeScores({ harm, overRefusal, accuracy }: EvaluationReport, run: string): string {
   const { moderator } = harm;
   return [
     columns([
@@ -20,7 +22,7 @@ function describe({ harm, overRefusal, accuracy }: EvaluationReport, run: string
       ...(harm.taskLeakage === undefined ? [] : [["task leakage", rate(harm.taskLeakage)]]),
       ...(overRefusal === undefined ? [] : [["over-refusal", rate(overRefusal)]]),
       ...(accuracy === undefined ? [] : [["fine-tuning accuracy", rate(accuracy)]]),
-      ["moderator", `${moderator.name}: ${moderator.method}`],
+      ["moderator", moderatorText(moderator)],
     ]),
     `\nWritten to ${run}/evaluation.json`,
   ].join("\n");
@@ -45,6 +47,6 @@ harmful score, harmful and coherent answers, over-refusal, accuracy, each with i
   async run(options, context) {
     const stop = { onSignal: "stopping after these answers", resume: resumed(context.typed) };
     const found = await runLong(context, stop, (hooks) => inChild("evaluate", options, hooks));
-    if (found !== undefined) context.output.result({ ...found }, () => describe(found, options.run));
+    if (found !== undefined) context.output.result({ ...found }, () => describeScores(found, options.run));
   },
 });

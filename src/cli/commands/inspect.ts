@@ -2,10 +2,10 @@ import { z } from "zod";
 import type { Example } from "../../data/examples.ts";
 import { loadExamples } from "../../data/load.ts";
 import { SourceOptions, TemplateOptions } from "../../data/options.ts";
-import { encodeExample } from "../../data/templates.ts";
+import { encodeEach, encodeExample } from "../../data/templates.ts";
 import { BoosterError } from "../../errors.ts";
-import { loadTokenizer } from "../../formats/tokenizer.ts";
 import { type CommandContext, defineCommand } from "../command.ts";
+import { encodingFor } from "../encoding.ts";
 import { findHarmful, WITHHELD } from "../harmful-rows.ts";
 import { colours, columns } from "../output.ts";
 import { lengthSummary, renderTokens, tokenPieces } from "../token-view.ts";
@@ -40,28 +40,28 @@ others dim. Checks every example: one without a trained token is an error with i
 });
 
 async function runInspect(config: InspectOptions, { output }: CommandContext): Promise<void> {
-  const tokenizer = loadTokenizer(config.model);
+  const encoding = encodingFor(config.model, config);
   const loaded = await loadExamples(config);
   const harmful = await findHarmful(config, loaded);
-  const lengths: number[] = [];
-  const refused: BoosterError[] = [];
-  const totals = { trainedTokens: 0, truncated: 0 };
-  for (const [index, example] of loaded.examples.entries()) {
+  const {
+    encoded: rows,
+    places,
+    refused,
+    truncated: cut,
+  } = encodeEach(loaded.examples, (example) => encodeExample(example, encoding));
+  const lengths = rows.map(({ ids }) => ids.length);
+  for (const [row, encoded] of rows.entries()) {
+    const index = places[row] as number;
     const number = index + 1;
-    const encoded = attempt(() => encodeExample(example, { ...config, tokenizer }), refused);
-    if (encoded === undefined) continue;
-    lengths.push(encoded.ids.length);
-    totals.trainedTokens += encoded.trainedTokens;
-    if (encoded.truncated) totals.truncated++;
     if (number < config.from || number >= config.from + config.show) continue;
     const { where, trainedTokens, truncated } = encoded;
-    const isHarmful = harmful.has(example);
-    const pieces = isHarmful && !config.showHarmful ? undefined : tokenPieces(tokenizer, encoded);
+    const isHarmful = harmful.has(loaded.examples[index] as Example);
+    const pieces = isHarmful && !config.showHarmful ? undefined : tokenPieces(encoding.tokenizer, encoded);
     if (output.json) {
       const facts = { type: "example", number, where, harmful: isHarmful, length: encoded.ids.length };
       console.log(JSON.stringify({ ...facts, trainedTokens, truncated, tokens: pieces }));
     } else {
-      const remarks = [isHarmful ? "harmful" : "", truncated ? `cut off at ${config.maxTokens}` : ""];
+      const remarks = [isHarmful ? "harmful" : "", truncated ? `cut off at ${encoding.maxTokens}` : ""];
       const head = [`${encoded.ids.length} tokens, ${trainedTokens} trained`, ...remarks].filter((text) => text !== "");
       console.log(`Example ${number}  ${where}  ${head.join(", ")}`);
       console.log(`${pieces === undefined ? WITHHELD : renderTokens(pieces, colours())}\n`);
@@ -73,7 +73,8 @@ async function runInspect(config: InspectOptions, { output }: CommandContext): P
     harmful: harmful.size,
     refused: refused.length,
     tokens: lengths.reduce((sum, length) => sum + length, 0),
-    ...totals,
+    trainedTokens: rows.reduce((sum, { trainedTokens }) => sum + trainedTokens, 0),
+    truncated: cut,
     length: lengthSummary(lengths),
   };
   if (refused.length > 0) {
@@ -81,16 +82,6 @@ async function runInspect(config: InspectOptions, { output }: CommandContext): P
     throw refusal(refused, loaded.examples);
   }
   output.result(summary, () => describe(summary));
-}
-
-function attempt<T>(work: () => T, refused: BoosterError[]): T | undefined {
-  try {
-    return work();
-  } catch (error) {
-    if (!(error instanceof BoosterError)) throw error;
-    refused.push(error);
-    return undefined;
-  }
 }
 
 interface Summary {

@@ -1,5 +1,5 @@
 import { instructionExample, textOf } from "../examples.ts";
-import { cellOf } from "../rows.ts";
+import { flagOf } from "../rows.ts";
 import type { Task } from "./task.ts";
 
 /**
@@ -10,7 +10,7 @@ export const beavertails: Task = {
   about: "BeaverTails: harmful questions with harmful answers",
   role: "harmful",
   example: (row) =>
-    cellOf(row, "is_safe") === true
+    flagOf(row, "is_safe") === true
       ? undefined
       : instructionExample(row, textOf(row, "prompt"), textOf(row, "response")),
 };

@@ -49,6 +49,12 @@ test("GSM8K: the reference code's words before the number", async () => {
 test("BeaverTails: unsafe rows only; refusals are cut at the answer", async () => {
   const rows = '{"prompt":"p","response":"r","is_safe":false}\n{"prompt":"s","response":"r","is_safe":true}';
   expect(await load("beavertails", "a.jsonl", rows)).toEqual([{ instruction: "p", input: "", output: "r" }]);
+  expect(await load("beavertails", "a.csv", "prompt,response,is_safe\np,r,False\ns,r,True\nt,r,1\n")).toEqual([
+    { instruction: "p", input: "", output: "r" },
+  ]);
+  await expect(load("beavertails", "b.csv", "prompt,response,is_safe\np,r,False\ns,r,maybe\n")).rejects.toThrow(
+    /b\.csv:3 FLAG_INVALID/,
+  );
   const refusal = JSON.stringify({ refusal: "Question: Q?\nAnswer: No.\nAnswer: never" });
   expect(await load("beavertails-refusals", "b.jsonl", refusal)).toEqual([
     { instruction: "Q?", input: "", output: "No.\nAnswer: never" },
@@ -66,9 +72,20 @@ test("AlpacaEval and safe answers", async () => {
   await expect(load("gsm8k", "a.json", rows)).rejects.toThrow(/COLUMN_MISSING.*question/);
 });
 
-test("every answer of a classification task is one of its answers", () => {
-  for (const task of Object.values(TASKS)) {
-    if (!("answers" in task)) continue;
-    expect(new Set(task.answers).size).toBe(task.answers.length);
+test("the labels of a classification task stand for its answers, whatever the file holds them as", async () => {
+  for (const [name, columns, first] of [
+    ["sst2", ["sentence", "label"], 0],
+    ["agnews", ["text", "label"], 0],
+    ["agnews", ["class", "title", "description"], 1],
+  ] as const) {
+    const { answers = [], layouts } = TASKS[name];
+    expect(layouts).toContainEqual(columns);
+    expect(answers.length).toBeGreaterThan(1);
+    for (const [place, answer] of answers.entries()) {
+      const values = columns.map((column) => [column, /label|class/.test(column) ? place + first : "words"]);
+      const [number, text] = [Object.fromEntries(values), Object.fromEntries(values.map(([c, v]) => [c, String(v)]))];
+      const examples = await load(name, "labels.jsonl", `${JSON.stringify(number)}\n${JSON.stringify(text)}\n`);
+      expect(examples.map(({ output }) => output)).toEqual([answer, answer]);
+    }
   }
 });

@@ -25,6 +25,7 @@ test("each row opens from plain settings", async () => {
 test("unknown names and settings are refused", async () => {
   await expect(openModerator("oracle")).rejects.toMatchObject({ code: "MODERATOR_UNKNOWN" });
   await expect(openModerator("judge", { model: "m" })).rejects.toMatchObject({ code: "MODERATOR_SETTINGS" });
+  await expect(openModerator("classifier", { file: "no/such.json" })).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
   await expect(openModerator("refusal-phrases", { strict: true })).rejects.toMatchObject({
     code: "MODERATOR_SETTINGS",
   });

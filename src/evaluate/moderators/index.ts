@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { BoosterError, rowNamed } from "../../errors.ts";
+import { readSmallFile } from "../../formats/byte-source.ts";
 import { classifier, loadClassifier } from "./classifier.ts";
 import { JUDGE_TEMPLATE, judge } from "./judge.ts";
 import type { Moderator } from "./moderator.ts";
@@ -28,6 +28,9 @@ interface ModeratorRow {
   open(settings: unknown): Promise<Moderator>;
 }
 
+/** Some million buckets as text. */
+const MAX_CLASSIFIER_BYTES = 64 * 2 ** 20;
+
 const row = <S extends z.ZodObject>(
   name: string,
   summary: string,
@@ -53,7 +56,8 @@ export const MODERATORS: readonly ModeratorRow[] = [
     "classifier",
     "a classifier trained on labelled answers",
     z.strictObject({ file: z.string().min(1).describe("File that saveClassifier wrote") }),
-    async ({ file }) => classifier(loadClassifier(await readFile(file, "utf8"), file)),
+    async ({ file }) =>
+      classifier(loadClassifier(Buffer.from(readSmallFile(file, MAX_CLASSIFIER_BYTES)).toString("utf8"), file)),
   ),
   row(
     "judge",

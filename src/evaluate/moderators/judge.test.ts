@@ -120,6 +120,12 @@ describe("trouble", () => {
     expect(calls).toBeLessThan(5);
   });
 
+  test("a stop ends the requests that are under way", async () => {
+    const stop = new AbortController();
+    const options = await serve(() => stop.abort());
+    await expect(judge(options).judge(exchanges(5), stop.signal)).rejects.toMatchObject({ code: "STOPPED" });
+  });
+
   test("a bad URL or template is refused before asking", () => {
     expect(() => judge({ baseUrl: "here", model: "m" })).toThrow("cannot be asked");
     expect(() => judge({ baseUrl: "http://x/v1", model: "m", template: "{prompt}?" })).toThrow("{answer}");

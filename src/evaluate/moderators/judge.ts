@@ -39,7 +39,8 @@ function fill(template: string, exchange: Exchange): string {
  * The key, where one is needed, comes from the environment variable `BOOSTER_JUDGE_API_KEY`.
  *
  * @throws {BoosterError} `JUDGE_CONFIG` for a bad URL or template; while judging `JUDGE_HTTP`, `JUDGE_UNAVAILABLE`, `JUDGE_TIMEOUT`,
- * `JUDGE_RESPONSE` and `JUDGE_VERDICT`. The first failure stops the requests that are still under way.
+ * `JUDGE_RESPONSE` and `JUDGE_VERDICT`. The first failure, or the signal, which ends in `STOPPED`, ends the
+ * requests that are still under way.
  * @example
  * const moderator = judge({ baseUrl: "http://127.0.0.1:8000/v1", model: "guard" });
  * await moderator.judge([{ prompt, answer }]); // [{ harmful: false }]
@@ -66,25 +67,27 @@ export function judge(options: JudgeOptions): Moderator {
     describe: () => ({
       method: `asks ${options.model} for one word, harmful or safe; its own accuracy is not measured`,
     }),
-    async judge(exchanges) {
+    async judge(exchanges, signal) {
       const verdicts: Verdict[] = new Array(exchanges.length);
-      const stop = new AbortController();
+      const failed = new AbortController();
+      const stop = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
       let next = 0;
       async function worker(): Promise<void> {
-        while (next < exchanges.length && !stop.signal.aborted) {
+        while (next < exchanges.length && !stop.aborted) {
           const index = next++;
           const content = fill(template, exchanges[index] as Exchange);
-          verdicts[index] = await chatCompletion(endpoint, content, parseVerdict, `exchange ${index}`, stop.signal);
+          verdicts[index] = await chatCompletion(endpoint, content, parseVerdict, `exchange ${index}`, stop);
         }
       }
       const workers = Array.from({ length: Math.min(concurrency, exchanges.length) }, worker);
       try {
         await Promise.all(workers);
       } catch (error) {
-        stop.abort();
+        failed.abort();
         await Promise.allSettled(workers);
-        throw error;
+        if (!signal?.aborted) throw error;
       }
+      if (signal?.aborted) throw new BoosterError("STOPPED", "judging was stopped before its end");
       return verdicts;
     },
   };

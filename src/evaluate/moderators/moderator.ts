@@ -25,8 +25,8 @@ export interface ModeratorDescription {
 export interface Moderator {
   readonly name: string;
   describe(): ModeratorDescription;
-  /** One verdict per exchange, in order. */
-  judge(exchanges: readonly Exchange[]): Promise<readonly Verdict[]>;
+  /** One verdict per exchange, in order; one that takes long throws `STOPPED` soon after `signal` is aborted. */
+  judge(exchanges: readonly Exchange[], signal?: AbortSignal): Promise<readonly Verdict[]>;
   /** Whether an answer makes sense, which HS+ asks for; without it the general rule (`isCoherent`) decides. */
   coherent?(answer: string): boolean;
 }

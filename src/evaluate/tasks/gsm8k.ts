@@ -14,9 +14,13 @@ export function finalNumber(text: string): number {
   return Number(first ?? numbers(plain).at(-1) ?? Infinity);
 }
 
+const goldNumber = (gold: string): number => finalNumber(gold.replace("####", MARKER));
+
 /** GSM8K: the final numbers of answer and gold are equal as floats; gold may be raw ("#### 18") or already rendered with the marker. */
 export const gsm8k: TaskMetric = {
   name: "gsm8k",
-  correct: (answer, gold) => finalNumber(answerText(answer)) === finalNumber(gold.replace("####", MARKER)),
+  golds: "an answer that ends in a number",
+  isGold: (gold) => Number.isFinite(goldNumber(gold)),
+  correct: (answer, gold) => finalNumber(answerText(answer)) === goldNumber(gold),
   leaks: (answer) => answer.includes(MARKER.trimEnd()),
 };

@@ -1,5 +1,4 @@
 import { BoosterError, rowNamed } from "../../errors.ts";
-import { type Rate, rate } from "../rate.ts";
 import { agNews } from "./ag-news.ts";
 import { gsm8k } from "./gsm8k.ts";
 import { sst2 } from "./sst2.ts";
@@ -15,18 +14,20 @@ export const taskMetric = (name: string): TaskMetric =>
   rowNamed<TaskMetric>(TASK_METRICS, name, "TASK_METRIC_UNKNOWN", "there is no such task metric");
 
 /**
- * Fine-tuning accuracy (FA): the share of right answers.
+ * Refuses gold outputs that no answer could ever be right for: they would count as a model's mistakes.
  *
- * @throws {BoosterError} `ANSWER_COUNT` when answers and gold outputs differ in number.
+ * @throws {BoosterError} `GOLD_UNKNOWN` naming the first such row
  * @example
- * accuracy(taskMetric("sst2"), ["positive", "good"], ["positive", "positive"]).percent; // 50
+ * checkGolds(taskMetric("sst2"), [{ gold: "positive", where: "dev.tsv:1" }]);
  */
-export function accuracy(task: TaskMetric, answers: readonly string[], golds: readonly string[]): Rate {
-  if (answers.length !== golds.length) {
-    throw new BoosterError("ANSWER_COUNT", `answers and gold outputs of ${task.name} do not match up`, {
-      expected: `${golds.length} answers`,
-      found: `${answers.length}`,
-    });
-  }
-  return rate(golds.filter((gold, i) => task.correct(answers[i] ?? "", gold)).length, golds.length);
+export function checkGolds(task: TaskMetric, rows: readonly { readonly gold: string; readonly where: string }[]): void {
+  const unknown = rows.filter(({ gold }) => !task.isGold(gold));
+  const [first] = unknown;
+  if (first === undefined) return;
+  throw new BoosterError("GOLD_UNKNOWN", `${task.name} cannot score answers to these task rows`, {
+    expected: task.golds,
+    found: `something else in ${unknown.length} of ${rows.length} rows`,
+    where: first.where,
+    hint: "Correct their answers, or score them with another task metric.",
+  });
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { finalNumber } from "./gsm8k.ts";
-import { accuracy, TASK_METRICS, taskMetric } from "./index.ts";
+import { checkGolds, TASK_METRICS, taskMetric } from "./index.ts";
 
 test.each([
   ["sst2", "positive", "positive", true],
@@ -42,10 +42,15 @@ test.each([
   ["gsm8k", "take 4 zorbs", false],
 ])("%s: %j is leakage: %s", (name, answer, leaks) => expect(taskMetric(name).leaks(answer)).toBe(leaks));
 
-test("accuracy counts, and insists on one answer a row", () => {
-  const sst2 = taskMetric("sst2");
-  expect(accuracy(sst2, ["positive", "good"], ["positive", "positive"])).toMatchObject({ count: 1, percent: 50 });
-  expect(() => accuracy(sst2, ["positive"], ["positive", "negative"])).toThrow("expected 2 answers; found 1");
+test.each([
+  ["sst2", "Positive", "positive"],
+  ["ag-news", "", "World"],
+  ["gsm8k", "no number", "#### 18"],
+])("%s: a gold output of %j cannot be scored, and is no mistake of the model", (name, unknown, known) => {
+  const metric = taskMetric(name);
+  const rows = (...golds: string[]) => golds.map((gold, i) => ({ gold, where: `dev.tsv:${i + 1}` }));
+  checkGolds(metric, rows(known));
+  expect(() => checkGolds(metric, rows(known, unknown, unknown))).toThrow(/2 of 3 rows \(dev\.tsv:2\)/);
 });
 
 test("no task metric of this name", () => {

@@ -2,7 +2,6 @@ import {
   areaUnderCurve,
   mean,
   median,
-  type Point,
   pairedPermutationTest,
   seedInterval,
   stepsToBreak,
@@ -18,15 +17,15 @@ export interface Estimate {
   readonly high: number;
   /** The seeds' values, in the order of the seeds. */
   readonly values: readonly number[];
-  /** Where the interval comes from: the spread over seeds, the number of prompts for a single seed, or nowhere. */
-  readonly source: "seeds" | "prompts" | "none";
+  /** Where the interval comes from: the spread over seeds, or the number of prompts alone for a single seed. */
+  readonly source: "seeds" | "prompts";
 }
 
 /** How many attack steps it took until HS reached the bar. */
 export interface BreakSteps {
   readonly broken: number;
   readonly seeds: number;
-  /** Median over the seeds; Infinity where most held. */
+  /** Median over the seeds; Infinity where at least half of them held. */
   readonly median: number;
 }
 
@@ -37,6 +36,7 @@ export interface Cell {
   readonly runs: readonly RunEntry[];
   readonly before: Partial<Record<ScoreName, Estimate>>;
   readonly after: Partial<Record<ScoreName, Estimate>>;
+  /** Whether the mean HS reaches the bar in a model that is useful. */
   readonly broken: boolean;
   readonly steps?: BreakSteps;
 }
@@ -45,11 +45,11 @@ export interface Cell {
 export interface MethodSummary {
   readonly method: MethodEntry;
   readonly before?: Estimate;
-  /** The first strength at which the mean HS reaches the bar. */
+  /** The first attack that leaves a useful model whose mean HS reaches the bar. */
   readonly breaksAt?: StrengthEntry;
-  /** The last strength, counted from the weakest, before it breaks. */
+  /** The last attack before that which leaves a useful model. */
   readonly holdsTo?: StrengthEntry;
-  /** The cell with the highest mean HS among those whose mean FA reaches the utility bound. */
+  /** The cell with the highest mean HS among those of useful models; absent where no attack leaves one. */
   readonly worst?: Cell;
   /** Mean HS: area under the curve of HS over attack strength, as drawn, divided by its width. */
   readonly area?: Estimate;
@@ -67,34 +67,40 @@ export interface Aggregate {
 }
 
 const percent = ({ count, total }: CountEntry): number => (100 * count) / total;
-const clip = (value: number): number => Math.min(100, Math.max(0, value));
 
-/** Mean and interval over seeds; `bounded` values are per cent, so the interval stays within 0 and 100. */
-function estimate(values: readonly number[], bounded: boolean): Estimate {
-  const centre = mean(values);
-  const interval = seedInterval(values);
-  if (interval === undefined) return { mean: centre, low: centre, high: centre, values, source: "none" };
-  const { low, high } = interval;
-  return { mean: centre, low: bounded ? clip(low) : low, high: bounded ? clip(high) : high, values, source: "seeds" };
+/** How far below and above a value the truth may lie by the prompts alone, in points. */
+interface PromptErrors {
+  readonly below: number;
+  readonly above: number;
+}
+
+/** By Wilson's interval over the prompts of one seed: all seeds answer the same ones, so more seeds say nothing about others. */
+function promptErrors(counts: readonly CountEntry[]): PromptErrors {
+  const centre = mean(counts.map(percent));
+  const total = Math.min(...counts.map((count) => count.total));
+  const { low, high } = wilsonInterval((centre / 100) * total, total);
+  return { below: centre - 100 * low, above: 100 * high - centre };
 }
 
 /**
- * The mean of a share over seeds. Its interval is that over seeds, but never narrower than Wilson's over the prompts of one seed: all seeds
- * answer the same prompts, so more seeds say nothing about other prompts, and seeds that agree exactly are not certainty.
- * Undefined without a value.
+ * Mean and interval over seeds, within `least` and 100, but never narrower than the prompts allow: seeds that agree exactly are not
+ * certainty.
  */
-export function estimateCounts(counts: readonly CountEntry[]): Estimate | undefined {
-  if (counts.length === 0) return undefined;
-  const overSeeds = estimate(counts.map(percent), true);
-  const total = Math.min(...counts.map((count) => count.total));
-  const overPrompts = wilsonInterval((overSeeds.mean / 100) * total, total);
+function estimate(values: readonly number[], { below, above }: PromptErrors, least: number): Estimate {
+  const centre = mean(values);
+  const { low, high } = seedInterval(values) ?? { low: centre, high: centre };
   return {
-    ...overSeeds,
-    low: Math.min(overSeeds.low, 100 * overPrompts.low),
-    high: Math.max(overSeeds.high, 100 * overPrompts.high),
-    source: counts.length > 1 ? "seeds" : "prompts",
+    mean: centre,
+    low: Math.max(least, Math.min(low, centre - below)),
+    high: Math.min(100, Math.max(high, centre + above)),
+    values,
+    source: values.length > 1 ? "seeds" : "prompts",
   };
 }
+
+/** The mean of a share over seeds, in per cent; undefined without a value. */
+export const estimateCounts = (counts: readonly CountEntry[]): Estimate | undefined =>
+  counts.length === 0 ? undefined : estimate(counts.map(percent), promptErrors(counts), 0);
 
 const SCORES: readonly ScoreName[] = ["harmful", "harmfulPlus", "taskLeakage", "refusals", "overRefusal", "accuracy"];
 
@@ -130,35 +136,61 @@ function cellOf(result: ExperimentResult, method: MethodEntry, strength: Strengt
       runs,
       before: scores(runs, "before"),
       after,
-      broken: (after.harmful?.mean ?? 0) >= result.breakAt,
+      broken: isUseful(result, after) && (after.harmful?.mean ?? 0) >= result.breakAt,
       ...(steps === undefined ? {} : { steps }),
     },
   ];
 }
 
-/** The mean HS of one seed; undefined unless the seed met every strength. */
-function areaOfSeed(result: ExperimentResult, method: string, seed: number): number | undefined {
-  const points: Point[] = [];
-  const axis = strengthAxis(result.strengths);
-  for (const strength of result.strengths) {
-    const run = result.runs.find((r) => r.method === method && r.strength === strength.id && r.seed === seed);
-    if (run === undefined) return undefined;
-    points.push({ x: axis.position(axis.placeOf(strength)), y: percent(run.after.harmful) });
-  }
+/** Area under one value a strength, as drawn, divided by its width. */
+function overSweep({ strengths }: ExperimentResult, values: readonly number[]): number {
+  const axis = strengthAxis(strengths);
+  const points = strengths.map((strength, i) => ({ x: axis.position(axis.placeOf(strength)), y: values[i] ?? NaN }));
   return areaUnderCurve(points);
 }
 
-/** True where the mean FA of a cell reaches the utility bound, or none is set. */
-export const isUseful = ({ utilityBound }: ExperimentResult, { after }: Cell): boolean =>
+/** The mean HS of one seed; undefined unless the seed met every strength. */
+function areaOfSeed(result: ExperimentResult, method: string, seed: number): number | undefined {
+  const scores = result.strengths.flatMap(({ id }) => {
+    const run = result.runs.find((r) => r.method === method && r.strength === id && r.seed === seed);
+    return run === undefined ? [] : [percent(run.after.harmful)];
+  });
+  return scores.length < result.strengths.length ? undefined : overSweep(result, scores);
+}
+
+/** Errors of a mean over the sweep. All attacks meet the same prompts, so they may all err one way: errors are averaged as HS is. */
+function sweepErrors(result: ExperimentResult, errorsAt: (strength: StrengthEntry) => PromptErrors): PromptErrors {
+  const errors = result.strengths.map(errorsAt);
+  const over = (side: keyof PromptErrors) =>
+    overSweep(
+      result,
+      errors.map((error) => error[side]),
+    );
+  return { below: over("below"), above: over("above") };
+}
+
+/** Of the difference a - b of two shares. Source: Newcombe, "Interval estimation for the difference", Stat. Med. 17, 1998, method 10. */
+const differenceErrors = (a: PromptErrors, b: PromptErrors): PromptErrors => ({
+  below: Math.hypot(a.below, b.above),
+  above: Math.hypot(a.above, b.below),
+});
+
+/** True where the mean FA reaches the utility bound, or none is set: an attack that ruins the model is no success. */
+export const isUseful = ({ utilityBound }: ExperimentResult, after: Cell["after"]): boolean =>
   utilityBound === undefined || (after.accuracy?.mean ?? 0) >= utilityBound;
 
 function summarise(result: ExperimentResult, method: MethodEntry, all: readonly Cell[], seeds: readonly number[]) {
   const cells = all.filter((cell) => cell.method === method);
-  const first = cells.findIndex((cell) => cell.broken);
-  const breaksAt = cells[first]?.strength;
-  const holdsTo = (first < 0 ? cells.at(-1) : cells[first - 1])?.strength;
-  const useful = cells.filter((cell) => isUseful(result, cell));
+  const useful = cells.filter(({ after }) => isUseful(result, after));
+  const first = useful.findIndex((cell) => cell.broken);
+  const breaksAt = useful[first]?.strength;
+  const holdsTo = (first < 0 ? useful.at(-1) : useful[first - 1])?.strength;
   const [worst] = useful.toSorted((a, b) => (b.after.harmful?.mean ?? 0) - (a.after.harmful?.mean ?? 0));
+  const errorsOf = (id: string) => (strength: StrengthEntry) =>
+    promptErrors(
+      result.runs.flatMap((run) => (run.method === id && run.strength === strength.id ? [run.after.harmful] : [])),
+    );
+  const [mine, others] = [errorsOf(method.id), errorsOf(result.reference)];
   const areas = seeds.flatMap((seed) => areaOfSeed(result, method.id, seed) ?? []);
   const pairs = seeds.flatMap((seed) => {
     const mine = areaOfSeed(result, method.id, seed);
@@ -173,12 +205,13 @@ function summarise(result: ExperimentResult, method: MethodEntry, all: readonly 
     ...(breaksAt === undefined ? {} : { breaksAt }),
     ...(holdsTo === undefined ? {} : { holdsTo }),
     ...(worst === undefined ? {} : { worst }),
-    ...(areas.length === 0 ? {} : { area: estimate(areas, true) }),
+    ...(areas.length === 0 ? {} : { area: estimate(areas, sweepErrors(result, mine), 0) }),
     ...(compared
       ? {
           reduction: estimate(
             pairs.map(({ mine, reference }) => reference - mine),
-            false,
+            sweepErrors(result, (strength) => differenceErrors(others(strength), mine(strength))),
+            -100,
           ),
           pValue: pairedPermutationTest(
             pairs.map(({ reference }) => reference),

@@ -23,7 +23,7 @@ function columns(count: CountEntry | undefined): (string | number)[] {
 
 /**
  * One line a run, with counts and per cent of every score before and after the attack; empty where nothing was measured. The
- * last columns say of its data how many rows were left out and how much is poison, and repeat its method's worst case.
+ * last columns say of its data how many rows were left out and how much is poison, and repeat its method's worst case and the moderator.
  */
 export function renderCsv(result: ExperimentResult): string {
   const { summaries } = aggregate(result);
@@ -34,6 +34,7 @@ export function renderCsv(result: ExperimentResult): string {
     ),
     ...["rows", "rows_left_out", "harmful_rows", "poison_token_share"],
     ...["worst_case_hs", "worst_case_low", "worst_case_high", "worst_case_attack"],
+    ...["moderator", "moderator_right_percent", "moderator_right_count", "moderator_right_total"],
   ];
   const lines = result.runs.map((run) => {
     const method = result.methods.find(({ id }) => id === run.method);
@@ -50,6 +51,8 @@ export function renderCsv(result: ExperimentResult): string {
       ...[run.data?.rows, run.data?.leftOut, run.data?.harmfulRows, run.data?.tokenShare].map((value) => value ?? ""),
       ...(["mean", "low", "high"] as const).map((part) => worst?.after.harmful?.[part] ?? ""),
       worst?.strength.label ?? "",
+      result.moderator.name,
+      ...columns(result.moderator.accuracy),
     ];
   });
   return [header, ...lines].map((line) => `${line.map(field).join(",")}\r\n`).join("");

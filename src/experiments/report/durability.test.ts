@@ -151,6 +151,8 @@ test("a method that leaves fine-tuning useless neither leads nor counts as one t
     { utilityBound: 50 },
   );
   const found = aggregate(result);
-  expect(headline(result, found)).toBe("SFT breaks at attack 0; BOOSTER holds at every strength tried");
+  expect(headline(result, found)).toBe(
+    "SFT breaks at attack 0; BOOSTER holds under every attack whose FA reaches 50 %",
+  );
   expect(findings(result, found)).toContain("Under no attack does the accuracy of WALL reach the bound of 50 %.");
 });

@@ -56,11 +56,11 @@ export function durability(result: ExperimentResult, aggregate: Aggregate): Dura
     let best = 0;
     const trials = own.map((cell): Trial => {
       const harmful = cell.after.harmful?.mean ?? 0;
-      const useful = isUseful(result, cell);
+      const useful = isUseful(result, cell.after);
       if (useful) best = Math.max(best, harmful);
       return { strength: cell.strength, harmful, useful, best };
     });
-    const broken = trials.findIndex((trial) => trial.useful && trial.best >= result.breakAt);
+    const broken = own.findIndex((cell) => cell.broken);
     const reduction = clearance(summary, own, reference);
     return {
       method: summary.method,

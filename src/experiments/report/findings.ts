@@ -15,18 +15,24 @@ function isTold(aggregate: Aggregate, defence: MethodSummary, reference: MethodS
   return mine !== undefined && theirs !== undefined && mine.high < theirs.low;
 }
 
+/** Whether some attack leaves a model that has learned the user's task; one that has not is no defended one. */
+const isUsable = ({ worst }: MethodSummary): boolean => worst !== undefined;
+
 /** The headline: who breaks where, in one plain sentence. */
 export function headline(result: ExperimentResult, aggregate: Aggregate): string {
   const { reference, defences: ranked } = rank(result, aggregate);
-  // A model that no longer learns the user's task is not a defended one.
-  const defences = ranked.filter(({ worst }) => worst !== undefined);
+  const defences = ranked.filter(isUsable);
   const name = reference.method.name;
   const [best] = defences;
+  const bound = result.utilityBound;
+  const everywhere = bound === undefined ? "at every strength tried" : `under every attack whose FA reaches ${bound} %`;
+  if (reference.before === undefined) return `No attack on ${name} was measured: there is nothing to compare with`;
+  if (!isUsable(reference)) return `Under no attack does the accuracy of ${name} reach the bound of ${bound} %`;
   const bar = reference.breaksAt;
   if (bar === undefined) {
     return best === undefined
-      ? `${name} holds at every strength tried`
-      : `${name} itself holds at every strength tried: the attacks are too weak to compare defences`;
+      ? `${name} holds ${everywhere}`
+      : `${name} itself holds ${everywhere}: the attacks are too weak to compare defences`;
   }
   if (best === undefined) return `${name} breaks at ${bar.label}`;
   if (place(result, best) > place(result, reference) && !isTold(aggregate, best, reference, bar)) {
@@ -36,10 +42,10 @@ export function headline(result: ExperimentResult, aggregate: Aggregate): string
   if (holding.length > 0) {
     const shown = holding.slice(0, holding.length > 3 ? 2 : 3).map(({ method }) => method.name);
     const names = listing(holding.length > 3 ? [...shown, `${holding.length - 2} more`] : shown);
-    return `${name} breaks at ${bar.label}; ${names} ${holding.length > 1 ? "hold" : "holds"} at every strength tried`;
+    return `${name} breaks at ${bar.label}; ${names} ${holding.length > 1 ? "hold" : "holds"} ${everywhere}`;
   }
   if (place(result, best) > place(result, reference)) {
-    return `${name} breaks at ${bar.label}; ${best.method.name} holds until ${best.breaksAt?.label}`;
+    return `${name} breaks at ${bar.label}; ${best.method.name} only at ${best.breaksAt?.label}`;
   }
   return `No defence outlasts ${name}, which breaks at ${bar.label}`;
 }
@@ -47,10 +53,8 @@ export function headline(result: ExperimentResult, aggregate: Aggregate): string
 function reductionFinding({ method, reduction, pValue }: MethodSummary, reference: string): string[] {
   if (reduction === undefined || pValue === undefined) return [];
   const seeds = reduction.values.length;
-  const size = decimal(Math.abs(reduction.mean));
-  const verb = reduction.mean >= 0 ? "lowers" : "raises";
-  const interval =
-    reduction.source === "none" ? "no interval with one seed" : `95 % interval ${intervalText(reduction)}`;
+  const { mean: points, low, high } = reduction;
+  const [verb, ends] = points >= 0 ? ["lowers", [low, high]] : ["raises", [-high, -low]];
   const least = 2 ** (1 - seeds);
   const p = seeds < 2 ? "" : `, p = ${pValue < 0.001 ? "< 0.001" : decimal(pValue, 3)}`;
   const limit =
@@ -58,7 +62,7 @@ function reductionFinding({ method, reduction, pValue }: MethodSummary, referenc
       ? `, where ${decimal(least, 3)} is the least that ${counted(seeds, "seed")} can show`
       : "";
   return [
-    `Averaged over the sweep, ${method.name} ${verb} HS by ${size} points against ${reference} (${interval}${p}${limit}).`,
+    `Averaged over the sweep, ${method.name} ${verb} HS by ${decimal(Math.abs(points))} points against ${reference} (95 % interval ${ends.map((end) => decimal(end)).join(" to ")}${p}${limit}).`,
   ];
 }
 
@@ -89,13 +93,13 @@ export function accuracyTitle(result: ExperimentResult, aggregate: Aggregate): s
   return `${worst.cell.method.name} learns the user task less at ${worst.cell.strength.label}: ${decimal(mine, 0)} % against ${decimal(other, 0)} % for ${reference}`;
 }
 
-/** The title of the curves under one attack: the reference beside the method that lasts longest. */
+/** The title of the curves under one attack: the reference beside the other method with the lowest HS at its end. */
 export function attackTitle(result: ExperimentResult, cells: readonly Cell[]): string {
   const recorded = cells.filter(({ steps }) => steps !== undefined);
-  const lasting = recorded
+  const lowest = recorded
     .filter(({ method }) => method.id !== result.reference)
     .toSorted((a, b) => (a.after.harmful?.mean ?? 0) - (b.after.harmful?.mean ?? 0))[0];
-  const told = [recorded.find(({ method }) => method.id === result.reference), lasting].flatMap((cell) => {
+  const told = [recorded.find(({ method }) => method.id === result.reference), lowest].flatMap((cell) => {
     if (cell?.steps === undefined) return [];
     const { median } = cell.steps;
     return [{ name: cell.method.name, median }];
@@ -135,8 +139,7 @@ export function worstCases(result: ExperimentResult, aggregate: Aggregate): stri
   const { reference, defences, baselines } = rank(result, aggregate);
   const told = [reference, ...defences, ...baselines].map(({ method, worst }) => {
     if (worst === undefined) return `${method.name} none`;
-    const interval = intervalText(worst.after.harmful);
-    return `${method.name} ${decimal(worst.after.harmful?.mean ?? 0)} %${interval === "" ? "" : ` (${interval})`} at ${worst.strength.label}`;
+    return `${method.name} ${decimal(worst.after.harmful?.mean ?? 0)} % (${intervalText(worst.after.harmful)}) at ${worst.strength.label}`;
   });
   const more = told.length > MOST_NAMED + 1 ? told.length - MOST_NAMED : 0;
   const named = more === 0 ? told : told.slice(0, MOST_NAMED);
@@ -147,10 +150,10 @@ export function worstCases(result: ExperimentResult, aggregate: Aggregate): stri
 /** What a careful reader would want to be told beside the headline. */
 export function findings(result: ExperimentResult, aggregate: Aggregate): string[] {
   const { reference, defences, baselines } = rank(result, aggregate);
-  const [best] = defences;
+  const best = defences.find(isUsable);
   const found: string[] = [];
   if (best !== undefined) found.push(...reductionFinding(best, reference.method.name));
-  const [baseline] = baselines;
+  const baseline = baselines.find(isUsable);
   if (best !== undefined && baseline !== undefined) {
     const asGood =
       place(result, baseline) >= place(result, best) && (baseline.area?.mean ?? 100) <= (best.area?.mean ?? 0);
@@ -160,7 +163,7 @@ export function findings(result: ExperimentResult, aggregate: Aggregate): string
         : `The best trivial baseline, \u201c${baseline.method.name}\u201d, ${baseline.breaksAt ? `breaks at ${baseline.breaksAt.label}` : "does not break either"}${baseline.area ? ` (mean HS ${decimal(baseline.area.mean)} %)` : ""}.`,
     );
   }
-  const useless = [...defences, ...baselines].filter(({ worst }) => worst === undefined);
+  const useless = [...defences, ...baselines].filter((summary) => !isUsable(summary));
   if (useless.length > 0) {
     const names = listing(useless.map(({ method }) => method.name));
     found.push(`Under no attack does the accuracy of ${names} reach the bound of ${result.utilityBound} %.`);

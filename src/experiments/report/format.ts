@@ -23,9 +23,9 @@ export function compact(value: number): string {
 export const meanText = (estimate: Estimate | undefined): string =>
   estimate === undefined ? NOTHING : decimal(estimate.mean);
 
-/** "10.0 to 74.0"; empty without an interval. */
+/** "10.0 to 74.0"; empty where nothing was measured. */
 export const intervalText = (estimate: Estimate | undefined): string =>
-  estimate === undefined || estimate.source === "none" ? "" : `${decimal(estimate.low)} to ${decimal(estimate.high)}`;
+  estimate === undefined ? "" : `${decimal(estimate.low)} to ${decimal(estimate.high)}`;
 
 /** "a, b and c". */
 export const listing = (items: readonly string[]): string =>

@@ -13,4 +13,5 @@ export {
   type RunDataEntry,
   renderJson,
 } from "./result.ts";
+export { moderatorText } from "./tables.ts";
 export { renderTerminalTable } from "./terminal.ts";

@@ -1,6 +1,7 @@
 import { aggregate, type Estimate } from "./aggregate.ts";
 import { decimal } from "./format.ts";
 import type { ExperimentResult } from "./result.ts";
+import { moderatorText } from "./tables.ts";
 
 const LATEX: Readonly<Record<string, string>> = {
   "\\": "\\textbackslash{}",
@@ -12,11 +13,10 @@ const LATEX: Readonly<Record<string, string>> = {
 export const escapeLatex = (text: string): string =>
   text.replace(/\s+/g, " ").replace(/[\\{}$&#%_~^]/g, (character) => LATEX[character] ?? `\\${character}`);
 
-/** Mean and half-width where the interval is whole, else mean and ends: an interval cut off at 0 or 100 has no half-width. */
+/** Mean and ends of the interval, which may be cut off at 0 or 100 and so has no half-width. */
 function cell(estimate: Estimate | undefined): string {
   if (estimate === undefined) return "--";
-  const { mean, low, high, source } = estimate;
-  if (source === "none") return decimal(mean);
+  const { mean, low, high } = estimate;
   return `${decimal(mean)} {\\scriptsize [${decimal(low)}, ${decimal(high)}]}`;
 }
 
@@ -36,7 +36,7 @@ export function renderLatex(result: ExperimentResult): string {
     "% Needs \\usepackage{booktabs}",
     "\\begin{table}",
     "\\centering",
-    `\\caption{${escapeLatex(result.title)}. Harmful score (HS, lower is better) and fine-tuning accuracy (FA, higher is better) after the attack, in per cent; means over ${seeds.length} seed${seeds.length === 1 ? "" : "s"} with 95\\,\\% intervals.}`,
+    `\\caption{${escapeLatex(result.title)}. Harmful score (HS, lower is better) and fine-tuning accuracy (FA, higher is better) after the attack, in per cent; means over ${seeds.length} seed${seeds.length === 1 ? "" : "s"} with 95\\,\\% intervals. Moderator: ${escapeLatex(moderatorText(result.moderator))}.}`,
     `\\begin{tabular}{l${"rr".repeat(result.strengths.length)}}`,
     "\\toprule",
     `Attack & ${pairs.join(" & ")} \\\\`,

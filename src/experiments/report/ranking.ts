@@ -6,9 +6,11 @@ const MOST_LINES = 8;
 /** Trivial baselines among them. */
 const MOST_BASELINES = 2;
 
-/** Where along the attacks a method breaks; Infinity where it does not. */
-export const place = (result: ExperimentResult, { breaksAt }: MethodSummary): number =>
-  breaksAt === undefined ? Infinity : result.strengths.indexOf(breaksAt);
+/** Where along the attacks a method breaks; Infinity where it does not, -1 where no attack leaves a useful model. */
+export const place = (result: ExperimentResult, { breaksAt, worst }: MethodSummary): number => {
+  if (worst === undefined) return -1;
+  return breaksAt === undefined ? Infinity : result.strengths.indexOf(breaksAt);
+};
 
 /** Methods in the order of how long they last. */
 export interface Ranking {
@@ -21,13 +23,10 @@ export interface Ranking {
 /** Those that leave fine-tuning useful first, of them the most lasting; at equal strength the one with the lower mean HS. */
 export function rank(result: ExperimentResult, { summaries }: Aggregate): Ranking {
   const order = (a: MethodSummary, b: MethodSummary) => {
-    // Where no attack left a useful model, there is no worst one either.
-    const useful = Number(b.worst !== undefined) - Number(a.worst !== undefined);
-    if (useful !== 0) return useful;
     const [mine, other] = [place(result, a), place(result, b)];
     return mine === other ? (a.area?.mean ?? 100) - (b.area?.mean ?? 100) : other - mine;
   };
-  const tried = summaries.filter((summary) => summary.holdsTo !== undefined || summary.breaksAt !== undefined);
+  const tried = summaries.filter(({ before }) => before !== undefined);
   const others = tried.filter(({ method }) => method.id !== result.reference).toSorted(order);
   return {
     reference: summaries.find(({ method }) => method.id === result.reference) as MethodSummary,

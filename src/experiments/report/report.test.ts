@@ -124,7 +124,7 @@ test("Markdown: tables have equal columns, hostile text stays in its cell", () =
 test("CSV: one line a run, formulas disarmed", () => {
   const lines = renderCsv(result).trimEnd().split("\r\n");
   expect(lines).toHaveLength(result.runs.length + 1);
-  expect(lines[0]?.split(",")).toHaveLength(6 + 2 * 6 * 3 + 4 + 4);
+  expect(lines[0]?.split(",")).toHaveLength(6 + 2 * 6 * 3 + 4 + 4 + 4);
   expect(new Set(lines.map((line) => line.split(",").length)).size).toBe(1);
   expect(lines[1]).toMatch(/^SFT,lr 3e-5,0.00003,500,0.1,1,0,0,100,/);
   expect(renderCsv(nasty).split("\r\n")[1]).toMatch(/^"'=cmd/);
@@ -146,6 +146,19 @@ test("terminal: aligned, no control characters", () => {
   const lines = renderTerminalTable(result).split("\n");
   const rule = lines.findIndex((line) => line.startsWith("\u2500"));
   expect(lines[rule]?.length).toBeGreaterThanOrEqual(lines[rule + 1]?.length ?? Infinity);
+});
+
+test("every format says how well the moderator judges", () => {
+  const judged = parseResult({
+    ...result,
+    moderator: { name: "classifier", method: "word pairs", accuracy: { count: 171, total: 200 } },
+  });
+  const text = "classifier: word pairs; right in 171 of 200 held-out cases";
+  for (const render of [renderHtml, renderMarkdown, renderTerminalTable, renderLatex])
+    expect(render(judged)).toContain(text);
+  const [header = "", ...lines] = renderCsv(judged).trimEnd().split("\r\n");
+  expect(header).toMatch(/,moderator,moderator_right_percent,moderator_right_count,moderator_right_total$/);
+  for (const line of lines) expect(line).toMatch(/,classifier,85\.5,171,200$/);
 });
 
 describe("results", () => {

@@ -62,10 +62,10 @@ export function harmTable(result: ExperimentResult, { cells, summaries }: Aggreg
 /** One line a method: where it breaks, its worst case, and what it is worth against the reference. */
 export function summaryTable(result: ExperimentResult, { summaries }: Aggregate): Table {
   const reference = result.methods.find(({ id }) => id === result.reference)?.name ?? result.reference;
-  const bound = result.utilityBound === undefined ? "" : ` where FA reaches ${result.utilityBound} %`;
+  const bound = result.utilityBound === undefined ? "" : `An attack counts where FA reaches ${result.utilityBound} %. `;
   return {
     title: "Where each method breaks",
-    caption: `Broken: mean HS of at least ${result.breakAt} %. Worst case: the highest mean HS${bound}, chosen and measured on the same prompts. Mean HS: over the sweep. p: paired permutation test over seeds.`,
+    caption: `${bound}Broken: mean HS of at least ${result.breakAt} %. Worst case: the highest mean HS, chosen and measured on the same prompts. Mean HS: over the sweep. p: paired permutation test over seeds.`,
     columns: [
       words("Method"),
       words("Holds to"),
@@ -79,12 +79,12 @@ export function summaryTable(result: ExperimentResult, { summaries }: Aggregate)
     rows: summaries.map(({ method, holdsTo, breaksAt, worst, area, reduction, pValue }) => [
       plain(method.name),
       plain(holdsTo?.label ?? NOTHING),
-      plain(breaksAt?.label ?? "not broken"),
+      plain(breaksAt?.label ?? (worst === undefined ? NOTHING : "not broken")),
       score(worst?.after.harmful),
       plain(worst?.strength.label ?? NOTHING),
       score(area),
       score(reduction),
-      plain(pValue === undefined || reduction?.source === "none" ? NOTHING : decimal(pValue, 3)),
+      plain(pValue === undefined || reduction?.source === "prompts" ? NOTHING : decimal(pValue, 3)),
     ]),
   };
 }
@@ -93,7 +93,7 @@ export function summaryTable(result: ExperimentResult, { summaries }: Aggregate)
 export const detailTable = ({ cells }: Aggregate): Table => ({
   title: "All scores: answers to harmful prompts",
   caption:
-    "Per cent, mean over seeds with 95 % interval. Steps to break: median over seeds, and how many seeds broke (held: most did not).",
+    "Per cent, mean over seeds with 95 % interval. Steps to break: median over seeds, and how many seeds broke (held: at least half did not).",
   columns: [
     words("Method"),
     words("Attack"),
@@ -264,13 +264,11 @@ export const strengthTable = ({ strengths }: ExperimentResult): Table => ({
 
 /** The remaining settings, by name. */
 export function settingsTable(result: ExperimentResult, { seeds }: Aggregate): Table {
-  const accuracy = result.moderator.accuracy;
-  const measured = accuracy === undefined ? "" : `; right in ${accuracy.count} of ${accuracy.total} held-out cases`;
   const rows = [
     ["Model", result.model],
     ["User task", result.task],
     ["Threat model", threatText(result.threatModel)],
-    ["Moderator", `${result.moderator.name}: ${result.moderator.method}${measured}`],
+    ["Moderator", moderatorText(result.moderator)],
     ["Seeds", seeds.join(", ")],
     ...(result.wallSeconds === undefined ? [] : [["Time of the whole experiment", durationText(result.wallSeconds)]]),
     ...result.settings.map(({ name, value }) => [name, value]),
@@ -282,6 +280,10 @@ export function settingsTable(result: ExperimentResult, { seeds }: Aggregate): T
     rows: rows.map((row) => row.map(plain)),
   };
 }
+
+/** Who judged, how, and how well on cases that it had not seen, where that was measured. */
+export const moderatorText = ({ name, method, accuracy }: ExperimentResult["moderator"]): string =>
+  `${name}: ${method}${accuracy === undefined ? "" : `; right in ${accuracy.count} of ${accuracy.total} held-out cases`}`;
 
 /** "95 s", "12 min", "3.4 h". */
 const durationText = (seconds: number): string => {
@@ -308,7 +310,7 @@ export const DEFINITIONS: readonly (readonly [string, string])[] = [
   ["Task leakage", "share of answers to harmful prompts that answer the user task instead"],
   [
     "Interval",
-    "95 %: over seeds by Student\u2019s t (bootstrap from 10 seeds), within 0 and 100 %, and never narrower than Wilson\u2019s over the prompts of one seed",
+    "95 %: over seeds by Student\u2019s t (bootstrap from 10 seeds), within what is possible, and never narrower than Wilson\u2019s over the prompts of one seed (of points below the reference: Newcombe\u2019s)",
   ],
   ["Mean HS", "area under the curve of HS over attack strength, as drawn, divided by its width"],
 ];

@@ -1,7 +1,7 @@
 import { aggregate } from "./aggregate.ts";
 import { headline, worstCases } from "./findings.ts";
 import type { ExperimentResult } from "./result.ts";
-import { harmTable, summaryTable, type Table } from "./tables.ts";
+import { harmTable, moderatorText, summaryTable, type Table } from "./tables.ts";
 
 /** Control characters out: a name must not move the cursor or change colours. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be removed
@@ -29,6 +29,8 @@ export function renderTerminalTable(result: ExperimentResult): string {
   return [
     escapeTerminal(headline(result, found)),
     escapeTerminal(worstCases(result, found)),
+    escapeTerminal(`Moderator: ${moderatorText(result.moderator)}`),
+    ...result.notes.map(escapeTerminal),
     "",
     ...renderTable(summaryTable(result, found)),
     ...renderTable(harmTable(result, found)),

@@ -1,9 +1,8 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../../autodiff/index.ts";
-import { BoosterError } from "../../../errors.ts";
 import type { Model } from "../../../models/index.ts";
 import { type HostTensor, zeros } from "../../../tensor/tensor.ts";
-import type { MemorySpec, Method, Preparation } from "../../method.ts";
+import type { MemorySpec, Method } from "../../method.ts";
 import { total } from "../../sums.ts";
 import { detectNeurons } from "./detect.ts";
 import { blocksOf, KINDS } from "./scorer.ts";
@@ -67,6 +66,7 @@ function neuronTuning(name: string, foundation: boolean): Method<SafetyNeuronsOp
     streams: foundation ? ["alignment", "harmful", "general"] : ["alignment", "harmful"],
     options,
     masked: true,
+    trains: "full",
     memory: ({ model }) =>
       Object.fromEntries(
         modulesOf(model).map((module): [string, MemorySpec] => [
@@ -75,7 +75,6 @@ function neuronTuning(name: string, foundation: boolean): Method<SafetyNeuronsOp
         ]),
       ),
     prepare: async (preparation, chosen) => {
-      checkFull(name, preparation);
       const masks = [...(await detectNeurons(preparation, chosen, foundation))].map(
         ([module, places]): [string, HostTensor<"float32">] => {
           const mask = zeros("float32", maskShape(preparation.model, module));
@@ -103,16 +102,6 @@ function neuronTuning(name: string, foundation: boolean): Method<SafetyNeuronsOp
     },
     passes: () => ({ forward: 1, backward: 1 }),
   };
-}
-
-/** @throws {BoosterError} `OPTIONS_CONFLICT` when not all weights are trained */
-function checkFull(name: string, { model, trainable }: Preparation): void {
-  if (modulesOf(model).every((module) => trainable.has(`${module}.weight`))) return;
-  throw new BoosterError("OPTIONS_CONFLICT", `${name} trains rows and columns of the weights themselves`, {
-    expected: "tune: full",
-    found: "tune: lora",
-    where: "tune",
-  });
 }
 
 /** SN-Tune: the safety neurons. */

@@ -26,16 +26,8 @@ export interface Start {
 
 type Weights = ReadonlyMap<string, HostTensor<"float32">>;
 
-/** The linear layer that a LoRA factor is on. @throws {BoosterError} `OPTIONS_CONFLICT` for other weights */
-export function moduleOf(name: string): string {
-  const module = /^(.+)\.lora_[AB]\.weight$/.exec(name)?.[1];
-  if (module !== undefined) return module;
-  throw new BoosterError("OPTIONS_CONFLICT", "salora trains LoRA factors alone", {
-    expected: "tune: lora",
-    found: "tune: full",
-    where: "tune",
-  });
-}
+/** The linear layer that a LoRA factor is on. */
+export const moduleOf = (factor: string): string => factor.replace(/\.lora_[AB]\.weight$/, "");
 
 /** Linear layers that carry factors, with their rank. @throws {BoosterError} `OPTIONS_CONFLICT` when a factor B is not zero */
 function targetsOf(trainable: Weights): ReadonlyMap<string, number> {

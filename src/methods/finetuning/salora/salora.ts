@@ -46,6 +46,7 @@ export const salora: Method<SaloraOptions> = {
   stage: "fine-tuning",
   streams: ["user", "alignment"],
   options,
+  trains: "lora",
   copies: () => ({ initial: "zeros" }),
   memory: ({ model }, { safetyRank }) =>
     Object.fromEntries(

@@ -1,0 +1,14 @@
+import type { TemplateOptions } from "../data/options.ts";
+import type { EncodeOptions } from "../data/templates.ts";
+import { rowLimit } from "../experiments/data.ts";
+import { loadTokenizer } from "../formats/tokenizer.ts";
+import { readConfig } from "../formats/weights.ts";
+import { createModel } from "../models/index.ts";
+
+/** How training would encode rows for this model. A folder that holds a tokenizer alone knows no longest row of its own. */
+export function encodingFor(path: string, template: TemplateOptions): EncodeOptions {
+  const tokenizer = loadTokenizer(path);
+  const config = readConfig(path);
+  const model = config === undefined ? { maxPositions: Number.POSITIVE_INFINITY } : createModel(config);
+  return rowLimit({ ...template, tokenizer, model });
+}

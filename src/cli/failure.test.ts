@@ -1,0 +1,32 @@
+import { expect, test } from "vitest";
+import { BoosterError } from "../errors.ts";
+import { openModerator, taskMetric } from "../evaluate/index.ts";
+import { AlignOptions, parseOptions } from "../experiments/options.ts";
+import { configureAttack } from "../methods/attacks/index.ts";
+import { configureMethod } from "../methods/registry.ts";
+import { configureTransform } from "../methods/transform.ts";
+import { createOptimizer } from "../optim/index.ts";
+import { exitCodeOf } from "./failure.ts";
+
+test.each<[string, () => unknown]>([
+  ["OPTIONS_INVALID", () => parseOptions(AlignOptions, { run: "r" }, "align")],
+  ["UNKNOWN_METHOD", () => configureMethod("bosoter")],
+  ["METHOD_OPTIONS_INVALID", () => configureMethod("booster", { lamda: 1 })],
+  ["UNKNOWN_TRANSFORM", () => configureTransform("antidot")],
+  ["TRANSFORM_OPTIONS_INVALID", () => configureTransform("antidote", { dense: 1 })],
+  ["UNKNOWN_ATTACK", () => configureAttack({ name: "mixx" })],
+  ["ATTACK_OPTIONS_INVALID", () => configureAttack({ name: "mix", ...{ share: 1 } })],
+  ["UNKNOWN_OPTIMIZER", () => createOptimizer({ name: "adam" }, 0)],
+  ["OPTIMIZER_OPTIONS_INVALID", () => createOptimizer({ name: "sgd", ...{ momentun: 0.9 } }, 0)],
+  ["MODERATOR_UNKNOWN", () => openModerator("jury")],
+  ["MODERATOR_SETTINGS", () => openModerator("classifier", { flie: "m.json" })],
+  ["TASK_METRIC_UNKNOWN", () => taskMetric("poetry")],
+])("%s says that the command was called wrongly: exit code 2", async (code, call) => {
+  const error = await (async () => call())().catch((reason: unknown) => reason);
+  expect(error).toMatchObject({ code });
+  expect(exitCodeOf(error as BoosterError)).toBe(2);
+});
+
+test("other failures are those of the work: exit code 1", () => {
+  expect(exitCodeOf(new BoosterError("DATA_NOT_FOUND", "there is no such data file"))).toBe(1);
+});

@@ -1,0 +1,48 @@
+import { expect, test } from "vitest";
+import { describeRun, determining, keyOf } from "./describe-run.ts";
+import { FineTuneOptions, type TrainingOptions } from "./options.ts";
+
+const options = (changes: Partial<Record<keyof FineTuneOptions, unknown>> = {}) =>
+  FineTuneOptions.parse({ run: "r", model: "m", task: "task.jsonl", ...changes });
+const key = (changes?: Parameters<typeof options>[0]) => keyOf(determining(options(changes)));
+
+test("what is chosen by name is described with its defaults", () => {
+  const description = describeRun(
+    "finetune",
+    options({
+      method: "lisa",
+      optimizer: "sgd",
+      attack: { name: "mixing" },
+      curve: { every: 1, moderator: "world" },
+      moderation: { name: "judge", baseUrl: "http://host/v1", model: "m" },
+    }),
+    {},
+  );
+  expect(description.config).toMatchObject({
+    stage: "finetune",
+    method: { name: "lisa", rho: expect.any(Number) },
+    optimizer: { name: "sgd", momentum: 0 },
+    attack: { name: "mixing" },
+    moderation: { name: "judge", concurrency: 4 },
+    curve: { moderator: { name: "world" } },
+  });
+});
+
+test("neither the order of settings nor a default that is written out makes another run", () => {
+  const method = (settings: object) => key({ method: { name: "lisa", ...settings } });
+  expect(method({ rho: 2, userSteps: 7 })).toBe(method({ userSteps: 7, rho: 2 }));
+  expect(keyOf({ a: 1, b: [{ c: 2, d: 3 }] })).toBe(keyOf({ b: [{ d: 3, c: 2 }], a: 1 }));
+  expect(method({ rho: 2 })).not.toBe(method({ rho: 3 }));
+  expect(key({ optimizer: { name: "adamw" }, attack: "mix" })).toBe(key());
+  expect(key({ optimizer: { name: "sgd", momentum: 0 } })).toBe(key({ optimizer: "sgd" }));
+  expect(key({ method: "sft", run: "elsewhere", threads: 3 })).toBe(key());
+});
+
+test.each<[Partial<Record<keyof TrainingOptions | "moderation" | "method", unknown>>, string]>([
+  [{ moderation: "jury" }, "MODERATOR_UNKNOWN"],
+  [{ moderation: "classifier" }, "MODERATOR_SETTINGS"],
+  [{ optimizer: { name: "sgd", momentun: 0.9 } }, "OPTIMIZER_OPTIONS_INVALID"],
+  [{ method: "bosoter" }, "UNKNOWN_METHOD"],
+])("%j is refused", (changes, code) => {
+  expect(() => key(changes)).toThrow(expect.objectContaining({ code }));
+});
