@@ -7,6 +7,7 @@ const ALLOWED = [
   /^assets\/world\/model\.safetensors$/,
   /^dist\/src\/[\w/-]+(\.d\.ts|\.js)$/,
   /^docs\/[\w/-]+\.(md|png|yaml)$/,
+  /^examples\/[\w-]+\.yaml$/,
 ];
 const NEEDED = ["LICENSE", "README.md", "assets/world/model.safetensors", "dist/src/cli/main.js"];
 
