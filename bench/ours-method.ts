@@ -32,7 +32,7 @@ const SETTINGS: Readonly<Record<string, object>> = {
   "rsn-tune": { select: "top", topAttention: 144, topFeedForward: 384, queries: 2 },
 };
 /** Methods that train the weights themselves; SFT beside them does so too. */
-const isFull = ["sn-tune", "rsn-tune"].includes(args.method);
+const isFull = configureMethod(args.method).trains === "full";
 
 /** A method at work on ten rows a step. */
 async function worker(name: string) {

@@ -70,3 +70,8 @@ export function rowNamed<Row extends { readonly name: string }>(
   if (found !== undefined) return found;
   throw new BoosterError(code, problem, { expected: table.map((row) => row.name).join(", "), found: name });
 }
+
+/** Between two pieces of long work. @throws {BoosterError} `STOPPED` where `signal` asks to stop */
+export function stopIfAsked(signal: AbortSignal | undefined, work: string): void {
+  if (signal?.aborted) throw new BoosterError("STOPPED", `${work} was stopped before its end`);
+}

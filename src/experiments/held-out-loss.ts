@@ -1,5 +1,5 @@
 import type { TensorType } from "../autodiff/index.ts";
-import { BoosterError } from "../errors.ts";
+import { stopIfAsked } from "../errors.ts";
 import { batchOf, batchSpec, type Example, packBatch, tokenLoss } from "../models/index.ts";
 import type { LoadedModel, NamedWeights } from "../models/load.ts";
 import type { Program } from "../runtime/index.ts";
@@ -51,7 +51,7 @@ export class HeldOutLoss {
     const weights = { ...this.base.weights, ...Object.fromEntries(trained) };
     let sum = 0;
     for (let start = 0; start < examples.length; start += BATCH) {
-      if (signal?.aborted) throw new BoosterError("STOPPED", "measuring was stopped before its end");
+      stopIfAsked(signal, "measuring");
       const rows = packBatch(ROWS, examples.slice(start, start + BATCH), { chunks: this.chunks, totalLabelled });
       const { loss } = await this.program.run({ ...weights, ...rows });
       sum += Number(loss?.data[0]);

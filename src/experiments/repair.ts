@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
-import { BoosterError } from "../errors.ts";
+import { BoosterError, stopIfAsked } from "../errors.ts";
 import { openModel } from "../formats/weights.ts";
 import { type Changes, changesOf, differenceOf, normOf } from "../methods/postfinetuning/adapters.ts";
 import { configureTransform, type LoraAdapter, type TransformContext } from "../methods/transform.ts";
@@ -144,7 +144,7 @@ const difference = (a: Matrix, b: Matrix | undefined): Matrix => ({
 });
 
 function watch({ signal, onWork }: Hooks, row: number, rows: number): void {
-  if (signal?.aborted) throw new BoosterError("STOPPED", "the repair was stopped before its end");
+  stopIfAsked(signal, "the repair");
   onWork?.(`${row} of ${rows} rows read`);
 }
 

@@ -1,4 +1,4 @@
-import { BoosterError } from "../errors.ts";
+import { BoosterError, stopIfAsked } from "../errors.ts";
 import type { Feeds, Program } from "../runtime/index.ts";
 import type { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, tensor } from "../tensor/tensor.ts";
@@ -89,7 +89,7 @@ export class Generator {
     this.check(prompts, options);
     for (let start = 0; start < order.length; start += batchSize) {
       for await (const event of this.decode(prompts, order.slice(start, start + batchSize), options)) {
-        if (signal?.aborted) throw new BoosterError("STOPPED", "answering was stopped before its end");
+        stopIfAsked(signal, "answering");
         if ("token" in event) ids[event.prompt]!.push(event.token);
         else {
           answers[event.prompt] = { ids: ids[event.prompt]!, finish: event.finish };

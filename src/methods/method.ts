@@ -91,6 +91,8 @@ export interface Preparation {
   /** Examples of each stream. */
   readonly rows: Readonly<Record<string, readonly Example[]>>;
   readonly seed: number;
+  /** Aborted to ask for a stop, which ends in `STOPPED`. */
+  readonly signal?: AbortSignal;
 }
 
 /** Values that replace the initial ones. */

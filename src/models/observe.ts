@@ -1,5 +1,5 @@
 import { ops, type Tensor, type TensorType, type Tree } from "../autodiff/index.ts";
-import { BoosterError } from "../errors.ts";
+import { BoosterError, stopIfAsked } from "../errors.ts";
 import type { Program } from "../runtime/index.ts";
 import { type HostTensor, zeros } from "../tensor/tensor.ts";
 import { batchOf, batchSpec, type Example, hiddenStates, packBatch } from "./batch.ts";
@@ -85,21 +85,26 @@ export class Observer {
   /**
    * What each row gives by itself, in order.
    *
-   * @throws {BoosterError} `NO_TRAINED_TOKENS` for a row without an answer where only answers are looked at
+   * @throws {BoosterError} `NO_TRAINED_TOKENS` for a row without an answer where only answers are looked at, `STOPPED`
    */
-  async *each(trained: NamedWeights, examples: Iterable<Example>): AsyncGenerator<Record<string, HostTensor>> {
+  async *each(
+    trained: NamedWeights,
+    examples: Iterable<Example>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Record<string, HostTensor>> {
     const weights = { ...this.base.weights, ...Object.fromEntries(trained) };
     const options = this.tokens === "all" ? { chunks: 1, totalLabelled: 1 } : { chunks: 1 };
     for (const example of examples) {
+      stopIfAsked(signal, "looking at rows");
       const sums = await this.program.run({ ...weights, ...packBatch(ROWS, [example], options) });
       yield Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name.slice(SUM.length), sum]));
     }
   }
 
   /** The sum over all rows; empty for no rows. Throws what `each` throws. */
-  async sum(trained: NamedWeights, examples: Iterable<Example>): Promise<Sums> {
+  async sum(trained: NamedWeights, examples: Iterable<Example>, signal?: AbortSignal): Promise<Sums> {
     const sums = new Map<string, HostTensor<"float64">>();
-    for await (const row of this.each(trained, examples)) {
+    for await (const row of this.each(trained, examples, signal)) {
       for (const [name, { shape, data }] of Object.entries(row)) {
         const total = sums.get(name) ?? zeros("float64", shape);
         for (let i = 0; i < data.length; i++) total.data[i]! += Number(data[i]);

@@ -68,7 +68,7 @@ interface Counters {
  * is deterministic.
  *
  * @throws {BoosterError} `NON_FINITE_STEPS` after three useless steps in a row, `NON_FINITE_UPDATE`,
- * `NON_FINITE_ADAPTER`; everything that `CheckpointStore`, `MetricsLog` and the lock throw.
+ * `NON_FINITE_ADAPTER`; `STOPPED` where there is nothing to save yet; everything that `CheckpointStore`, `MetricsLog` and the lock throw.
  * @example
  * const result = await train({ stepper, run, batches, length: { epochs: 20 }, learningRate: () => 5e-4, checkpointEvery: 100 });
  */
@@ -170,7 +170,7 @@ async function restore(plan: TrainingPlan): Promise<{ counters: Counters; saved:
   const { checkpoint, problems } = run.checkpoints.newest();
   for (const problem of problems) plan.onNotice?.(problem);
   if (checkpoint === undefined) {
-    await stepper.prepare?.();
+    await stepper.prepare?.(plan.signal);
     run.checkpoints.checkSpace(bytesOf(await stepper.save()));
     run.metrics.truncate(0);
     const counters = { step: 0, evaluated: -1, skippedInARow: 0, skippedTotal: 0, tokens: 0 };

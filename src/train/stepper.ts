@@ -25,8 +25,8 @@ export interface Stepper {
     learningRate: number,
     step: number,
   ): Promise<StepResult>;
-  /** Measures what the steps need, before the first one; what it finds becomes part of the state. */
-  prepare?(): Promise<void>;
+  /** Measures what the steps need, before the first one; what it finds becomes part of the state. @throws `STOPPED` */
+  prepare?(signal?: AbortSignal): Promise<void>;
   /** All state that lives across steps, by name: weights, moments, method state, counters. */
   save(): Promise<Map<string, HostTensor>>;
   /** Puts back what `save` returned, bit for bit. */

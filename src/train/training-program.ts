@@ -244,9 +244,10 @@ export class TrainingProgram {
   }
 
   /** Lets the method measure what it needs before the first step, once. */
-  async prepare(rows: Readonly<Record<string, readonly Example[]>>, seed: number): Promise<void> {
+  async prepare(rows: Readonly<Record<string, readonly Example[]>>, seed: number, signal?: AbortSignal): Promise<void> {
     const { device, model, frozen, trainable, loraScale } = this.options;
-    const prepared = await this.options.method.prepare({ device, model, frozen, trainable, loraScale, rows, seed });
+    const given = { device, model, frozen, trainable, loraScale, rows, seed };
+    const prepared = await this.options.method.prepare(signal === undefined ? given : { ...given, signal });
     const changed = {
       ...(prepared.weights === undefined ? {} : { [WEIGHTS]: flattenHost(prepared.weights, this.layout) }),
       ...this.methodState.prepared(prepared),

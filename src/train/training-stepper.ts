@@ -102,9 +102,9 @@ export class TrainingStepper implements Stepper {
     });
   }
 
-  prepare(): Promise<void> {
+  prepare(signal?: AbortSignal): Promise<void> {
     const { program, rows, facts } = this.options;
-    return program.prepare(rows, facts.seed);
+    return program.prepare(rows, facts.seed, signal);
   }
 
   save(): Promise<Map<string, HostTensor>> {

@@ -52,8 +52,6 @@ const LIMITS: Readonly<Record<string, object>> = {
   tar: { lambda: 0, representations: false, innerSteps: 2, subsample: 1, adversaryRates: [1e-2] },
   "constrained-sft": { beta: 0 },
 };
-/** Methods of which not the LoRA factors but all weights are trained. */
-const FULL: readonly string[] = ["sn-tune", "rsn-tune"];
 /** Methods that begin with factors of their own, and refuse trained ones. */
 const FRESH: readonly string[] = ["salora"];
 
@@ -70,10 +68,10 @@ const withPrompt = ({ inputIds, labels }: Example, i: number): Example => ({
 });
 
 /** A method at work on rows of its own. */
-async function trainer(name: string, settings: object, full = FULL.includes(name)) {
+async function trainer(name: string, settings: object, tune = configureMethod(name).trains ?? "lora") {
   const method = configureMethod(name, settings);
   const frozen = await device.uploadAll(Object.entries(randomTensors(model.weights, "float32")));
-  const shapes = full ? model.weights : loraShapes(model);
+  const shapes = tune === "full" ? model.weights : loraShapes(model);
   const rows: Record<string, Example[]> = Object.fromEntries(
     method.streams.map((stream, i) => [stream, randomRows(model, LENGTHS, 10 + i).map(withPrompt)]),
   );
@@ -87,7 +85,7 @@ async function trainer(name: string, settings: object, full = FULL.includes(name
     steps: STEPS,
     epochs: 1,
   });
-  const initial = new Map(Object.entries(randomTensors(shapes, "float32", full ? 1 : 2)));
+  const initial = new Map(Object.entries(randomTensors(shapes, "float32", tune === "full" ? 1 : 2)));
   const program = await TrainingProgram.compile({
     device,
     model,
@@ -96,7 +94,7 @@ async function trainer(name: string, settings: object, full = FULL.includes(name
     method,
     optimizer: adamW({ weightDecay: 0.1 }),
     maxGradNorm: 1,
-    loraScale: full ? 1 : 0.5,
+    loraScale: tune === "full" ? 1 : 0.5,
     chunks: 2,
     rows: counts,
   });
@@ -173,8 +171,10 @@ describe.each(METHODS.map(({ name }) => name))("%s", (name) => {
   });
 
   test.runIf(name in LIMITS)("in its limit it is SFT on its first stream, bit for bit", async () => {
-    const full = FULL.includes(name);
-    const [limit, sft] = [await trainer(name, LIMITS[name] ?? {}), await trainer("sft", {}, full)];
+    const [limit, sft] = [
+      await trainer(name, LIMITS[name] ?? {}),
+      await trainer("sft", {}, configureMethod(name).trains),
+    ];
     await limit.stepper.prepare();
     const adapterAfter = async ({ run, stepper }: typeof limit) => {
       await run(0, STEPS);
@@ -183,3 +183,11 @@ describe.each(METHODS.map(({ name }) => name))("%s", (name) => {
     expect(await adapterAfter(limit)).toBe(await adapterAfter(sft));
   });
 });
+
+test.each(["ewc", "sn-tune", "rsn-tune", "salora"])(
+  "%s stops when asked while it measures, before the first step",
+  async (name) => {
+    const { stepper } = await trainer(name, settingsOf(name));
+    await expect(stepper.prepare(AbortSignal.abort())).rejects.toMatchObject({ code: "STOPPED" });
+  },
+);

@@ -1,4 +1,4 @@
-import { BoosterError } from "../../errors.ts";
+import { BoosterError, stopIfAsked } from "../../errors.ts";
 import { chatCompletion, type Endpoint } from "./chat-completion.ts";
 import type { Exchange, Moderator, Verdict } from "./moderator.ts";
 
@@ -87,7 +87,7 @@ export function judge(options: JudgeOptions): Moderator {
         await Promise.allSettled(workers);
         if (!signal?.aborted) throw error;
       }
-      if (signal?.aborted) throw new BoosterError("STOPPED", "judging was stopped before its end");
+      stopIfAsked(signal, "judging");
       return verdicts;
     },
   };

@@ -83,7 +83,7 @@ dl.terms dd{margin-bottom:8px}
 body{font-size:10.5pt}
 main{padding:0;max-width:none}
 h1{font-size:19pt}h2{font-size:13pt;margin-top:22pt;break-after:avoid}h3{break-after:avoid}
-figure,.panels>*,tr,dl.terms{break-inside:avoid}
+figure,.panels>*,tr,table:not(:has(tr:nth-child(16))),dl.terms{break-inside:avoid}
 table{font-size:8.5pt}th,tbody th{font-size:8.5pt}small{font-size:7.5pt}
 th,td{padding:3pt 4pt}
 .scroll{overflow:visible;background:none}

@@ -1,4 +1,5 @@
 import { grad, ops, type Tensor, type TensorType } from "../../autodiff/index.ts";
+import { stopIfAsked } from "../../errors.ts";
 import { batchOf, batchSpec, packBatch, tokenLoss } from "../../models/index.ts";
 import { type HostTensor, tensor } from "../../tensor/tensor.ts";
 import type { Preparation } from "../method.ts";
@@ -11,10 +12,10 @@ const SQUARE = "square ";
  * Empirical Fisher information of the trainable weights, as they are, by batches: `Σ_b (∇f_b(w))²`, f_b the mean token
  * loss of a batch of the stream's rows in order, the last batch smaller. Batches are added in float64.
  *
- * @throws {BoosterError} `NO_TRAINED_TOKENS` for a batch without an answer
+ * @throws {BoosterError} `NO_TRAINED_TOKENS` for a batch without an answer, `STOPPED`
  */
 export async function fisherInformation(
-  { device, model, frozen, trainable, loraScale, rows }: Omit<Preparation, "seed">,
+  { device, model, frozen, trainable, loraScale, rows, signal }: Omit<Preparation, "seed">,
   stream: string,
   batchSize: number,
 ): Promise<ReadonlyMap<string, HostTensor<"float32">>> {
@@ -32,6 +33,7 @@ export async function fisherInformation(
   const sums = new Map([...trainable].map(([name, { data }]) => [name, new Float64Array(data.length)]));
   const examples = rows[stream] ?? [];
   for (let start = 0; start < examples.length; start += batchSize) {
+    stopIfAsked(signal, "measuring Fisher information");
     const batch = packBatch(BATCH, examples.slice(start, start + batchSize), { chunks: 1 });
     const squares = await program.run({ ...frozen, ...Object.fromEntries(trainable), ...batch });
     for (const [name, sum] of sums) {

@@ -1,4 +1,4 @@
-import { BoosterError } from "../../../errors.ts";
+import { BoosterError, stopIfAsked } from "../../../errors.ts";
 import { type Example, IGNORE } from "../../../models/index.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import type { Preparation } from "../../method.ts";
@@ -31,14 +31,14 @@ function promptOf({ inputIds, labels }: Example): number[] {
  * general text; no text leaves all.
  *
  * @param preparation its stream `harmful` holds the harmful prompts (their answers are not read), `general` the text
- * @throws {BoosterError} `NEURONS_UNKNOWN`, `NEURONS_NOT_FOUND` when none is left
+ * @throws {BoosterError} `NEURONS_UNKNOWN`, `NEURONS_NOT_FOUND` when none is left, `STOPPED`
  */
 export async function detectNeurons(
   preparation: Preparation,
   options: DetectionOptions,
   foundation: boolean,
 ): Promise<NeuronPlaces> {
-  const { device, model, frozen, trainable, rows, seed } = preparation;
+  const { device, model, frozen, trainable, rows, seed, signal } = preparation;
   const weights = { ...frozen, ...Object.fromEntries(trainable) };
   const scorer = await NeuronScorer.compile({ device, model, weights: frozen }, options.mode);
   const modules = blocksOf(model).flatMap((block) => KINDS.map((kind) => `${block}.${kind}`));
@@ -47,6 +47,7 @@ export async function detectNeurons(
     const order = new RandomStream(seed, `safety-neurons/${stream}`).permutation(all.length);
     const found = new Map(modules.map((module) => [module, new Neurons(ruleOf(module, options))]));
     for (const row of order.subarray(0, options.queries)) {
+      stopIfAsked(signal, "looking for neurons");
       const scores = await scorer.score(weights, tokensOf(all[row] as Example));
       for (const [module, neurons] of found) neurons.see(scores.get(module) ?? []);
     }

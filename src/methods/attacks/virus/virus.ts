@@ -1,8 +1,7 @@
-import { setImmediate } from "node:timers/promises";
 import { z } from "zod";
 import type { Example } from "../../../data/examples.ts";
 import { takeRows } from "../../../data/mix.ts";
-import { BoosterError } from "../../../errors.ts";
+import { stopIfAsked } from "../../../errors.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import type { Attack, AttackRecord, Piece, Victim } from "../attack.ts";
 import { insertedRows, insertionNeeds } from "../mixing.ts";
@@ -129,13 +128,7 @@ export const virus: Attack<VirusOptions> = {
     const random = new RandomStream(victim.seed, "virus");
     const optimised: Optimised[] = [];
     for (const [slot, seed] of seeds.entries()) {
-      // Programs never give way to the event loop by themselves, so a wish to stop would not be heard.
-      await setImmediate();
-      if (victim.signal?.aborted) {
-        throw new BoosterError("STOPPED", "the attack was stopped before its rows were made", {
-          found: `${slot} of ${count} rows`,
-        });
-      }
+      stopIfAsked(victim.signal, "making the attack's rows");
       const given = {
         host: victim.encode(hosts[slot] as Example),
         tokens: [...victim.encode(seed).ids],

@@ -51,7 +51,7 @@ function targetsOf(trainable: Weights): ReadonlyMap<string, number> {
  * @throws {BoosterError} `OPTIONS_CONFLICT` also when there are as many safety directions as a layer has outputs, and what `Observer` throws
  */
 export async function calibrate(preparation: Preparation, options: CalibrationOptions): Promise<Map<string, Start>> {
-  const { device, frozen, rows, seed } = preparation;
+  const { device, frozen, rows, seed, signal } = preparation;
   const targets = targetsOf(preparation.trainable);
   const weights = new Map<string, HostTensor<"float32">>();
   for (const module of targets.keys()) {
@@ -70,12 +70,12 @@ export async function calibrate(preparation: Preparation, options: CalibrationOp
     const order = new RandomStream(seed, `salora/${stream}`).permutation(all.length);
     return Array.from(order.subarray(0, options.calibrationRows), (row) => all[row] as Example);
   };
-  const safety = await observer.sum(weights, sample("alignment"));
+  const safety = await observer.sum(weights, sample("alignment"), signal);
   const taskRows = sample("user");
   const starts = new Map<string, Start>();
   let task: Sums | undefined;
   for (const layer of byLayer(targets.keys())) {
-    if (task === undefined || options.referenceTaskPass) task = await observer.sum(weights, taskRows);
+    if (task === undefined || options.referenceTaskPass) task = await observer.sum(weights, taskRows, signal);
     for (const module of layer) {
       const directions = (sums: Sums, count: number) =>
         topDirections(matrixOf(sums.get(module) as HostTensor<"float64">), count);
