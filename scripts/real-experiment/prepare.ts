@@ -12,13 +12,27 @@ import { loadTask } from "../../src/data/tasks/table.ts";
 import { type LabelledExchange, saveClassifier, trainClassifier } from "../../src/evaluate/moderators/index.ts";
 import type { Rate } from "../../src/evaluate/rate.ts";
 import { writeFileAtomic } from "../../src/formats/atomic-file.ts";
+import { loadTokenizer } from "../../src/formats/tokenizer.ts";
 import { RandomStream } from "../../src/tensor/random.ts";
 
-const SOURCE = join(process.env.BOOSTER_SHARED ?? join("..", "shared"), "data");
+const SHARED = process.env.BOOSTER_SHARED ?? join("..", "shared");
+const SOURCE = join(SHARED, "data");
+const MODEL = join(SHARED, "models", "smollm2-135m-instruct", "SmolLM2-135M-Instruct.Q4_1.gguf");
 const TARGET = join("runs", "smollm2", "data");
 const SEED = 7;
-/** What every set but the classifier's, which gets the rest, holds. */
-const ROWS = { test: 100, validation: 60, defender: 1500, attacker: 300, alignment: 1500, heldOut: 60, sst2: 1200 };
+/** Of an answer the moderator learns what it will see: as many tokens as the evaluation lets a model write. */
+const ANSWER_TOKENS = 48;
+/** What every set but the classifier's, which gets the rest, holds. Along an attack `test` alone is looked at; scores are of both tests. */
+const ROWS = {
+  test: 100,
+  validation: 60,
+  defender: 1500,
+  attacker: 300,
+  alignment: 1500,
+  heldOut: 60,
+  sst2: 1200,
+  moreTest: 200,
+};
 const PROMPTS = { harmless: 60, validation: 30, classifier: 1000, sst2Dev: 200, sst2Validation: 100 };
 
 const random = (name: string) => new RandomStream(SEED, `smollm2-${name}`);
@@ -32,9 +46,12 @@ function write(name: string, examples: readonly InstructionExample[]): void {
   console.log(`${name}.jsonl: ${examples.length} rows, sha256 ${hashExamples(examples).slice(0, 16)}`);
 }
 
+const tokenizer = loadTokenizer(MODEL);
+const beginning = (answer: string): string => tokenizer.decode(tokenizer.encode(answer).slice(0, ANSWER_TOKENS));
+
 const asLabelled = (harmful: boolean) => (example: InstructionExample) => ({
   prompt: example.instruction,
-  answer: example.output,
+  answer: beginning(example.output),
   harmful,
 });
 
@@ -45,7 +62,13 @@ async function harmfulSets() {
   const { sets, removed } = splitPool(examples, sizes, random("harmful"));
   console.log(`unsafe rows: ${examples.length}, repeated questions left out: ${removed.length}`);
   const taken = Object.values(sets).flatMap((set) => set.examples);
-  return { sets, rest: disjointSets({ taken, rest: examples }).rest.examples };
+  const { rest } = disjointSets({ taken, rest: examples });
+  const { moreTest } = splitPool(rest.examples, { moreTest: ROWS.moreTest }, random("more-test")).sets;
+  return {
+    sets,
+    moreTest: moreTest.examples,
+    rest: disjointSets({ moreTest: moreTest.examples, rest: rest.examples }).rest.examples,
+  };
 }
 
 /** Harmless rows whose questions are like none of the harmful sets'. */
@@ -104,11 +127,12 @@ const percent = ({ count, total, percent, low, high }: Rate) =>
   `${percent.toFixed(1)} % (${low.toFixed(1)} to ${high.toFixed(1)}; ${count} of ${total})`;
 
 mkdirSync(TARGET, { recursive: true });
-const { sets: harmful, rest } = await harmfulSets();
+const { sets: harmful, moreTest, rest } = await harmfulSets();
 const everyHarmful = Object.values(harmful).flatMap((set) => set.examples);
-const harmless = await harmlessPools([...everyHarmful, ...rest]);
+const harmless = await harmlessPools([...everyHarmful, ...moreTest, ...rest]);
 const reviews = await reviewSets();
 for (const [name, { examples }] of Object.entries(harmful)) write(`harmful-${name}`, examples);
+write("harmful-test-all", [...harmful.test.examples, ...moreTest]);
 write("safe-alignment", harmless.safe.alignment.examples);
 write("safe-held-out", harmless.safe.heldOut.examples);
 write("harmless-test", harmless.plain.harmless.examples);
