@@ -1,9 +1,9 @@
 import type { z } from "zod";
 import { BoosterError } from "../errors.ts";
-import { configureMethod } from "../methods/registry.ts";
 import { describeRun } from "./describe-run.ts";
 import type { Hooks } from "./hooks.ts";
 import { AlignOptions, parseOptions } from "./options.ts";
+import { methodOf } from "./pipeline.ts";
 import { loadStreams } from "./streams.ts";
 import { runTraining, type TrainingOutcome } from "./training-run.ts";
 import { Workbench } from "./workbench.ts";
@@ -18,10 +18,9 @@ import { Workbench } from "./workbench.ts";
 export async function align(options: z.input<typeof AlignOptions>, hooks: Hooks = {}): Promise<TrainingOutcome> {
   const chosen = parseOptions(AlignOptions, options, "align");
   const bench = hooks.bench ?? new Workbench(chosen);
-  const { name, ...settings } = chosen.method;
-  const method = configureMethod(name, settings);
+  const method = methodOf(chosen.method);
   if (method.stage !== "alignment") {
-    throw new BoosterError("OPTIONS_CONFLICT", `${name} is a method of fine-tuning, not of alignment`, {
+    throw new BoosterError("OPTIONS_CONFLICT", `${method.name} is a method of fine-tuning, not of alignment`, {
       where: "method",
       hint: "Align with another method, and give this one to the fine-tuning (booster finetune).",
     });

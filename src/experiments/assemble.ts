@@ -2,7 +2,7 @@ import { basename, join } from "node:path";
 import { mean } from "../evaluate/index.ts";
 import { configureAttack } from "../methods/attacks/index.ts";
 import { type MetricsRow, readMetrics } from "../train/index.ts";
-import { idOf } from "./cell-options.ts";
+import { idOf, strengthOptionsOf } from "./cell-options.ts";
 import type { EvaluationReport } from "./evaluate.ts";
 import type { CellResult } from "./grid.ts";
 import { passesOf } from "./method-cost.ts";
@@ -70,20 +70,17 @@ export function assemble(
         },
       },
     })),
-    strengths: strengths.flatMap((strength, index) => {
+    strengths: strengths.flatMap((_, index) => {
       const cell = cells.find((cell) => cell.strength === index);
       if (cell === undefined) return [];
       const label = strengthLabel(options, index);
+      const given = strengthOptionsOf(options, index);
       return {
         id: label,
         label,
-        learningRate: strength.learningRate ?? attack.learningRate,
+        learningRate: given.learningRate,
         steps: readCost(cell.attackRun).steps,
-        poisonRatio: poisonOf({
-          attack: strength.attack ?? attack.attack,
-          poisonRatio: strength.poisonRatio ?? attack.poisonRatio,
-          sampleNumber: strength.sampleNumber ?? attack.sampleNumber,
-        }),
+        poisonRatio: poisonOf(given),
       };
     }),
     runs: cells.map(
@@ -120,10 +117,8 @@ const asScalar = (value: unknown): string | number | boolean =>
         ? "none"
         : JSON.stringify(value);
 
-type MixChoice = Pick<ExperimentOptions["attack"], "attack" | "poisonRatio" | "sampleNumber">;
-
 /** The share of harmful rows that an attack asks for; some fix it themselves. What the reference code's rounding takes off is left out. */
-function poisonOf({ attack = { name: "mix" }, poisonRatio, sampleNumber }: MixChoice): number {
+function poisonOf({ attack, poisonRatio, sampleNumber }: ExperimentOptions["attack"]): number {
   return configureAttack(attack).needs({ poisonRatio, sampleNumber, counts: "exact" }).harmful / sampleNumber;
 }
 
@@ -206,7 +201,7 @@ type Training = ExperimentOptions["align"] | ExperimentOptions["attack"];
 const lengthOf = ({ steps, epochs }: Training): string => (steps === undefined ? `${epochs} epochs` : `${steps} steps`);
 
 /** "adamw, weight decay 0.1, constant". */
-const optimizerOf = ({ optimizer = { name: "adamw" }, weightDecay, schedule, warmup }: Training): string =>
+const optimizerOf = ({ optimizer, weightDecay, schedule, warmup }: Training): string =>
   `${chosen(optimizer)}, weight decay ${weightDecay}, ${schedule}${warmup === 0 ? "" : ` after ${compact(100 * warmup)} % warm-up`}`;
 
 const trainedBy = ({ tune, loraRank, loraAlpha, targetModules }: Training): string =>

@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
 import { BoosterError } from "../errors.ts";
 import { configureAttack } from "../methods/attacks/index.ts";
-import { checkTuned, configureMethod } from "../methods/registry.ts";
+import { checkTuned } from "../methods/registry.ts";
 import { determining } from "./describe-run.ts";
 import { metricOf } from "./evaluate.ts";
 import { ExperimentOptions, type MethodEntry, parseOptions } from "./options.ts";
-import { defenderData, type Named, type Pipeline, pipelineName, pipelineOf } from "./pipeline.ts";
+import { defenderData, methodOf, type Named, type Pipeline, pipelineName, pipelineOf } from "./pipeline.ts";
 import { checkFiles } from "./sources.ts";
 import { strengthLabel } from "./strengths.ts";
 import { checkFactors, checkStart } from "./training-run.ts";
@@ -87,14 +87,14 @@ function checkMethod(options: ExperimentOptions, entry: MethodEntry, seed: numbe
   const alignment = alignOptionsOf(options, entry, pipeline, seed);
   const rebuilt = alignment.tune === "full";
   checkStage(alignment);
-  checkTuned(configured(alignment.method), alignment.tune);
+  checkTuned(methodOf(alignment.method), alignment.tune);
   checkStart(alignment, options.model, false);
   if (rebuilt && alignmentTransforms.length > 0) throw nothingToRepair(name);
   for (const [strength, { loraRank }] of options.strengths.entries()) {
     const attack = attackOptionsOf(options, pipeline, strength, seed);
     const continued = attack.adapterPolicy === "continue" && !rebuilt;
     checkStage(attack);
-    checkTuned(configured(attack.method), attack.tune);
+    checkTuned(methodOf(attack.method), attack.tune);
     // An alignment of all weights leaves a folder and no adapter, whatever the model was.
     if (!rebuilt) checkStart(attack, options.model, continued);
     if (continued) {
@@ -115,8 +115,6 @@ function checkDistinct(where: string, names: readonly (string | number)[], hint:
   throw new BoosterError("OPTIONS_CONFLICT", "two of these are the same", { found: String(twice), where, hint });
 }
 
-const configured = ({ name, ...settings }: Named) => configureMethod(name, settings);
-
 const nothingToRepair = (where: string) =>
   new BoosterError("OPTIONS_CONFLICT", "training all weights leaves no adapter that could be repaired", {
     where,
@@ -136,16 +134,21 @@ export function alignOptionsOf(
 ) {
   const own = { ...options.align, ...align };
   const chosen = parseOptions(ExperimentOptions.shape.align, own, `align of ${pipelineName(method)}`);
-  for (const stream of configured(alignment).streams) {
+  for (const stream of methodOf(alignment).streams) {
     if (chosen[stream as "harmful"] === undefined) throw dataMissing(alignment.name, `align.${stream}`);
   }
   return forSeed({ ...chosen, method: alignment, seed }, seed);
 }
 
+/** The common attack options with what a strength has for itself. */
+export function strengthOptionsOf({ attack, strengths }: ExperimentOptions, strength: number): Attack {
+  const { label: _, ...own } = strengths[strength] ?? {};
+  return parseOptions(ExperimentOptions.shape.attack, { ...attack, ...own }, "attack");
+}
+
 /** How a cell is attacked; a fine-tuning defence finds the alignment's data as its own, where nothing else is given. */
 export function attackOptionsOf(options: ExperimentOptions, { fineTuning }: Pipeline, strength: number, seed: number) {
-  const { label: _, ...stronger } = options.strengths[strength] ?? {};
-  const given = parseOptions(ExperimentOptions.shape.attack, { ...options.attack, ...stronger }, "attack");
+  const given = strengthOptionsOf(options, strength);
   const method = fineTuning ?? given.method;
   const { alignment, harmful } = defenderSources(
     options,

@@ -1,9 +1,9 @@
 import type { z } from "zod";
-import { configureMethod } from "../methods/registry.ts";
 import { openCurve } from "./curve.ts";
 import { describeRun } from "./describe-run.ts";
 import type { Hooks } from "./hooks.ts";
 import { FineTuneOptions, parseOptions } from "./options.ts";
+import { methodOf } from "./pipeline.ts";
 import { fileHashes } from "./sources.ts";
 import { loadStreams } from "./streams.ts";
 import { runTraining, type TrainingOutcome } from "./training-run.ts";
@@ -30,8 +30,7 @@ export async function fineTune(options: z.input<typeof FineTuneOptions>, hooks: 
   const encoding = { ...chosen, tokenizer: base.tokenizer, model: base.model };
   const upload = await openUpload(chosen, start, encoding, hooks);
   const curve = chosen.curve && (await openCurve(chosen.curve, encoding, upload.poisoned, upload.ask));
-  const { name, ...settings } = chosen.method;
-  const method = configureMethod(name, settings);
+  const method = methodOf(chosen.method);
   const [user = ""] = method.streams;
   const defender = {
     alignment: { option: "alignment", source: chosen.alignment },

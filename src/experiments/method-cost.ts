@@ -1,4 +1,4 @@
-import { configureMethod } from "../methods/registry.ts";
+import { methodOf } from "./pipeline.ts";
 
 /**
  * Passes of one step of a method, on average: 1 is a forward and a backward pass, as plain SFT has.
@@ -6,7 +6,7 @@ import { configureMethod } from "../methods/registry.ts";
  * @example
  * passesOf({ name: "booster" }); // 3
  */
-export function passesOf({ name, ...settings }: { readonly name: string }): number {
-  const { forward, backward } = configureMethod(name, settings).passes();
+export function passesOf(method: { readonly name: string }): number {
+  const { forward, backward } = methodOf(method).passes();
   return (forward + backward) / 2;
 }

@@ -1,5 +1,5 @@
 import { BoosterError, rowNamed } from "../errors.ts";
-import { configureMethod, METHODS } from "../methods/registry.ts";
+import { type ConfiguredMethod, configureMethod, METHODS } from "../methods/registry.ts";
 import { configureTransform, TRANSFORMS } from "../methods/transform.ts";
 import type { MethodEntry } from "./options.ts";
 
@@ -8,6 +8,10 @@ export interface Named {
   readonly name: string;
   readonly [setting: string]: unknown;
 }
+
+/** A training method by name, with its settings. @throws {BoosterError} `UNKNOWN_METHOD`, `METHOD_OPTIONS_INVALID` */
+export const methodOf = ({ name, ...settings }: { readonly name: string }): ConfiguredMethod =>
+  configureMethod(name, settings);
 
 /** What happens to the model on its way, in this order, with the attack's data coming in at `fineTuning`. */
 export interface Pipeline {
@@ -72,9 +76,10 @@ function placeOf(named: Named): { readonly stage: Stage; readonly trains: boolea
 }
 
 /** The settings of a method or transform, completed. Throws its code for wrong ones. */
-export function settingsOf({ name, ...settings }: Named): Readonly<Record<string, unknown>> {
+export function settingsOf(named: Named): Readonly<Record<string, unknown>> {
+  const { name, ...settings } = named;
   const isTransform = TRANSFORMS.some((row) => row.name === name);
-  const { options } = isTransform ? configureTransform(name, settings) : configureMethod(name, settings);
+  const { options } = isTransform ? configureTransform(name, settings) : methodOf(named);
   return options as Readonly<Record<string, unknown>>;
 }
 
@@ -97,5 +102,5 @@ export const isBaseline = (method: MethodEntry["method"]): boolean =>
 /** Data that the defender brings along where a stage needs it: its first stream, if it trains, is the user's. */
 export function defenderData(method: Named, isTransform: boolean): readonly string[] {
   const { name, ...settings } = method;
-  return isTransform ? configureTransform(name, settings).needs : configureMethod(name, settings).streams.slice(1);
+  return isTransform ? configureTransform(name, settings).needs : methodOf(method).streams.slice(1);
 }

@@ -4,7 +4,6 @@ import { BoosterError } from "../errors.ts";
 import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
 import { type Adapter, writeAdapter } from "../formats/peft.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
-import { configureMethod } from "../methods/registry.ts";
 import type { LoraAdapter } from "../methods/transform.ts";
 import type { Example } from "../models/index.ts";
 import { freshLora, type LoadedModel, loraScale, type NamedWeights } from "../models/load.ts";
@@ -16,6 +15,7 @@ import { TrainingProgram } from "../train/training-program.ts";
 import { TrainingStepper } from "../train/training-stepper.ts";
 import type { Hooks } from "./hooks.ts";
 import { TrainingOptions } from "./options.ts";
+import { methodOf } from "./pipeline.ts";
 import type { StartingPoint } from "./workbench.ts";
 
 /** Vocabularies from this size on have their loss computed in parts, which saves memory and costs nothing. */
@@ -86,8 +86,7 @@ export interface TrainingRun {
 export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<TrainingOutcome> {
   const { training, start } = job;
   const { base } = start;
-  const { name, ...settings } = job.method;
-  const method = configureMethod(name, settings);
+  const method = methodOf(job.method);
   const optimizer = createOptimizer(training.optimizer, training.weightDecay);
   const { config, tensors } = initial(start, training);
   const scale = config === undefined ? 1 : loraScale(config);
