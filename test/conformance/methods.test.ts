@@ -2,36 +2,10 @@
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { configureMethod, METHODS } from "../../src/methods/registry.ts";
-import { type Example, IGNORE } from "../../src/models/index.ts";
-import { adamW } from "../../src/optim/index.ts";
-import { Device } from "../../src/runtime/index.ts";
-import { type HostTensor, tensor, zeros } from "../../src/tensor/tensor.ts";
-import { planRun } from "../../src/train/run-facts.ts";
-import { TrainingProgram } from "../../src/train/training-program.ts";
-import { TrainingStepper } from "../../src/train/training-stepper.ts";
-import { loraShapes, randomRows, randomTensors, tinyModel } from "./tiny-model.ts";
+import { type HostTensor, tensor } from "../../src/tensor/tensor.ts";
+import { STEPS, settingsOf, trainer } from "./trainer.ts";
 import { hash } from "./training.ts";
 
-const device = new Device({ threads: 1 });
-const model = tinyModel();
-const STEPS = 6;
-const RATE = 1e-2;
-const LENGTHS = [5, 7, 4, 9, 6, 8, 5, 3];
-
-/** Settings in which a method does all that it can within a few steps of a tiny model; its defaults otherwise. */
-const SETTINGS: Readonly<Record<string, object>> = {
-  salora: { safetyRank: 2, taskRank: 3 },
-  "deep-alignment": { refusals: 3, anchors: 4 },
-  "sn-tune": { epsilon: 0.1 },
-  lisa: { alignmentSteps: 2, userSteps: 1 },
-  ewc: { lambda: 1, fisherBatchSize: 3 },
-  safeinstr: { safetyRatio: 0.5 },
-  "t-vaccine": { activeLayers: 1, drawEvery: 2, probeEvery: 4 },
-  repnoise: { beta: 0.1, mode: "reference" },
-  "rsn-tune": { select: "top", topAttention: 3, topFeedForward: 8 },
-  tar: { innerSteps: 4, subsample: 2, trajectories: 2, adversaryRates: [1e-2], mappingSteps: 1 },
-  seal: { mode: "twoModel", selectorEpochs: 1, secondRate: 1e-2 },
-};
 /** Settings in which a method is plain SFT on its first stream, bit for bit. */
 const LIMITS: Readonly<Record<string, object>> = {
   booster: { lambda: 0 },
@@ -52,66 +26,6 @@ const LIMITS: Readonly<Record<string, object>> = {
   tar: { lambda: 0, representations: false, innerSteps: 2, subsample: 1, adversaryRates: [1e-2] },
   "constrained-sft": { beta: 0 },
 };
-/** Methods that begin with factors of their own, and refuse trained ones. */
-const FRESH: readonly string[] = ["salora"];
-
-const settingsOf = (name: string): object => SETTINGS[name] ?? {};
-
-/** The same LoRA factors with B zero. */
-const withoutEffect = (factors: ReadonlyMap<string, HostTensor<"float32">>) =>
-  new Map([...factors].map(([name, x]) => [name, name.includes("lora_B") ? zeros("float32", x.shape) : x]));
-
-/** Row i of every stream answers the same prompt: some methods look for pairs. */
-const withPrompt = ({ inputIds, labels }: Example, i: number): Example => ({
-  inputIds: [i, ...Array.from(inputIds)],
-  labels: [IGNORE, inputIds[0] as number, ...Array.from(labels).slice(1)],
-});
-
-/** A method at work on rows of its own. */
-async function trainer(name: string, settings: object, tune = configureMethod(name).trains ?? "lora") {
-  const method = configureMethod(name, settings);
-  const frozen = await device.uploadAll(Object.entries(randomTensors(model.weights, "float32")));
-  const shapes = tune === "full" ? model.weights : loraShapes(model);
-  const rows: Record<string, Example[]> = Object.fromEntries(
-    method.streams.map((stream, i) => [stream, randomRows(model, LENGTHS, 10 + i).map(withPrompt)]),
-  );
-  const counts = Object.fromEntries(Object.entries(rows).map(([stream, list]) => [stream, list.length]));
-  const { facts, steps, batches } = planRun({
-    model,
-    method,
-    rows: counts,
-    batchSize: 3,
-    seed: 5,
-    steps: STEPS,
-    epochs: 1,
-  });
-  const initial = new Map(Object.entries(randomTensors(shapes, "float32", tune === "full" ? 1 : 2)));
-  const program = await TrainingProgram.compile({
-    device,
-    model,
-    frozen,
-    trainable: FRESH.includes(name) ? withoutEffect(initial) : initial,
-    method,
-    optimizer: adamW({ weightDecay: 0.1 }),
-    maxGradNorm: 1,
-    loraScale: tune === "full" ? 1 : 0.5,
-    chunks: 2,
-    rows: counts,
-  });
-  const stepper = new TrainingStepper({ program, method, rows, facts });
-  const run = async (from: number, to: number) => {
-    const results = [];
-    for (let step = from; step < to; step++) {
-      const drawn = Object.fromEntries(
-        Object.entries(batches).map(([stream, source]) => [stream, [source.batch(step)]]),
-      );
-      results.push(await stepper.step(drawn, RATE, step));
-    }
-    return results;
-  };
-  return { method, stepper, program, steps, run };
-}
-
 describe.each(METHODS.map(({ name }) => name))("%s", (name) => {
   test("every option says what it means", () => {
     const method = METHODS.find((row) => row.name === name)?.method;
