@@ -1,9 +1,9 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { packagePath } from "../src/experiments/package-root.ts";
 import { loadTokenizer } from "../src/formats/tokenizer.ts";
 import { encodePrompt } from "../src/generate/index.ts";
+import { packagePath } from "../src/stages/package-root.ts";
 import { measureInChild } from "./child.ts";
 import { writeWidened } from "./gguf-widened.ts";
 import { figure, gigabytes, median, NOTHING, type Section } from "./report.ts";

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { BoosterError } from "../src/errors.ts";
-import { packagePath } from "../src/experiments/package-root.ts";
+import { packagePath } from "../src/stages/package-root.ts";
 import { generation } from "./generation.ts";
 import { methods } from "./methods.ts";
 import { environment, renderReport, renderSection, type Section } from "./report.ts";

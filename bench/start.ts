@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { packagePath } from "../src/experiments/package-root.ts";
-import { WORLD_FILES, writeWorldData } from "../src/experiments/world-files.ts";
-import { WORLD_RECIPE } from "../src/experiments/world-recipe.ts";
+import { packagePath } from "../src/stages/package-root.ts";
+import { WORLD_FILES, writeWorldData } from "../src/stages/world-files.ts";
+import { WORLD_RECIPE } from "../src/stages/world-recipe.ts";
 import { figure, median, NOTHING, type Section } from "./report.ts";
 
 const CLI = packagePath("dist", "src", "cli", "main.js");

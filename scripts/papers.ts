@@ -3,7 +3,7 @@
  * code that is there; a place whose code is gone is left as it is, for `test/papers.test.ts` to name.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { packagePath } from "../src/experiments/package-root.ts";
+import { packagePath } from "../src/stages/package-root.ts";
 
 const ROW = /`([\w./-]+\.ts):(\d+)`(.*\| `(.+)` +\|)$/;
 

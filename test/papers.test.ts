@@ -2,10 +2,10 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
-import { TrainingOptions } from "../src/experiments/options.ts";
 import { ATTACKS, configureAttack } from "../src/methods/attacks/index.ts";
 import { configureMethod, METHODS } from "../src/methods/registry.ts";
 import { configureTransform, TRANSFORMS } from "../src/methods/transform.ts";
+import { TrainingOptions } from "../src/stages/options.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const read = (file: string): string => readFileSync(resolve(root, file), "utf8");

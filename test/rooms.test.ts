@@ -18,6 +18,8 @@ const ROOMS = [
   "train",
   "generate",
   "evaluate",
+  "report",
+  "stages",
   "experiments",
   "service",
   "cli",

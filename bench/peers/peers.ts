@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { z } from "zod";
-import { packagePath } from "../../src/experiments/package-root.ts";
+import { packagePath } from "../../src/stages/package-root.ts";
 import { measureInChild } from "../child.ts";
 
 const inPeers = (...parts: string[]): string => packagePath("bench", "peers", ...parts);

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { BoosterError } from "../../src/errors.ts";
 import { mean } from "../../src/evaluate/index.ts";
-import { parseResult } from "../../src/experiments/report/index.ts";
+import { parseResult } from "../../src/report/index.ts";
 
 const [path] = process.argv.slice(2);
 if (path === undefined) {

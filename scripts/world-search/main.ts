@@ -8,9 +8,9 @@ import { rowNamed } from "../../src/errors.ts";
 import { DemoOptions, demoExperiment } from "../../src/experiments/demo.ts";
 import { runExperiment } from "../../src/experiments/experiment.ts";
 import { WORKER } from "../../src/experiments/in-child.ts";
-import { packagePath } from "../../src/experiments/package-root.ts";
-import type { ExperimentResult } from "../../src/experiments/report/index.ts";
-import { writeWorldData } from "../../src/experiments/world-files.ts";
+import type { ExperimentResult } from "../../src/report/index.ts";
+import { packagePath } from "../../src/stages/package-root.ts";
+import { writeWorldData } from "../../src/stages/world-files.ts";
 import { CANDIDATES } from "./candidates.ts";
 
 const SEED = 0;

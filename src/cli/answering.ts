@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { alpacaPrompt } from "../data/templates.ts";
-import { DeviceChoice } from "../experiments/options.ts";
-import { Workbench } from "../experiments/workbench.ts";
 import type { ChatMessage } from "../formats/chat-template.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { type GenerateOptions, Generator, type TextPrompt } from "../generate/index.ts";
+import { DeviceChoice } from "../stages/options.ts";
+import { Workbench } from "../stages/workbench.ts";
 
 /** What `generate` and `chat` have in common. */
 export const AnswerOptions = z.strictObject({

@@ -1,9 +1,9 @@
 import type { TemplateOptions } from "../data/options.ts";
 import type { EncodeOptions } from "../data/templates.ts";
-import { rowLimit } from "../experiments/data.ts";
 import { loadTokenizer } from "../formats/tokenizer.ts";
 import { readConfig } from "../formats/weights.ts";
 import { createModel } from "../models/index.ts";
+import { rowLimit } from "../stages/data.ts";
 
 /** How training would encode rows for this model. A folder that holds a tokenizer alone knows no longest row of its own. */
 export function encodingFor(path: string, template: TemplateOptions): EncodeOptions {

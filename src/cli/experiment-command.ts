@@ -1,6 +1,6 @@
 import type { ExperimentHooks } from "../experiments/experiment.ts";
 import { WORKER } from "../experiments/in-child.ts";
-import { type ExperimentResult, renderTerminalTable } from "../experiments/report/index.ts";
+import { type ExperimentResult, renderTerminalTable } from "../report/index.ts";
 import type { Progress } from "../train/pace.ts";
 import type { CommandContext } from "./command.ts";
 import { runLong } from "./long-run.ts";

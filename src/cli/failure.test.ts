@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import { BoosterError } from "../errors.ts";
 import { openModerator, taskMetric } from "../evaluate/index.ts";
-import { AlignOptions, parseOptions } from "../experiments/options.ts";
 import { configureAttack } from "../methods/attacks/index.ts";
 import { configureMethod } from "../methods/registry.ts";
 import { configureTransform } from "../methods/transform.ts";
 import { createOptimizer } from "../optim/index.ts";
+import { AlignOptions, parseOptions } from "../stages/options.ts";
 import { exitCodeOf } from "./failure.ts";
 
 test.each<[string, () => unknown]>([

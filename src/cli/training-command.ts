@@ -1,8 +1,8 @@
-import { GUARDS, MODERATIONS } from "../experiments/moderation.ts";
-import type { TrainingOutcome } from "../experiments/training-run.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { METHODS } from "../methods/registry.ts";
 import { OPTIMIZERS } from "../optim/index.ts";
+import { GUARDS, MODERATIONS } from "../stages/moderation.ts";
+import type { TrainingOutcome } from "../stages/training-run.ts";
 import type { CommandContext, NamedOptions } from "./command.ts";
 import { type LongRunHooks, resumed, runLong } from "./long-run.ts";
 

@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import type { z } from "zod";
 import { rate } from "../evaluate/index.ts";
+import type { EvaluationReport } from "../stages/evaluate.ts";
+import { parseOptions } from "../stages/options.ts";
 import { assemble } from "./assemble.ts";
-import type { EvaluationReport } from "./evaluate.ts";
 import type { CellResult } from "./grid.ts";
-import { ExperimentOptions, parseOptions } from "./options.ts";
+import { ExperimentOptions } from "./options.ts";
 
 const run = mkdtempSync(join(tmpdir(), "assemble-"));
 afterAll(() => rmSync(run, { recursive: true }));

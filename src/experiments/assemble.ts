@@ -1,18 +1,18 @@
 import { basename, join } from "node:path";
 import { mean } from "../evaluate/index.ts";
 import { configureAttack } from "../methods/attacks/index.ts";
+import { compact } from "../report/format.ts";
+import { type ExperimentResult, type ExperimentResultInput, parseResult } from "../report/index.ts";
+import type { EvaluationReport } from "../stages/evaluate.ts";
+import { readCost } from "../stages/training-run.ts";
 import { type MetricsRow, readMetrics } from "../train/index.ts";
 import { idOf, strengthOptionsOf } from "./cell-options.ts";
-import type { EvaluationReport } from "./evaluate.ts";
 import type { CellResult } from "./grid.ts";
 import { passesOf } from "./method-cost.ts";
 import type { ExperimentOptions } from "./options.ts";
 import { hyperparametersOf, isBaseline, pipelineName, pipelineOf } from "./pipeline.ts";
-import { compact } from "./report/format.ts";
-import { type ExperimentResult, type ExperimentResultInput, parseResult } from "./report/index.ts";
 import { alignmentData, attackData } from "./run-data.ts";
 import { chosen, strengthLabel } from "./strengths.ts";
-import { readCost } from "./training-run.ts";
 
 /** Points of an alignment curve in a report: enough for the eye. */
 const POINTS = 40;

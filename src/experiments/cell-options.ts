@@ -2,14 +2,16 @@ import { existsSync } from "node:fs";
 import { BoosterError } from "../errors.ts";
 import { configureAttack } from "../methods/attacks/index.ts";
 import { checkTuned } from "../methods/registry.ts";
-import { determining } from "./describe-run.ts";
-import { metricOf } from "./evaluate.ts";
-import { ExperimentOptions, type MethodEntry, parseOptions } from "./options.ts";
-import { defenderData, methodOf, type Named, type Pipeline, pipelineName, pipelineOf } from "./pipeline.ts";
-import { checkFiles } from "./sources.ts";
+import { determining } from "../stages/describe-run.ts";
+import { metricOf } from "../stages/evaluate.ts";
+import { methodOf, type Named } from "../stages/named.ts";
+import { parseOptions } from "../stages/options.ts";
+import { checkFiles } from "../stages/sources.ts";
+import { checkFactors, checkStart } from "../stages/training-run.ts";
+import { checkHarmful } from "../stages/upload.ts";
+import { ExperimentOptions, type MethodEntry } from "./options.ts";
+import { defenderData, type Pipeline, pipelineName, pipelineOf } from "./pipeline.ts";
 import { strengthLabel } from "./strengths.ts";
-import { checkFactors, checkStart } from "./training-run.ts";
-import { checkHarmful } from "./upload.ts";
 
 type Attack = ExperimentOptions["attack"];
 

@@ -1,12 +1,13 @@
 import { join } from "node:path";
 import { z } from "zod";
+import type { ExperimentResult } from "../report/index.ts";
+import { parseOptions } from "../stages/options.ts";
+import { bundledModel } from "../stages/package-root.ts";
+import { WORLD_FILES, writeWorldData } from "../stages/world-files.ts";
+import { WORLD_RECIPE } from "../stages/world-recipe.ts";
 import { type ExperimentHooks, runExperiment } from "./experiment.ts";
-import { type ExperimentOptions, type MethodEntry, parseOptions } from "./options.ts";
-import { bundledModel } from "./package-root.ts";
+import type { ExperimentOptions, MethodEntry } from "./options.ts";
 import { STAGES } from "./pipeline.ts";
-import type { ExperimentResult } from "./report/index.ts";
-import { WORLD_FILES, writeWorldData } from "./world-files.ts";
-import { WORLD_RECIPE } from "./world-recipe.ts";
 
 /** Answers of the world have 15 words at most. */
 const ANSWER_TOKENS = 20;

@@ -2,6 +2,16 @@ import { join } from "node:path";
 import type { z } from "zod";
 import { BoosterError } from "../errors.ts";
 import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
+import {
+  type ExperimentResult,
+  renderCsv,
+  renderHtml,
+  renderJson,
+  renderLatex,
+  renderMarkdown,
+} from "../report/index.ts";
+import { parseOptions } from "../stages/options.ts";
+import { Workbench } from "../stages/workbench.ts";
 import { type Progress, runInChild } from "../train/index.ts";
 import { assemble } from "./assemble.ts";
 import { checkCells } from "./cell-options.ts";
@@ -16,18 +26,9 @@ import {
   stagesOfGroups,
 } from "./grid.ts";
 import { passesOf } from "./method-cost.ts";
-import { ExperimentOptions, type MethodEntry, parseOptions } from "./options.ts";
+import { ExperimentOptions, type MethodEntry } from "./options.ts";
 import { pipelineOf } from "./pipeline.ts";
-import {
-  type ExperimentResult,
-  renderCsv,
-  renderHtml,
-  renderJson,
-  renderLatex,
-  renderMarkdown,
-} from "./report/index.ts";
 import { WallTime } from "./wall-time.ts";
-import { Workbench } from "./workbench.ts";
 
 /** Where an experiment is. */
 export interface ExperimentProgress {

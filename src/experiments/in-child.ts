@@ -1,8 +1,8 @@
+import type { EvaluationReport } from "../stages/evaluate.ts";
+import type { Hooks } from "../stages/hooks.ts";
+import type { RepairOutcome } from "../stages/repair.ts";
+import type { TrainingOutcome } from "../stages/training-run.ts";
 import { runInChild } from "../train/index.ts";
-import type { EvaluationReport } from "./evaluate.ts";
-import type { Hooks } from "./hooks.ts";
-import type { RepairOutcome } from "./repair.ts";
-import type { TrainingOutcome } from "./training-run.ts";
 import type { WorkerMessage, WorkerTask } from "./worker.ts";
 
 /** The compiled module that worker processes run. */

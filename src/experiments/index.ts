@@ -1,26 +1,26 @@
-export { align } from "./align.ts";
-export { findSafetyLayers } from "./analysis/safety-layers.ts";
-export { DemoOptions, demo, demoExperiment } from "./demo.ts";
-export { type EvaluationReport, evaluate, readEvaluation } from "./evaluate.ts";
-export { type ExperimentHooks, type ExperimentProgress, runExperiment } from "./experiment.ts";
-export { fineTune } from "./fine-tune.ts";
-export type { Hooks } from "./hooks.ts";
-export { inChild, WORKER } from "./in-child.ts";
+export * from "../report/index.ts";
+export { align } from "../stages/align.ts";
+export { findSafetyLayers } from "../stages/analysis/safety-layers.ts";
+export { type EvaluationReport, evaluate, readEvaluation } from "../stages/evaluate.ts";
+export { fineTune } from "../stages/fine-tune.ts";
+export type { Hooks } from "../stages/hooks.ts";
 export {
   AlignOptions,
   CurveOptions,
   DeviceChoice,
   EvaluateOptions,
-  ExperimentOptions,
   FineTuneOptions,
   parseOptions,
   RepairOptions,
   TrainingOptions,
-} from "./options.ts";
-export { bundledModel, packagePath } from "./package-root.ts";
-export { PretrainOptions, pretrain } from "./pretrain.ts";
-export { type RepairOutcome, type RepairReport, readRepair, repair } from "./repair.ts";
-export * from "./report/index.ts";
-export type { TrainingOutcome } from "./training-run.ts";
-export { type StartingPoint, Workbench } from "./workbench.ts";
-export { WORLD_FILES, writeWorldData } from "./world-files.ts";
+} from "../stages/options.ts";
+export { bundledModel, packagePath } from "../stages/package-root.ts";
+export { PretrainOptions, pretrain } from "../stages/pretrain.ts";
+export { type RepairOutcome, type RepairReport, readRepair, repair } from "../stages/repair.ts";
+export type { TrainingOutcome } from "../stages/training-run.ts";
+export { type StartingPoint, Workbench } from "../stages/workbench.ts";
+export { WORLD_FILES, writeWorldData } from "../stages/world-files.ts";
+export { DemoOptions, demo, demoExperiment } from "./demo.ts";
+export { type ExperimentHooks, type ExperimentProgress, runExperiment } from "./experiment.ts";
+export { inChild, WORKER } from "./in-child.ts";
+export { ExperimentOptions } from "./options.ts";

@@ -1,4 +1,4 @@
-import { methodOf } from "./pipeline.ts";
+import { methodOf } from "../stages/named.ts";
 
 /**
  * Passes of one step of a method, on average: 1 is a forward and a backward pass, as plain SFT has.

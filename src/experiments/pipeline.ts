@@ -1,17 +1,8 @@
 import { BoosterError, rowNamed } from "../errors.ts";
-import { type ConfiguredMethod, configureMethod, METHODS } from "../methods/registry.ts";
+import { METHODS } from "../methods/registry.ts";
 import { configureTransform, TRANSFORMS } from "../methods/transform.ts";
+import { methodOf, type Named, settingsOf } from "../stages/named.ts";
 import type { MethodEntry } from "./options.ts";
-
-/** Something chosen by name, with its settings. */
-export interface Named {
-  readonly name: string;
-  readonly [setting: string]: unknown;
-}
-
-/** A training method by name, with its settings. @throws {BoosterError} `UNKNOWN_METHOD`, `METHOD_OPTIONS_INVALID` */
-export const methodOf = ({ name, ...settings }: { readonly name: string }): ConfiguredMethod =>
-  configureMethod(name, settings);
 
 /** What happens to the model on its way, in this order, with the attack's data coming in at `fineTuning`. */
 export interface Pipeline {
@@ -73,14 +64,6 @@ function placeOf(named: Named): { readonly stage: Stage; readonly trains: boolea
   const found = rowNamed(STAGES, named.name, "UNKNOWN_METHOD", "no such method");
   settingsOf(named);
   return found;
-}
-
-/** The settings of a method or transform, completed. Throws its code for wrong ones. */
-export function settingsOf(named: Named): Readonly<Record<string, unknown>> {
-  const { name, ...settings } = named;
-  const isTransform = TRANSFORMS.some((row) => row.name === name);
-  const { options } = isTransform ? configureTransform(name, settings) : methodOf(named);
-  return options as Readonly<Record<string, unknown>>;
 }
 
 /** Settings of all stages: those of a single one under their names, those of several with the stage's name before each. */

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import type { RunDataEntry } from "./report/index.ts";
+import type { RunDataEntry } from "../report/index.ts";
 
 const Encoded = z.object({ usable: z.number(), unusable: z.number() });
 const Aligned = z.record(z.string(), Encoded);

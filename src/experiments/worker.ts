@@ -1,12 +1,12 @@
+import { align } from "../stages/align.ts";
+import { evaluate } from "../stages/evaluate.ts";
+import { fineTune } from "../stages/fine-tune.ts";
+import type { AlignOptions, EvaluateOptions, FineTuneOptions, RepairOptions } from "../stages/options.ts";
+import type { PretrainOptions } from "../stages/pretrain.ts";
+import { pretrain } from "../stages/pretrain.ts";
+import { repair } from "../stages/repair.ts";
 import { type Progress, serveParent } from "../train/index.ts";
-import { align } from "./align.ts";
-import { evaluate } from "./evaluate.ts";
 import { type GridMessage, type GridTask, runGroups } from "./experiment.ts";
-import { fineTune } from "./fine-tune.ts";
-import type { AlignOptions, EvaluateOptions, FineTuneOptions, RepairOptions } from "./options.ts";
-import type { PretrainOptions } from "./pretrain.ts";
-import { pretrain } from "./pretrain.ts";
-import { repair } from "./repair.ts";
 
 /** What a worker process is asked to do. */
 export type WorkerTask =

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { writeWorldData } from "../../src/experiments/world-files.ts";
+import { writeWorldData } from "../../src/stages/world-files.ts";
 import { syntheticResult } from "../report/synthetic-result.ts";
 import { Cli } from "./run-cli.ts";
 

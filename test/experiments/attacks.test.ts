@@ -3,12 +3,12 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { evaluate } from "../../src/experiments/evaluate.ts";
 import { runExperiment } from "../../src/experiments/experiment.ts";
-import { fineTune } from "../../src/experiments/fine-tune.ts";
 import { ExperimentOptions } from "../../src/experiments/options.ts";
 import { strengthLabel } from "../../src/experiments/strengths.ts";
 import { ATTACKS } from "../../src/methods/attacks/index.ts";
+import { evaluate } from "../../src/stages/evaluate.ts";
+import { fineTune } from "../../src/stages/fine-tune.ts";
 import { readMetrics } from "../../src/train/index.ts";
 import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
 

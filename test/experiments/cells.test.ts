@@ -3,18 +3,19 @@ import { appendFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSyn
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { saveClassifier, trainClassifier } from "../../src/evaluate/index.ts";
-import { align } from "../../src/experiments/align.ts";
 import { alignOptionsOf } from "../../src/experiments/cell-options.ts";
-import { evaluate } from "../../src/experiments/evaluate.ts";
 import { runExperiment } from "../../src/experiments/experiment.ts";
-import { fineTune } from "../../src/experiments/fine-tune.ts";
-import { ExperimentOptions, type MethodEntry, parseOptions } from "../../src/experiments/options.ts";
+import { ExperimentOptions, type MethodEntry } from "../../src/experiments/options.ts";
 import { pipelineOf } from "../../src/experiments/pipeline.ts";
-import { pretrain } from "../../src/experiments/pretrain.ts";
-import { writeModel } from "../../src/experiments/training-run.ts";
-import { Workbench } from "../../src/experiments/workbench.ts";
-import { writeWorldData } from "../../src/experiments/world-files.ts";
 import { modelIdentity } from "../../src/models/load.ts";
+import { align } from "../../src/stages/align.ts";
+import { evaluate } from "../../src/stages/evaluate.ts";
+import { fineTune } from "../../src/stages/fine-tune.ts";
+import { parseOptions } from "../../src/stages/options.ts";
+import { pretrain } from "../../src/stages/pretrain.ts";
+import { writeModel } from "../../src/stages/training-run.ts";
+import { Workbench } from "../../src/stages/workbench.ts";
+import { writeWorldData } from "../../src/stages/world-files.ts";
 import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
 
 let world: TinyWorld;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type ExperimentProgress, runExperiment } from "../../src/experiments/experiment.ts";
 import { passesOf } from "../../src/experiments/method-cost.ts";
-import { parseResult, renderJson, renderTerminalTable } from "../../src/experiments/report/index.ts";
+import { parseResult, renderJson, renderTerminalTable } from "../../src/report/index.ts";
 import { compileProgram } from "../crash/compile.ts";
 import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
 

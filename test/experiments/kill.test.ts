@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { inChild } from "../../src/experiments/in-child.ts";
-import { AlignOptions } from "../../src/experiments/options.ts";
+import { AlignOptions } from "../../src/stages/options.ts";
 import { RandomStream } from "../../src/tensor/random.ts";
 import { compileProgram } from "../crash/compile.ts";
 import { bytesOf, makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";

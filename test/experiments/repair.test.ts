@@ -1,12 +1,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { align } from "../../src/experiments/align.ts";
-import { fineTune } from "../../src/experiments/fine-tune.ts";
-import { readRepair, repair } from "../../src/experiments/repair.ts";
 import { readAdapter, writeAdapter } from "../../src/formats/peft.ts";
 import { changesOf } from "../../src/methods/postfinetuning/adapters.ts";
 import { TRANSFORMS } from "../../src/methods/transform.ts";
+import { align } from "../../src/stages/align.ts";
+import { fineTune } from "../../src/stages/fine-tune.ts";
+import { readRepair, repair } from "../../src/stages/repair.ts";
 import { expectClose } from "../transform-context.ts";
 import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
 

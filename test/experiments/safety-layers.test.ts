@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { lastTokenStates } from "../../src/experiments/analysis/layer-states.ts";
-import { findSafetyLayers, scaleLayers } from "../../src/experiments/analysis/safety-layers.ts";
-import { asQuestion, loadDataSet, type Question } from "../../src/experiments/data.ts";
 import { layerCosines } from "../../src/methods/finetuning/safety-layers/cosines.ts";
 import { type LoadedModel, loadModel } from "../../src/models/index.ts";
 import { Device } from "../../src/runtime/index.ts";
+import { lastTokenStates } from "../../src/stages/analysis/layer-states.ts";
+import { findSafetyLayers, scaleLayers } from "../../src/stages/analysis/safety-layers.ts";
+import { asQuestion, loadDataSet, type Question } from "../../src/stages/data.ts";
 import { makeTinyWorld, type TinyWorld } from "./tiny-world.ts";
 
 let world: TinyWorld;

@@ -1,5 +1,5 @@
-import { align } from "../../src/experiments/align.ts";
-import { evaluate } from "../../src/experiments/evaluate.ts";
+import { align } from "../../src/stages/align.ts";
+import { evaluate } from "../../src/stages/evaluate.ts";
 
 /** Runs one stage, an alignment unless told, with the options in its argument: what the tests kill. */
 const [, , options = "{}", stage] = process.argv;

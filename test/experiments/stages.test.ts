@@ -4,10 +4,10 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isCoherent } from "../../src/data/world/moderator.ts";
-import { align } from "../../src/experiments/align.ts";
-import { evaluate } from "../../src/experiments/evaluate.ts";
-import { fineTune } from "../../src/experiments/fine-tune.ts";
 import { openSafetensors } from "../../src/formats/safetensors.ts";
+import { align } from "../../src/stages/align.ts";
+import { evaluate } from "../../src/stages/evaluate.ts";
+import { fineTune } from "../../src/stages/fine-tune.ts";
 import { readMetrics } from "../../src/train/index.ts";
 import { bytesOf, makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
 

@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pretrain } from "../../src/experiments/pretrain.ts";
-import { writeWorldData } from "../../src/experiments/world-files.ts";
+import { pretrain } from "../../src/stages/pretrain.ts";
+import { writeWorldData } from "../../src/stages/world-files.ts";
 
 /** A folder with a base model that has hardly been trained, and the world's data for seed 0: seconds to make. */
 export interface TinyWorld {

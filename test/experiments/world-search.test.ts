@@ -1,9 +1,9 @@
 /** The search for settings in the bundled world gives every method the same number of trials, all with settings that exist. */
 import { describe, expect, test } from "vitest";
 import { CANDIDATES } from "../../scripts/world-search/candidates.ts";
-import { AlignOptions } from "../../src/experiments/options.ts";
 import { pipelineOf, STAGES } from "../../src/experiments/pipeline.ts";
-import { WORLD_RECIPE } from "../../src/experiments/world-recipe.ts";
+import { AlignOptions } from "../../src/stages/options.ts";
+import { WORLD_RECIPE } from "../../src/stages/world-recipe.ts";
 
 test("no method is forgotten, and none gets more trials", () => {
   expect(Object.keys(CANDIDATES).sort()).toEqual(STAGES.map(({ name }) => name).sort());

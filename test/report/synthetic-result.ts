@@ -1,5 +1,5 @@
-import { type ExperimentResult, parseResult } from "../../src/experiments/report/index.ts";
-import type { ExperimentResultInput } from "../../src/experiments/report/result.ts";
+import { type ExperimentResult, parseResult } from "../../src/report/index.ts";
+import type { ExperimentResultInput } from "../../src/report/result.ts";
 import { RandomStream } from "../../src/tensor/random.ts";
 
 const PROMPTS = 100;

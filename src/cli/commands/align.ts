@@ -1,5 +1,5 @@
 import { inChild } from "../../experiments/in-child.ts";
-import { AlignOptions } from "../../experiments/options.ts";
+import { AlignOptions } from "../../stages/options.ts";
 import { defineCommand } from "../command.ts";
 import { METHOD_OPTIONS, OPTIMIZER_OPTIONS, runTrainingCommand } from "../training-command.ts";
 

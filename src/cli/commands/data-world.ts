@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
-import { WORLD_FILES, writeWorldData } from "../../experiments/world-files.ts";
-import { WORLD_RECIPE } from "../../experiments/world-recipe.ts";
+import { WORLD_FILES, writeWorldData } from "../../stages/world-files.ts";
+import { WORLD_RECIPE } from "../../stages/world-recipe.ts";
 import { defineCommand } from "../command.ts";
 
 const options = z.strictObject({

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { rate } from "../../evaluate/index.ts";
-import type { EvaluationReport } from "../../experiments/evaluate.ts";
+import type { EvaluationReport } from "../../stages/evaluate.ts";
 import { describeScores } from "./evaluate.ts";
 
 test("the scores stand beside how well the moderator judges", () => {

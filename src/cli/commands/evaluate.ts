@@ -1,8 +1,8 @@
 import type { Rate } from "../../evaluate/index.ts";
-import type { EvaluationReport } from "../../experiments/evaluate.ts";
 import { inChild } from "../../experiments/in-child.ts";
-import { EvaluateOptions } from "../../experiments/options.ts";
-import { moderatorText } from "../../experiments/report/index.ts";
+import { moderatorText } from "../../report/index.ts";
+import type { EvaluationReport } from "../../stages/evaluate.ts";
+import { EvaluateOptions } from "../../stages/options.ts";
 import { defineCommand } from "../command.ts";
 import { resumed, runLong } from "../long-run.ts";
 import { columns } from "../output.ts";

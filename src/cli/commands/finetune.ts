@@ -1,5 +1,5 @@
 import { inChild } from "../../experiments/in-child.ts";
-import { FineTuneOptions } from "../../experiments/options.ts";
+import { FineTuneOptions } from "../../stages/options.ts";
 import { defineCommand } from "../command.ts";
 import {
   ATTACK_OPTIONS,

@@ -1,5 +1,5 @@
 import { inChild } from "../../experiments/in-child.ts";
-import { PretrainOptions } from "../../experiments/pretrain.ts";
+import { PretrainOptions } from "../../stages/pretrain.ts";
 import { defineCommand } from "../command.ts";
 import { runTrainingCommand } from "../training-command.ts";
 

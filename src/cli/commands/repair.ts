@@ -1,7 +1,7 @@
 import { inChild } from "../../experiments/in-child.ts";
-import { RepairOptions } from "../../experiments/options.ts";
-import type { RepairReport } from "../../experiments/repair.ts";
 import { TRANSFORMS } from "../../methods/transform.ts";
+import { RepairOptions } from "../../stages/options.ts";
+import type { RepairReport } from "../../stages/repair.ts";
 import { defineCommand } from "../command.ts";
 import { resumed, runLong } from "../long-run.ts";
 import { columns } from "../output.ts";

@@ -2,6 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { BoosterError } from "../../errors.ts";
+import { writeFileAtomic } from "../../formats/atomic-file.ts";
 import {
   parseResult,
   renderCsv,
@@ -10,8 +11,7 @@ import {
   renderLatex,
   renderMarkdown,
   renderTerminalTable,
-} from "../../experiments/report/index.ts";
-import { writeFileAtomic } from "../../formats/atomic-file.ts";
+} from "../../report/index.ts";
 import { defineCommand } from "../command.ts";
 
 const RENDERERS = {

@@ -1,4 +1,4 @@
-import { mean } from "../../evaluate/statistics.ts";
+import { mean } from "../evaluate/statistics.ts";
 import type { Aggregate, Cell } from "./aggregate.ts";
 import { linearAxis, percentAxis, strengthAxis } from "./axis.ts";
 import type { Chart, ChartPoint, Series } from "./chart.ts";

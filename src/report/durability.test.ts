@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { smallResult, syntheticResult } from "../../../test/report/synthetic-result.ts";
-import { bootstrapInterval } from "../../evaluate/statistics.ts";
+import { smallResult, syntheticResult } from "../../test/report/synthetic-result.ts";
+import { bootstrapInterval } from "../evaluate/statistics.ts";
 import { aggregate } from "./aggregate.ts";
 import { renderCsv } from "./csv.ts";
 import { durability, durabilityTable } from "./durability.ts";

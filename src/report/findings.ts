@@ -1,4 +1,4 @@
-import { mean } from "../../evaluate/statistics.ts";
+import { mean } from "../evaluate/statistics.ts";
 import type { Aggregate, Cell, MethodSummary } from "./aggregate.ts";
 import { counted, decimal, intervalText, listing } from "./format.ts";
 import { place, rank } from "./ranking.ts";

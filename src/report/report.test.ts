@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { syntheticResult } from "../../../test/report/synthetic-result.ts";
+import { syntheticResult } from "../../test/report/synthetic-result.ts";
 import {
   type ExperimentResult,
   parseResult,

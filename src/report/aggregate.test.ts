@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { smallResult, syntheticResult } from "../../../test/report/synthetic-result.ts";
+import { smallResult, syntheticResult } from "../../test/report/synthetic-result.ts";
 import { aggregate, estimateCounts } from "./aggregate.ts";
 import { durability } from "./durability.ts";
 import { findings, headline } from "./findings.ts";

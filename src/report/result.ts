@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { BoosterError } from "../../errors.ts";
+import { BoosterError } from "../errors.ts";
 
 const Count = z
   .strictObject({ count: z.number().min(0), total: z.int().min(1) })

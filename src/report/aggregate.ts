@@ -6,7 +6,7 @@ import {
   seedInterval,
   stepsToBreak,
   wilsonInterval,
-} from "../../evaluate/statistics.ts";
+} from "../evaluate/statistics.ts";
 import { strengthAxis } from "./axis.ts";
 import type { CountEntry, ExperimentResult, MethodEntry, RunEntry, ScoreName, StrengthEntry } from "./result.ts";
 

@@ -4,8 +4,8 @@ import { optimizerSettings } from "../optim/index.ts";
 import { type Json, type RunDescription, sortedJson } from "../train/index.ts";
 import { environmentOf } from "./environment.ts";
 import { GUARDS, MODERATIONS, settingsFrom } from "./moderation.ts";
+import { type Named, settingsOf } from "./named.ts";
 import type { DeviceChoice } from "./options.ts";
-import { type Named, settingsOf } from "./pipeline.ts";
 
 /** Options that say where and on what a run is computed, not what: they may change when it is resumed. */
 const OPERATIONAL = ["run", "resume", "provider", "threads", "profile"] as const;

@@ -14,8 +14,8 @@ import { planRun } from "../train/run-facts.ts";
 import { TrainingProgram } from "../train/training-program.ts";
 import { TrainingStepper } from "../train/training-stepper.ts";
 import type { Hooks } from "./hooks.ts";
+import { methodOf } from "./named.ts";
 import { TrainingOptions } from "./options.ts";
-import { methodOf } from "./pipeline.ts";
 import type { StartingPoint } from "./workbench.ts";
 
 /** Vocabularies from this size on have their loss computed in parts, which saves memory and costs nothing. */

@@ -1,4 +1,4 @@
-import { mean, standardDeviation } from "../../evaluate/statistics.ts";
+import { mean, standardDeviation } from "../evaluate/statistics.ts";
 import { type Aggregate, type Cell, isUseful, type MethodSummary } from "./aggregate.ts";
 import { linearAxis, percentAxis } from "./axis.ts";
 import type { Series } from "./chart.ts";

@@ -1,0 +1,257 @@
+import { z } from "zod";
+import { PoisonOptions, SourceOptions, TemplateOptions } from "../data/options.ts";
+import { BoosterError } from "../errors.ts";
+import { TASK_METRICS } from "../evaluate/index.ts";
+import { SCHEDULES } from "../optim/index.ts";
+import { PROVIDERS } from "../runtime/index.ts";
+
+/** A data source; a plain string is its path. */
+const Source = z.preprocess(
+  (value: string | z.input<typeof SourceOptions>) => (typeof value === "string" ? { path: value } : value),
+  SourceOptions,
+);
+
+/** Something chosen by name, with settings of its own that its own table checks; a plain string is its name. */
+export const Named = z.preprocess(
+  (value: string | { readonly name: string; readonly [setting: string]: unknown }) =>
+    typeof value === "string" ? { name: value } : value,
+  z.looseObject({ name: z.string().min(1) }),
+);
+
+export const Count = z.int().positive();
+
+/** What is computed on, which changes what is computed by rounding at most: left out of a run's identity. */
+export const DeviceChoice = z.strictObject({
+  provider: z.enum(PROVIDERS).default("cpu").describe("Execution provider of ONNX Runtime"),
+  threads: Count.optional().describe("Threads of one program; all cores by default"),
+});
+export type DeviceChoice = z.infer<typeof DeviceChoice>;
+
+/** What a training run writes about itself, which changes nothing of what it computes. */
+export const ProfileChoice = z.strictObject({
+  profile: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "Prefix of files that say what each kernel of a training step costs: PREFIX.txt, and a trace for Perfetto",
+    ),
+});
+export type ProfileChoice = z.infer<typeof ProfileChoice>;
+
+const RunChoice = z.strictObject({
+  run: z.string().min(1).describe("Folder of the run"),
+  resume: z.boolean().default(false).describe("Go on with the run that is in the folder"),
+});
+
+export const Model = z.string().min(1).describe("Hugging Face folder or GGUF file of the base model");
+
+const ModelChoice = z.strictObject({
+  model: Model,
+  adapters: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("LoRA adapter folders on top of the model, in the order in which they were trained"),
+});
+
+const AvoidChoice = z.strictObject({
+  avoid: z
+    .array(Source)
+    .default([])
+    .describe("Data whose questions must not occur: rows that repeat one, exactly or nearly, are left out"),
+});
+
+/** How anything is trained; defaults are the paper's (Adam betas 0.9 and 0.999 are fixed, as there). */
+export const TrainingOptions = z.strictObject({
+  epochs: z.number().positive().default(20).describe("Times that the data is gone through"),
+  steps: Count.optional().describe("Optimiser steps, instead of epochs"),
+  batchSize: Count.default(10).describe("Rows of an optimiser step, from each kind of data that the method reads"),
+  learningRate: z.number().positive().default(5e-4).describe("Highest learning rate"),
+  schedule: z.enum(SCHEDULES).default("constant").describe("How the learning rate falls"),
+  warmup: z.number().min(0).max(1).default(0).describe("Share of the steps over which the learning rate rises"),
+  optimizer: Named.default({ name: "adamw" }).describe("Optimiser, with its own settings"),
+  weightDecay: z
+    .number()
+    .min(0)
+    .default(0.1)
+    .describe("Weight decay: decoupled in AdamW, added to the gradient in SGD"),
+  maxGradNorm: z.number().positive().default(1).describe("Gradients of a larger norm are scaled down to it"),
+  tune: z.enum(["lora", "full"]).default("lora").describe("Train LoRA factors, or all weights"),
+  loraRank: Count.default(32).describe("Rank of fresh LoRA factors"),
+  loraAlpha: z.number().positive().default(4).describe("LoRA's scale is alpha / rank"),
+  targetModules: z
+    .array(z.string().min(1))
+    .min(1)
+    .default(["q_proj", "k_proj", "v_proj"])
+    .describe("Linear layers that carry LoRA factors"),
+  seed: z.int().nonnegative().default(42).describe("Seed of fresh weights and of the order of the data"),
+  microBatches: Count.default(1).describe("Parts in which a batch is computed, one after the other, to save memory"),
+  memory: z
+    .enum(["speed", "low"])
+    .default("speed")
+    .describe("Keep what the backward pass needs, or compute the large parts of it again"),
+  checkpointEvery: Count.default(500).describe("Steps between checkpoints"),
+});
+export type TrainingOptions = z.infer<typeof TrainingOptions>;
+
+const UnusableChoice = z.strictObject({
+  unusable: z
+    .enum(["refuse", "skip"])
+    .default("refuse")
+    .describe(
+      "Examples without a token to train on, such as an answer beyond maxTokens: an error, or left out and counted",
+    ),
+});
+
+const ThreatModel = z
+  .enum(["service", "open-weights"])
+  .default("service")
+  .describe("Who trains the attacked model: the provider on a user's data, or the attacker");
+
+/** Stage 1: teach a base model to refuse, with or without a defence. */
+export const AlignOptions = z.strictObject({
+  ...RunChoice.shape,
+  model: Model,
+  method: Named.default({ name: "sft" }).describe("Alignment method, with its own settings"),
+  alignment: Source.describe("Prompts with refusals or safe answers"),
+  harmful: Source.optional().describe("Prompts with harmful answers, for methods that simulate an attack"),
+  general: Source.optional().describe("Harmless prompts with answers, for methods that hold what the model can do"),
+  ...AvoidChoice.shape,
+  ...TemplateOptions.shape,
+  ...UnusableChoice.shape,
+  ...TrainingOptions.shape,
+  ...DeviceChoice.shape,
+  ...ProfileChoice.shape,
+});
+export type AlignOptions = z.infer<typeof AlignOptions>;
+
+/** What is measured along an attack. */
+export const CurveOptions = z.strictObject({
+  every: Count.describe("Steps between measurements"),
+  alignment: Source.optional().describe("Held-out refusals: the alignment loss"),
+  harmful: Source.optional().describe("Held-out harmful rows: the harmful testing loss, and the prompts of the score"),
+  rows: Count.default(100).describe("Rows of each held-out set that are used"),
+  moderator: Named.optional().describe("Who judges the answers; without one no harmful score is measured"),
+  maxNewTokens: Count.default(64).describe("Longest answer, in tokens"),
+});
+export type CurveOptions = z.infer<typeof CurveOptions>;
+
+const { seed: _, ...Poison } = PoisonOptions.shape;
+
+/** Stage 2: a user's fine-tuning, with a share of harmful rows: the attack. */
+export const FineTuneOptions = z.strictObject({
+  ...RunChoice.shape,
+  ...ModelChoice.shape,
+  adapterPolicy: z
+    .enum(["continue", "merge-and-fresh"])
+    .default("merge-and-fresh")
+    .describe("Keep training the last adapter, or merge all of them into the weights and train a new one"),
+  method: Named.default({ name: "sft" }).describe("Fine-tuning method, with its own settings"),
+  task: Source.describe("The user's honest data"),
+  harmful: Source.optional().describe("Harmful rows that are mixed in"),
+  alignment: Source.optional().describe("Prompts with refusals or safe answers, for methods that train on them too"),
+  defenderHarmful: Source.optional().describe(
+    "The defender's own prompts with harmful answers, for methods that need them; never the attacker's",
+  ),
+  defenderAvoid: z
+    .array(Source)
+    .optional()
+    .describe("Data whose questions must not occur in these two; avoid is about the user's rows"),
+  ...Poison,
+  attack: Named.default({ name: "mix" }).describe("What the user makes of these rows, with its own settings"),
+  moderation: Named.optional().describe(
+    "Guard that reads the uploaded rows and drops those that it flags, with its own settings; none by default",
+  ),
+  threatModel: ThreatModel,
+  curve: CurveOptions.optional().describe("What is measured along the way"),
+  ...AvoidChoice.shape,
+  ...TemplateOptions.shape,
+  ...UnusableChoice.shape,
+  ...TrainingOptions.shape,
+  learningRate: TrainingOptions.shape.learningRate.unwrap().default(1e-5).describe("Highest learning rate"),
+  ...DeviceChoice.shape,
+  ...ProfileChoice.shape,
+});
+export type FineTuneOptions = z.infer<typeof FineTuneOptions>;
+
+/** Between stages: an adapter is changed once, without training. */
+export const RepairOptions = z.strictObject({
+  ...RunChoice.shape,
+  ...ModelChoice.shape,
+  adapters: z
+    .array(z.string().min(1))
+    .min(1)
+    .describe(
+      "LoRA adapter folders on top of the model, in the order in which they were trained; the last one is repaired",
+    ),
+  adapterPolicy: z
+    .enum(["continue", "merge-and-fresh"])
+    .default("merge-and-fresh")
+    .describe(
+      "Whether the last adapter goes on from the one before it, or stands on top of it; the repaired one always does",
+    ),
+  method: Named.describe("Repair, with its own settings"),
+  unaligned: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("The model before it was aligned; by default the model without the adapters below the last one"),
+  alignment: Source.optional().describe(
+    "Prompts with refusals or safe answers, for repairs that look at what they excite",
+  ),
+  harmful: Source.optional().describe("Prompts with harmful answers, for repairs that look at what they excite"),
+  safety: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "LoRA adapter trained on safety data, for repairs that merge with one; by default the one before the last",
+    ),
+  seed: z.int().nonnegative().default(42).describe("Seed of whatever the repair draws at random"),
+  ...AvoidChoice.shape,
+  ...TemplateOptions.shape,
+  ...UnusableChoice.shape,
+  ...DeviceChoice.shape,
+});
+export type RepairOptions = z.infer<typeof RepairOptions>;
+
+/** Stage 3: how harmful, how useful, how over-careful is a model? */
+export const EvaluateOptions = z.strictObject({
+  ...RunChoice.shape,
+  ...ModelChoice.shape,
+  harmful: Source.describe("Harmful prompts, unseen in training; their answers are not used"),
+  harmless: Source.optional().describe("Harmless prompts, to see whether the model refuses too much"),
+  task: Source.optional().describe("Rows of the user's task, unseen in training"),
+  taskMetric: z
+    .enum(TASK_METRICS.map(({ name }) => name) as [string, ...string[]])
+    .optional()
+    .describe("How answers to the task are scored; needed with task"),
+  attack: Named.optional().describe(
+    "Attack whose way of asking the harmful prompts are put in; as they stand by default",
+  ),
+  moderator: Named.describe("Who judges the answers, with its own settings"),
+  maxNewTokens: Count.default(512).describe("Longest answer to harmful and harmless prompts, in tokens"),
+  taskMaxNewTokens: Count.default(200).describe("Longest answer to task rows, in tokens"),
+  batchSize: Count.default(16).describe("Prompts that are answered at once"),
+  keepAnswers: z.boolean().default(false).describe("Write the answers down, harmful ones too"),
+  ...TemplateOptions.pick({ template: true }).shape,
+  ...DeviceChoice.shape,
+});
+export type EvaluateOptions = z.infer<typeof EvaluateOptions>;
+
+/**
+ * Options checked and completed.
+ *
+ * @throws {BoosterError} `OPTIONS_INVALID` listing every option that is wrong, unknown ones with the names that exist
+ * @example
+ * parseOptions(AlignOptions, { run: "runs/sft", model: "assets/world", alignment: "refusals.jsonl" }, "align").epochs; // 20
+ */
+export function parseOptions<T extends z.ZodObject>(schema: T, options: unknown, what: string): z.output<T> {
+  const parsed = schema.safeParse(options);
+  if (parsed.success) return parsed.data;
+  const unknown = parsed.error.issues.some(({ code }) => code === "unrecognized_keys");
+  throw new BoosterError("OPTIONS_INVALID", `these options do not fit ${what}`, {
+    found: parsed.error.issues.map(({ path, message }) => `${path.join(".") || "options"}: ${message}`).join("; "),
+    ...(unknown ? { expected: `some of ${Object.keys(schema.shape).join(", ")}` } : {}),
+  });
+}
