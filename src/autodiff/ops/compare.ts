@@ -1,17 +1,13 @@
 import type { DType } from "../../tensor/tensor.ts";
 import { broadcastShapes } from "../dim.ts";
 import { defineOp, type OpFunction, shapeError, type Tensor } from "../tensor.ts";
-import { ONNX_TYPES, type Operand, operand } from "./constant.ts";
-import { sumTo } from "./reduce.ts";
+import { broadcastType, sumTo } from "./broadcast.ts";
+import { ONNX_TYPES, type Operand, pair } from "./constant.ts";
 
 function comparison(name: string, onnx: string): OpFunction<null> {
   return defineOp<null, readonly [Tensor, Tensor]>({
     name,
-    type([a, b]) {
-      const shape = broadcastShapes(a.shape, b.shape);
-      if (shape === undefined || a.dtype !== b.dtype) throw shapeError(name, "one dtype, broadcastable shapes", [a, b]);
-      return { dtype: "bool", shape };
-    },
+    type: ([a, b]) => ({ dtype: "bool", shape: broadcastType(name, a, b).shape }),
     lower: (emit, { names }) => emit.node(onnx, names),
     samples: (draw) => {
       const shape = draw.shape();
@@ -23,15 +19,10 @@ function comparison(name: string, onnx: string): OpFunction<null> {
 const lessOp = comparison("less", "Less");
 const equalOp = comparison("equal", "Equal");
 
-const beside = (a: Operand, b: Operand): DType =>
-  typeof a !== "number" ? a.dtype : typeof b !== "number" ? b.dtype : "float32";
-
 /** `a < b`, elementwise: bool. */
-export const less = (a: Operand, b: Operand): Tensor =>
-  lessOp([operand(a, beside(a, b)), operand(b, beside(a, b))], null);
+export const less = (a: Operand, b: Operand): Tensor => lessOp(pair(a, b), null);
 /** `a == b`, elementwise: bool. */
-export const equal = (a: Operand, b: Operand): Tensor =>
-  equalOp([operand(a, beside(a, b)), operand(b, beside(a, b))], null);
+export const equal = (a: Operand, b: Operand): Tensor => equalOp(pair(a, b), null);
 
 const whereOp = defineOp<null, readonly [Tensor, Tensor, Tensor]>({
   name: "where",
@@ -60,8 +51,7 @@ const whereOp = defineOp<null, readonly [Tensor, Tensor, Tensor]>({
 });
 
 /** `a` where the condition holds, `b` elsewhere; all three broadcast. */
-export const where = (condition: Tensor, a: Operand, b: Operand): Tensor =>
-  whereOp([condition, operand(a, beside(a, b)), operand(b, beside(a, b))], null);
+export const where = (condition: Tensor, a: Operand, b: Operand): Tensor => whereOp([condition, ...pair(a, b)], null);
 
 const castOp = defineOp<{ dtype: DType }, readonly [Tensor]>({
   name: "cast",

@@ -20,8 +20,11 @@ export const constant = (value: number, dtype: DType = "float32"): Tensor => con
 export const constantValue = (x: Tensor): number | undefined =>
   x.op === constantOp.op ? (x.attrs as { value: number }).value : undefined;
 
-/** Numbers become constants of the other operand's dtype. */
-export const operand = (x: Operand, dtype: DType): Tensor => (typeof x === "number" ? constant(x, dtype) : x);
+/** Two operands as tensors: a number becomes a constant of the other's dtype. */
+export function pair(a: Operand, b: Operand): readonly [Tensor, Tensor] {
+  const dtype = typeof a !== "number" ? a.dtype : typeof b !== "number" ? b.dtype : "float32";
+  return [typeof a === "number" ? constant(a, dtype) : a, typeof b === "number" ? constant(b, dtype) : b];
+}
 
 const constantTensorOp = defineOp<{ dtype: DType; shape: readonly number[]; values: readonly number[] }, readonly []>({
   name: "constantTensor",

@@ -1,8 +1,7 @@
-import { broadcastShapes } from "../dim.ts";
-import { defineOp, type Emitter, type OpFunction, type Rule, shapeError, type Tensor } from "../tensor.ts";
+import { defineOp, type Emitter, type OpFunction, type Rule, type Tensor } from "../tensor.ts";
+import { broadcastType, sumTo } from "./broadcast.ts";
 import { less, where } from "./compare.ts";
-import { constantValue, type Operand, operand } from "./constant.ts";
-import { sumTo } from "./reduce.ts";
+import { constantValue, type Operand, pair } from "./constant.ts";
 
 type Unary = Rule<null, readonly [Tensor]>;
 
@@ -67,11 +66,7 @@ function binary(
 ): OpFunction<null> {
   return defineOp<null, readonly [Tensor, Tensor]>({
     name,
-    type([a, b]) {
-      const shape = broadcastShapes(a.shape, b.shape);
-      if (shape === undefined || a.dtype !== b.dtype) throw shapeError(name, "one dtype, broadcastable shapes", [a, b]);
-      return { dtype: a.dtype, shape };
-    },
+    type: ([a, b]) => broadcastType(name, a, b),
     gradient({ inputs: [a, b], output, cotangent }) {
       const [ga, gb] = gradient(a, b, output, cotangent);
       return [() => sumTo(ga(), a.shape), () => sumTo(gb(), b.shape)];
@@ -81,35 +76,11 @@ function binary(
       const shape = draw.shape(3);
       const ones = shape.map((d) => (draw.integer(0, 1) === 0 ? 1 : d));
       return [
-        {
-          inputs: [
-            { shape, low, high },
-            { shape, low, high },
-          ],
-          attrs: null,
-        },
-        {
-          inputs: [
-            { shape, low, high },
-            { shape: ones, low, high },
-          ],
-          attrs: null,
-        },
-        {
-          inputs: [
-            { shape: shape.slice(1), low, high },
-            { shape, low, high },
-          ],
-          attrs: null,
-        },
-        {
-          inputs: [
-            { shape: ones, low, high },
-            { shape: [], low, high },
-          ],
-          attrs: null,
-        },
-      ];
+        [shape, shape],
+        [shape, ones],
+        [shape.slice(1), shape],
+        [ones, []],
+      ].map((shapes) => ({ inputs: shapes.map((shape) => ({ shape, low, high })), attrs: null }));
     },
   });
 }
@@ -138,11 +109,6 @@ const minimumOp = binary("minimum", "Min", (a, b, _y, g) => [
   () => where(less(b, a), 0, g),
   () => where(less(b, a), g, 0),
 ]);
-
-function pair(a: Operand, b: Operand): readonly [Tensor, Tensor] {
-  const dtype = typeof a !== "number" ? a.dtype : typeof b !== "number" ? b.dtype : "float32";
-  return [operand(a, dtype), operand(b, dtype)];
-}
 
 const is = (x: Operand, value: number): boolean => (typeof x === "number" ? x : constantValue(x)) === value;
 

@@ -1,4 +1,5 @@
 import type { Op } from "../tensor.ts";
+import { BROADCAST_OPS } from "./broadcast.ts";
 import { COMPARE_OPS } from "./compare.ts";
 import { CONSTANT_OPS } from "./constant.ts";
 import { CONTROL_OPS } from "./control.ts";
@@ -10,6 +11,7 @@ import { REDUCE_OPS } from "./reduce.ts";
 import { SHAPE_OPS } from "./shape.ts";
 import { TRIGONOMETRY_OPS } from "./trigonometry.ts";
 
+export * from "./broadcast.ts";
 export * from "./compare.ts";
 export * from "./constant.ts";
 export * from "./control.ts";
@@ -27,6 +29,7 @@ export const OPS: readonly Op[] = [
   ...ELEMENTWISE_OPS,
   ...TRIGONOMETRY_OPS,
   ...COMPARE_OPS,
+  ...BROADCAST_OPS,
   ...REDUCE_OPS,
   ...SHAPE_OPS,
   ...INDEX_OPS,

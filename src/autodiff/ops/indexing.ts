@@ -1,8 +1,9 @@
 import { product, type Shape, showShape } from "../dim.ts";
 import { defineOp, type Emitter, shapeError, type Tensor } from "../tensor.ts";
+import { expand } from "./broadcast.ts";
 import { equal, where } from "./compare.ts";
 import { ONNX_TYPES, range } from "./constant.ts";
-import { expand, reshape } from "./shape.ts";
+import { reshape } from "./shape.ts";
 
 /** Written once a shape: every padded read needs a row of zeros. */
 const zeros = (emit: Emitter, dtype: Tensor["dtype"], shape: Shape): string =>

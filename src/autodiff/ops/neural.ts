@@ -1,9 +1,9 @@
 import type { DType } from "../../tensor/tensor.ts";
 import { sameShape } from "../dim.ts";
 import { defineOp, type Emitter, shapeError, type Tensor } from "../tensor.ts";
+import { sum, sumTo } from "./broadcast.ts";
 import { dimSize } from "./constant.ts";
 import { div, mul, neg, sub } from "./elementwise.ts";
-import { sum, sumTo } from "./reduce.ts";
 
 const softmaxOp = defineOp<null, readonly [Tensor]>({
   name: "softmax",

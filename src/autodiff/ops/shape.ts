@@ -1,7 +1,6 @@
 import { BoosterError } from "../../errors.ts";
 import {
   axisOf,
-  broadcastShapes,
   type Dim,
   dim as namedDim,
   product,
@@ -13,7 +12,6 @@ import {
   showShape,
 } from "../dim.ts";
 import { defineOp, shapeError, type Tensor } from "../tensor.ts";
-import { sumTo } from "./reduce.ts";
 
 const reshapeOp = defineOp<{ shape: Shape }, readonly [Tensor]>({
   name: "reshape",
@@ -74,29 +72,6 @@ const transposeOp = defineOp<{ order: readonly number[] }, readonly [Tensor]>({
 /** Reorders the axes: axis i of the result is axis `order[i]` of x. */
 export const transpose = (x: Tensor, order: readonly number[]): Tensor =>
   order.every((axis, i) => axis === i) ? x : transposeOp([x], { order });
-
-const expandOp = defineOp<{ shape: Shape }, readonly [Tensor]>({
-  name: "expand",
-  type([x], { shape }) {
-    const result = broadcastShapes(x.shape, shape);
-    if (result === undefined || !sameShape(result, shape)) {
-      throw shapeError("expand", `a shape that broadcasts to ${showShape(shape)}`, [x]);
-    }
-    return { dtype: x.dtype, shape };
-  },
-  gradient: ({ inputs: [x], cotangent }) => [() => sumTo(cotangent, x.shape)],
-  lower: (emit, { names: [x], attrs }) => emit.node("Expand", [x as string, emit.shape(attrs.shape)]),
-  samples: (draw) => {
-    const shape = draw.shape(2);
-    return [
-      { inputs: [{ shape: [1, shape[1] as number] }], attrs: { shape } },
-      { inputs: [{ shape: [] }], attrs: { shape } },
-    ];
-  },
-});
-
-/** Broadcasts to a shape. */
-export const expand = (x: Tensor, shape: Shape): Tensor => (sameShape(x.shape, shape) ? x : expandOp([x], { shape }));
 
 interface SliceAttrs {
   readonly axis: number;
@@ -208,4 +183,4 @@ export function concat(inputs: readonly Tensor[], axis: number, name?: string): 
   return concatOp(inputs, { axis: at, size: namedDim(name) });
 }
 
-export const SHAPE_OPS = [reshapeOp.op, transposeOp.op, expandOp.op, sliceOp.op, padOp.op, concatOp.op];
+export const SHAPE_OPS = [reshapeOp.op, transposeOp.op, sliceOp.op, padOp.op, concatOp.op];
