@@ -25,7 +25,7 @@ export async function measureInChild<T>(
   const [code, output, log] = await Promise.all([exit, text(child.stdout), text(child.stderr)]);
   const line = output.trim().split("\n").at(-1) ?? "";
   if (code === 0 && line.startsWith("{")) return schema.parse(JSON.parse(line));
-  throw new BoosterError("BENCH_CHILD_FAILED", "a measurement gave no result", {
+  throw new BoosterError("CHILD_CRASHED", "a measurement gave no result", {
     expected: "exit code 0 and a line of JSON",
     found: `exit code ${code}, ${log.trim().split("\n").slice(-5).join("\n")}`,
     where: [command, ...args].join(" "),

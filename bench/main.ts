@@ -55,7 +55,7 @@ const { values: options, positionals } = parseArgs({
 const names = positionals.length === 0 ? Object.keys(WORKLOADS) : positionals;
 const unknown = names.find((name) => !Object.hasOwn(WORKLOADS, name));
 if (unknown !== undefined) {
-  throw new BoosterError("BENCH_WORKLOAD_UNKNOWN", "there is no such workload", {
+  throw new BoosterError("USAGE", "there is no such workload", {
     expected: Object.keys(WORKLOADS).join(", "),
     found: unknown,
   });

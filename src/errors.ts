@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { ERROR_CODES, type ErrorCode, type ErrorKind } from "./error-codes.ts";
 
 /** What an error tells its reader: what was wanted, what was there instead, where, and what to do next. */
 export interface ErrorDetails {
@@ -18,12 +19,14 @@ export interface ErrorDetails {
  * throw new BoosterError("SHAPE_MISMATCH", "matmul cannot multiply these", { expected: "[.., 8]", found: "[4, 3]" });
  */
 export class BoosterError extends Error {
-  readonly code: string;
+  readonly code: ErrorCode;
+  /** Who can do something about it: the caller, the giver of data, nobody but the developers, ... */
+  readonly kind: ErrorKind;
   /** The sentence alone, without the details that the message repeats. */
   readonly problem: string;
   readonly details: ErrorDetails;
 
-  constructor(code: string, problem: string, details: ErrorDetails = {}) {
+  constructor(code: ErrorCode, problem: string, details: ErrorDetails = {}) {
     const parts = [problem];
     if (details.expected !== undefined) parts.push(`expected ${details.expected}`);
     if (details.found !== undefined) parts.push(`found ${details.found}`);
@@ -33,6 +36,7 @@ export class BoosterError extends Error {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = "BoosterError";
     this.code = code;
+    this.kind = ERROR_CODES[code].kind;
     this.problem = problem;
     this.details = details;
   }
@@ -45,7 +49,7 @@ export class BoosterError extends Error {
  * @example
  * fitting(z.strictObject({ rho: z.number() }), { rho: 2 }, "METHOD_OPTIONS_INVALID", "vaccine"); // { rho: 2 }
  */
-export function fitting<T>(schema: z.ZodType<T>, settings: unknown, code: string, name: string): T {
+export function fitting<T>(schema: z.ZodType<T>, settings: unknown, code: ErrorCode, name: string): T {
   const parsed = schema.safeParse(settings);
   if (parsed.success) return parsed.data;
   throw new BoosterError(code, `these options do not fit ${name}`, {
@@ -63,7 +67,7 @@ export function fitting<T>(schema: z.ZodType<T>, settings: unknown, code: string
 export function rowNamed<Row extends { readonly name: string }>(
   table: readonly Row[],
   name: string,
-  code: string,
+  code: ErrorCode,
   problem: string,
 ): Row {
   const found = table.find((row) => row.name === name);

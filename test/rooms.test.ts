@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 
 /** Bottom up: a room imports only rooms that stand before it. */
 const ROOMS = [
+  "error-codes",
   "errors",
   "tensor",
   "autodiff",

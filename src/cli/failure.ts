@@ -1,36 +1,8 @@
 import { CommanderError } from "commander";
+import type { ErrorCode } from "../error-codes.ts";
 import { BoosterError } from "../errors.ts";
 
-/** Codes that say the command was called wrongly: exit code 2. */
-const USAGE = new Set([
-  "UNKNOWN_OPTION",
-  "UNKNOWN_COMMAND",
-  "OPTION_MISSING",
-  "OPTION_VALUE_MISSING",
-  "TOO_MANY_ARGUMENTS",
-  "USAGE",
-  "CONFIG_INVALID",
-  "CONFIG_SYNTAX",
-  "CONFIG_NOT_READ",
-  "CONFIG_TOO_LARGE",
-  "OPTIONS_INVALID",
-  "METHOD_OPTIONS_INVALID",
-  "UNKNOWN_METHOD",
-  "TRANSFORM_OPTIONS_INVALID",
-  "UNKNOWN_TRANSFORM",
-  "ATTACK_OPTIONS_INVALID",
-  "UNKNOWN_ATTACK",
-  "OPTIMIZER_OPTIONS_INVALID",
-  "UNKNOWN_OPTIMIZER",
-  "MODERATOR_SETTINGS",
-  "MODERATOR_UNKNOWN",
-  "TASK_METRIC_MISSING",
-  "TASK_METRIC_UNKNOWN",
-  "OPTIONS_CONFLICT",
-  "DATA_MISSING",
-]);
-
-const COMMANDER_CODES: Readonly<Record<string, string>> = {
+const COMMANDER_CODES: Readonly<Record<string, ErrorCode>> = {
   "commander.unknownOption": "UNKNOWN_OPTION",
   "commander.unknownCommand": "UNKNOWN_COMMAND",
   "commander.optionMissingArgument": "OPTION_VALUE_MISSING",
@@ -53,10 +25,10 @@ export function asBoosterError(error: unknown): BoosterError {
 }
 
 /** 2 where the call was wrong, 1 where the work failed. */
-export const exitCodeOf = (error: BoosterError): number => (USAGE.has(error.code) ? 2 : 1);
+export const exitCodeOf = (error: BoosterError): number => (error.kind === "usage" ? 2 : 1);
 
 /** An error as the last JSON line of a command. */
-export function failureJson({ code, message, problem, details }: BoosterError): string {
+export function failureJson({ code, kind, message, problem, details }: BoosterError): string {
   const { expected, found, where, hint } = details;
-  return JSON.stringify({ error: { code, message, problem, expected, found, where, hint } });
+  return JSON.stringify({ error: { code, kind, message, problem, expected, found, where, hint } });
 }

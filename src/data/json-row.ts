@@ -1,3 +1,4 @@
+import type { ErrorCode } from "../error-codes.ts";
 import { BoosterError } from "../errors.ts";
 import { parseStrictJson } from "../formats/strict-json.ts";
 import { findJsonFault } from "./json-fault.ts";
@@ -13,7 +14,7 @@ function hasLoneSurrogate(value: unknown): boolean {
 
 /** Parses one JSON object and hands it on as a row; `line` and `column` are the place of its first character. */
 export function readJsonRow(text: string, line: number, column: number, sink: RowSink): void {
-  const fault = (at: number, code: string, problem: string) => {
+  const fault = (at: number, code: ErrorCode, problem: string) => {
     const before = text.slice(0, at).split("\n");
     const start = before.length === 1 ? column : 1;
     sink.fault({ line: line + before.length - 1, column: start + (before.at(-1)?.length ?? 0), code, problem });

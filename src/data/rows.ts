@@ -1,3 +1,4 @@
+import type { ErrorCode } from "../error-codes.ts";
 import { BoosterError } from "../errors.ts";
 
 /** 512 MB a file, as OpenAI's API. */
@@ -49,7 +50,7 @@ export interface Fault {
   readonly line: number;
   /** Character within the line, from 1; 0 where the whole row is meant. */
   readonly column: number;
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly problem: string;
 }
 

@@ -95,7 +95,7 @@ export async function runGroup(
     try {
       await work();
     } catch (error) {
-      if (!(error instanceof BoosterError && error.code.startsWith("NON_FINITE_"))) throw error;
+      if (!(error instanceof BoosterError && error.kind === "diverged")) throw error;
       const note = `${label}: left out, since ${error.problem}`;
       found.notes.push(note);
       hooks.onNotice?.(note);

@@ -1,3 +1,4 @@
+import type { ErrorCode } from "../error-codes.ts";
 import { BoosterError } from "../errors.ts";
 import { bfloatToFloat, halfToFloat } from "../tensor/half.ts";
 import { BLOCK_BYTES, BLOCK_ELEMENTS, type BlockFormat, dequantise } from "../tensor/quantised.ts";
@@ -129,7 +130,7 @@ function openSource(source: ByteSource): GgufFile {
   };
 }
 
-const tooMany = (code: string, what: string, limit: number, found: number, where: string): BoosterError =>
+const tooMany = (code: ErrorCode, what: string, limit: number, found: number, where: string): BoosterError =>
   new BoosterError(code, `the file has too many ${what}`, { expected: `at most ${limit}`, found: `${found}`, where });
 
 function readMetadata(cursor: GgufCursor, count: number, where: string): Record<string, GgufValue> {

@@ -189,8 +189,8 @@ function checkLayout(
     if (begin !== expected) {
       const [code, problem] =
         begin < expected
-          ? ["SAFETENSORS_OVERLAP", "two tensors share bytes"]
-          : ["SAFETENSORS_HOLE", "there are bytes that belong to no tensor"];
+          ? (["SAFETENSORS_OVERLAP", "two tensors share bytes"] as const)
+          : (["SAFETENSORS_HOLE", "there are bytes that belong to no tensor"] as const);
       throw new BoosterError(code, problem, {
         expected: `data_offsets to begin at ${expected - dataStart}`,
         found: `${begin - dataStart}`,

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import type { Readable } from "node:stream";
+import type { ErrorCode } from "../error-codes.ts";
 import { BoosterError, type ErrorDetails } from "../errors.ts";
 import { stopOnSignals } from "./signals.ts";
 
@@ -14,7 +15,7 @@ type ToParent =
   | { readonly kind: "done"; readonly value: unknown }
   | {
       readonly kind: "failed";
-      readonly code: string;
+      readonly code: ErrorCode;
       readonly problem: string;
       readonly details: Omit<ErrorDetails, "cause">;
     };

@@ -1,5 +1,6 @@
 import * as node from "node:fs";
 import { dirname } from "node:path";
+import type { ErrorCode } from "../error-codes.ts";
 import { BoosterError } from "../errors.ts";
 
 /** The file operations that training relies on, as one object so that a test can make the n-th of them fail. */
@@ -183,7 +184,7 @@ const MEBIBYTE = 2 ** 20;
 /** Bytes for people, in MiB. */
 export const mebibytes = (bytes: number): string => `${(bytes / MEBIBYTE).toFixed(1)} MiB`;
 
-const REASONS: Readonly<Record<string, readonly [code: string, hint: string]>> = {
+const REASONS: Readonly<Record<string, readonly [code: ErrorCode, hint: string]>> = {
   ENOSPC: ["DISK_FULL", "Free some space, then start the same run again with resume: nothing that was saved is lost"],
   EDQUOT: ["DISK_FULL", "Your disk quota is used up: free some space, then start the same run again with resume"],
   EROFS: ["RUN_DIR_READ_ONLY", "Choose a run folder on a disk that can be written"],

@@ -68,7 +68,7 @@ describe("align", () => {
   });
 
   test("does not write over a run, and does not mix two", async () => {
-    expect(await cli.failure(align("whole"))).toMatchObject({ code: "RUN_EXISTS", exit: 1 });
+    expect(await cli.failure(align("whole"))).toMatchObject({ code: "RUN_EXISTS", exit: 2 });
     const other = await cli.failure(align("whole", "--resume", "--seed", "1"));
     expect(other).toMatchObject({ code: "RESUME_MISMATCH", message: expect.stringContaining("seed") });
   });

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type ExperimentProgress, runExperiment } from "../../src/experiments/experiment.ts";
@@ -132,6 +132,20 @@ test("what diverges is left out, and this is said in the report, in the terminal
 
   const nothing = { ...options, strengths: [diverging] };
   await expect(runExperiment(nothing)).rejects.toMatchObject({ code: "EXPERIMENT_DIVERGED" });
+});
+
+test("a base model that holds a NaN is a broken file, not a run that diverged", async () => {
+  const model = join(world.folder, "spoilt");
+  cpSync(world.model, model, { recursive: true });
+  const path = join(model, "model.safetensors");
+  const bytes = readFileSync(path);
+  bytes.writeFloatLE(Number.NaN, bytes.length - 4);
+  writeFileSync(path, bytes);
+  await expect(runExperiment({ ...grid("on-nan"), model })).rejects.toMatchObject({
+    code: "NON_FINITE_WEIGHT",
+    kind: "data",
+    message: expect.not.stringMatching(/learning rate/i),
+  });
 });
 
 test("the passes of a method are what its paper says", () => {
