@@ -1,7 +1,6 @@
 import type { z } from "zod";
 import { fitting, rowNamed } from "../errors.ts";
-import type { LoraConfig } from "../formats/peft.ts";
-import type { NamedWeights } from "../models/load.ts";
+import type { LoraAdapter } from "../models/adapters.ts";
 import type { ObserveOptions, Sums } from "../models/observe.ts";
 import type { RandomStream } from "../tensor/random.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
@@ -14,11 +13,7 @@ import { safelora } from "./postfinetuning/safelora.ts";
 import { safemerge } from "./postfinetuning/safemerge.ts";
 import { shrink } from "./postfinetuning/shrink.ts";
 
-/** LoRA factors with what they are multiplied by: `alpha / r * B A` is added to each weight. */
-export interface LoraAdapter {
-  readonly config: LoraConfig;
-  readonly tensors: NamedWeights;
-}
+export type { LoraAdapter };
 
 /** Data that a transform may read through the model, each by the name of its option. */
 export type Calibration = "harmful" | "alignment";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, randomAdapter } from "../../../test/transform-context.ts";
+import { adapterOfChanges, changesOf, normOf } from "../../models/adapters.ts";
 import { tensor, zeros } from "../../tensor/tensor.ts";
-import { adapterOfChanges, changesOf, normOf } from "../postfinetuning/adapters.ts";
 import { configureTransform, type LoraAdapter } from "../transform.ts";
 
 const lox = async (adapter: LoraAdapter, options: object) =>

@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { symmetricEigen } from "../../tensor/eigen.ts";
-import { type HostTensor, tensor } from "../../tensor/tensor.ts";
-import { type Factors, factorsOf, multiply, nameOfA, nameOfB, transposed } from "../postfinetuning/adapters.ts";
+import { strongest } from "../../models/adapter-sum.ts";
+import { type Factors, factorsOf, multiply, nameOfA, nameOfB, transposed } from "../../models/adapters.ts";
+import type { HostTensor } from "../../tensor/tensor.ts";
 import type { AdapterTransform, LoraAdapter } from "../transform.ts";
 
 const options = z.strictObject({
@@ -19,29 +19,10 @@ const options = z.strictObject({
     .describe("How much further these directions go: 1 doubles what alignment did along them"),
 });
 
-/** A squared singular value below this share of the largest is rounding. */
-const ROUNDING = 1e-13;
-
-/**
- * `U_k U_k' B`, U_k the k first left singular vectors of `B A`; so `(U_k U_k' B) A` is the best approximation of `B A` of rank k.
- *
- * Two eigenproblems of the adapter's rank. Where the k-th and the next singular value are equal, which one counts is arbitrary.
- */
-function strongest({ a, b }: Factors, k: number): HostTensor<"float64"> {
-  const [r = 0] = a.shape;
-  const inner = symmetricEigen(multiply(a, transposed(a)).data, r);
-  const root = inner.vectors.map(
-    (entry, at) => entry * Math.sqrt(Math.max(0, inner.values[Math.floor(at / r)] as number)),
-  );
-  // C C' = B A A' B', so C has the singular values and left vectors of B A in no more columns than the rank.
-  const c = multiply(b, transposed(tensor("float64", [r, r], root)));
-  const { values, vectors } = symmetricEigen(multiply(transposed(c), c).data, r);
-  const kept = [...values.subarray(0, k)].filter((value) => value > ROUNDING * (values[0] as number));
-  const scaled = vectors
-    .subarray(0, kept.length * r)
-    .map((entry, at) => entry / Math.sqrt(kept[Math.floor(at / r)] as number));
-  const u = multiply(c, transposed(tensor("float64", [kept.length, r], scaled)));
-  return multiply(u, multiply(transposed(u), b));
+/** `U_k U_k' B`, U_k the k first left singular vectors of `B A`; so `(U_k U_k' B) A` is the best approximation of `B A` of rank k. */
+function alongStrongest(factors: Factors, k: number): HostTensor<"float64"> {
+  const { u } = strongest(factors, k);
+  return multiply(u, multiply(transposed(u), factors.b));
 }
 
 /** The adapter with `B + α U_k U_k' B` in the place of each B. */
@@ -49,7 +30,7 @@ export function extrapolated(adapter: LoraAdapter, { rank, coefficient }: z.infe
   const whole = rank === 0 || rank >= adapter.config.r;
   const tensors = factorsOf(adapter).flatMap((factors) => {
     const { module, a, b } = factors;
-    const part = whole ? b : strongest(factors, rank);
+    const part = whole ? b : alongStrongest(factors, rank);
     const further = Float32Array.from(b.data, (value, i) => value + coefficient * (part.data[i] as number));
     return [
       [nameOfA(module), a],

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, normal, randomAdapter } from "../../../test/transform-context.ts";
+import { changesOf } from "../../models/adapters.ts";
 import { tensor } from "../../tensor/tensor.ts";
 import { configureTransform, type TransformContext } from "../transform.ts";
-import { changesOf } from "./adapters.ts";
 import { highestOfEachRow, pruningScores } from "./antidote.ts";
 
 const modules = { "m.q": [5, 6], "m.v": [7, 4] } as const;

@@ -1,11 +1,11 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree } from "../../autodiff/index.ts";
 import { BoosterError } from "../../errors.ts";
+import { adapterOfChanges, changesOf, nameOfA, nameOfB } from "../../models/adapters.ts";
 import { columnSquares } from "../../models/observe.ts";
 import type { RandomStream } from "../../tensor/random.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import type { AdapterTransform, LoraAdapter, TransformContext } from "../transform.ts";
-import { adapterOfChanges, changesOf, nameOfA, nameOfB } from "./adapters.ts";
 
 const options = z.strictObject({
   denseRatio: z.number().min(0).max(1).default(0.1).describe("Share of the entries that is set to zero"),

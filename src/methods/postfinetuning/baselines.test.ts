@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, randomAdapter } from "../../../test/transform-context.ts";
+import { changesOf, normOf } from "../../models/adapters.ts";
 import { configureTransform } from "../transform.ts";
-import { changesOf, normOf } from "./adapters.ts";
 
 const modules = { q: [30, 40], v: [20, 50] } as const;
 const adapter = randomAdapter(modules);

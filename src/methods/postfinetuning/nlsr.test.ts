@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, normal, randomAdapter } from "../../../test/transform-context.ts";
+import { multiply, transposed } from "../../models/adapters.ts";
 import { configureTransform, type TransformContext } from "../transform.ts";
-import { multiply, transposed } from "./adapters.ts";
 import { lowRank, realignmentProbabilities, safetyMask } from "./nlsr.ts";
 
 const modules = { m: [6, 8], n: [6, 8], o: [6, 8] } as const;

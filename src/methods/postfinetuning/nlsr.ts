@@ -1,12 +1,12 @@
 import { z } from "zod";
 import { ops } from "../../autodiff/index.ts";
 import { BoosterError } from "../../errors.ts";
+import { factorsOf, multiply, nameOfA, nameOfB, normOf, transposed } from "../../models/adapters.ts";
 import { loraScale } from "../../models/load.ts";
 import { gram } from "../../models/observe.ts";
 import { symmetricEigen } from "../../tensor/eigen.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import type { AdapterTransform, LoraAdapter, TransformContext } from "../transform.ts";
-import { factorsOf, multiply, nameOfA, nameOfB, normOf, transposed } from "./adapters.ts";
 
 const options = z.strictObject({
   alpha: z.number().min(0).default(0.9).describe("How far the safety adapter is extrapolated"),

@@ -1,8 +1,8 @@
 import { z } from "zod";
+import { adapterOfChanges, changesOf, normOf } from "../../models/adapters.ts";
 import type { RandomStream } from "../../tensor/random.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import type { AdapterTransform } from "../transform.ts";
-import { adapterOfChanges, changesOf, normOf } from "./adapters.ts";
 
 const options = z.strictObject({
   relativeNorm: z

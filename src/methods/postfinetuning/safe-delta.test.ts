@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, normal, randomAdapter } from "../../../test/transform-context.ts";
+import { changesOf, multiply } from "../../models/adapters.ts";
 import { tensor } from "../../tensor/tensor.ts";
 import { configureTransform } from "../transform.ts";
-import { changesOf, multiply } from "./adapters.ts";
 import { inverseFactor, type SafeDeltaOptions, safeDeltaOf } from "./safe-delta.ts";
 
 const COLUMNS = 8;

@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { BoosterError } from "../../errors.ts";
+import { adapterOfChanges, changesOf } from "../../models/adapters.ts";
 import { gram } from "../../models/observe.ts";
 import { type HostTensor, zeros } from "../../tensor/tensor.ts";
 import type { AdapterTransform } from "../transform.ts";
-import { adapterOfChanges, changesOf } from "./adapters.ts";
 
 const options = z.strictObject({
   s: z

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { contextOf, expectClose, normal, randomAdapter } from "../../../test/transform-context.ts";
+import { asFloat32, changesOf, multiply, normOf } from "../../models/adapters.ts";
 import { tensor } from "../../tensor/tensor.ts";
 import { configureTransform } from "../transform.ts";
-import { asFloat32, changesOf, multiply, normOf } from "./adapters.ts";
 import { project, projectPair } from "./safelora.ts";
 
 const SIZE = 5;

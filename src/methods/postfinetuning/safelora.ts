@@ -1,8 +1,8 @@
 import { z } from "zod";
+import { asFloat32, factorsOf, multiply, nameOfB, normOf, transposed } from "../../models/adapters.ts";
 import { symmetricEigen } from "../../tensor/eigen.ts";
 import { type HostTensor, zeros } from "../../tensor/tensor.ts";
 import type { AdapterTransform } from "../transform.ts";
-import { asFloat32, factorsOf, multiply, nameOfB, normOf, transposed } from "./adapters.ts";
 
 const options = z.strictObject({
   select: z

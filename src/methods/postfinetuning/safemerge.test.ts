@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, randomAdapter } from "../../../test/transform-context.ts";
+import { changesOf, multiply, nameOfA, nameOfB } from "../../models/adapters.ts";
 import { configureTransform } from "../transform.ts";
-import { changesOf, multiply, nameOfA, nameOfB } from "./adapters.ts";
 
 const modules = { m: [4, 6], n: [4, 6] } as const;
 const user = randomAdapter(modules);

@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { BoosterError } from "../../errors.ts";
 import type { LoraConfig } from "../../formats/peft.ts";
+import { factorsOf, nameOfA, nameOfB } from "../../models/adapters.ts";
 import { loraScale } from "../../models/load.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import type { AdapterTransform, LoraAdapter } from "../transform.ts";
-import { factorsOf, nameOfA, nameOfB } from "./adapters.ts";
 import { projectPair } from "./safelora.ts";
 
 const options = z.strictObject({

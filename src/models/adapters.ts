@@ -1,6 +1,12 @@
-import { loraScale } from "../../models/load.ts";
-import { type HostTensor, tensor, zeros } from "../../tensor/tensor.ts";
-import type { LoraAdapter } from "../transform.ts";
+import type { LoraConfig } from "../formats/peft.ts";
+import { type HostTensor, tensor, zeros } from "../tensor/tensor.ts";
+import { loraScale, type NamedWeights } from "./load.ts";
+
+/** LoRA factors with what they are multiplied by: `alpha / r * B A` is added to each weight. */
+export interface LoraAdapter {
+  readonly config: LoraConfig;
+  readonly tensors: NamedWeights;
+}
 
 /** Weight changes by module, float64 `[out, in]`. */
 export type Changes = ReadonlyMap<string, HostTensor<"float64">>;
@@ -92,44 +98,6 @@ export function adapterOfChanges(changes: Changes, targetModules: readonly strin
     }
     tensors.set(nameOfA(module), a).set(nameOfB(module), b);
   }
-  return { config: { r, alpha: r, targetModules, useRslora: false }, tensors };
-}
-
-/**
- * What one adapter adds beyond another on the same weights, as an adapter: `B A s - B0 A0 s0`, the factors side by side.
- * A module that only one of them has counts as zero in the other.
- */
-export function differenceOf(after: LoraAdapter, before: LoraAdapter): LoraAdapter {
-  const parts = [
-    { adapter: after, sign: 1 },
-    { adapter: before, sign: -1 },
-  ];
-  const r = after.config.r + before.config.r;
-  const shapes = new Map(
-    parts.flatMap(({ adapter }) =>
-      factorsOf(adapter).map(({ module, a, b }) => [module, [b.shape[0] ?? 0, a.shape[1] ?? 0]] as const),
-    ),
-  );
-  const tensors = new Map<string, HostTensor<"float32">>();
-  for (const [module, [out = 0, width = 0]] of shapes) {
-    const a = zeros("float32", [r, width]);
-    const b = zeros("float32", [out, r]);
-    let start = 0;
-    for (const { adapter, sign } of parts) {
-      const factor = sign * loraScale(adapter.config);
-      const rank = adapter.config.r;
-      const [down, up] = [adapter.tensors.get(nameOfA(module)), adapter.tensors.get(nameOfB(module))];
-      if (down !== undefined && up !== undefined) {
-        a.data.set(down.data, start * width);
-        for (let i = 0; i < out; i++) {
-          for (let k = 0; k < rank; k++) b.data[i * r + start + k] = factor * (up.data[i * rank + k] as number);
-        }
-      }
-      start += rank;
-    }
-    tensors.set(nameOfA(module), a).set(nameOfB(module), b);
-  }
-  const targetModules = [...new Set(parts.flatMap(({ adapter }) => adapter.config.targetModules))];
   return { config: { r, alpha: r, targetModules, useRslora: false }, tensors };
 }
 
