@@ -1,18 +1,10 @@
 /**
  * Aligns the bundled model with SFT and with Booster, lets a user fine-tune both with 10 % harmful rows, and compares.
  * Run after `npm run build`: node dist/examples/align-and-attack.js (a minute or two; a second call goes on, or repeats the result).
- * In a project of your own the import is from "booster/experiments".
+ * In a project of your own the import is from "booster-align".
  */
 import { join } from "node:path";
-import {
-  align,
-  bundledModel,
-  evaluate,
-  fineTune,
-  WORLD_FILES,
-  Workbench,
-  writeWorldData,
-} from "../src/experiments/index.ts";
+import { align, bundledModel, evaluate, finetune, WORLD_FILES, Workbench, writeWorldData } from "../src/index.ts";
 
 const folder = "runs/example";
 const seed = 0;
@@ -39,7 +31,7 @@ for (const method of [{ name: "sft" }, { name: "booster", lambda: 1, alpha: 0.1 
     },
     { bench },
   );
-  const attacked = await fineTune(
+  const attacked = await finetune(
     {
       ...lora,
       run: run("attack"),

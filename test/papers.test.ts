@@ -1,5 +1,5 @@
-/** PAPERS.md promises that its equations stand where it says, that its defaults are the program's, and that no method is forgotten. */
-import { readFileSync } from "node:fs";
+/** `docs/methods/` promises that its equations stand where it says, that its defaults are the program's, and that no method is forgotten. */
+import { readdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { ATTACKS, configureAttack } from "../src/methods/attacks/index.ts";
@@ -10,84 +10,66 @@ import { TrainingOptions } from "../src/stages/options.ts";
 const root = resolve(import.meta.dirname, "..");
 const read = (file: string): string => readFileSync(resolve(root, file), "utf8");
 
-/** The page by heading: its tables as rows of cells. */
-const sections = new Map(
-  read("PAPERS.md")
-    .split(/^## /m)
-    .slice(1)
-    .map((text): [string, string[][]] => {
-      const [heading = "", ...lines] = text.split("\n");
-      const rows = lines
-        .filter((line) => line.startsWith("|"))
-        .map((line) =>
-          line
-            .slice(1, -1)
-            .split(" | ")
-            .map((cell) => cell.trim()),
-        );
-      return [heading, rows];
-    }),
+/** Cells of the rows of a page's tables. */
+const rowsOf = (text: string): string[][] =>
+  text
+    .split("\n")
+    .filter((line) => line.startsWith("| "))
+    .map((line) =>
+      line
+        .slice(1, -1)
+        .split(" | ")
+        .map((cell) => cell.trim()),
+    );
+
+const pages = new Map(
+  readdirSync(resolve(root, "docs/methods"))
+    .filter((file) => file !== "README.md")
+    .map((file) => [file.replace(".md", ""), read(`docs/methods/${file}`)]),
 );
 
-const PLACE = /`([\w./-]+\.ts):(\d+)`/g;
 const CODE = /^`(.+)`$/;
-const places = [...sections.values()]
-  .flat()
-  .flatMap(([, place = "", code = ""]) =>
-    [...place.matchAll(PLACE)].map(([, file = "", line = ""]) => ({ file, line, code: CODE.exec(code)?.[1] ?? "" })),
-  );
+const inTicks = (cell = ""): string => CODE.exec(cell)?.[1] ?? "";
+const places = [...pages].flatMap(([page, text]) =>
+  rowsOf(text)
+    .filter(([, file]) => inTicks(file).endsWith(".ts"))
+    .map(([, file, code]) => ({ page, file: inTicks(file), code: inTicks(code) })),
+);
 
-/** Option names and defaults of a section, as the page writes them. */
-const defaultsOf = (heading: string): [string, string][] =>
-  (sections.get(heading) ?? [])
-    .filter(([name = "", , source]) => CODE.test(name) && source !== undefined)
-    .map(([name = "", value = ""]): [string, string] => [CODE.exec(name)?.[1] ?? "", value]);
+/** Option names and defaults of a page, as it writes them. */
+const defaultsOf = (page: string): [string, string][] =>
+  rowsOf(/^## Options$([\s\S]*?)(^## |$(?![\s\S]))/m.exec(pages.get(page) ?? "")?.[1] ?? "")
+    .filter(([name]) => CODE.test(name ?? ""))
+    .map(([name, value = ""]): [string, string] => [inTicks(name), value]);
 
 const asWritten = (value: unknown): string => (Array.isArray(value) ? value.join(", ") : String(value));
-const headingOf = (method: string): string => [...sections.keys()].find((h) => h.endsWith(`(\`${method}\`)`)) ?? "";
 
 describe("equations", () => {
-  test("every place on the page is a row with its code", () => {
-    expect(places.length).toBe([...read("PAPERS.md").matchAll(PLACE)].length);
-    expect(places.length).toBeGreaterThan(0);
+  test.each([...pages.keys()])("%s names code", (page) => {
+    expect(places.some((place) => place.page === page)).toBe(true);
   });
 
-  test.each(places)("$file:$line has $code", ({ file, line, code }) => {
+  test.each(places)("$page: $file has $code", ({ file, code }) => {
     expect(code).not.toBe("");
-    const lines = read(file).split("\n");
-    const found = lines.flatMap((text, i) => (text.includes(code) ? [i + 1] : []));
-    expect(found, "lines of the file with this code").toContain(Number(line));
+    expect(read(file)).toContain(code);
   });
 });
 
 describe("defaults", () => {
   test.each([
-    ...METHODS.map(({ name }) => ({ name, configure: configureMethod })),
+    ...METHODS.map(({ name }) => ({ name, configure: configureMethod as (name: string) => { options: unknown } })),
     ...TRANSFORMS.map(({ name }) => ({ name, configure: configureTransform })),
-  ])("$name has a section, and its options are the program's", ({ name, configure }) => {
-    expect(headingOf(name)).not.toBe("");
+    ...ATTACKS.map(({ name }) => ({ name, configure: (name: string) => configureAttack({ name }) })),
+  ])("$name has a page, and its options are the program's", ({ name, configure }) => {
+    expect(pages.get(name)?.split("\n")[0]).toMatch(new RegExp(`^# .+ \\(\`${name}\`\\)$`));
     const options = configure(name).options as Readonly<Record<string, unknown>>;
     const expected = Object.entries(options).map(([option, value]) => [option, asWritten(value)]);
-    expect(defaultsOf(headingOf(name))).toEqual(expected);
-  });
-
-  test.each(ATTACKS.map(({ name }) => name).filter((name) => headingOf(name) !== ""))(
-    "the attack %s: its options are the program's",
-    (name) => {
-      const options = configureAttack({ name }).options as Readonly<Record<string, unknown>>;
-      const expected = Object.entries(options).map(([option, value]) => [option, asWritten(value)]);
-      expect(defaultsOf(headingOf(name))).toEqual(expected);
-    },
-  );
-
-  test("every attack is told of", () => {
-    const page = read("PAPERS.md");
-    expect(ATTACKS.map(({ name }) => name).filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+    expect(defaultsOf(name)).toEqual(expected);
   });
 
   test("training options", () => {
     const options: Readonly<Record<string, unknown>> = TrainingOptions.parse({});
-    const listed = defaultsOf("Common parts");
+    const listed = defaultsOf("common");
     expect(listed.length).toBeGreaterThan(0);
     expect(listed).toEqual(listed.map(([option]) => [option, asWritten(options[option])]));
   });

@@ -1,4 +1,4 @@
-/** README.md promises a table of all methods and one of all attacks: none is missing, and stage, data and cost are the code's. */
+/** docs/methods/README.md promises a table of all methods and one of all attacks: none is missing, and stage, data and cost are the code's. */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { expect, test } from "vitest";
@@ -9,19 +9,18 @@ import { ATTACKS, configureAttack } from "../src/methods/attacks/index.ts";
 import { configureMethod, METHODS } from "../src/methods/registry.ts";
 import { configureTransform, TRANSFORMS } from "../src/methods/transform.ts";
 
-const page = readFileSync(resolve(import.meta.dirname, "..", "README.md"), "utf8");
-const section = /^## Methods$([\s\S]*?)^## /m.exec(page)?.[1] ?? "";
+const page = readFileSync(resolve(import.meta.dirname, "../docs/methods/README.md"), "utf8");
 
-/** Rows of the section whose first cell begins with a name, by their number of cells. */
+/** Rows of the page whose first cell begins with a name, by their number of cells. */
 const rowsOf = (columns: number): string[][] =>
-  section
+  page
     .split("\n")
-    .filter((line) => /^\| `/.test(line))
+    .filter((line) => /^\| \[`/.test(line))
     .map((line) => line.split("|").slice(1, -1))
     .filter((cells) => cells.length === columns)
     .map((cells) => cells.map((cell) => cell.trim()));
 
-const nameIn = (cell: string | undefined): string => /^`([^`]+)`/.exec(cell ?? "")?.[1] ?? "";
+const nameIn = (cell: string | undefined): string => /^\[`([^`]+)`\]/.exec(cell ?? "")?.[1] ?? "";
 const namesIn = (cell: string | undefined): string[] =>
   [...(cell ?? "").matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name);
 
@@ -60,7 +59,7 @@ test("every attack is in the table, with what the attacker knows", () => {
 });
 
 test("the methods of the example exist, with these settings", () => {
-  const { methods } = parse(/```yaml\n([\s\S]*?)```/.exec(section)?.[1] ?? "") as { methods: unknown[] };
+  const { methods } = parse(/```yaml\n([\s\S]*?)```/.exec(page)?.[1] ?? "") as { methods: unknown[] };
   expect(methods.length).toBeGreaterThan(1);
   for (const entry of methods) expect(() => pipelineOf(MethodEntry.parse(entry).method)).not.toThrow();
 });

@@ -22,6 +22,7 @@ const ROOMS = [
   "report",
   "stages",
   "experiments",
+  "index",
   "service",
   "cli",
 ];

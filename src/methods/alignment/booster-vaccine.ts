@@ -19,7 +19,7 @@ const options = z.strictObject({
  *
  * With λ = 0 this is Vaccine, with ρ = 0 Booster. The loss that it reports is that of Vaccine's second pass.
  * Four forward and four backward passes.
- * Source: git-disl/Booster, `perturb_aware`; PAPERS.md.
+ * Source: git-disl/Booster, `perturb_aware`; docs/methods/booster-vaccine.md.
  */
 export const boosterVaccine: Method<z.infer<typeof options>> = {
   name: "booster-vaccine",

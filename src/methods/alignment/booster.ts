@@ -27,7 +27,7 @@ const NORM_FLOOR = 1e-7;
  *
  * The paper drops the Jacobian of `w'`: `through: "identity"`. `"exact"` keeps it, `I - α ∂(g1/‖g1‖)/∂w`, which brings in
  * the Hessian of h. With λ = 0 this is SFT. Three forward and three backward passes, `exact` five.
- * Source: Huang et al., arXiv 2409.01586, Algorithm 1; PAPERS.md compares it with the authors' code.
+ * Source: Huang et al., arXiv 2409.01586, Algorithm 1; docs/methods/booster.md compares it with the authors' code.
  */
 export const booster: Method<BoosterOptions> = {
   name: "booster",

@@ -23,7 +23,7 @@ const options = z.strictObject({
  *     reference   L = the mean over the tokens of both
  *
  * Which refusals come late, and how late, is drawn for each use: `lateRefusals`. Two forward and two backward passes.
- * Source: Qi et al., arXiv 2406.05946, equation 2; PAPERS.md compares it with the authors' code.
+ * Source: Qi et al., arXiv 2406.05946, equation 2; docs/methods/deep-alignment.md compares it with the authors' code.
  */
 export const deepAlignment: Method<z.infer<typeof options>> = {
   name: "deep-alignment",

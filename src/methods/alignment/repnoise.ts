@@ -44,7 +44,7 @@ type Terms = StepDirection["metrics"];
  * h_l is the stream after block l; in `reference` also the embedding, and the last one is normalised twice. There CE and
  * N count the tokens that differ from those at the same place of the other batch, see `differingTokens`. New noise at
  * every step. With α = β = 0, mode `paper` is SFT. Two forward and two backward passes, and the head once more a layer.
- * Source: Rosati et al., arXiv 2405.14577, Algorithm 1; PAPERS.md compares it with the authors' code.
+ * Source: Rosati et al., arXiv 2405.14577, Algorithm 1; docs/methods/repnoise.md compares it with the authors' code.
  */
 export const repnoise: Method<RepNoiseOptions> = {
   name: "repnoise",

@@ -8,7 +8,7 @@ const options = z.strictObject({});
  * Supervised fine-tuning: `minimise f(w)`, f the mean token cross-entropy on the training rows.
  *
  * The alignment baseline of every table, and what a user's plain fine-tuning does. One forward and one backward pass.
- * Source: PAPERS.md; git-disl/Booster, `script/alignment/sft.sh`.
+ * Source: docs/methods/sft.md; git-disl/Booster, `script/alignment/sft.sh`.
  */
 export const sft: Method<z.infer<typeof options>> = {
   name: "sft",

@@ -39,7 +39,8 @@ const DEEP = 26;
  *
  * Weights that are not active are left out of the step: no decay, no moments, and a step count of their own. With S = the
  * number of layers this is Vaccine. Two forward and two backward passes, and one of each every K steps.
- * Source: Liu et al., arXiv 2410.09760; PAPERS.md compares it with the authors' code (Lslland/T-Vaccine).
+ * Source: Liu et al., arXiv 2410.09760;
+ * docs/methods/t-vaccine.md compares it with the authors' code (Lslland/T-Vaccine).
  */
 export const tVaccine: Method<TVaccineOptions> = {
   name: "t-vaccine",

@@ -17,7 +17,7 @@ const options = z.strictObject({
  *
  * With ρ = 0 this is SFT. The loss that it reports is that of the whole objective. Two forward and four backward passes:
  * the gradient of a gradient is one forward and three backward passes.
- * Source: git-disl/Booster, class `UnitedAlignmentTrainer` (no paper); PAPERS.md.
+ * Source: git-disl/Booster, class `UnitedAlignmentTrainer` (no paper); docs/methods/united-alignment.md.
  */
 export const unitedAlignment: Method<z.infer<typeof options>> = {
   name: "united-alignment",

@@ -22,7 +22,7 @@ export const isAttention = (module: string): boolean => module.endsWith(".self_a
  *
  * The attention output is that of the whole block, after `o_proj` and before it is added to the stream. With ρ = 0 this
  * is SFT. Two forward and two backward passes.
- * Source: Huang, Hu, Liu, arXiv 2402.01109, Algorithm 1; PAPERS.md compares it with the authors' code.
+ * Source: Huang, Hu, Liu, arXiv 2402.01109, Algorithm 1; docs/methods/vaccine.md compares it with the authors' code.
  */
 export const vaccine: Method<z.infer<typeof options>> = {
   name: "vaccine",

@@ -17,7 +17,8 @@ const options = z.strictObject({
  * F is the empirical Fisher information by batches: a sum, not a mean, of squared batch gradients. It is 0 where the
  * gradient is, so a fresh LoRA's A is free. λ = 0 is SFT. One forward and one backward pass, and before them one pass
  * over the alignment rows.
- * Source: Kirkpatrick et al., arXiv 1612.00796, as used in arXiv 2402.01109; PAPERS.md compares it with that code.
+ * Source: Kirkpatrick et al., arXiv 1612.00796, as used in arXiv 2402.01109;
+ * docs/methods/ewc.md compares it with that code.
  */
 export const ewc: Method<z.infer<typeof options>> = {
   name: "ewc",

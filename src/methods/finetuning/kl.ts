@@ -22,7 +22,7 @@ const AXES = { vocabulary: 2, time: 1 } as const;
  * Prompts count, and padding too: a padding position is one more place at which the model must not change. λ = 0 is SFT.
  * Two forward passes and one backward pass, the loss being read off the logits of every position; a few
  * `[batch, time, vocabulary]` buffers.
- * Source: git-disl/Vaccine, `KLTrainer`; a baseline of arXiv 2402.01109; PAPERS.md compares it.
+ * Source: git-disl/Vaccine, `KLTrainer`; a baseline of arXiv 2402.01109; docs/methods/kl.md compares it.
  */
 export const kl: Method<z.infer<typeof options>> = {
   name: "kl",

@@ -40,7 +40,7 @@ const TINY = 1e-30;
  * The distance begins at 0. α = 0 and ρ = 0 are SFT. Two forward passes and one backward pass: loss and features come
  * from one pass over every position, the start's features from another.
  * Source: Mukhoti et al., arXiv 2308.13320 (images; carried over to text here), and git-disl/Booster, `LDIFSTrainer`
- * (`disl`); PAPERS.md compares them.
+ * (`disl`); docs/methods/ldifs.md compares them.
  */
 export const ldifs: Method<LdifsOptions> = {
   name: "ldifs",

@@ -26,7 +26,7 @@ type State = "alignment" | "user";
  * One optimiser throughout. All steps count towards the run's length, and the user's batches of the alignment steps are
  * passed over. K1 = 0 or no alignment rows leaves the pull to the start alone, K2 = 0 alignment alone, ρ = 0 plain turns.
  * One forward and one backward pass.
- * Source: Huang et al., arXiv 2405.18641, Algorithm 2; PAPERS.md compares it with the authors' code.
+ * Source: Huang et al., arXiv 2405.18641, Algorithm 2; docs/methods/lisa.md compares it with the authors' code.
  */
 export const lisa: Method<LisaOptions> = {
   name: "lisa",

@@ -23,7 +23,7 @@ const NORM_FLOOR = 1e-7;
  *     after the last step: w + ε                         ε of that step, from the weights before its update
  *
  * With λ = 0 and nothing added this is SFT. Three forward and three backward passes.
- * Source: Wang et al., arXiv 2501.18100; PAPERS.md compares it with the authors' code.
+ * Source: Wang et al., arXiv 2501.18100; docs/methods/panacea.md compares it with the authors' code.
  */
 export const panacea: Method<z.infer<typeof options>> = {
   name: "panacea",

@@ -20,7 +20,8 @@ type SafeInstrOptions = z.infer<typeof options>;
  * A batch may hold rows of both kinds; their losses are weighed by their labelled tokens, so it is the loss of one batch.
  * The run takes as many epochs as without safety rows, so its steps grow by m / n. m = 0 is SFT. One forward and one
  * backward pass.
- * Source: Bianchi et al., arXiv 2309.07875; "mixed fine-tuning" of Zong et al., arXiv 2402.02207; PAPERS.md.
+ * Source: Bianchi et al., arXiv 2309.07875; "mixed fine-tuning" of Zong et al., arXiv 2402.02207;
+ * docs/methods/safeinstr.md.
  */
 export const safeinstr: Method<SafeInstrOptions> = {
   name: "safeinstr",

@@ -17,7 +17,7 @@ const options = z.strictObject({
  *
  * The logarithm bounds the pace of the ascent, not its end: a large λ drives the harmful loss up without limit. With
  * λ = 0 this is SFT. Two forward and two backward passes.
- * Source: git-disl/Booster, class `UnitedTrainer` (no paper); PAPERS.md.
+ * Source: git-disl/Booster, class `UnitedTrainer` (no paper); docs/methods/united.md.
  */
 export const united: Method<z.infer<typeof options>> = {
   name: "united",

@@ -12,7 +12,8 @@ const options = z.strictObject({
  *
  * Refusals come round in a new random order each time. λ weighs them whatever their number, where mixing data sets
  * (`safeinstr`) weighs by tokens. λ = 0 is SFT. Two forward and two backward passes, the second ones on a small batch.
- * Source: the port in git-disl/Booster, `VlguardTrainer`, of Zong et al., arXiv 2402.02207; PAPERS.md compares them.
+ * Source: the port in git-disl/Booster, `VlguardTrainer`, of Zong et al., arXiv 2402.02207;
+ * docs/methods/vlguard.md compares them.
  */
 export const vlguard: Method<z.infer<typeof options>> = {
   name: "vlguard",

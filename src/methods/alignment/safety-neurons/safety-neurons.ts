@@ -56,8 +56,8 @@ function maskShape(model: Model, module: string): readonly [number, number] {
  *
  * All weights are trainable (`tune: full`): LoRA factors cannot single out rows and columns of a matrix together. One forward and one
  * backward pass; before the first step one forward pass a query, with a softmax for each dimension of each head.
- * Source: Zhao et al., "Understanding and Enhancing Safety Mechanisms of LLMs via Safety-Specific Neuron", ICLR 2025; PAPERS.md
- * compares it with the authors' code.
+ * Source: Zhao et al., "Understanding and Enhancing Safety Mechanisms of LLMs via Safety-Specific Neuron", ICLR 2025;
+ * docs/methods/sn-tune.md compares it with the authors' code.
  */
 function neuronTuning(name: string, foundation: boolean): Method<SafetyNeuronsOptions> {
   return {

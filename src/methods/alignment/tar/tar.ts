@@ -22,7 +22,7 @@ import { drawAdversary, trajectory, trajectoryRows } from "./trajectory.ts";
  * buffer live as long as the step, so a step is many calls: `begin`, then for each adversary `adversary` (or `adversaryOnRetain`),
  * `tamper` and, between two, `again`, then `step`. With λ = 0 and `representations: false` this is SFT.
  * `mappingSteps` puts random mapping before it: the hidden states of harmful rows are turned towards a random vector a token.
- * Source: Tamirisa et al., arXiv 2408.00761, Algorithm 1; PAPERS.md compares it with the authors' code.
+ * Source: Tamirisa et al., arXiv 2408.00761, Algorithm 1; docs/methods/tar.md compares it with the authors' code.
  */
 export const tar: Method<TarOptions> = {
   name: "tar",

@@ -35,7 +35,7 @@ const inProportion = (layers: number): LayerRange => [
  *
  * LoRA factors on frozen layers stay as they are, which for fresh ones means that these layers have none. One forward pass, and a
  * backward pass without the frozen layers' weights.
- * Source: Li et al., arXiv 2408.17003, section 4; PAPERS.md compares it with the authors' code.
+ * Source: Li et al., arXiv 2408.17003, section 4; docs/methods/safety-layers.md compares it with the authors' code.
  *
  * @throws {BoosterError} `LAYER_RANGE_INVALID` when the model has not these layers
  */

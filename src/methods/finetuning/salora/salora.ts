@@ -39,7 +39,7 @@ const safetyOf = (module: string): string => `safety ${module}`;
  * The adapter that is trained on W itself, and published, is the same function: `[C B, -C B0] [A; A0]`, of twice the rank.
  * `loraAlpha` should be `loraRank`, the paper's scale of 1. One forward and one backward pass; before the first step two
  * forward passes over the calibration rows. C is never formed: `C B = B - V_s (V_s' B)`.
- * Source: Li et al., arXiv 2501.01765; PAPERS.md compares it with the authors' code.
+ * Source: Li et al., arXiv 2501.01765; docs/methods/salora.md compares it with the authors' code.
  */
 export const salora: Method<SaloraOptions> = {
   name: "salora",

@@ -47,7 +47,8 @@ export const gammaAt = (epoch: number, { gamma, gammaStep }: Pick<SealOptions, "
  *
  * l are mean token losses of rows, S safe rows and U the user's. `twoModel` takes `l_U(w) - l_U(w')` for ω, w' a second model
  * trained on `mean(p_U l_U)`. Two forward and two backward passes a step while ω is learned (`twoModel` three), one of each after.
- * Source: Shen, Chen, Das, Chen, arXiv 2410.07471, Algorithms 1 (`twoModel`) and 2; PAPERS.md compares it with the authors' code.
+ * Source: Shen, Chen, Das, Chen, arXiv 2410.07471, Algorithms 1 (`twoModel`) and 2;
+ * docs/methods/seal.md compares it with the authors' code.
  */
 export const seal: Method<SealOptions> = {
   name: "seal",

@@ -1,0 +1,38 @@
+/**
+ * What the commands do, as functions. Parts to build with are under sub-paths of the package: `autodiff`, `runtime`, `models`, `methods`, ...
+ *
+ * @example
+ * import { align, bundledModel, writeWorldData } from "booster-align";
+ *
+ * writeWorldData("world", [3]);
+ * await align({ run: "runs/mine", model: bundledModel(), alignment: "world/alignment-3.jsonl", steps: 20, template: "chat" });
+ */
+export { BoosterError } from "./errors.ts";
+export { DemoOptions, demo, demoExperiment } from "./experiments/demo.ts";
+export {
+  type ExperimentHooks,
+  type ExperimentProgress,
+  runExperiment as experiment,
+} from "./experiments/experiment.ts";
+export { inChild } from "./experiments/in-child.ts";
+export { ExperimentOptions } from "./experiments/options.ts";
+export * from "./report/index.ts";
+export { align } from "./stages/align.ts";
+export { findSafetyLayers } from "./stages/analysis/safety-layers.ts";
+export { type EvaluationReport, evaluate, readEvaluation } from "./stages/evaluate.ts";
+export { fineTune as finetune } from "./stages/fine-tune.ts";
+export type { Hooks } from "./stages/hooks.ts";
+export {
+  AlignOptions,
+  EvaluateOptions,
+  FineTuneOptions,
+  parseOptions,
+  RepairOptions,
+  TrainingOptions,
+} from "./stages/options.ts";
+export { bundledModel } from "./stages/package-root.ts";
+export { PretrainOptions, pretrain } from "./stages/pretrain.ts";
+export { type RepairOutcome, type RepairReport, readRepair, repair } from "./stages/repair.ts";
+export type { TrainingOutcome } from "./stages/training-run.ts";
+export { type StartingPoint, Workbench } from "./stages/workbench.ts";
+export { WORLD_FILES, writeWorldData } from "./stages/world-files.ts";
