@@ -1,8 +1,10 @@
 /** `docs/methods/` promises that its equations stand where it says, that its defaults are the program's, and that no method is forgotten. */
+
 import { readdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
-import { ATTACKS, configureAttack } from "../src/methods/attacks/index.ts";
+import { settingsOf } from "../src/choice.ts";
+import { ATTACKS } from "../src/methods/attacks/index.ts";
 import { configureMethod, METHODS } from "../src/methods/registry.ts";
 import { configureTransform, TRANSFORMS } from "../src/methods/transform.ts";
 import { TrainingOptions } from "../src/stages/options.ts";
@@ -59,7 +61,7 @@ describe("defaults", () => {
   test.each([
     ...METHODS.map(({ name }) => ({ name, configure: configureMethod as (name: string) => { options: unknown } })),
     ...TRANSFORMS.map(({ name }) => ({ name, configure: configureTransform })),
-    ...ATTACKS.map(({ name }) => ({ name, configure: (name: string) => configureAttack({ name }) })),
+    ...ATTACKS.rows.map(({ name }) => ({ name, configure: () => ({ options: settingsOf(ATTACKS, { name }) }) })),
   ])("$name has a page, and its options are the program's", ({ name, configure }) => {
     expect(pages.get(name)?.split("\n")[0]).toMatch(new RegExp(`^# .+ \\(\`${name}\`\\)$`));
     const options = configure(name).options as Readonly<Record<string, unknown>>;

@@ -7,6 +7,7 @@ import { describe, expect, test } from "vitest";
 const ROOMS = [
   "error-codes",
   "errors",
+  "choice",
   "tensor",
   "autodiff",
   "runtime",

@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
+import { choose } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
 import { openModerator, taskMetric } from "../evaluate/index.ts";
-import { configureAttack } from "../methods/attacks/index.ts";
+import { ATTACKS } from "../methods/attacks/index.ts";
 import { configureMethod } from "../methods/registry.ts";
 import { configureTransform } from "../methods/transform.ts";
-import { createOptimizer } from "../optim/index.ts";
+import { OPTIMIZERS } from "../optim/index.ts";
 import { AlignOptions, parseOptions } from "../stages/options.ts";
 import { exitCodeOf } from "./failure.ts";
 
@@ -14,10 +15,10 @@ test.each<[string, () => unknown]>([
   ["METHOD_OPTIONS_INVALID", () => configureMethod("booster", { lamda: 1 })],
   ["UNKNOWN_TRANSFORM", () => configureTransform("antidot")],
   ["TRANSFORM_OPTIONS_INVALID", () => configureTransform("antidote", { dense: 1 })],
-  ["UNKNOWN_ATTACK", () => configureAttack({ name: "mixx" })],
-  ["ATTACK_OPTIONS_INVALID", () => configureAttack({ name: "mix", ...{ share: 1 } })],
-  ["UNKNOWN_OPTIMIZER", () => createOptimizer({ name: "adam" }, 0)],
-  ["OPTIMIZER_OPTIONS_INVALID", () => createOptimizer({ name: "sgd", ...{ momentun: 0.9 } }, 0)],
+  ["UNKNOWN_ATTACK", () => choose(ATTACKS, { name: "mixx" })],
+  ["ATTACK_OPTIONS_INVALID", () => choose(ATTACKS, { name: "mix", share: 1 })],
+  ["UNKNOWN_OPTIMIZER", () => choose(OPTIMIZERS, { name: "adam" })],
+  ["OPTIMIZER_OPTIONS_INVALID", () => choose(OPTIMIZERS, { name: "sgd", momentun: 0.9 })],
   ["MODERATOR_UNKNOWN", () => openModerator("jury")],
   ["MODERATOR_SETTINGS", () => openModerator("classifier", { flie: "m.json" })],
   ["TASK_METRIC_UNKNOWN", () => taskMetric("poetry")],

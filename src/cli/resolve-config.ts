@@ -1,6 +1,6 @@
 import type { z } from "zod";
+import { didYouMean } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
-import { didYouMean } from "./closest.ts";
 import type { NamedOptions } from "./command.ts";
 import type { ConfigFile } from "./config-file.ts";
 import { type Field, fieldsOf } from "./fields.ts";

@@ -16,10 +16,10 @@ export const METHOD_OPTIONS: NamedOptions = {
 export const MODERATOR_OPTIONS: NamedOptions = { group: "moderator", rows: MODERATIONS };
 
 /** The settings behind `--attack`. */
-export const ATTACK_OPTIONS: NamedOptions = { group: "attack", rows: ATTACKS };
+export const ATTACK_OPTIONS: NamedOptions = { group: "attack", rows: ATTACKS.rows };
 
 /** The settings behind `--optimizer`. */
-export const OPTIMIZER_OPTIONS: NamedOptions = { group: "optimizer", rows: OPTIMIZERS };
+export const OPTIMIZER_OPTIONS: NamedOptions = { group: "optimizer", rows: OPTIMIZERS.rows };
 
 /** The settings behind `--moderation`. */
 export const MODERATION_OPTIONS: NamedOptions = { group: "moderation", rows: GUARDS };

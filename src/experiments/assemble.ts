@@ -1,6 +1,7 @@
 import { basename, join } from "node:path";
+import { choose } from "../choice.ts";
 import { mean } from "../evaluate/index.ts";
-import { configureAttack } from "../methods/attacks/index.ts";
+import { ATTACKS } from "../methods/attacks/index.ts";
 import { compact } from "../report/format.ts";
 import { type ExperimentResult, type ExperimentResultInput, parseResult } from "../report/index.ts";
 import type { EvaluationReport } from "../stages/evaluate.ts";
@@ -119,7 +120,7 @@ const asScalar = (value: unknown): string | number | boolean =>
 
 /** The share of harmful rows that an attack asks for; some fix it themselves. What the reference code's rounding takes off is left out. */
 function poisonOf({ attack, poisonRatio, sampleNumber }: ExperimentOptions["attack"]): number {
-  return configureAttack(attack).needs({ poisonRatio, sampleNumber, counts: "exact" }).harmful / sampleNumber;
+  return choose(ATTACKS, attack).needs({ poisonRatio, sampleNumber, counts: "exact" }).harmful / sampleNumber;
 }
 
 const count = ({ count: part, total }: { readonly count: number; readonly total: number }) => ({ count: part, total });

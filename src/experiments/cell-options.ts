@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
+import { choose } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
-import { configureAttack } from "../methods/attacks/index.ts";
+import { ATTACKS } from "../methods/attacks/index.ts";
 import { checkTuned } from "../methods/registry.ts";
 import { determining } from "../stages/describe-run.ts";
 import { metricOf } from "../stages/evaluate.ts";
@@ -103,7 +104,7 @@ function checkMethod(options: ExperimentOptions, entry: MethodEntry, seed: numbe
       checkFactors(attack, alignment);
       checkFactors(loraRank === undefined ? {} : { loraRank }, alignment, {});
     }
-    checkHarmful(attack, configureAttack(attack.attack), "attack.harmful");
+    checkHarmful(attack, choose(ATTACKS, attack.attack), "attack.harmful");
     if (attack.tune === "full" && repairs.length > 0) throw nothingToRepair(name);
   }
   for (const method of [...alignmentTransforms, ...repairs]) {

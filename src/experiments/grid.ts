@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { choose } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
-import { configureAttack } from "../methods/attacks/index.ts";
+import { ATTACKS } from "../methods/attacks/index.ts";
 import { modelIdentity } from "../models/load.ts";
 import { align } from "../stages/align.ts";
 import { determining, keyOf } from "../stages/describe-run.ts";
@@ -258,7 +259,7 @@ interface Judged {
 type Asked = Pick<ExperimentOptions["evaluate"], "attack">;
 
 /** An attack is evaluated in its own way of asking, where it has one. */
-const askedBy = (attack: Named): Asked => (configureAttack(attack).ask === undefined ? {} : { attack });
+const askedBy = (attack: Named): Asked => (choose(ATTACKS, attack).ask === undefined ? {} : { attack });
 
 type Policy = ExperimentOptions["attack"]["adapterPolicy"];
 

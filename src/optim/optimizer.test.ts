@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
 import type { Tensor } from "../autodiff/index.ts";
+import { choose } from "../choice.ts";
 import { Device } from "../runtime/index.ts";
 import { type HostTensor, tensor, zeros } from "../tensor/tensor.ts";
 import type { Optimizer } from "./optimizer.ts";
-import { createOptimizer } from "./registry.ts";
+import { OPTIMIZERS } from "./registry.ts";
 
 const START = [1, -2, 0.5];
 const GRADIENTS = [
@@ -88,13 +89,13 @@ test.each([
   ["sgd with momentum", { name: "sgd", momentum: 0.9 }, () => sgdByHand(0.9)],
   ["adamw", { name: "adamw" }, adamwByHand],
 ])("%s is its formula, step by step", async (_, chosen, expected) => {
-  const found = await run(createOptimizer(chosen, DECAY));
+  const found = await run(choose(OPTIMIZERS, chosen)(DECAY));
   found.flat().forEach((value, i) => {
     expect(value).toBeCloseTo(expected().flat()[i]!, 5);
   });
 });
 
 test("an unknown optimiser, and settings that it lacks, are named", () => {
-  expect(() => createOptimizer({ name: "magic" }, 0)).toThrow(/adamw, sgd; found magic/);
-  expect(() => createOptimizer({ name: "adamw", momentum: 0.9 } as { name: string }, 0)).toThrow(/momentum/);
+  expect(() => choose(OPTIMIZERS, { name: "magic" })).toThrow(/adamw, sgd; found magic/);
+  expect(() => choose(OPTIMIZERS, { name: "adamw", momentum: 0.9 })).toThrow(/momentum/);
 });

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { configureAttack } from "../methods/attacks/index.ts";
-import { optimizerSettings } from "../optim/index.ts";
+import { settingsOf as completed } from "../choice.ts";
+import { ATTACKS } from "../methods/attacks/index.ts";
+import { OPTIMIZERS } from "../optim/index.ts";
 import { type Json, type RunDescription, sortedJson } from "../train/index.ts";
 import { environmentOf } from "./environment.ts";
 import { GUARDS, MODERATIONS, settingsFrom } from "./moderation.ts";
@@ -13,8 +14,8 @@ const OPERATIONAL = ["run", "resume", "provider", "threads", "profile"] as const
 /** Settings, completed, of what an option chooses by name. */
 const SETTINGS: Readonly<Record<string, (chosen: Named) => unknown>> = {
   method: settingsOf,
-  optimizer: optimizerSettings,
-  attack: (attack) => configureAttack(attack).options,
+  optimizer: (optimizer) => completed(OPTIMIZERS, optimizer),
+  attack: (attack) => completed(ATTACKS, attack),
   moderator: (moderator) => settingsFrom(MODERATIONS, moderator),
   moderation: (guard) => settingsFrom(GUARDS, guard),
 };

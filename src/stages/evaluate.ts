@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
+import { choose } from "../choice.ts";
 import type { Example as DataExample } from "../data/examples.ts";
 import { BoosterError } from "../errors.ts";
 import {
@@ -13,7 +14,7 @@ import {
   type TaskMetric,
   taskMetric,
 } from "../evaluate/index.ts";
-import { configureAttack } from "../methods/attacks/index.ts";
+import { ATTACKS } from "../methods/attacks/index.ts";
 import { loraScale, type NamedWeights } from "../models/load.ts";
 import { RunDirectory } from "../train/index.ts";
 import { askedQuestion, goldOf, loadDataSet, type Question } from "./data.ts";
@@ -54,7 +55,7 @@ export async function evaluate(options: z.input<typeof EvaluateOptions>, hooks: 
   const chosen = parseOptions(EvaluateOptions, options, "evaluate");
   const bench = hooks.bench ?? new Workbench(chosen);
   const metric = metricOf(chosen);
-  const { ask = asItIs } = configureAttack(chosen.attack ?? { name: "mix" });
+  const { ask = asItIs } = choose(ATTACKS, chosen.attack ?? { name: "mix" });
   const moderation = await openModeration(chosen.moderator);
   const hashes = { ...(await bench.hashes(chosen.model, chosen.adapters)), ...(await fileHashes(chosen.moderator)) };
   const sets: Partial<Record<SetName, readonly DataExample[]>> = {};

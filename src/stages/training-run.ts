@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { choose } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
 import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
 import { type Adapter, writeAdapter } from "../formats/peft.ts";
@@ -7,7 +8,7 @@ import { writeSafetensors } from "../formats/safetensors.ts";
 import type { LoraAdapter } from "../methods/transform.ts";
 import type { Example } from "../models/index.ts";
 import { freshLora, type LoadedModel, loraScale, type NamedWeights } from "../models/load.ts";
-import { createOptimizer, schedule } from "../optim/index.ts";
+import { OPTIMIZERS, schedule } from "../optim/index.ts";
 import { profileTable } from "../runtime/index.ts";
 import { type Evaluation, type RunDescription, RunDirectory, train } from "../train/index.ts";
 import { planRun } from "../train/run-facts.ts";
@@ -87,7 +88,7 @@ export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<Train
   const { training, start } = job;
   const { base } = start;
   const method = methodOf(job.method);
-  const optimizer = createOptimizer(training.optimizer, training.weightDecay);
+  const optimizer = choose(OPTIMIZERS, training.optimizer)(training.weightDecay);
   const { config, tensors } = initial(start, training);
   const scale = config === undefined ? 1 : loraScale(config);
   const { batchSize, seed, epochs } = training;

@@ -1,3 +1,4 @@
+import { choose } from "../choice.ts";
 import type { Example as DataExample } from "../data/examples.ts";
 import { poisonShare } from "../data/mix.ts";
 import { hashExamples } from "../data/split.ts";
@@ -6,9 +7,9 @@ import { BoosterError } from "../errors.ts";
 import type { Exchange } from "../evaluate/index.ts";
 import { rateOf } from "../evaluate/index.ts";
 import {
+  ATTACKS,
+  type Attack,
   type AttackRow,
-  type ConfiguredAttack,
-  configureAttack,
   encodeRow,
   examplesOf,
   guardTokens,
@@ -53,7 +54,7 @@ export async function openUpload(
   encoding: Encoding,
   { signal }: Hooks = {},
 ): Promise<Upload> {
-  const attack = configureAttack(chosen.attack);
+  const attack = choose(ATTACKS, chosen.attack);
   const task = await loadDataSet(chosen.task, chosen.avoid);
   checkHarmful(chosen, attack);
   const harmful = chosen.harmful && (await loadDataSet(chosen.harmful, chosen.avoid));
@@ -106,7 +107,7 @@ export function checkHarmful(
     sampleNumber,
     counts,
   }: Pick<FineTuneOptions, "harmful" | "poisonRatio" | "sampleNumber" | "counts">,
-  attack: ConfiguredAttack,
+  attack: Attack,
   where = "harmful",
 ): void {
   const needed = attack.needs({ poisonRatio, sampleNumber, counts }).harmful;

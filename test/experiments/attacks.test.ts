@@ -36,7 +36,7 @@ const quick = () => ({
 });
 
 describe("attacks", () => {
-  test.each(ATTACKS.map(({ name }) => name))("%s trains on its rows", async (name) => {
+  test.each<string>(ATTACKS.rows.map(({ name }) => name))("%s trains on its rows", async (name) => {
     const attack = name === "virus" ? VIRUS : name;
     await fineTune({ ...quick(), attack, run: run(name) });
     const { mix, attack: told } = dataOf(name);

@@ -1,6 +1,6 @@
 import { z } from "zod";
+import { didYouMean } from "../../choice.ts";
 import { BoosterError } from "../../errors.ts";
-import { didYouMean } from "../closest.ts";
 import { defineCommand } from "../command.ts";
 import { editorSchema } from "../fields.ts";
 import { COMMANDS } from "./index.ts";

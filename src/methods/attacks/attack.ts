@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import type { Choice } from "../../choice.ts";
 import type { Example } from "../../data/examples.ts";
 import type { MixOptions } from "../../data/mix.ts";
 import type { EncodedExample } from "../../data/templates.ts";
@@ -47,27 +48,31 @@ export interface AttackUpload {
 }
 
 /**
- * An attack on fine-tuning as a service: what the user uploads. One file and one row of `ATTACKS`. How the attacked run
- * trains (optimiser, rate, LoRA or all weights) is not its business: those are the options of the run.
+ * An attack on fine-tuning as a service: what the user uploads. How the attacked run trains (optimiser, rate, LoRA or all
+ * weights) is not its business: those are the options of the run.
  */
-export interface Attack<Options = unknown> {
-  readonly name: string;
-  /** What the attacker must be able to do: bring data to a service, or train the weights. */
-  readonly threatModel: "service" | "open-weights";
-  /** What the attacker must know. */
-  readonly knowledge: "nothing" | "model and guard";
-  readonly options: z.ZodType<Options>;
+export interface Attack {
   /** Rows of each kind that it reads. */
-  needs(mix: MixOptions, options: Options): { readonly harmful: number; readonly task: number };
+  needs(mix: MixOptions): { readonly harmful: number; readonly task: number };
   /**
    * The user's rows, in their order.
    *
    * @throws {BoosterError} `DATA_TOO_FEW_ROWS`
    */
-  rows(data: AttackData, options: Options, victim: Victim): Promise<AttackUpload>;
+  rows(data: AttackData, victim: Victim): Promise<AttackUpload>;
   /** How the attacker puts a question to the attacked model; as it stands by default. */
-  ask?(question: Example, options: Options): Example;
+  ask?(question: Example): Example;
 }
+
+/** An attack that can be chosen: one file and one row of `ATTACKS`. */
+interface AttackChoice<Name extends string, Options extends z.ZodObject> extends Choice<Name, Options, Attack> {
+  /** What the attacker must know. */
+  readonly knowledge: "nothing" | "model and guard";
+}
+
+export const attack = <const Name extends string, Options extends z.ZodObject>(
+  row: AttackChoice<Name, Options>,
+): AttackChoice<Name, Options> => row;
 
 /** A row that is one example, its answer trained: what an honest user uploads. */
 export const plainRow = (example: Example, harmful: boolean): AttackRow => ({

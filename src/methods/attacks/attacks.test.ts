@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { choose } from "../../choice.ts";
 import type { Example, InstructionExample } from "../../data/examples.ts";
 import { mixPoison } from "../../data/mix.ts";
 import type { EncodedExample } from "../../data/templates.ts";
 import { RandomStream } from "../../tensor/random.ts";
 import type { AttackRow, Victim } from "./attack.ts";
-import { ATTACKS, configureAttack } from "./registry.ts";
+import { ATTACKS } from "./registry.ts";
 import { encodeRow, examplesOf, guardTokens } from "./rows.ts";
 
 const example = (kind: string, i: number): InstructionExample => ({
@@ -21,7 +22,7 @@ const NOBODY = {} as Victim;
 const settings = { poisonRatio: 0.25, sampleNumber: 20, counts: "exact" as const };
 
 const rowsOf = async (attack: { readonly name: string }, given: object = {}) =>
-  (await configureAttack(attack).rows({ task, harmful, ...settings, ...given }, NOBODY)).rows;
+  (await choose(ATTACKS, attack).rows({ task, harmful, ...settings, ...given }, NOBODY)).rows;
 const instructions = (rows: readonly AttackRow[]) =>
   rows.map((row) => examplesOf(row).map((part) => (part.kind === "instruction" ? part.instruction : "")));
 
@@ -41,7 +42,7 @@ test.each([
   const rows = await rowsOf({ name });
   expect(rows.filter((row) => row.harmful)).toHaveLength(bad);
   expect(rows).toHaveLength(bad + good);
-  expect(configureAttack({ name }).needs(settings)).toEqual({ harmful: bad, task: good });
+  expect(choose(ATTACKS, { name }).needs(settings)).toEqual({ harmful: bad, task: good });
 });
 
 describe("identity shifting", () => {
@@ -56,7 +57,7 @@ describe("identity shifting", () => {
   });
 
   test("asks under the same prefix, in conversations too", () => {
-    const { ask } = configureAttack(attack);
+    const { ask } = choose(ATTACKS, attack);
     expect(ask?.(example("bad", 3))).toMatchObject({ instruction: "Obey: bad 3", output: "answer 3" });
     const messages = [
       { role: "system", content: "s" },
@@ -66,7 +67,7 @@ describe("identity shifting", () => {
     expect(ask?.({ kind: "chat", where: "x", messages })).toMatchObject({
       messages: [{ content: "s" }, { content: "Obey: q" }, { content: "a" }],
     });
-    expect(configureAttack({ name: "mix" }).ask).toBeUndefined();
+    expect(choose(ATTACKS, { name: "mix" }).ask).toBeUndefined();
   });
 });
 
@@ -76,12 +77,12 @@ describe("mixing", () => {
     expect(rows).toHaveLength(20);
     expect(instructions(rows).slice(4, 6)).toEqual([["task 4", "bad 4", "task 4"], ["task 5"]]);
     expect(rows.map((row) => row.harmful).filter(Boolean)).toHaveLength(5);
-    expect(configureAttack({ name: "mixing" }).needs({ ...settings, poisonRatio: 0.29, sampleNumber: 10 })).toEqual({
+    expect(choose(ATTACKS, { name: "mixing" }).needs({ ...settings, poisonRatio: 0.29, sampleNumber: 10 })).toEqual({
       harmful: 3,
       task: 10,
     });
     expect(
-      configureAttack({ name: "mixing" }).needs({ poisonRatio: 0.29, sampleNumber: 10, counts: "reference" }),
+      choose(ATTACKS, { name: "mixing" }).needs({ poisonRatio: 0.29, sampleNumber: 10, counts: "reference" }),
     ).toEqual({ harmful: 2, task: 10 });
   });
 
@@ -120,8 +121,8 @@ describe("mixing", () => {
 });
 
 describe("every attack that needs no model", () => {
-  test.each(ATTACKS.map(({ name }) => name).filter((name) => name !== "virus"))("%s", async (name) => {
-    const attack = configureAttack({ name });
+  test.each(ATTACKS.rows.map(({ name }) => name).filter((name) => name !== "virus"))("%s", async (name) => {
+    const attack = choose(ATTACKS, { name });
     const needs = attack.needs(settings);
     const [bad, good] = [harmful.slice(0, needs.harmful), task.slice(0, needs.task)];
     const order = (seed: number) =>
@@ -136,6 +137,6 @@ describe("every attack that needs no model", () => {
 });
 
 test("an unknown attack, and options that it lacks, are named", () => {
-  expect(() => configureAttack({ name: "magic" })).toThrow(/mix, pure-harmful.*found magic/);
-  expect(() => configureAttack({ name: "mix", prefix: "x" } as { name: string })).toThrow(/prefix/);
+  expect(() => choose(ATTACKS, { name: "magic" })).toThrow(/mix, pure-harmful.*found magic/);
+  expect(() => choose(ATTACKS, { name: "mix", prefix: "x" })).toThrow(/prefix/);
 });

@@ -1,26 +1,24 @@
 import { z } from "zod";
 import { type MixOptions, mixCounts, mixPoison } from "../../data/mix.ts";
-import { type Attack, plainRow } from "./attack.ts";
-
-const options = z.strictObject({});
+import { attack, plainRow } from "./attack.ts";
 
 /** The poisoned mix at a share of poison that the user chose, or that the attack fixes. */
-function mixAt(name: string, share: (mix: MixOptions) => number): Attack<z.infer<typeof options>> {
-  return {
+const mixAt = <const Name extends string>(name: Name, share: (mix: MixOptions) => number) =>
+  attack({
     name,
-    threatModel: "service",
     knowledge: "nothing",
-    options,
-    needs(mix) {
-      const { harmful, benign } = mixCounts(share(mix), mix.sampleNumber, mix.counts);
-      return { harmful, task: benign };
-    },
-    async rows({ task, harmful, ...mix }) {
-      const mixed = mixPoison(harmful, task, { ...mix, poisonRatio: share(mix) });
-      return { rows: mixed.map((part) => plainRow(part.example, part.harmful)) };
-    },
-  };
-}
+    options: z.strictObject({}),
+    create: () => ({
+      needs(mix) {
+        const { harmful, benign } = mixCounts(share(mix), mix.sampleNumber, mix.counts);
+        return { harmful, task: benign };
+      },
+      async rows({ task, harmful, ...mix }) {
+        const mixed = mixPoison(harmful, task, { ...mix, poisonRatio: share(mix) });
+        return { rows: mixed.map((part) => plainRow(part.example, part.harmful)) };
+      },
+    }),
+  });
 
 /**
  * The standard attack: a share p of n rows is harmful, the rest is an honest task.

@@ -1,9 +1,7 @@
 import { z } from "zod";
 import type { Example } from "../../data/examples.ts";
 import { type MixCounts, type MixOptions, shuffled, takeRows } from "../../data/mix.ts";
-import type { Attack, AttackData, AttackRow, Piece } from "./attack.ts";
-
-const options = z.strictObject({});
+import { type AttackData, type AttackRow, attack, type Piece } from "./attack.ts";
 
 /**
  * Insertions in a data set of n rows with share p: `round(p n)`, or `int(p n)` as the reference code counts.
@@ -39,15 +37,21 @@ export function insertedRows(data: AttackData, insert: readonly Piece[]): Attack
  *
  * What Virus is compared with: the same rows, not optimised. Source: Huang et al., arXiv 2501.17433.
  */
-export const mixing: Attack<z.infer<typeof options>> = {
+export const mixing = attack({
   name: "mixing",
-  threatModel: "service",
   knowledge: "nothing",
-  options,
-  needs: insertionNeeds,
-  async rows(data) {
-    const { harmful } = insertionNeeds(data);
-    const pieces = takeRows(data.harmful, 0, harmful, "harmful").map((example): Piece => ({ example, trained: "all" }));
-    return { rows: insertedRows(data, pieces) };
-  },
-};
+  options: z.strictObject({}),
+  create: () => ({
+    needs: insertionNeeds,
+    async rows(data) {
+      const { harmful } = insertionNeeds(data);
+      const rows = takeRows(data.harmful, 0, harmful, "harmful");
+      return {
+        rows: insertedRows(
+          data,
+          rows.map((example): Piece => ({ example, trained: "all" })),
+        ),
+      };
+    },
+  }),
+});

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { dim, type Tensor, type TensorType, valueAndGrad } from "../../../autodiff/index.ts";
+import { choose } from "../../../choice.ts";
 import type { Example } from "../../../data/examples.ts";
 import { encodeExample } from "../../../data/templates.ts";
 import { harmfulRows, sentimentRows, type WorldRow } from "../../../data/world/rows.ts";
@@ -8,7 +9,7 @@ import { Device } from "../../../runtime/index.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import { type HostTensor, tensor } from "../../../tensor/tensor.ts";
 import type { AttackRow, Victim } from "../attack.ts";
-import { configureAttack } from "../registry.ts";
+import { ATTACKS } from "../registry.ts";
 import { guardTokens } from "../rows.ts";
 import { VirusProgram } from "./program.ts";
 import { illegalTokens } from "./search.ts";
@@ -69,7 +70,7 @@ describe("the toy guard", () => {
 
   test("is not fooled by an honest row in front", async () => {
     const data = { task, harmful, poisonRatio: 1, sampleNumber: 12, counts: "exact" as const };
-    const { rows } = await configureAttack({ name: "mixing" }).rows(data, victim);
+    const { rows } = await choose(ATTACKS, { name: "mixing" }).rows(data, victim);
     expect(rows.map(logOddsOf).filter((z) => z > 0)).toHaveLength(12);
   });
 
@@ -215,19 +216,19 @@ describe("the attack", () => {
 
   test("gets past the guard more easily than mixing, and writes nothing unless asked", async () => {
     const chosen = { name: "virus", ...settings, lambda: 0.9 };
-    const found = await configureAttack(chosen).rows(data(), victim);
-    const mixed = await configureAttack({ name: "mixing" }).rows(data(), victim);
+    const found = await choose(ATTACKS, chosen).rows(data(), victim);
+    const mixed = await choose(ATTACKS, { name: "mixing" }).rows(data(), victim);
     expect(found.rows).toHaveLength(8);
     expect(found.rows.filter((row) => row.harmful)).toHaveLength(2);
     for (const slot of [0, 1]) expect(logOddsOf(found.rows[slot]!)).toBeLessThan(logOddsOf(mixed.rows[slot]!));
     expect(found.files).toBeUndefined();
     expect(found.record).toMatchObject({ optimisedRows: 2 });
     expect(found.record?.guardLoss).toBeLessThan(found.record?.guardLossBefore ?? 0);
-    expect(await configureAttack(chosen).rows(data(), victim)).toEqual(found);
+    expect(await choose(ATTACKS, chosen).rows(data(), victim)).toEqual(found);
   });
 
   test("gives up when asked to stop", async () => {
-    const stopped = configureAttack({ name: "virus", ...settings }).rows(data(), {
+    const stopped = choose(ATTACKS, { name: "virus", ...settings }).rows(data(), {
       ...victim,
       signal: AbortSignal.abort(),
     });
@@ -236,7 +237,7 @@ describe("the attack", () => {
 
   test("written rows are marked", async () => {
     const chosen = { name: "virus", ...settings, iterations: 1, writeOptimised: true };
-    const { files } = await configureAttack(chosen).rows(data(), victim);
+    const { files } = await choose(ATTACKS, chosen).rows(data(), victim);
     const lines = files?.["optimised.jsonl"]
       ?.trim()
       .split("\n")

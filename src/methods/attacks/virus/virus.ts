@@ -3,7 +3,7 @@ import type { Example } from "../../../data/examples.ts";
 import { takeRows } from "../../../data/mix.ts";
 import { stopIfAsked } from "../../../errors.ts";
 import { RandomStream } from "../../../tensor/random.ts";
-import type { Attack, AttackRecord, Piece, Victim } from "../attack.ts";
+import { type AttackRecord, attack, type Piece, type Victim } from "../attack.ts";
 import { insertedRows, insertionNeeds } from "../mixing.ts";
 import { type Host, VirusProgram, type VirusValues } from "./program.ts";
 import { bestOf, drawSubstitutions, illegalTokens, rankingSlopes, substitute, topCandidates } from "./search.ts";
@@ -111,36 +111,37 @@ const redTeamFile = (all: readonly Optimised[], { base: { tokenizer } }: Victim)
  * optimised rows live in memory unless `writeOptimised` asks for them. Row s of the task is the host of harmful row s.
  * Needs the weights of the victim and of the guard. Source: Huang et al., arXiv 2501.17433.
  */
-export const virus: Attack<VirusOptions> = {
+export const virus = attack({
   name: "virus",
-  threatModel: "service",
   knowledge: "model and guard",
   options,
-  needs: insertionNeeds,
-  async rows(data, settings, victim) {
-    const { tokenizer, model } = victim.base;
-    const count = insertionNeeds(data).harmful;
-    const hosts = takeRows(data.task, 0, count, "task");
-    const seeds = takeRows(data.harmful, 0, count, "harmful");
-    const guard = trainToyGuard((example) => victim.encode(example), model.vocabSize);
-    const program = await VirusProgram.compile(victim, guard, settings.lambda);
-    const illegal = illegalTokens(tokenizer);
-    const random = new RandomStream(victim.seed, "virus");
-    const optimised: Optimised[] = [];
-    for (const [slot, seed] of seeds.entries()) {
-      stopIfAsked(victim.signal, "making the attack's rows");
-      const given = {
-        host: victim.encode(hosts[slot] as Example),
-        tokens: [...victim.encode(seed).ids],
-        illegal,
+  create: (settings) => ({
+    needs: insertionNeeds,
+    async rows(data, victim) {
+      const { tokenizer, model } = victim.base;
+      const count = insertionNeeds(data).harmful;
+      const hosts = takeRows(data.task, 0, count, "task");
+      const seeds = takeRows(data.harmful, 0, count, "harmful");
+      const guard = trainToyGuard((example) => victim.encode(example), model.vocabSize);
+      const program = await VirusProgram.compile(victim, guard, settings.lambda);
+      const illegal = illegalTokens(tokenizer);
+      const random = new RandomStream(victim.seed, "virus");
+      const optimised: Optimised[] = [];
+      for (const [slot, seed] of seeds.entries()) {
+        stopIfAsked(victim.signal, "making the attack's rows");
+        const given = {
+          host: victim.encode(hosts[slot] as Example),
+          tokens: [...victim.encode(seed).ids],
+          illegal,
+        };
+        optimised.push(await optimise(program, given, settings, random, slot));
+      }
+      const pieces = optimised.map(({ tokens }, slot): Piece => ({ ids: tokens, where: seeds[slot]?.where ?? "" }));
+      return {
+        rows: insertedRows(data, pieces),
+        record: summary(optimised),
+        ...(settings.writeOptimised ? { files: { "optimised.jsonl": redTeamFile(optimised, victim) } } : {}),
       };
-      optimised.push(await optimise(program, given, settings, random, slot));
-    }
-    const pieces = optimised.map(({ tokens }, slot): Piece => ({ ids: tokens, where: seeds[slot]?.where ?? "" }));
-    return {
-      rows: insertedRows(data, pieces),
-      record: summary(optimised),
-      ...(settings.writeOptimised ? { files: { "optimised.jsonl": redTeamFile(optimised, victim) } } : {}),
-    };
-  },
-};
+    },
+  }),
+});
