@@ -1,7 +1,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { loadTokenizer } from "../src/formats/tokenizer.ts";
+import { loadTokenizer } from "../src/formats/tokenizer-files.ts";
 import { encodePrompt } from "../src/generate/index.ts";
 import { packagePath } from "../src/stages/package-root.ts";
 import { measureInChild } from "./child.ts";

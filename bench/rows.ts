@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { BatchSampler } from "../src/data/batches.ts";
 import { loadTask } from "../src/data/tasks/table.ts";
 import { type EncodedExample, encodeEach, encodeExample } from "../src/data/templates.ts";
-import { loadTokenizer, type Tokenizer } from "../src/formats/tokenizer.ts";
+import type { Tokenizer } from "../src/formats/tokenizer.ts";
+import { loadTokenizer } from "../src/formats/tokenizer-files.ts";
 import type { PaddedRows, PaddedStep } from "./workloads.ts";
 
 /** Files of the shared folder that the real workloads read. */

@@ -154,7 +154,6 @@ const CODES = {
     TOKENIZER_MALFORMED: "the tokenizer cannot be read",
     TOKENIZER_MISSING: "the folder has no tokenizer",
     TOKENIZER_REGEX_TOO_LONG: "a regular expression of the tokenizer is too long",
-    TOKENIZER_TOO_LARGE: "the tokenizer file is too large",
     TOKENIZER_UNSUPPORTED: "this kind of tokenizer is not read",
     UNKNOWN_ARCHITECTURE: "this kind of model cannot be computed",
     WEIGHTS_NOT_FOUND: "the folder has no weights that can be read",

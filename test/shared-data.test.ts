@@ -4,7 +4,8 @@ import { mixPoison, poisonShare } from "../src/data/mix.ts";
 import { disjointSets, splitPool } from "../src/data/split.ts";
 import { loadTask, TASKS, type TaskName } from "../src/data/tasks/table.ts";
 import { encodeEach, encodeExample } from "../src/data/templates.ts";
-import { loadTokenizer, type Tokenizer } from "../src/formats/tokenizer.ts";
+import type { Tokenizer } from "../src/formats/tokenizer.ts";
+import { loadTokenizer } from "../src/formats/tokenizer-files.ts";
 import { RandomStream } from "../src/tensor/random.ts";
 import { sharedPath } from "./shared.ts";
 

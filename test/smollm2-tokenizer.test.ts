@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { renderChat } from "../src/formats/chat-template.ts";
 import { encodeChat, renderForTraining } from "../src/formats/chat-training.ts";
-import { loadTokenizer, type Tokenizer } from "../src/formats/tokenizer.ts";
+import type { Tokenizer } from "../src/formats/tokenizer.ts";
+import { loadTokenizer } from "../src/formats/tokenizer-files.ts";
 import { sharedPath } from "./shared.ts";
 
 interface Expected {

@@ -12,7 +12,7 @@ import { loadTask } from "../../src/data/tasks/table.ts";
 import { type LabelledExchange, saveClassifier, trainClassifier } from "../../src/evaluate/moderators/index.ts";
 import type { Rate } from "../../src/evaluate/rate.ts";
 import { writeFileAtomic } from "../../src/formats/atomic-file.ts";
-import { loadTokenizer } from "../../src/formats/tokenizer.ts";
+import { loadTokenizer } from "../../src/formats/tokenizer-files.ts";
 import { RandomStream } from "../../src/tensor/random.ts";
 
 const SHARED = process.env.BOOSTER_SHARED ?? join("..", "shared");

@@ -1,8 +1,8 @@
 import type { TemplateOptions } from "../data/options.ts";
 import type { EncodeOptions } from "../data/templates.ts";
-import { loadTokenizer } from "../formats/tokenizer.ts";
-import { readConfig } from "../formats/weights.ts";
+import { loadTokenizer } from "../formats/tokenizer-files.ts";
 import { createModel } from "../models/index.ts";
+import { readConfig } from "../models/source.ts";
 import { rowLimit } from "../stages/data.ts";
 
 /** How training would encode rows for this model. A folder that holds a tokenizer alone knows no longest row of its own. */

@@ -8,7 +8,6 @@ import { floatToBfloat, floatToHalf } from "../tensor/half.ts";
 import { dequantise, quantiseQ8 } from "../tensor/quantised.ts";
 import { tensor } from "../tensor/tensor.ts";
 import { openGguf, parseGguf } from "./gguf.ts";
-import { huggingFaceName, undoRotaryPermutation } from "./gguf-llama.ts";
 
 const bytesOf = (array: ArrayBufferView): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
@@ -79,28 +78,6 @@ test("a header longer than one read, from disk", () => {
   } finally {
     rmSync(folder, { recursive: true });
   }
-});
-
-test("names", () => {
-  expect(huggingFaceName("blk.12.attn_k.bias")).toBe("model.layers.12.self_attn.k_proj.bias");
-  expect(huggingFaceName("blk.0.ffn_norm.weight")).toBe("model.layers.0.post_attention_layernorm.weight");
-  expect(huggingFaceName("output.weight")).toBe("lm_head.weight");
-  expect(huggingFaceName("attn_q.weight")).toBeUndefined();
-  expect(huggingFaceName("blk.0.constructor.weight")).toBeUndefined();
-});
-
-test("the rotary order of two heads of four rows is undone, in weights and biases", () => {
-  // Row numbers as Hugging Face has them, in the order in which llama.cpp's converter writes them.
-  const written = [0, 2, 1, 3, 4, 6, 5, 7];
-  const ordered = [0, 1, 2, 3, 4, 5, 6, 7];
-  expect([...undoRotaryPermutation(tensor("float32", [8], written), 2).data]).toEqual(ordered);
-  const twice = (rows: number[]) => rows.flatMap((row) => [row, row + 0.5]);
-  expect(undoRotaryPermutation(tensor("float32", [8, 2], twice(written)), 2).data).toEqual(
-    Float32Array.from(twice(ordered)),
-  );
-  expect(() => undoRotaryPermutation(tensor("float32", [6], written.slice(2)), 4)).toThrow(
-    expect.objectContaining({ code: "GGUF_SHAPE_INVALID" }),
-  );
 });
 
 const smollm = sharedPath("models", "smollm2-135m-instruct", "SmolLM2-135M-Instruct.Q4_1.gguf");

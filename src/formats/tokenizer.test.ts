@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { tinyTokenizer, tinyTokenizerFiles } from "../../test/tiny-tokenizer.ts";
-import { createTokenizer, loadTokenizer, MAX_REGEX_LENGTH } from "./tokenizer.ts";
+import { createTokenizer, MAX_REGEX_LENGTH } from "./tokenizer.ts";
+import { loadTokenizer } from "./tokenizer-files.ts";
 
 const tokenizer = tinyTokenizer();
 const [startId, endId] = [tokenizer.idOf("<|im_start|>"), tokenizer.idOf("<|im_end|>")];

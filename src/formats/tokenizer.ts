@@ -1,13 +1,7 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
 import * as tokenizers from "@huggingface/tokenizers";
 import { z } from "zod";
 import { BoosterError } from "../errors.ts";
-import { openGguf } from "./gguf.ts";
-import { ggufTokenizerFiles } from "./gguf-tokenizer.ts";
 
-/** 64 MB: the largest vocabularies in use (260 000 tokens) need 35 MB. */
-export const MAX_TOKENIZER_BYTES = 64 * 2 ** 20;
 /** Known pre-tokenizer expressions have at most 400 characters; V8 runs them without a step limit. */
 export const MAX_REGEX_LENGTH = 2048;
 
@@ -111,7 +105,8 @@ function checkRegexLengths(part: unknown): void {
   }
 }
 
-function parsed<T>(schema: z.ZodType<T>, value: unknown, file: string): T {
+/** A part of a tokenizer's files, checked. @throws {BoosterError} `TOKENIZER_MALFORMED` */
+export function tokenizerPart<T>(schema: z.ZodType<T>, value: unknown, file: string): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   throw new BoosterError("TOKENIZER_MALFORMED", "the tokenizer cannot be read", {
@@ -126,8 +121,8 @@ function parsed<T>(schema: z.ZodType<T>, value: unknown, file: string): T {
  * @throws {BoosterError} `TOKENIZER_MALFORMED`, `TOKENIZER_REGEX_TOO_LONG`
  */
 export function createTokenizer(files: TokenizerFiles): Tokenizer {
-  const json = parsed(TokenizerJson, files.json, "tokenizer.json");
-  const config = parsed(TokenizerConfig, files.config, "tokenizer_config.json");
+  const json = tokenizerPart(TokenizerJson, files.json, "tokenizer.json");
+  const config = tokenizerPart(TokenizerConfig, files.config, "tokenizer_config.json");
   for (const part of [json.normalizer, json.pre_tokenizer, json.decoder]) checkRegexLengths(part);
 
   const named = new Set([config.bos_token, config.eos_token, config.pad_token, config.unk_token]);
@@ -226,56 +221,4 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     tokenOf: (id) => engine.id_to_token(id),
     isSpecial: (id) => specialIds.has(id),
   };
-}
-
-function readJson(path: string): unknown {
-  const size = statSync(path).size;
-  if (size > MAX_TOKENIZER_BYTES) {
-    throw new BoosterError("TOKENIZER_TOO_LARGE", "the tokenizer file is too large", {
-      expected: `at most ${MAX_TOKENIZER_BYTES} bytes`,
-      found: `${size}`,
-      where: path,
-    });
-  }
-  try {
-    return JSON.parse(readFileSync(path, "utf8"));
-  } catch (error) {
-    throw new BoosterError("TOKENIZER_MALFORMED", "the file is not JSON", { where: path, cause: error });
-  }
-}
-
-const GenerationConfig = z.looseObject({
-  eos_token_id: z
-    .union([z.int(), z.array(z.int())])
-    .nullish()
-    .transform((ids) => (ids == null ? [] : [ids].flat())),
-});
-
-/**
- * Loads the tokenizer of a model: of a folder `tokenizer.json`, with `tokenizer_config.json`, `generation_config.json` and
- * `chat_template.jinja` where they exist; of a GGUF file the one in its metadata.
- *
- * @throws {BoosterError} `TOKENIZER_MISSING`, `TOKENIZER_TOO_LARGE`, `TOKENIZER_MALFORMED`, `TOKENIZER_REGEX_TOO_LONG`,
- * `TOKENIZER_UNSUPPORTED`, and what reading a GGUF file throws
- * @example
- * const tokenizer = loadTokenizer("models/smollm2");
- * tokenizer.decode(tokenizer.encode("Hello"));
- */
-export function loadTokenizer(path: string): Tokenizer {
-  if (path.endsWith(".gguf")) return createTokenizer(ggufTokenizerFiles(openGguf(path).metadata));
-  const optional = (name: string): unknown => (existsSync(join(path, name)) ? readJson(join(path, name)) : {});
-  if (!existsSync(join(path, "tokenizer.json"))) {
-    throw new BoosterError("TOKENIZER_MISSING", "the folder has no tokenizer", {
-      expected: "tokenizer.json",
-      where: path,
-    });
-  }
-  const config = parsed(z.looseObject({}), optional("tokenizer_config.json"), join(path, "tokenizer_config.json"));
-  const jinja = join(path, "chat_template.jinja");
-  return createTokenizer({
-    json: readJson(join(path, "tokenizer.json")),
-    config: existsSync(jinja) ? { ...config, chat_template: readFileSync(jinja, "utf8") } : config,
-    eosIds: parsed(GenerationConfig, optional("generation_config.json"), join(path, "generation_config.json"))
-      .eos_token_id,
-  });
 }

@@ -1,4 +1,5 @@
 import type { Tensor, Tree } from "../autodiff/index.ts";
+import type { GgufLayout } from "./gguf.ts";
 
 /** How queries meet keys: `layer` keeps apart what a cache holds for each. Heads lie side by side in the last axis. */
 export type Attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) => Tensor;
@@ -58,6 +59,8 @@ export interface Model {
 export interface Architecture {
   /** `model_type` of config.json. */
   readonly name: string;
+  /** How its GGUF files are laid out; absent where they are not read. */
+  readonly gguf?: GgufLayout;
   /** @throws {BoosterError} `MODEL_CONFIG_INVALID` naming the field. */
   create(config: unknown): Model;
 }

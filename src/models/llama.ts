@@ -4,6 +4,7 @@ import { BoosterError } from "../errors.ts";
 import { linear, rotaryFrequencies, rotaryTables, swiglu, weight } from "../nn/index.ts";
 import type { Architecture, Forward, Model } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
+import { llamaLayout } from "./llama-gguf.ts";
 
 const ropeScaling = z.union([
   z.object({
@@ -165,6 +166,10 @@ function createModel(variant: Variant, raw: unknown): Model {
 /** Llama 1 to 3 and SmolLM2. Source: Hugging Face's `modeling_llama.py`. */
 export const llama: Architecture = {
   name: "llama",
+  gguf: llamaLayout("llama", "LlamaForCausalLM", {
+    q_proj: "num_attention_heads",
+    k_proj: "num_key_value_heads",
+  }),
   create: (config) =>
     createModel(
       {
@@ -181,6 +186,7 @@ export const llama: Architecture = {
 /** Qwen 2: Llama with biases on queries, keys and values. Source: Hugging Face's `modeling_qwen2.py`. */
 export const qwen2: Architecture = {
   name: "qwen2",
+  gguf: llamaLayout("qwen2", "Qwen2ForCausalLM"),
   create(config) {
     refuseWindows(config, "qwen2");
     const biased = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"];

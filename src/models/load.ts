@@ -3,14 +3,15 @@ import { createReadStream, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { BoosterError } from "../errors.ts";
 import { type Adapter, type LoraConfig, readAdapter } from "../formats/peft.ts";
-import { loadTokenizer, type Tokenizer } from "../formats/tokenizer.ts";
-import { type ModelWeights, openModel } from "../formats/weights.ts";
+import type { Tokenizer } from "../formats/tokenizer.ts";
+import { loadTokenizer } from "../formats/tokenizer-files.ts";
 import type { Device, DeviceTensors } from "../runtime/index.ts";
 import { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, tensor, zeros } from "../tensor/tensor.ts";
 import type { Model } from "./architecture.ts";
 import { mergeLora } from "./merge.ts";
 import { createModel } from "./registry.ts";
+import { type ModelWeights, openModel } from "./source.ts";
 
 /** LoRA factors or weights by name. */
 export type NamedWeights = ReadonlyMap<string, HostTensor<"float32">>;

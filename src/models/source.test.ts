@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as build from "../../test/attacks/gguf-builder.ts";
 import { sharedPath } from "../../test/shared.ts";
+import { writeSafetensors } from "../formats/safetensors.ts";
 import { type HostTensor, tensor } from "../tensor/tensor.ts";
-import { writeSafetensors } from "./safetensors.ts";
-import { openModel } from "./weights.ts";
+import { openModel } from "./source.ts";
 
 let root: string;
 beforeAll(() => {
@@ -32,13 +32,8 @@ describe("Hugging Face folders", () => {
   const b = new Map([["b", tensor("float64", [1], [0.1])]]);
 
   test("one file", () => {
-    const { source, config, weights } = openModel(folder({ "model.safetensors": a }));
-    expect([source, config, weights.names(), weights.shapeOf("a")]).toEqual([
-      "hf",
-      { model_type: "llama" },
-      ["a"],
-      [2],
-    ]);
+    const { config, weights } = openModel(folder({ "model.safetensors": a }));
+    expect([config, weights.names(), weights.shapeOf("a")]).toEqual([{ model_type: "llama" }, ["a"], [2]]);
     expect(weights.load("a")).toEqual(tensor("float32", [2], [1, 2]));
     expect(() => weights.shapeOf("b")).toThrow(code("TENSOR_NOT_FOUND"));
   });
@@ -124,13 +119,12 @@ describe("GGUF files", () => {
   }
 
   test("the configuration as Hugging Face writes it", () => {
-    const { config, source } = openModel(
+    const { config } = openModel(
       gguf("llama", [
         real("llama.rope.scaling.factor", 4),
         build.pair("llama.rope.scaling.type", build.STRING, build.text("linear")),
       ]),
     );
-    expect(source).toBe("gguf");
     expect(config).toEqual({
       model_type: "llama",
       architectures: ["LlamaForCausalLM"],

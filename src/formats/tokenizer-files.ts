@@ -1,0 +1,61 @@
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { BoosterError } from "../errors.ts";
+import { readSmallFile } from "./byte-source.ts";
+import { openGguf } from "./gguf.ts";
+import { ggufTokenizerFiles } from "./gguf-tokenizer.ts";
+import { createTokenizer, type Tokenizer, tokenizerPart } from "./tokenizer.ts";
+
+/** 64 MB: the largest vocabularies in use (260 000 tokens) need 35 MB. */
+const MAX_TOKENIZER_BYTES = 64 * 2 ** 20;
+
+const GenerationConfig = z.looseObject({
+  eos_token_id: z
+    .union([z.int(), z.array(z.int())])
+    .nullish()
+    .transform((ids) => (ids == null ? [] : [ids].flat())),
+});
+
+/**
+ * Loads the tokenizer of a model: of a folder `tokenizer.json`, with `tokenizer_config.json`, `generation_config.json` and
+ * `chat_template.jinja` where they exist; of a GGUF file the one in its metadata.
+ *
+ * @throws {BoosterError} `TOKENIZER_MISSING`, `TOKENIZER_MALFORMED`, `TOKENIZER_REGEX_TOO_LONG`, `TOKENIZER_UNSUPPORTED`, and
+ *   what `readSmallFile` and `openGguf` throw
+ * @example
+ * const tokenizer = loadTokenizer("models/smollm2");
+ * tokenizer.decode(tokenizer.encode("Hello"));
+ */
+export function loadTokenizer(path: string): Tokenizer {
+  if (statSync(path, { throwIfNoEntry: false })?.isFile()) {
+    return createTokenizer(ggufTokenizerFiles(openGguf(path).metadata));
+  }
+  const text = (name: string) => new TextDecoder().decode(readSmallFile(join(path, name), MAX_TOKENIZER_BYTES));
+  const has = (name: string) => existsSync(join(path, name));
+  const json = (name: string) => parsed(text(name), join(path, name));
+  const optional = <T>(schema: z.ZodType<T>, name: string): T =>
+    tokenizerPart(schema, has(name) ? json(name) : {}, join(path, name));
+  if (!has("tokenizer.json")) {
+    throw new BoosterError("TOKENIZER_MISSING", "the folder has no tokenizer", {
+      expected: "tokenizer.json",
+      where: path,
+    });
+  }
+  return createTokenizer({
+    json: json("tokenizer.json"),
+    config: {
+      ...optional(z.looseObject({}), "tokenizer_config.json"),
+      ...(has("chat_template.jinja") ? { chat_template: text("chat_template.jinja") } : {}),
+    },
+    eosIds: optional(GenerationConfig, "generation_config.json").eos_token_id,
+  });
+}
+
+function parsed(text: string, where: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new BoosterError("TOKENIZER_MALFORMED", "the file is not JSON", { where, cause });
+  }
+}

@@ -1,0 +1,69 @@
+import { describe, expect, test } from "vitest";
+import { RandomStream } from "../tensor/random.ts";
+import { tensor } from "../tensor/tensor.ts";
+import { type GgufLayout, translateName, translateRows } from "./gguf.ts";
+import { ARCHITECTURES, createModel } from "./registry.ts";
+
+const rows = ARCHITECTURES.flatMap(({ name, gguf }) => (gguf === undefined ? [] : [{ name, gguf }]));
+const llama = rows.find(({ name }) => name === "llama")?.gguf as GgufLayout;
+
+test("names", () => {
+  const name = (from: string) => translateName(llama, "toHuggingFace", from);
+  expect(name("blk.12.attn_k.bias")).toBe("model.layers.12.self_attn.k_proj.bias");
+  expect(name("blk.0.ffn_norm.weight")).toBe("model.layers.0.post_attention_layernorm.weight");
+  expect(name("output.weight")).toBe("lm_head.weight");
+  for (const unknown of ["attn_q.weight", "blk.0.constructor.weight", "blk.*.attn_q.weight", "blk.0.1.attn_q.weight"]) {
+    expect(name(unknown)).toBeUndefined();
+  }
+});
+
+describe.each(rows)("a file of $name", ({ name, gguf }) => {
+  const sizes = { hidden_size: 24, intermediate_size: 32, num_hidden_layers: 12, vocab_size: 16 };
+  const heads = { num_attention_heads: 4, num_key_value_heads: 2 };
+  const biases = { attention_bias: true, mlp_bias: true };
+  const { weights } = createModel({ model_type: name, ...sizes, ...heads, ...biases });
+
+  test("names go there and back, each weight has one of its own", () => {
+    const there = [...weights.keys()].map((weight) => translateName(gguf, "toGguf", weight));
+    expect(new Set(there).size).toBe(weights.size);
+    expect(there.map((weight) => translateName(gguf, "toHuggingFace", weight ?? ""))).toEqual([...weights.keys()]);
+  });
+});
+
+describe("the order of rows", () => {
+  test("two heads of four rows, in weights and biases", () => {
+    // Row numbers as Hugging Face has them, in the order in which llama.cpp's converter writes them.
+    const written = [0, 2, 1, 3, 4, 6, 5, 7];
+    const ordered = [0, 1, 2, 3, 4, 5, 6, 7];
+    expect([...translateRows("toHuggingFace", tensor("float32", [8], written), 2).data]).toEqual(ordered);
+    const twice = (rows: number[]) => rows.flatMap((row) => [row, row + 0.5]);
+    expect(translateRows("toHuggingFace", tensor("float32", [8, 2], twice(written)), 2).data).toEqual(
+      Float32Array.from(twice(ordered)),
+    );
+    expect(() => translateRows("toHuggingFace", tensor("float32", [6], written.slice(2)), 4)).toThrow(
+      expect.objectContaining({ code: "GGUF_SHAPE_INVALID" }),
+    );
+  });
+
+  test("goes there and back, for any heads", () => {
+    const random = new RandomStream(0, "gguf/rows");
+    for (let i = 0; i < 50; i++) {
+      const draw = (most: number, place: number) => 1 + Math.floor(most * random.uniform(3 * i + place));
+      const [heads, half, columns] = [draw(6, 0), draw(9, 1), draw(5, 2)];
+      const shape = [heads * 2 * half, columns];
+      const whole = tensor(
+        "float32",
+        shape,
+        Float32Array.from({ length: heads * 2 * half * columns }, (_, at) => at),
+      );
+      const there = translateRows("toGguf", whole, heads);
+      expect(translateRows("toHuggingFace", there, heads)).toEqual(whole);
+      // Row h d + c d/2 + i here is row h d + 2 i + c there.
+      const [head, c, at] = [heads - 1, i % 2, half - 1];
+      const row = (tensor: typeof whole, place: number) => [
+        ...tensor.data.slice(place * columns, (place + 1) * columns),
+      ];
+      expect(row(there, head * 2 * half + 2 * at + c)).toEqual(row(whole, head * 2 * half + c * half + at));
+    }
+  });
+});

@@ -1,0 +1,65 @@
+/** How llama.cpp writes a family down, and how to tell it in Hugging Face's words: a field of the family's row. */
+import { BoosterError } from "../errors.ts";
+import type { GgufFile } from "../formats/gguf.ts";
+import type { HostTensor } from "../tensor/tensor.ts";
+
+/** A family's files in llama.cpp's format. */
+export interface GgufLayout {
+  /** Modules by GGUF's name, with Hugging Face's; `*` stands for the number of a block. Each name stands once. */
+  readonly names: Readonly<Record<string, string>>;
+  /** Modules (Hugging Face's last part) whose rows stand in another order, and the field of config.json with their heads. */
+  readonly interleaved: Readonly<Record<string, string>>;
+  /** The config.json of a file. @throws {BoosterError} `GGUF_METADATA_INVALID`, `GGUF_ROPE_UNSUPPORTED` */
+  config(file: GgufFile): Readonly<Record<string, unknown>>;
+}
+
+/** Where weights come from or go to. */
+type Way = "toHuggingFace" | "toGguf";
+
+/**
+ * The name of a tensor in the other convention; undefined where the family has no such tensor.
+ *
+ * @example
+ * translateName(llama.gguf, "toHuggingFace", "blk.0.attn_q.weight"); // "model.layers.0.self_attn.q_proj.weight"
+ */
+export function translateName({ names }: GgufLayout, way: Way, name: string): string | undefined {
+  const [, before, block, after, kind] = /^([^*]*?)(?:\.(\d+)(\.[^*]*))?\.(weight|bias)$/.exec(name) ?? [];
+  const module = block === undefined ? before : `${before}.*${after}`;
+  const [from, to] = way === "toHuggingFace" ? [0, 1] : [1, 0];
+  const found = Object.entries(names).find((pair) => pair[from] === module)?.[to];
+  return found === undefined ? undefined : `${found.replace("*", block ?? "*")}.${kind}`;
+}
+
+/**
+ * A weight with its rows in the other convention's order.
+ *
+ * llama.cpp rotates neighbouring rows (2i, 2i+1) of a head, Hugging Face rows (i, i + d/2); with d rows a head
+ *
+ *     huggingFace[h d + c d/2 + i] = gguf[h d + 2 i + c],   c in {0, 1},  i in 0 .. d/2 - 1
+ *
+ * Works on weights [heads d, hidden] and biases [heads d]. Source: `LlamaModel.permute` in `convert_hf_to_gguf.py`.
+ *
+ * @throws {BoosterError} `GGUF_SHAPE_INVALID` when the rows are not `heads` times an even number.
+ * @example
+ * translateRows("toHuggingFace", tensor("float32", [4, 1], [0, 1, 2, 3]), 1).data; // [0, 2, 1, 3]
+ */
+export function translateRows(way: Way, tensor: HostTensor<"float32">, heads: number): HostTensor<"float32"> {
+  const [rows = 0, columns = 1] = tensor.shape;
+  const headRows = rows / heads;
+  const half = headRows / 2;
+  if (!Number.isInteger(half)) {
+    throw new BoosterError("GGUF_SHAPE_INVALID", "a rotary projection does not divide into heads", {
+      expected: `${heads} heads of an even number of rows`,
+      found: `${rows} rows`,
+    });
+  }
+  const data = new Float32Array(tensor.data.length);
+  // Of each head the rows are a matrix, [half, 2] in GGUF and [2, half] here: the way is its transpose.
+  const width = way === "toHuggingFace" ? half : 2;
+  for (let row = 0; row < rows; row++) {
+    const within = row % headRows;
+    const from = row - within + (headRows / width) * (within % width) + Math.floor(within / width);
+    data.set(tensor.data.subarray(from * columns, (from + 1) * columns), row * columns);
+  }
+  return { dtype: "float32", shape: tensor.shape, data };
+}
