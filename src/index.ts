@@ -9,23 +9,18 @@
  */
 export { BoosterError } from "./errors.ts";
 export { DemoOptions, demo, demoExperiment } from "./experiments/demo.ts";
-export {
-  type ExperimentHooks,
-  type ExperimentProgress,
-  runExperiment as experiment,
-} from "./experiments/experiment.ts";
+export { type ExperimentContext, runExperiment as experiment } from "./experiments/experiment.ts";
 export { inChild } from "./experiments/in-child.ts";
 export { ExperimentOptions } from "./experiments/options.ts";
 export * from "./report/index.ts";
 export { align } from "./stages/align.ts";
 export { findSafetyLayers } from "./stages/analysis/safety-layers.ts";
 export { type EvaluationReport, evaluate, readEvaluation } from "./stages/evaluate.ts";
-export { fineTune as finetune } from "./stages/fine-tune.ts";
-export type { Hooks } from "./stages/hooks.ts";
+export { finetune } from "./stages/finetune.ts";
 export {
   AlignOptions,
   EvaluateOptions,
-  FineTuneOptions,
+  FinetuneOptions,
   parseOptions,
   RepairOptions,
   TrainingOptions,
@@ -33,6 +28,8 @@ export {
 export { bundledModel } from "./stages/package-root.ts";
 export { PretrainOptions, pretrain } from "./stages/pretrain.ts";
 export { type RepairOutcome, type RepairReport, readRepair, repair } from "./stages/repair.ts";
+export { STAGES } from "./stages/stage.ts";
 export type { TrainingOutcome } from "./stages/training-run.ts";
-export { type StartingPoint, Workbench } from "./stages/workbench.ts";
+export { type Context, type StartingPoint, Workbench } from "./stages/workbench.ts";
 export { WORLD_FILES, writeWorldData } from "./stages/world-files.ts";
+export type { Event, Following } from "./train/event.ts";

@@ -43,7 +43,8 @@ const result = await runExperiment(
   },
   {
     worker: WORKER,
-    onStage: ({ stagesDone, stages, label, state }) => console.error(`${stagesDone}/${stages} ${label} ${state}`),
+    emit: (event) =>
+      event.type === "piece" && console.error(`${event.done}/${event.pieces} ${event.piece} ${event.state}`),
   },
 );
 

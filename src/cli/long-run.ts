@@ -1,15 +1,7 @@
 import { BoosterError } from "../errors.ts";
-import type { Progress } from "../train/pace.ts";
+import type { Following } from "../train/event.ts";
 import { stopOnSignals } from "../train/signals.ts";
 import type { CommandContext } from "./command.ts";
-
-/** What a long job is given to be followed and stopped by. */
-export interface LongRunHooks {
-  readonly signal: AbortSignal;
-  readonly onProgress: (progress: Progress) => void;
-  readonly onWork: (text: string) => void;
-  readonly onNotice: (text: string) => void;
-}
 
 /**
  * Runs a job that works in processes of its own (ONNX Runtime blocks the event loop): shows its progress, answers Ctrl-C at
@@ -22,15 +14,13 @@ export interface LongRunHooks {
 export async function runLong<Result>(
   { output, exitWith }: CommandContext,
   { onSignal, resume }: { readonly onSignal: string; readonly resume: string },
-  job: (hooks: LongRunHooks) => Promise<Result>,
+  job: (following: Required<Following>) => Promise<Result>,
 ): Promise<Result | undefined> {
   const stop = stopOnSignals((name) => output.note(`${name}: ${onSignal}; Ctrl-C again leaves at once`));
   try {
     return await job({
       signal: stop.signal,
-      onProgress: (progress) => output.progress.update(progress),
-      onWork: (text) => output.step({ text }, text),
-      onNotice: (text) => output.note(text),
+      emit: (event) => output.progress.show(event),
     });
   } catch (error) {
     if (!(error instanceof BoosterError) || error.code !== "STOPPED") throw error;

@@ -4,17 +4,11 @@ import { ProgressReporter } from "../train/progress.ts";
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be removed
 export const printable = (text: string): string => text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\uFFFD");
 
-/** Milliseconds between two redraws of a line on a terminal, and between two lines of a log. */
-const LIVE_INTERVAL = 100;
-const LINE_INTERVAL = 60_000;
-
 /** Where a command says what it found: text for people, or one JSON object a line for programs. */
 export class Output {
   readonly json: boolean;
   /** Live on a terminal, a line now and then in a log, JSON for programs. */
   readonly progress: ProgressReporter;
-  private stageOpen = false;
-  private quietUntil = 0;
 
   constructor(json: boolean) {
     this.json = json;
@@ -27,40 +21,14 @@ export class Output {
     process.stdout.write(this.json ? `${JSON.stringify({ type: "result", ...value })}\n` : `${text()}\n`);
   }
 
-  /** A stage of a long experiment: on a terminal a line that is rewritten, otherwise a line when it is over. */
-  stage(value: Readonly<Record<string, unknown>> & { readonly state: string }, text: string): void {
-    if (this.json || process.stderr.isTTY || value.state !== "started") this.show("stage", value, text);
-  }
-
-  /** How far a stage is. Said often, shown on a terminal ten times a second, in a log once a minute. */
-  step(value: Readonly<Record<string, unknown>>, text: string): void {
-    if (performance.now() >= this.quietUntil) this.show("step", value, text);
-  }
-
-  private show(type: string, value: Readonly<Record<string, unknown>>, text: string): void {
-    const live = process.stderr.isTTY;
-    this.quietUntil = performance.now() + (live || this.json ? LIVE_INTERVAL : LINE_INTERVAL);
-    if (this.json) process.stdout.write(`${JSON.stringify({ type, ...value })}\n`);
-    else if (live) process.stderr.write(`\r${text.slice(0, (process.stderr.columns ?? 80) - 1)}\x1b[K`);
-    else process.stderr.write(`${text}\n`);
-    this.stageOpen = live && !this.json;
-  }
-
   /** Something on the way to the result. */
   note(text: string): void {
-    this.endStage();
     this.progress.note(text);
   }
 
   /** Ends the line of the progress, so that what follows stands on its own. */
   finish(): void {
     this.progress.finish();
-    this.endStage();
-  }
-
-  private endStage(): void {
-    if (this.stageOpen) process.stderr.write("\r\x1b[K");
-    this.stageOpen = false;
   }
 }
 

@@ -3,8 +3,9 @@ import { METHODS } from "../methods/registry.ts";
 import { OPTIMIZERS } from "../optim/index.ts";
 import { GUARDS, MODERATIONS } from "../stages/moderation.ts";
 import type { TrainingOutcome } from "../stages/training-run.ts";
+import type { Following } from "../train/event.ts";
 import type { CommandContext, NamedOptions } from "./command.ts";
-import { type LongRunHooks, resumed, runLong } from "./long-run.ts";
+import { resumed, runLong } from "./long-run.ts";
 
 /** The settings behind `--method`. */
 export const METHOD_OPTIONS: NamedOptions = {
@@ -27,7 +28,7 @@ export const MODERATION_OPTIONS: NamedOptions = { group: "moderation", rows: GUA
 /** Runs a training and says how it ended and what to do next. */
 export async function runTrainingCommand(
   context: CommandContext,
-  job: (hooks: LongRunHooks) => Promise<TrainingOutcome>,
+  job: (following: Following) => Promise<TrainingOutcome>,
 ): Promise<void> {
   const resume = resumed(context.typed);
   const onSignal = "finishing this step, saving and stopping";

@@ -5,7 +5,7 @@ import { parseOptions } from "../stages/options.ts";
 import { bundledModel } from "../stages/package-root.ts";
 import { WORLD_FILES, writeWorldData } from "../stages/world-files.ts";
 import { WORLD_RECIPE } from "../stages/world-recipe.ts";
-import { type ExperimentHooks, runExperiment } from "./experiment.ts";
+import { type ExperimentContext, runExperiment } from "./experiment.ts";
 import type { ExperimentOptions, MethodEntry } from "./options.ts";
 import { STAGES } from "./pipeline.ts";
 
@@ -108,13 +108,13 @@ function entryOf(name: string): z.input<typeof MethodEntry> {
  * strength, and the report shows who holds how long. Everything is computed in this run.
  *
  * @example
- * const result = await demo({ out: "runs/demo" }, { onStage, worker: WORKER });
+ * const result = await demo({ out: "runs/demo" }, { emit: console.log, worker: WORKER });
  */
 export async function demo(
   options: z.input<typeof DemoOptions> = {},
-  hooks: ExperimentHooks = {},
+  context: ExperimentContext = {},
 ): Promise<ExperimentResult> {
   const chosen = parseOptions(DemoOptions, options, "demo");
   writeWorldData(join(chosen.out, "data"), chosen.seeds);
-  return runExperiment(demoExperiment(chosen), hooks);
+  return runExperiment(demoExperiment(chosen), context);
 }

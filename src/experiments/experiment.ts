@@ -12,37 +12,16 @@ import {
 } from "../report/index.ts";
 import { parseOptions } from "../stages/options.ts";
 import { Workbench } from "../stages/workbench.ts";
-import { type Progress, runInChild } from "../train/index.ts";
+import { type Event, type Following, runInChild } from "../train/index.ts";
 import { assemble } from "./assemble.ts";
 import { checkCells } from "./cell-options.ts";
-import {
-  type CellResult,
-  type GridHooks,
-  type Group,
-  type GroupResult,
-  groupsOf,
-  runGroup,
-  type StageEvent,
-  stagesOfGroups,
-} from "./grid.ts";
+import { type CellResult, type Group, type GroupResult, groupsOf, runGroup, stagesOfGroups } from "./grid.ts";
 import { passesOf } from "./method-cost.ts";
 import { ExperimentOptions, type MethodEntry } from "./options.ts";
 import { pipelineOf } from "./pipeline.ts";
 import { WallTime } from "./wall-time.ts";
 
-/** Where an experiment is. */
-export interface ExperimentProgress {
-  /** Alignments, attacks and evaluations. */
-  readonly stagesDone: number;
-  readonly stages: number;
-  /** What was begun or finished just now. */
-  readonly label: string;
-  readonly state: StageEvent["state"];
-  readonly secondsLeft: number | undefined;
-}
-
-export interface ExperimentHooks extends Omit<GridHooks, "onStage"> {
-  readonly onStage?: (progress: ExperimentProgress) => void;
+export interface ExperimentContext extends Following {
   /** Module whose processes do the work (see `worker.ts`); absent: everything in this process, one after the other. */
   readonly worker?: URL | string;
 }
@@ -52,10 +31,6 @@ export interface GridTask {
   readonly options: ExperimentOptions;
   readonly groups: readonly Group[];
 }
-export type GridMessage =
-  | { readonly stage: StageEvent }
-  | { readonly step: { readonly label: string; readonly progress: Progress | string } }
-  | { readonly notice: string };
 
 /**
  * Aligns with every method and seed, attacks each with every strength, evaluates, and writes result.json and the report in
@@ -69,22 +44,22 @@ export type GridMessage =
  */
 export async function runExperiment(
   options: z.input<typeof ExperimentOptions>,
-  hooks: ExperimentHooks = {},
+  { emit: tell, signal, worker }: ExperimentContext = {},
 ): Promise<ExperimentResult> {
   const chosen = parseOptions(ExperimentOptions, options, "experiment");
   checkCells(chosen);
   makeFolder(chosen.out);
   const groups = groupsOf(chosen);
   const time = new WallTime(chosen.out);
-  const count = countStages(stagesOfGroups(chosen, groups), hooks);
-  const onStage = (event: StageEvent): void => {
-    if (event.state === "done") time.record();
-    count(event);
+  const count = countPieces(stagesOfGroups(chosen, groups));
+  const emit = (event: Event): void => {
+    if (event.type === "piece" && event.state === "done") time.record();
+    tell?.(event.type === "piece" ? count(event) : event);
   };
   const { cells, notes } =
-    hooks.worker === undefined
-      ? await runGroups({ options: chosen, groups }, { ...hooks, onStage })
-      : await runInWorkers(chosen, groups, hooks.worker, { ...hooks, onStage });
+    worker === undefined
+      ? await runGroups({ options: chosen, groups }, { emit, signal })
+      : await runInWorkers(chosen, groups, worker, { emit, signal });
   if (cells.length === 0) {
     throw new BoosterError("EXPERIMENT_DIVERGED", "there is nothing to report", {
       found: notes.join("; "),
@@ -105,10 +80,10 @@ export async function runExperiment(
 }
 
 /** Runs groups one after the other; they share one device, its programs and the base model. */
-export async function runGroups({ options, groups }: GridTask, hooks: GridHooks): Promise<GroupResult> {
+export async function runGroups({ options, groups }: GridTask, following: Following): Promise<GroupResult> {
   const bench = new Workbench(options);
   const results: GroupResult[] = [];
-  for (const group of groups) results.push(await runGroup(options, group, bench, hooks));
+  for (const group of groups) results.push(await runGroup(options, group, bench, following));
   return together(results);
 }
 
@@ -121,21 +96,15 @@ async function runInWorkers(
   options: ExperimentOptions,
   groups: readonly Group[],
   worker: URL | string,
-  hooks: GridHooks,
+  { emit: onMessage, signal: asked }: Following,
 ): Promise<GroupResult> {
   // One that fails stops the others, and all are waited for before the failure is told.
   const failed = new AbortController();
-  const signal = hooks.signal === undefined ? failed.signal : AbortSignal.any([hooks.signal, failed.signal]);
-  const onMessage = (message: GridMessage) => {
-    if ("stage" in message) hooks.onStage?.(message.stage);
-    else if ("step" in message) hooks.onStep?.(message.step.label, message.step.progress);
-    else hooks.onNotice?.(message.notice);
-  };
+  const signal = asked === undefined ? failed.signal : AbortSignal.any([asked, failed.signal]);
   const results = await Promise.allSettled(
     share(options, groups).map(async (part) => {
       try {
-        const payload = { task: "groups", options: { options, groups: part } };
-        return await runInChild<GridMessage, GroupResult>(worker, payload, { onMessage, signal });
+        return await runInChild<Event, GroupResult>(worker, { options, groups: part }, { onMessage, signal });
       } catch (error) {
         failed.abort("another process failed");
         throw error;
@@ -173,15 +142,17 @@ function share(options: ExperimentOptions, groups: readonly Group[]): Group[][] 
 const inOrder = (cells: readonly CellResult[]): CellResult[] =>
   cells.toSorted((a, b) => a.method - b.method || a.strength - b.strength || a.seed - b.seed);
 
-function countStages(stages: number, { onStage }: ExperimentHooks) {
+type PieceEvent = Extract<Event, { type: "piece" }>;
+
+function countPieces(pieces: number) {
   const start = performance.now();
-  let stagesDone = 0;
+  let done = 0;
   let computed = 0;
-  return ({ label, state }: StageEvent): void => {
-    if (state !== "started") stagesDone++;
-    if (state === "done") computed++;
+  return (event: PieceEvent): PieceEvent => {
+    if (event.state !== "started") done++;
+    if (event.state === "done") computed++;
     const seconds = (performance.now() - start) / 1000;
-    const secondsLeft = computed === 0 ? undefined : (seconds / computed) * (stages - stagesDone);
-    onStage?.({ stagesDone, stages, label, state, secondsLeft });
+    const left = computed === 0 ? {} : { secondsLeft: (seconds / computed) * (pieces - done) };
+    return { ...event, done, pieces, ...left };
   };
 }

@@ -8,13 +8,12 @@ import { modelIdentity } from "../models/load.ts";
 import { align } from "../stages/align.ts";
 import { determining, keyOf } from "../stages/describe-run.ts";
 import { type EvaluationReport, evaluate, readEvaluation } from "../stages/evaluate.ts";
-import { fineTune } from "../stages/fine-tune.ts";
-import type { Hooks } from "../stages/hooks.ts";
+import { finetune } from "../stages/finetune.ts";
 import type { Named } from "../stages/named.ts";
 import { repair } from "../stages/repair.ts";
 import { fileHashes } from "../stages/sources.ts";
-import type { Workbench } from "../stages/workbench.ts";
-import type { Progress } from "../train/index.ts";
+import type { Context, Workbench } from "../stages/workbench.ts";
+import type { Event, Following } from "../train/index.ts";
 import { alignOptionsOf, attackOptionsOf, forSeed, idOf, repairOptionsOf } from "./cell-options.ts";
 import type { ExperimentOptions, MethodEntry } from "./options.ts";
 import { pipelineOf } from "./pipeline.ts";
@@ -48,19 +47,6 @@ export interface GroupResult {
   readonly notes: string[];
 }
 
-/** Told before and after each piece of work; `skipped` when it was there already. */
-export interface StageEvent {
-  readonly label: string;
-  readonly state: "started" | "done" | "skipped";
-}
-
-/** Hooks of a grid. */
-export interface GridHooks extends Omit<Hooks, "onProgress" | "onWork" | "bench"> {
-  readonly onStage?: (event: StageEvent) => void;
-  /** How far the stage of that label is: after each training step, in words where there are none. */
-  readonly onStep?: (label: string, progress: Progress | string) => void;
-}
-
 /** All groups, the first seeds first, so that early results compare all methods. */
 export const groupsOf = ({ methods, seeds }: ExperimentOptions): Group[] =>
   seeds.flatMap((seed) => methods.map((_, method) => ({ method, seed })));
@@ -89,7 +75,7 @@ export async function runGroup(
   options: ExperimentOptions,
   group: Group,
   bench: Workbench,
-  hooks: GridHooks,
+  hooks: Following,
 ): Promise<GroupResult> {
   const found: GroupResult = { cells: [], notes: [] };
   const spare: Spare = async (label, work) => {
@@ -99,7 +85,7 @@ export async function runGroup(
       if (!(error instanceof BoosterError && error.kind === "diverged")) throw error;
       const note = `${label}: left out, since ${error.problem}`;
       found.notes.push(note);
-      hooks.onNotice?.(note);
+      hooks.emit?.({ type: "notice", text: note });
     }
   };
   const name = `${idOf(options, group.method)} seed ${group.seed}`;
@@ -117,7 +103,7 @@ interface GroupRun {
   readonly options: ExperimentOptions;
   readonly group: Group;
   readonly bench: Workbench;
-  readonly hooks: GridHooks;
+  readonly hooks: Following;
   readonly spare: Spare;
 }
 
@@ -132,23 +118,19 @@ async function runCells({ name, options, group, bench, hooks, spare }: GroupRun,
     ...(options.threads === undefined ? {} : { threads: options.threads }),
   };
   const { model: identity = "" } = await bench.hashes(model, []);
-  const { onStep, onStage, ...passed } = hooks;
   const place = async (stage: string, chosen: object, upstream: readonly string[]) => {
     const determinants = { stage, identity, upstream, options: determining({ ...chosen }) };
     const key = keyOf({ ...determinants, files: await fileHashes(chosen) });
     return { key, run: join(out, stage, key) };
   };
-  const stage = async (label: string, proof: string, work: (shared: Hooks) => Promise<unknown>): Promise<void> => {
-    if (existsSync(proof)) return onStage?.({ label, state: "skipped" });
+  const stage = async (label: string, proof: string, work: (shared: Context) => Promise<unknown>): Promise<void> => {
+    const tell = (state: "started" | "done" | "skipped") =>
+      hooks.emit?.({ type: "piece", piece: label, state, done: 0, pieces: 0 });
+    if (existsSync(proof)) return tell("skipped");
     if (hooks.signal?.aborted) throw stopped();
-    onStage?.({ label, state: "started" });
-    const shared: Hooks = {
-      ...passed,
-      bench,
-      onProgress: (progress) => onStep?.(label, progress),
-      onWork: (text) => onStep?.(label, text),
-      onNotice: (text) => hooks.onNotice?.(`${label}: ${text}`),
-    };
+    tell("started");
+    const emit = (event: Event) => hooks.emit?.({ ...event, piece: label });
+    const shared: Context = { signal: hooks.signal, bench, emit };
     // Methods may have stages in common: then one process does the work and the others wait for it.
     for (let nextTry = 0; ; ) {
       const start = performance.now();
@@ -158,10 +140,10 @@ async function runCells({ name, options, group, bench, hooks, spare }: GroupRun,
       }
       await delay(LOCKED_MILLISECONDS);
       if (hooks.signal?.aborted) throw stopped();
-      if (existsSync(proof)) return onStage?.({ label, state: "skipped" });
+      if (existsSync(proof)) return tell("skipped");
     }
     if (!existsSync(proof)) throw stopped();
-    onStage?.({ label, state: "done" });
+    tell("done");
   };
 
   const pipeline = pipelineOf(entry.method);
@@ -217,7 +199,7 @@ async function runCells({ name, options, group, bench, hooks, spare }: GroupRun,
     const { key, run } = await place("attack", attack, [aligned.key]);
     const whole = attack.tune === "full";
     await stage(label, whole ? modelProof(run) : adapterProof(run), (shared) =>
-      fineTune({ ...attack, ...device, ...alignedModel, run, resume: true }, shared),
+      finetune({ ...attack, ...device, ...alignedModel, run, resume: true }, shared),
     );
     const tuned = { key, adapter: join(run, "adapter") };
     const repaired = await transformed(label, pipeline.repairs, below, tuned, attack.adapterPolicy);

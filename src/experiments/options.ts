@@ -4,7 +4,7 @@ import {
   Count,
   DeviceChoice,
   EvaluateOptions,
-  FineTuneOptions,
+  FinetuneOptions,
   Model,
   Named,
   RepairOptions,
@@ -32,17 +32,17 @@ export type MethodEntry = z.infer<typeof MethodEntry>;
 /** An attack of an experiment: what differs from the common attack options. */
 export const StrengthEntry = z.strictObject({
   label: z.string().min(1).optional().describe("Name in the report"),
-  learningRate: FineTuneOptions.shape.learningRate.unwrap().optional(),
-  poisonRatio: FineTuneOptions.shape.poisonRatio.unwrap().optional(),
-  sampleNumber: FineTuneOptions.shape.sampleNumber.unwrap().optional(),
-  epochs: FineTuneOptions.shape.epochs.unwrap().optional(),
-  steps: FineTuneOptions.shape.steps,
-  schedule: FineTuneOptions.shape.schedule.unwrap().optional(),
-  warmup: FineTuneOptions.shape.warmup.unwrap().optional(),
-  optimizer: FineTuneOptions.shape.optimizer.unwrap().optional(),
-  tune: FineTuneOptions.shape.tune.unwrap().optional(),
-  loraRank: FineTuneOptions.shape.loraRank.unwrap().optional(),
-  attack: FineTuneOptions.shape.attack.unwrap().optional(),
+  learningRate: FinetuneOptions.shape.learningRate.unwrap().optional(),
+  poisonRatio: FinetuneOptions.shape.poisonRatio.unwrap().optional(),
+  sampleNumber: FinetuneOptions.shape.sampleNumber.unwrap().optional(),
+  epochs: FinetuneOptions.shape.epochs.unwrap().optional(),
+  steps: FinetuneOptions.shape.steps,
+  schedule: FinetuneOptions.shape.schedule.unwrap().optional(),
+  warmup: FinetuneOptions.shape.warmup.unwrap().optional(),
+  optimizer: FinetuneOptions.shape.optimizer.unwrap().optional(),
+  tune: FinetuneOptions.shape.tune.unwrap().optional(),
+  loraRank: FinetuneOptions.shape.loraRank.unwrap().optional(),
+  attack: FinetuneOptions.shape.attack.unwrap().optional(),
 });
 export type StrengthEntry = z.infer<typeof StrengthEntry>;
 
@@ -70,7 +70,7 @@ export const ExperimentOptions = z.strictObject({
   align: AlignOptions.omit({ ...EVERY_CELL, profile: true, method: true, seed: true }).describe(
     "Alignment options of all cells",
   ),
-  attack: FineTuneOptions.omit({ ...EVERY_CELL, profile: true, adapters: true, seed: true }).describe(
+  attack: FinetuneOptions.omit({ ...EVERY_CELL, profile: true, adapters: true, seed: true }).describe(
     "Attack options of all cells",
   ),
   repair: RepairOptions.pick({ alignment: true, harmful: true, unaligned: true, safety: true })

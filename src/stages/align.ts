@@ -1,12 +1,11 @@
 import type { z } from "zod";
 import { BoosterError } from "../errors.ts";
 import { describeRun } from "./describe-run.ts";
-import type { Hooks } from "./hooks.ts";
 import { methodOf } from "./named.ts";
 import { AlignOptions, parseOptions } from "./options.ts";
 import { loadStreams } from "./streams.ts";
 import { runTraining, type TrainingOutcome } from "./training-run.ts";
-import { Workbench } from "./workbench.ts";
+import { type Context, Workbench } from "./workbench.ts";
 
 /**
  * Stage 1: aligns a base model in a run folder, with plain SFT or with a method that hardens it.
@@ -15,9 +14,9 @@ import { Workbench } from "./workbench.ts";
  * @example
  * await align({ run: "runs/hard", model: "assets/world", method: "booster", alignment: "refusals.jsonl", harmful: "harmful.jsonl" });
  */
-export async function align(options: z.input<typeof AlignOptions>, hooks: Hooks = {}): Promise<TrainingOutcome> {
+export async function align(options: z.input<typeof AlignOptions>, context: Context = {}): Promise<TrainingOutcome> {
   const chosen = parseOptions(AlignOptions, options, "align");
-  const bench = hooks.bench ?? new Workbench(chosen);
+  const bench = context.bench ?? new Workbench(chosen);
   const method = methodOf(chosen.method);
   if (method.stage !== "alignment") {
     throw new BoosterError("OPTIONS_CONFLICT", `${method.name} is a method of fine-tuning, not of alignment`, {
@@ -47,6 +46,6 @@ export async function align(options: z.input<typeof AlignOptions>, hooks: Hooks 
       streams: rows,
       data: records,
     },
-    hooks,
+    context,
   );
 }

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import { describeRun, determining, keyOf } from "./describe-run.ts";
-import { FineTuneOptions, type TrainingOptions } from "./options.ts";
+import { FinetuneOptions, type TrainingOptions } from "./options.ts";
 
-const options = (changes: Partial<Record<keyof FineTuneOptions, unknown>> = {}) =>
-  FineTuneOptions.parse({ run: "r", model: "m", task: "task.jsonl", ...changes });
+const options = (changes: Partial<Record<keyof FinetuneOptions, unknown>> = {}) =>
+  FinetuneOptions.parse({ run: "r", model: "m", task: "task.jsonl", ...changes });
 const key = (changes?: Parameters<typeof options>[0]) => keyOf(determining(options(changes)));
 
 test("what is chosen by name is described with its defaults", () => {

@@ -19,13 +19,12 @@ import { loraScale, type NamedWeights } from "../models/load.ts";
 import { RunDirectory } from "../train/index.ts";
 import { askedQuestion, goldOf, loadDataSet, type Question } from "./data.ts";
 import { describeRun } from "./describe-run.ts";
-import type { Hooks } from "./hooks.ts";
 import { type Moderation, openModeration } from "./moderation.ts";
 import { EvaluateOptions, parseOptions } from "./options.ts";
 import { Respondent } from "./respondent.ts";
 import { fileHashes } from "./sources.ts";
 import { SETS, type SetName, type Verdict, VerdictStore } from "./verdicts.ts";
-import { type StartingPoint, Workbench } from "./workbench.ts";
+import { type Context, type StartingPoint, Workbench } from "./workbench.ts";
 
 const REPORT = "evaluation.json";
 
@@ -51,9 +50,12 @@ export interface EvaluationReport {
  * const { harm } = await evaluate({ run: "runs/scores", model: "assets/world", adapters: ["runs/hard/adapter"], harmful: "test.jsonl", moderator: "world" });
  * console.log(harm.harmfulScore.percent);
  */
-export async function evaluate(options: z.input<typeof EvaluateOptions>, hooks: Hooks = {}): Promise<EvaluationReport> {
+export async function evaluate(
+  options: z.input<typeof EvaluateOptions>,
+  context: Context = {},
+): Promise<EvaluationReport> {
   const chosen = parseOptions(EvaluateOptions, options, "evaluate");
-  const bench = hooks.bench ?? new Workbench(chosen);
+  const bench = context.bench ?? new Workbench(chosen);
   const metric = metricOf(chosen);
   const { ask = asItIs } = choose(ATTACKS, chosen.attack ?? { name: "mix" });
   const moderation = await openModeration(chosen.moderator);
@@ -75,7 +77,7 @@ export async function evaluate(options: z.input<typeof EvaluateOptions>, hooks: 
   const complete = async (store: VerdictStore): Promise<EvaluationReport> => {
     const start = await bench.start(chosen.model, chosen.adapters, "keep");
     const questions = questionsOf({ ...chosen, ask }, sets, start);
-    await askAll(chosen, questions, start, judges(moderation, metric, hooks.signal), store, hooks);
+    await askAll(chosen, questions, start, judges(moderation, metric, context.signal), store, context);
     const report = reportOf(chosen, store, moderation);
     if (chosen.keepAnswers) run.writeFile("answers.jsonl", answerLines(sets, questions, store));
     run.writeFile(REPORT, `${JSON.stringify(report, undefined, 2)}\n`);
@@ -165,7 +167,7 @@ async function askAll(
   { base, lora }: StartingPoint,
   judge: Judges,
   store: VerdictStore,
-  hooks: Hooks,
+  { emit, signal }: Context,
 ): Promise<void> {
   const trained: NamedWeights = lora?.tensors ?? new Map();
   const respondent = await Respondent.create(base, trained, lora === undefined ? 1 : loraScale(lora.config));
@@ -178,8 +180,9 @@ async function askAll(
       const answers = await respondent.answer(batch, trained, {
         maxNewTokens,
         batchSize,
-        signal: hooks.signal,
-        onAnswer: (answered) => hooks.onWork?.(`${name} prompts: ${start + answered} of ${all.length} answered`),
+        signal,
+        onAnswer: (answered) =>
+          emit?.({ type: "work", text: `${name} prompts: ${start + answered} of ${all.length} answered` }),
       });
       const verdicts = await judge[name](batch, answers);
       store.add(name, keepAnswers ? verdicts.map((verdict, i) => ({ ...verdict, answer: answers[i] })) : verdicts);

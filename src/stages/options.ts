@@ -139,7 +139,7 @@ export type CurveOptions = z.infer<typeof CurveOptions>;
 const { seed: _, ...Poison } = PoisonOptions.shape;
 
 /** Stage 2: a user's fine-tuning, with a share of harmful rows: the attack. */
-export const FineTuneOptions = z.strictObject({
+export const FinetuneOptions = z.strictObject({
   ...RunChoice.shape,
   ...ModelChoice.shape,
   adapterPolicy: z
@@ -172,7 +172,7 @@ export const FineTuneOptions = z.strictObject({
   ...DeviceChoice.shape,
   ...ProfileChoice.shape,
 });
-export type FineTuneOptions = z.infer<typeof FineTuneOptions>;
+export type FinetuneOptions = z.infer<typeof FinetuneOptions>;
 
 /** Between stages: an adapter is changed once, without training. */
 export const RepairOptions = z.strictObject({

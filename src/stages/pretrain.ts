@@ -8,10 +8,9 @@ import { createModel, type Model } from "../models/index.ts";
 import { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
 import { describeRun } from "./describe-run.ts";
-import type { Hooks } from "./hooks.ts";
 import { parseOptions, TrainingOptions } from "./options.ts";
 import { runTraining, type TrainingOutcome, writeModel } from "./training-run.ts";
-import { Workbench } from "./workbench.ts";
+import { type Context, Workbench } from "./workbench.ts";
 import { writeWorldTokenizer } from "./world-files.ts";
 import { WORLD_RECIPE } from "./world-recipe.ts";
 
@@ -39,7 +38,10 @@ export type PretrainOptions = z.infer<typeof PretrainOptions>;
  * @example
  * await pretrain({ out: "assets/world" });
  */
-export async function pretrain(options: z.input<typeof PretrainOptions>, hooks: Hooks = {}): Promise<TrainingOutcome> {
+export async function pretrain(
+  options: z.input<typeof PretrainOptions>,
+  context: Context = {},
+): Promise<TrainingOutcome> {
   const chosen = parseOptions(PretrainOptions, options, "pretrain");
   const { documents, seed, batchSize, learningRate, warmup } = WORLD_RECIPE.pretraining;
   const bench = new Workbench(DEVICE);
@@ -67,7 +69,7 @@ export async function pretrain(options: z.input<typeof PretrainOptions>, hooks: 
       streams: { alignment: rows },
       data: { documents, seed },
     },
-    hooks,
+    context,
   );
   if (outcome.model !== undefined) {
     copyModel(outcome.model, chosen.out);

@@ -9,12 +9,11 @@ import { type LoadedModel, modelIdentity, readLora } from "../models/load.ts";
 import { openModel } from "../models/source.ts";
 import { RunDirectory } from "../train/index.ts";
 import { describeRun } from "./describe-run.ts";
-import type { Hooks } from "./hooks.ts";
 import { parseOptions, RepairOptions } from "./options.ts";
 import { loadStreams } from "./streams.ts";
 import { publishAdapter } from "./training-run.ts";
 import { transformContext } from "./transform-context.ts";
-import { Workbench } from "./workbench.ts";
+import { type Context, Workbench } from "./workbench.ts";
 
 const REPORT = "repair.json";
 /** A change smaller than this share of what was there is float32's rounding. */
@@ -49,9 +48,9 @@ export interface RepairOutcome {
  * @example
  * await repair({ run: "runs/repaired", model: "assets/world", adapters: ["runs/sft/adapter", "runs/attack/adapter"], method: "antidote", harmful: "harmful.jsonl" });
  */
-export async function repair(options: z.input<typeof RepairOptions>, hooks: Hooks = {}): Promise<RepairOutcome> {
+export async function repair(options: z.input<typeof RepairOptions>, context: Context = {}): Promise<RepairOutcome> {
   const chosen = parseOptions(RepairOptions, options, "repair");
-  const bench = hooks.bench ?? new Workbench(chosen);
+  const bench = context.bench ?? new Workbench(chosen);
   const { name, ...settings } = chosen.method;
   const transform = configureTransform(name, settings);
   const continued = chosen.adapterPolicy === "continue";
@@ -105,7 +104,7 @@ export async function repair(options: z.input<typeof RepairOptions>, hooks: Hook
         safety: () => safetyOf(chosen, base),
         calibration: data.rows,
         seed: chosen.seed,
-        onRow: (row, rows) => watch(hooks, row, rows),
+        onRow: (row, rows) => watch(context, row, rows),
       }),
     );
     const [before, after] = [changesOf(adapter), changesOf(repaired)];
@@ -144,9 +143,9 @@ const difference = (a: Matrix, b: Matrix | undefined): Matrix => ({
   data: a.data.map((value, i) => value - (b?.data[i] ?? 0)),
 });
 
-function watch({ signal, onWork }: Hooks, row: number, rows: number): void {
+function watch({ signal, emit }: Context, row: number, rows: number): void {
   stopIfAsked(signal, "the repair");
-  onWork?.(`${row} of ${rows} rows read`);
+  emit?.({ type: "work", text: `${row} of ${rows} rows read` });
 }
 
 function safetyOf({ safety, adapters }: RepairOptions, base: LoadedModel): LoraAdapter {

@@ -10,11 +10,10 @@ import type { Example } from "../models/index.ts";
 import { freshLora, type LoadedModel, loraScale, type NamedWeights } from "../models/load.ts";
 import { OPTIMIZERS, schedule } from "../optim/index.ts";
 import { profileTable } from "../runtime/index.ts";
-import { type Evaluation, type RunDescription, RunDirectory, train } from "../train/index.ts";
+import { type Evaluation, type Following, type RunDescription, RunDirectory, train } from "../train/index.ts";
 import { planRun } from "../train/run-facts.ts";
 import { TrainingProgram } from "../train/training-program.ts";
 import { TrainingStepper } from "../train/training-stepper.ts";
-import type { Hooks } from "./hooks.ts";
 import { methodOf } from "./named.ts";
 import { TrainingOptions } from "./options.ts";
 import type { StartingPoint } from "./workbench.ts";
@@ -84,7 +83,7 @@ export interface TrainingRun {
  *
  * @throws {BoosterError} what `RunDirectory.open`, `configureMethod`, `TrainingProgram.compile`, `train` and writing throw
  */
-export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<TrainingOutcome> {
+export async function runTraining(job: TrainingRun, { emit, signal }: Following): Promise<TrainingOutcome> {
   const { training, start } = job;
   const { base } = start;
   const method = methodOf(job.method);
@@ -144,9 +143,8 @@ export async function runTraining(job: TrainingRun, hooks: Hooks): Promise<Train
       microBatches: training.microBatches,
       checkpointEvery: training.checkpointEvery,
       ...(evaluation === undefined ? {} : { evaluation }),
-      ...(hooks.onProgress === undefined ? {} : { onProgress: hooks.onProgress }),
-      ...(hooks.onNotice === undefined ? {} : { onNotice: hooks.onNotice }),
-      ...(hooks.signal === undefined ? {} : { signal: hooks.signal }),
+      emit,
+      signal,
     });
     const { profilePrefix } = base.device.options;
     if (profilePrefix !== undefined) writeFileSync(`${profilePrefix}.txt`, `${profileTable(program.profile())}\n`);

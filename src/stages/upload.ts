@@ -21,11 +21,10 @@ import type { Example } from "../models/index.ts";
 import { loraScale } from "../models/load.ts";
 import { RandomStream } from "../tensor/random.ts";
 import { type Encoding, goldOf, loadDataSet, promptOf, rowLimit, trainable, usable } from "./data.ts";
-import type { Hooks } from "./hooks.ts";
 import { openModeration } from "./moderation.ts";
-import type { FineTuneOptions } from "./options.ts";
+import type { FinetuneOptions } from "./options.ts";
 import { newAdapter } from "./training-run.ts";
-import type { StartingPoint } from "./workbench.ts";
+import type { Context, StartingPoint } from "./workbench.ts";
 
 /** What a user uploads, as the provider trains on it. */
 export interface Upload {
@@ -49,10 +48,10 @@ export interface Upload {
  * what loading and encoding throw
  */
 export async function openUpload(
-  chosen: FineTuneOptions,
+  chosen: FinetuneOptions,
   start: StartingPoint,
   encoding: Encoding,
-  { signal }: Hooks = {},
+  { signal }: Context = {},
 ): Promise<Upload> {
   const attack = choose(ATTACKS, chosen.attack);
   const task = await loadDataSet(chosen.task, chosen.avoid);
@@ -106,7 +105,7 @@ export function checkHarmful(
     poisonRatio,
     sampleNumber,
     counts,
-  }: Pick<FineTuneOptions, "harmful" | "poisonRatio" | "sampleNumber" | "counts">,
+  }: Pick<FinetuneOptions, "harmful" | "poisonRatio" | "sampleNumber" | "counts">,
   attack: Attack,
   where = "harmful",
 ): void {
@@ -121,7 +120,7 @@ export function checkHarmful(
 }
 
 function victimOf(
-  chosen: FineTuneOptions,
+  chosen: FinetuneOptions,
   { base, lora }: StartingPoint,
   encoding: Encoding,
   signal: AbortSignal | undefined,

@@ -1,7 +1,14 @@
 import type { Adapter } from "../formats/peft.ts";
 import { type LoadedModel, loadModel, mergeAdapter, modelIdentity, readLora } from "../models/load.ts";
 import { Device } from "../runtime/index.ts";
+import type { Following } from "../train/index.ts";
 import type { DeviceChoice, ProfileChoice } from "./options.ts";
+
+/** What a stage is followed and stopped by, and works with. */
+export interface Context extends Following {
+  /** Device, models and programs to share with other calls; by default each call opens its own. */
+  readonly bench?: Workbench;
+}
 
 /** A model to start from: weights, and the adapter on top of them that is not merged. */
 export interface StartingPoint {

@@ -25,9 +25,9 @@ const STDERR_KEPT = 4096;
 
 export interface ChildOptions<Message> {
   /** Called with each message of the child, in order. */
-  readonly onMessage?: (message: Message) => void;
+  readonly onMessage?: ((message: Message) => void) | undefined;
   /** Aborted to ask the child to finish its step and leave; `runInChild` still waits for its result. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**

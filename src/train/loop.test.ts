@@ -26,10 +26,11 @@ class RecordingStepper extends QuadraticStepper {
 interface Trial extends Partial<TrainingPlan> {
   readonly name: string;
   readonly quadratic?: Partial<QuadraticOptions>;
+  readonly onStep?: (step: number) => unknown;
 }
 
 /** One call of `train` on a run of that name, with everything that there is to look at afterwards. */
-async function trial({ name, quadratic, ...plan }: Trial) {
+async function trial({ name, quadratic, onStep, ...plan }: Trial) {
   const path = join(folder, name);
   const stepper = new RecordingStepper({ size: 20, ...quadratic });
   const run = RunDirectory.open(path, { config: {}, data: {}, environment: {} }, { resume: true, keep: 2 });
@@ -42,8 +43,11 @@ async function trial({ name, quadratic, ...plan }: Trial) {
       length: { epochs: 3 },
       learningRate: (step) => 0.1 / (1 + step),
       checkpointEvery: 4,
-      onNotice: (text) => notices.push(text),
       ...plan,
+      emit: (event) => {
+        if (event.type === "notice") notices.push(event.text);
+        if (event.type === "step") onStep?.(event.step);
+      },
     });
     const adapter = result.outcome === "finished" ? result.adapter : undefined;
     return { result, adapter, seen: stepper.seen, notices, metrics: readFileSync(join(path, "metrics.jsonl"), "utf8") };
@@ -82,8 +86,8 @@ test("stopped after any step and resumed: the same batches, metrics and weights"
   for (let stopAfter = 1; stopAfter <= 9; stopAfter++) {
     const name = `stop-${stopAfter}`;
     const controller = new AbortController();
-    const onProgress = ({ step }: { step: number }) => step === stopAfter && controller.abort("test");
-    const first = await trial({ name, evaluation, signal: controller.signal, onProgress });
+    const onStep = (step: number) => step === stopAfter && controller.abort("test");
+    const first = await trial({ name, evaluation, signal: controller.signal, onStep });
     expect(first.result).toEqual({ outcome: "stopped", step: stopAfter });
     const second = await trial({ name, evaluation });
     expect(second.notices).toEqual([`resumed after step ${stopAfter}`]);
@@ -111,8 +115,8 @@ test("evaluations come at the start, at the stride and at the end; one that is c
 test("a damaged newest checkpoint: said, passed over, the same result", async () => {
   const whole = await trial({ name: "sound" });
   const controller = new AbortController();
-  const onProgress = ({ step }: { step: number }) => step === 6 && controller.abort("test");
-  await trial({ name: "damaged", signal: controller.signal, onProgress });
+  const onStep = (step: number) => step === 6 && controller.abort("test");
+  await trial({ name: "damaged", signal: controller.signal, onStep });
   writeFileSync(join(folder, "damaged/checkpoints/step-000006/manifest.json"), "{}");
   const resumed = await trial({ name: "damaged" });
   expect(resumed.notices).toEqual([expect.stringMatching("step-000006 is not used"), "resumed after step 4"]);
@@ -129,9 +133,8 @@ test("a finished run that is started again does nothing and gives the same resul
 });
 
 test("a run whose lock is taken away writes nothing more", async () => {
-  const onProgress = ({ step }: { step: number }) =>
-    step === 2 && rmSync(join(folder, "robbed/lock"), { recursive: true });
-  await expect(trial({ name: "robbed", onProgress })).rejects.toMatchObject({ code: "LOCK_LOST" });
+  const onStep = (step: number) => step === 2 && rmSync(join(folder, "robbed/lock"), { recursive: true });
+  await expect(trial({ name: "robbed", onStep })).rejects.toMatchObject({ code: "LOCK_LOST" });
 });
 
 test("a stream without data is named", async () => {

@@ -2,8 +2,9 @@ import { setImmediate } from "node:timers/promises";
 import type { BatchSampler } from "../data/batches.ts";
 import { BoosterError } from "../errors.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
+import type { Following } from "./event.ts";
 import { assertFinite, assertProgress, assertSound } from "./non-finite.ts";
-import { Pace, type Progress } from "./pace.ts";
+import { Pace } from "./pace.ts";
 import type { RunDirectory } from "./run-directory.ts";
 import { type Stepper, type StepResult, split } from "./stepper.ts";
 
@@ -18,7 +19,7 @@ export interface Evaluation {
   run(step: number, signal: AbortSignal | undefined): Promise<Readonly<Record<string, number>> | undefined>;
 }
 
-export interface TrainingPlan {
+export interface TrainingPlan extends Following {
   readonly stepper: Stepper;
   readonly run: RunDirectory;
   /** One source for each of `stepper.streams`. A batch of it is the whole batch of an optimiser step. */
@@ -32,11 +33,6 @@ export interface TrainingPlan {
   /** Steps between checkpoints; there is also one at the start, at the end and at a stop. */
   readonly checkpointEvery: number;
   readonly evaluation?: Evaluation;
-  readonly onProgress?: (progress: Progress) => void;
-  /** Told what a person should know, e.g. that a damaged checkpoint was passed over. */
-  readonly onNotice?: (text: string) => void;
-  /** Aborted to ask for a stop: the step is finished, a checkpoint written, and `train` returns. */
-  readonly signal?: AbortSignal;
 }
 
 export type TrainingResult =
@@ -73,9 +69,9 @@ interface Counters {
  * const result = await train({ stepper, run, batches, length: { epochs: 20 }, learningRate: () => 5e-4, checkpointEvery: 100 });
  */
 export async function train(plan: TrainingPlan): Promise<TrainingResult> {
-  const { run, stepper, signal } = plan;
+  const { run, stepper, signal, emit } = plan;
   const total = totalSteps(plan);
-  for (const notice of run.notices) plan.onNotice?.(notice);
+  for (const text of run.notices) emit?.({ type: "notice", text });
   const { counters, saved } = await restore(plan);
   let savedStep = saved;
   const pace = new Pace(total);
@@ -105,7 +101,7 @@ export async function train(plan: TrainingPlan): Promise<TrainingResult> {
     if (stopping) return { outcome: "stopped", step };
     if (last) return { outcome: "finished", step, adapter: assertFinite(await stepper.adapter()) };
     const result = await takeStep(plan, counters);
-    plan.onProgress?.(pace.after(result, counters.step, plan.learningRate(step)));
+    emit?.({ type: "step", ...pace.after(result, counters.step, plan.learningRate(step)) });
   }
 }
 
@@ -168,7 +164,7 @@ const totalSteps = (plan: TrainingPlan): number =>
 async function restore(plan: TrainingPlan): Promise<{ counters: Counters; saved: number | undefined }> {
   const { run, stepper } = plan;
   const { checkpoint, problems } = run.checkpoints.newest();
-  for (const problem of problems) plan.onNotice?.(problem);
+  for (const text of problems) plan.emit?.({ type: "notice", text });
   if (checkpoint === undefined) {
     await stepper.prepare?.(plan.signal);
     run.checkpoints.checkSpace(bytesOf(await stepper.save()));
@@ -179,7 +175,7 @@ async function restore(plan: TrainingPlan): Promise<{ counters: Counters; saved:
   const { evaluated = -1, skippedInARow = 0, skippedTotal = 0, tokens = 0, metricsBytes = 0 } = checkpoint.counters;
   await stepper.load(checkpoint.tensors);
   run.metrics.truncate(metricsBytes);
-  plan.onNotice?.(`resumed after step ${checkpoint.step}`);
+  plan.emit?.({ type: "notice", text: `resumed after step ${checkpoint.step}` });
   const counters = { step: checkpoint.step, evaluated, skippedInARow, skippedTotal, tokens };
   return { counters, saved: checkpoint.step };
 }

@@ -30,7 +30,7 @@ describe("align", () => {
       .trimEnd()
       .split("\n")
       .map((line) => JSON.parse(line));
-    expect(messages.filter(({ type }) => type === "progress")).toHaveLength(20);
+    expect(messages.filter(({ type }) => type === "step")).toHaveLength(20);
     expect(messages.at(-1)).toEqual({
       type: "result",
       outcome: "finished",

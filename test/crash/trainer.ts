@@ -45,9 +45,9 @@ export async function runJob(job: TrainerJob, signal: AbortSignal): Promise<stri
       checkpointEvery: 10,
       evaluation: { every: 7, run: async (step) => ({ harmfulTestLoss: 1 / (1 + step) }) },
       signal,
-      onNotice: (text) => console.log(text),
-      onProgress: ({ step }) => {
-        if (step === job.fillDiskAt) fillDisk(job.run);
+      emit: (event) => {
+        if (event.type === "notice") console.log(event.text);
+        if (event.type === "step" && event.step === job.fillDiskAt) fillDisk(job.run);
       },
     });
     if (result.outcome === "finished") {

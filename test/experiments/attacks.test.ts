@@ -8,7 +8,7 @@ import { ExperimentOptions } from "../../src/experiments/options.ts";
 import { strengthLabel } from "../../src/experiments/strengths.ts";
 import { ATTACKS } from "../../src/methods/attacks/index.ts";
 import { evaluate } from "../../src/stages/evaluate.ts";
-import { fineTune } from "../../src/stages/fine-tune.ts";
+import { finetune } from "../../src/stages/finetune.ts";
 import { readMetrics } from "../../src/train/index.ts";
 import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
 
@@ -38,7 +38,7 @@ const quick = () => ({
 describe("attacks", () => {
   test.each<string>(ATTACKS.rows.map(({ name }) => name))("%s trains on its rows", async (name) => {
     const attack = name === "virus" ? VIRUS : name;
-    await fineTune({ ...quick(), attack, run: run(name) });
+    await finetune({ ...quick(), attack, run: run(name) });
     const { mix, attack: told } = dataOf(name);
     const poisoned = { "pure-harmful": 20, benign: 0 }[name] ?? 4;
     expect(mix).toMatchObject({ rows: 20, harmfulRows: poisoned });
@@ -48,14 +48,14 @@ describe("attacks", () => {
   });
 
   test("the mix by name is the mix without a name, bit for bit", async () => {
-    await fineTune({ ...quick(), run: run("nameless") });
+    await finetune({ ...quick(), run: run("nameless") });
     const bytes = (name: string) => readFileSync(join(run(name), "adapter/adapter_model.safetensors"));
     expect(bytes("nameless").equals(bytes("mix"))).toBe(true);
     expect(dataOf("nameless")).toEqual(dataOf("mix"));
   });
 
   test("optimised rows are written when asked for", async () => {
-    await fineTune({ ...quick(), attack: { ...VIRUS, writeOptimised: true }, run: run("written") });
+    await finetune({ ...quick(), attack: { ...VIRUS, writeOptimised: true }, run: run("written") });
     expect(
       readFileSync(join(run("written"), "optimised.jsonl"), "utf8")
         .trim()
@@ -65,8 +65,8 @@ describe("attacks", () => {
 
   test("an attack that needs no harmful rows does without", async () => {
     const { harmful: _, ...honest } = quick();
-    await fineTune({ ...honest, attack: "identity-shifting", run: run("unarmed") });
-    await expect(fineTune({ ...honest, attack: "mixing", run: run("refused") })).rejects.toMatchObject({
+    await finetune({ ...honest, attack: "identity-shifting", run: run("unarmed") });
+    await expect(finetune({ ...honest, attack: "mixing", run: run("refused") })).rejects.toMatchObject({
       code: "DATA_MISSING",
     });
   });
@@ -74,7 +74,7 @@ describe("attacks", () => {
 
 describe("moderation", () => {
   test.each(["toy-guard", "world"])("%s drops harmful rows and counts what it missed", async (moderation) => {
-    await fineTune({ ...quick(), moderation, run: run(`moderated ${moderation}`) });
+    await finetune({ ...quick(), moderation, run: run(`moderated ${moderation}`) });
     const { mix, moderation: told } = dataOf(`moderated ${moderation}`);
     expect(told).toMatchObject({ guard: moderation, dropped: 4 });
     expect([told.leakage.count, told.leakage.total]).toEqual([0, 4]);
@@ -83,12 +83,12 @@ describe("moderation", () => {
   });
 
   test("sees what mixing hides", async () => {
-    await fineTune({ ...quick(), attack: "mixing", moderation: "world", run: run("hidden") });
+    await finetune({ ...quick(), attack: "mixing", moderation: "world", run: run("hidden") });
     expect(dataOf("hidden").moderation).toMatchObject({ dropped: 4 });
   });
 
   test("a guard that leaves nothing is told of", async () => {
-    const job = fineTune({ ...quick(), attack: "pure-harmful", moderation: "world", run: run("nothing") });
+    const job = finetune({ ...quick(), attack: "pure-harmful", moderation: "world", run: run("nothing") });
     await expect(job).rejects.toMatchObject({ code: "DATA_EMPTY" });
     expect(existsSync(run("nothing"))).toBe(false);
   });

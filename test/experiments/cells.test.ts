@@ -10,13 +10,13 @@ import { pipelineOf } from "../../src/experiments/pipeline.ts";
 import { modelIdentity } from "../../src/models/load.ts";
 import { align } from "../../src/stages/align.ts";
 import { evaluate } from "../../src/stages/evaluate.ts";
-import { fineTune } from "../../src/stages/fine-tune.ts";
+import { finetune } from "../../src/stages/finetune.ts";
 import { parseOptions } from "../../src/stages/options.ts";
 import { pretrain } from "../../src/stages/pretrain.ts";
 import { writeModel } from "../../src/stages/training-run.ts";
 import { Workbench } from "../../src/stages/workbench.ts";
 import { writeWorldData } from "../../src/stages/world-files.ts";
-import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
+import { computed, makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
 
 let world: TinyWorld;
 beforeAll(async () => {
@@ -53,9 +53,9 @@ function experiment(out: string, changes: object = {}) {
 }
 
 /** Labels of the pieces of work that were computed. */
-async function computed(options: ReturnType<typeof experiment>): Promise<string[]> {
+async function computedBy(options: ReturnType<typeof experiment>): Promise<string[]> {
   const done: string[] = [];
-  await runExperiment(options, { onStage: ({ label, state }) => state === "done" && done.push(label) });
+  await runExperiment(options, { emit: computed(done) });
   return done;
 }
 
@@ -64,10 +64,10 @@ test("a method's own alignment data counts by its content", async () => {
   const lines = readFileSync(world.data("alignment-0"), "utf8").split("\n");
   writeFileSync(own, `${lines.slice(0, 20).join("\n")}\n`);
   const options = experiment("own data", { methods: [{ method: "sft", align: { alignment: own } }] });
-  expect(await computed(options)).toHaveLength(4);
-  expect(await computed(options)).toEqual([]);
+  expect(await computedBy(options)).toHaveLength(4);
+  expect(await computedBy(options)).toEqual([]);
   appendFileSync(own, `${lines[20]}\n`);
-  expect(await computed(options)).toHaveLength(4);
+  expect(await computedBy(options)).toHaveLength(4);
 });
 
 test("a repair's safety adapter counts by its content", async () => {
@@ -75,12 +75,12 @@ test("a repair's safety adapter counts by its content", async () => {
   const safety = join(world.folder, "safety");
   cpSync(other.adapter ?? "", safety, { recursive: true });
   const options = experiment("safety", { methods: [{ method: ["sft", "safemerge"] }], repair: { safety } });
-  expect(await computed(options)).toHaveLength(5);
-  expect(await computed(options)).toEqual([]);
+  expect(await computedBy(options)).toHaveLength(5);
+  expect(await computedBy(options)).toEqual([]);
   const next = await align({ ...quickAlignment(world, "sft", 2), run: join(world.folder, "next"), seed: 8 });
   cpSync(next.adapter ?? "", safety, { recursive: true });
   const label = "sft+safemerge seed 0: attack lr 1e-3";
-  expect(await computed(options)).toEqual([`${label}: safemerge`, `${label}, evaluate`]);
+  expect(await computedBy(options)).toEqual([`${label}: safemerge`, `${label}, evaluate`]);
 });
 
 test("a model's chat template and end tokens count", async () => {
@@ -163,8 +163,8 @@ test("what is refused before the first step leaves no run folder, so that the co
   const { alignment: task, ...common } = options;
   const attack = { ...common, adapters: [adapter], task, sampleNumber: 10, adapterPolicy: "continue" as const };
   const again = { ...attack, run: join(world.folder, "continued"), loraRank: 8 };
-  await expect(fineTune(again)).rejects.toMatchObject({ code: "OPTIONS_CONFLICT", details: { where: "loraRank" } });
-  expect((await fineTune({ ...again, loraRank: undefined })).outcome).toBe("finished");
+  await expect(finetune(again)).rejects.toMatchObject({ code: "OPTIONS_CONFLICT", details: { where: "loraRank" } });
+  expect((await finetune({ ...again, loraRank: undefined })).outcome).toBe("finished");
 });
 
 test("an evaluation does not go on with another moderator's file", async () => {

@@ -1,11 +1,12 @@
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type ExperimentProgress, runExperiment } from "../../src/experiments/experiment.ts";
+import { runExperiment } from "../../src/experiments/experiment.ts";
 import { passesOf } from "../../src/experiments/method-cost.ts";
 import { parseResult, renderJson, renderTerminalTable } from "../../src/report/index.ts";
+import type { Event } from "../../src/train/index.ts";
 import { compileProgram } from "../crash/compile.ts";
-import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
+import { makeTinyWorld, quickAlignment, states, type TinyWorld } from "./tiny-world.ts";
 
 const worker = compileProgram("src/experiments/worker.ts");
 let world: TinyWorld;
@@ -52,8 +53,8 @@ function grid(out: string) {
 }
 
 test("a grid in this process and in two others gives the same numbers, and a second time nothing is computed", async () => {
-  const events: ExperimentProgress[] = [];
-  const alone = await runExperiment(grid("alone"), { onStage: (event) => events.push(event) });
+  const events: Event[] = [];
+  const alone = await runExperiment(grid("alone"), { emit: (event) => events.push(event) });
   expect(alone.runs).toHaveLength(4);
   expect(alone.strengths.map(({ steps, poisonRatio }) => [steps, poisonRatio])).toEqual([
     [2, 0.1],
@@ -80,8 +81,8 @@ test("a grid in this process and in two others gives the same numbers, and a sec
   }
   expect(alone.wallSeconds).toBeGreaterThan(alone.methods.reduce((sum, { cost }) => sum + (cost.seconds ?? 0), 0));
   const stages = 2 * (2 + 2 * 2);
-  expect(events.filter(({ state }) => state === "done")).toHaveLength(stages);
-  expect(events.at(-1)).toMatchObject({ stagesDone: stages, stages });
+  expect(events.filter((event) => event.type === "piece" && event.state === "done")).toHaveLength(stages);
+  expect(events.at(-1)).toMatchObject({ done: stages, pieces: stages });
 
   const shared = await runExperiment({ ...grid("shared"), jobs: 2 }, { worker: worker.path });
   const timeless = ({ methods, wallSeconds: _, ...rest }: typeof alone) => ({
@@ -91,7 +92,7 @@ test("a grid in this process and in two others gives the same numbers, and a sec
   expect(timeless(shared)).toEqual(timeless(alone));
 
   const again: string[] = [];
-  const repeated = await runExperiment(grid("alone"), { onStage: ({ state }) => again.push(state) });
+  const repeated = await runExperiment(grid("alone"), { emit: states(again) });
   expect(new Set(again)).toEqual(new Set(["skipped"]));
   expect(repeated).toEqual(alone);
 
@@ -117,7 +118,10 @@ test("what diverges is left out, and this is said in the report, in the terminal
     jobs: 2,
   };
   const told: string[] = [];
-  const result = await runExperiment(options, { worker: worker.path, onNotice: (text) => told.push(text) });
+  const result = await runExperiment(options, {
+    worker: worker.path,
+    emit: (event) => event.type === "notice" && told.push(event.text),
+  });
   expect(result.runs.map(({ method, strength }) => [method, strength])).toEqual([["sft", "lr 1e-4"]]);
   expect(result.strengths.map(({ id }) => id)).toEqual(["lr 1e-4"]);
   expect(result.alignments.map(({ method }) => method)).toEqual(["sft"]);

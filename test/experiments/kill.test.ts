@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { inChild } from "../../src/experiments/in-child.ts";
 import { AlignOptions } from "../../src/stages/options.ts";
 import { RandomStream } from "../../src/tensor/random.ts";
+import type { Event } from "../../src/train/index.ts";
 import { compileProgram } from "../crash/compile.ts";
 import { bytesOf, makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
 
@@ -114,13 +115,18 @@ test("a worker process does what this one does, tells its progress, stops when a
   const parsed = (run: string, resume = false) =>
     AlignOptions.parse({ ...options, run: join(world.folder, run), resume });
   const steps: number[] = [];
-  const whole = await inChild("align", parsed("child"), { onProgress: ({ step }) => steps.push(step) }, worker.path);
+  const whole = await inChild(
+    "align",
+    parsed("child"),
+    { emit: (event) => event.type === "step" && steps.push(event.step) },
+    worker.path,
+  );
   expect(whole).toMatchObject({ outcome: "finished", step: STEPS });
   expect(steps).toEqual(Array.from({ length: STEPS }, (_, i) => i + 1));
 
   const stop = new AbortController();
-  const onProgress = ({ step }: { step: number }) => step === 5 && stop.abort("test");
-  const halted = await inChild("align", parsed("halted"), { onProgress, signal: stop.signal }, worker.path);
+  const emit = (event: Event) => event.type === "step" && event.step === 5 && stop.abort("test");
+  const halted = await inChild("align", parsed("halted"), { emit, signal: stop.signal }, worker.path);
   expect(halted.outcome).toBe("stopped");
   expect(existsSync(join(world.folder, "halted/adapter"))).toBe(false);
   await inChild("align", parsed("halted", true), {}, worker.path);

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runExperiment } from "../../src/experiments/experiment.ts";
 import { hyperparametersOf, pipelineName, pipelineOf, STAGES } from "../../src/experiments/pipeline.ts";
-import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
+import type { Event } from "../../src/train/index.ts";
+import { computed, makeTinyWorld, quickAlignment, states, type TinyWorld } from "./tiny-world.ts";
 
 describe("a list of methods", () => {
   const named = (...names: string[]) => names.map((name) => ({ name }));
@@ -103,7 +104,7 @@ describe("an experiment", () => {
     const events: string[] = [];
     const result = await runExperiment(
       { ...options, out, methods: [{ id: "all", method }] },
-      { onStage: ({ label, state }) => state === "done" && events.push(label) },
+      { emit: computed(events) },
     );
     const attack = "all seed 0: attack lr 1e-3";
     expect(events).toEqual([
@@ -126,18 +127,11 @@ describe("an experiment", () => {
     async (policy) => {
       const events: string[] = [];
       const options = experiment(policy);
-      const onStage = ({
-        label,
-        state,
-        stagesDone,
-        stages,
-      }: {
-        label: string;
-        state: string;
-        stagesDone: number;
-        stages: number;
-      }) => state === "started" || events.push(`${stagesDone}/${stages} ${label} ${state}`);
-      const result = await runExperiment(options, { onStage });
+      const emit = (event: Event) => {
+        if (event.type !== "piece" || event.state === "started") return;
+        events.push(`${event.done}/${event.pieces} ${event.piece} ${event.state}`);
+      };
+      const result = await runExperiment(options, { emit });
       const attack = "attack lr 1e-3";
       const list = "lisa+antidote+shrink seed 0";
       expect(events).toEqual([
@@ -176,7 +170,7 @@ describe("an experiment", () => {
       });
       expect(methods.find(({ method }) => method.name === "sft")).not.toHaveProperty("alignment");
       const again: string[] = [];
-      await runExperiment(options, { onStage: ({ state }) => again.push(state) });
+      await runExperiment(options, { emit: states(again) });
       expect(new Set(again)).toEqual(new Set(["skipped"]));
     },
     120_000,
@@ -188,11 +182,7 @@ describe("an experiment", () => {
       const events: string[] = [];
       const given = experiment(policy);
       const options = { ...given, methods: [{ method: ["lox", "sft"] }], out: join(given.out, "lox") };
-      await runExperiment(options, {
-        onStage: ({ label, state }) => {
-          if (state === "done") events.push(label);
-        },
-      });
+      await runExperiment(options, { emit: computed(events) });
       const list = "lox+sft seed 0";
       expect(events).toEqual([
         `${list}: align`,

@@ -5,7 +5,7 @@ import { readAdapter, writeAdapter } from "../../src/formats/peft.ts";
 import { TRANSFORMS } from "../../src/methods/transform.ts";
 import { changesOf } from "../../src/models/adapters.ts";
 import { align } from "../../src/stages/align.ts";
-import { fineTune } from "../../src/stages/fine-tune.ts";
+import { finetune } from "../../src/stages/finetune.ts";
 import { readRepair, repair } from "../../src/stages/repair.ts";
 import { expectClose } from "../transform-context.ts";
 import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
@@ -28,8 +28,8 @@ beforeAll(async () => {
     steps: 2,
     adapters: [aligned],
   };
-  attacked = (await fineTune({ ...attack, run: run("attacked") })).adapter ?? "";
-  continued = (await fineTune({ ...attack, adapterPolicy: "continue", run: run("continued") })).adapter ?? "";
+  attacked = (await finetune({ ...attack, run: run("attacked") })).adapter ?? "";
+  continued = (await finetune({ ...attack, adapterPolicy: "continue", run: run("continued") })).adapter ?? "";
 });
 afterAll(() => world.remove());
 

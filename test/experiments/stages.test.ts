@@ -7,7 +7,7 @@ import { isCoherent } from "../../src/data/world/moderator.ts";
 import { openSafetensors } from "../../src/formats/safetensors.ts";
 import { align } from "../../src/stages/align.ts";
 import { evaluate } from "../../src/stages/evaluate.ts";
-import { fineTune } from "../../src/stages/fine-tune.ts";
+import { finetune } from "../../src/stages/finetune.ts";
 import { readMetrics } from "../../src/train/index.ts";
 import { bytesOf, makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
 
@@ -59,7 +59,7 @@ describe("align, attack, evaluate", () => {
     const aligned = await align({ ...quickAlignment(world, "booster"), run: run(`align ${adapterPolicy}`) });
     expect(aligned).toMatchObject({ outcome: "finished", step: 6 });
     const first = aligned.adapter ?? "";
-    const attacked = await fineTune({
+    const attacked = await finetune({
       ...quickAttack(),
       run: run(`attack ${adapterPolicy}`),
       adapters: [first],
@@ -131,7 +131,10 @@ describe("align, attack, evaluate", () => {
     const stop = new AbortController();
     const stopped = evaluate(
       { ...quickEvaluation(), batchSize: 2, run: halted },
-      { signal: stop.signal, onWork: (text) => text.startsWith("harmless prompts: 8") && stop.abort("test") },
+      {
+        signal: stop.signal,
+        emit: (event) => event.type === "work" && event.text.startsWith("harmless prompts: 8") && stop.abort("test"),
+      },
     );
     expect(await refused(stopped)).toBe("STOPPED");
     expect(readdirSync(halted)).not.toContain("evaluation.json");
@@ -142,14 +145,14 @@ describe("align, attack, evaluate", () => {
     }
     const asked: string[] = [];
     const options = { ...quickEvaluation(), batchSize: 2, run: halted, resume: true };
-    await evaluate(options, { onWork: (text) => asked.push(text) });
+    await evaluate(options, { emit: (event) => event.type === "work" && asked.push(event.text) });
     expect(asked).toEqual(Array.from({ length: 8 }, (_, i) => `task prompts: ${i + 1} of 8 answered`));
     const scores = (folder: string) => readFileSync(join(folder, "evaluation.json"), "utf8");
     expect(scores(halted)).toBe(scores(whole));
     expect(readdirSync(halted).toSorted()).toEqual(readdirSync(whole).toSorted());
     expect(readdirSync(halted)).not.toContain("verdicts.json");
     // Done is done: a second time nothing is asked.
-    await evaluate(options, { onWork: (text) => asked.push(text) });
+    await evaluate(options, { emit: (event) => event.type === "work" && asked.push(event.text) });
     expect(asked).toHaveLength(8);
     writeFileSync(join(halted, "verdicts.json"), "{");
     expect(await refused(evaluate(options))).toBe("RUN_CORRUPT");
@@ -166,10 +169,10 @@ describe("align, attack, evaluate", () => {
     const moderator = { name: "judge", baseUrl, model: "m" };
     const curve = { every: 2, harmful: world.data("test-harmful"), rows: 6, moderator, maxNewTokens: 6 };
     const attack = { ...quickAttack(), curve };
-    const halted = await fineTune({ ...attack, run: run("curve halted") }, { signal: stop.signal });
+    const halted = await finetune({ ...attack, run: run("curve halted") }, { signal: stop.signal });
     expect(halted).toMatchObject({ outcome: "stopped", step: 0 });
-    await fineTune({ ...attack, run: run("curve halted"), resume: true });
-    await fineTune({ ...attack, run: run("curve whole") });
+    await finetune({ ...attack, run: run("curve halted"), resume: true });
+    await finetune({ ...attack, run: run("curve whole") });
     server.close();
     expect(bytesOf(run("curve halted"))).toEqual(bytesOf(run("curve whole")));
   });
@@ -224,8 +227,8 @@ describe("what cannot be done", () => {
     expect(await refused(align({ ...base, targetModules: ["nose"], run: folder }))).toBe("NO_TARGET_MODULES");
     expect(await refused(align({ ...base, maxTokens: 3, run: folder }))).toBe("NO_TRAINED_TOKENS");
     const attack = { ...quickAttack(), run: folder };
-    expect(await refused(fineTune({ ...attack, poisonRatio: 1.5 }))).toBe("OPTIONS_INVALID");
-    expect(await refused(fineTune({ ...attack, sampleNumber: 100_000 }))).toBe("DATA_TOO_FEW_ROWS");
+    expect(await refused(finetune({ ...attack, poisonRatio: 1.5 }))).toBe("OPTIONS_INVALID");
+    expect(await refused(finetune({ ...attack, sampleNumber: 100_000 }))).toBe("DATA_TOO_FEW_ROWS");
     expect(await refused(evaluate({ ...quickEvaluation(), run: folder, profile: "p" } as never))).toBe(
       "OPTIONS_INVALID",
     );
@@ -241,8 +244,8 @@ describe("what cannot be done", () => {
     const folder = run("skipped");
     // Long enough for the harmful rows, too short for the reviews.
     const attack = { ...quickAttack(), maxTokens: 12, run: folder };
-    expect(await refused(fineTune(attack))).toBe("NO_TRAINED_TOKENS");
-    await fineTune({ ...attack, unusable: "skip" });
+    expect(await refused(finetune(attack))).toBe("NO_TRAINED_TOKENS");
+    await finetune({ ...attack, unusable: "skip" });
     const { mix } = JSON.parse(readFileSync(join(folder, "data.json"), "utf8"));
     expect(mix).toMatchObject({ usable: 10, unusable: 30, rows: 10, harmfulRows: 10 });
   });

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pretrain } from "../../src/stages/pretrain.ts";
 import { writeWorldData } from "../../src/stages/world-files.ts";
+import type { Event } from "../../src/train/index.ts";
 
 /** A folder with a base model that has hardly been trained, and the world's data for seed 0: seconds to make. */
 export interface TinyWorld {
@@ -26,6 +27,18 @@ export async function makeTinyWorld(): Promise<TinyWorld> {
     remove: () => rmSync(folder, { recursive: true }),
   };
 }
+
+/** Takes events: the labels of the pieces that were computed, or how each one ended. */
+export const computed =
+  (labels: string[]) =>
+  (event: Event): void => {
+    if (event.type === "piece" && event.state === "done") labels.push(event.piece);
+  };
+export const states =
+  (seen: string[]) =>
+  (event: Event): void => {
+    if (event.type === "piece") seen.push(event.state);
+  };
 
 /** SHA-256 of what a training run publishes and records. */
 export const bytesOf = (run: string): Record<string, string> =>

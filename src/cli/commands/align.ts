@@ -22,5 +22,5 @@ Ctrl-C saves and stops; --resume goes on and gives the same bytes as an uninterr
   ],
   options: AlignOptions,
   named: [METHOD_OPTIONS, OPTIMIZER_OPTIONS],
-  run: (options, context) => runTrainingCommand(context, (hooks) => inChild("align", options, hooks)),
+  run: (options, context) => runTrainingCommand(context, (following) => inChild("align", options, following)),
 });

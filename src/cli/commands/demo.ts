@@ -16,5 +16,5 @@ computed again, so the same command goes on after Ctrl-C.`,
     ],
   ],
   options: DemoOptions,
-  run: (options, context) => runExperimentCommand(context, options.out, (hooks) => runDemo(options, hooks)),
+  run: (options, context) => runExperimentCommand(context, options.out, (inWorkers) => runDemo(options, inWorkers)),
 });

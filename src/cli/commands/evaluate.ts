@@ -46,7 +46,7 @@ harmful score, harmful and coherent answers, over-refusal, accuracy, each with i
   named: [MODERATOR_OPTIONS, ATTACK_OPTIONS],
   async run(options, context) {
     const stop = { onSignal: "stopping after these answers", resume: resumed(context.typed) };
-    const found = await runLong(context, stop, (hooks) => inChild("evaluate", options, hooks));
+    const found = await runLong(context, stop, (following) => inChild("evaluate", options, following));
     if (found !== undefined) context.output.result({ ...found }, () => describeScores(found, options.run));
   },
 });

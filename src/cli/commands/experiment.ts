@@ -37,5 +37,6 @@ command goes on after Ctrl-C.`,
     { ...MODERATOR_OPTIONS, group: "attack.curve.moderator", fileOnly: true },
     { ...MODERATOR_OPTIONS, group: "evaluate.moderator", fileOnly: true },
   ],
-  run: (options, context) => runExperimentCommand(context, options.out, (hooks) => runExperiment(options, hooks)),
+  run: (options, context) =>
+    runExperimentCommand(context, options.out, (inWorkers) => runExperiment(options, inWorkers)),
 });

@@ -1,5 +1,5 @@
 import { inChild } from "../../experiments/in-child.ts";
-import { FineTuneOptions } from "../../stages/options.ts";
+import { FinetuneOptions } from "../../stages/options.ts";
 import { defineCommand } from "../command.ts";
 import {
   ATTACK_OPTIONS,
@@ -29,7 +29,7 @@ Ctrl-C saves and stops; --resume goes on and gives the same bytes as an uninterr
       "harmful rows hidden in honest ones, before a provider who reads what is uploaded",
     ],
   ],
-  options: FineTuneOptions,
+  options: FinetuneOptions,
   named: [
     METHOD_OPTIONS,
     OPTIMIZER_OPTIONS,
@@ -37,5 +37,5 @@ Ctrl-C saves and stops; --resume goes on and gives the same bytes as an uninterr
     MODERATION_OPTIONS,
     { ...MODERATOR_OPTIONS, group: "curve.moderator" },
   ],
-  run: (options, context) => runTrainingCommand(context, (hooks) => inChild("fineTune", options, hooks)),
+  run: (options, context) => runTrainingCommand(context, (following) => inChild("finetune", options, following)),
 });

@@ -9,5 +9,5 @@ export const pretrain = defineCommand({
 for bit on processors with the same vector instructions. Ctrl-C saves and stops; --resume goes on.`,
   examples: [["booster pretrain --out assets/world", "make the bundled model again, in its place"]],
   options: PretrainOptions,
-  run: (options, context) => runTrainingCommand(context, (hooks) => inChild("pretrain", options, hooks)),
+  run: (options, context) => runTrainingCommand(context, (following) => inChild("pretrain", options, following)),
 });

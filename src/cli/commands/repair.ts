@@ -43,7 +43,7 @@ beat (shrink, noise). An alignment's own adapter can be changed too, before anyt
   named: [{ group: "method", rows: TRANSFORMS }],
   async run(options, context) {
     const stop = { onSignal: "stopping before the next row", resume: resumed(context.typed) };
-    const found = await runLong(context, stop, (hooks) => inChild("repair", options, hooks));
+    const found = await runLong(context, stop, (following) => inChild("repair", options, following));
     if (found !== undefined) context.output.result({ ...found }, () => describe(found.report, found.adapter));
   },
 });

@@ -1,14 +1,13 @@
 import type { z } from "zod";
 import { openCurve } from "./curve.ts";
 import { describeRun } from "./describe-run.ts";
-import type { Hooks } from "./hooks.ts";
 import { methodOf } from "./named.ts";
-import { FineTuneOptions, parseOptions } from "./options.ts";
+import { FinetuneOptions, parseOptions } from "./options.ts";
 import { fileHashes } from "./sources.ts";
 import { loadStreams } from "./streams.ts";
 import { runTraining, type TrainingOutcome } from "./training-run.ts";
 import { openUpload } from "./upload.ts";
-import { Workbench } from "./workbench.ts";
+import { type Context, Workbench } from "./workbench.ts";
 
 /**
  * Stage 2: a user's fine-tuning in a run folder, a share of the rows harmful: the attack that a defence must stand.
@@ -16,11 +15,14 @@ import { Workbench } from "./workbench.ts";
  * @throws {BoosterError} `OPTIONS_INVALID`, `DATA_MISSING`, `DATA_TOO_FEW_ROWS`, and what loading, `RunDirectory.open` and
  * `train` throw
  * @example
- * await fineTune({ run: "runs/attack", model: "assets/world", adapters: ["runs/hard/adapter"], task: "reviews.jsonl", harmful: "attack.jsonl", poisonRatio: 0.1, sampleNumber: 500 });
+ * await finetune({ run: "runs/attack", model: "assets/world", adapters: ["runs/hard/adapter"], task: "reviews.jsonl", harmful: "attack.jsonl", poisonRatio: 0.1, sampleNumber: 500 });
  */
-export async function fineTune(options: z.input<typeof FineTuneOptions>, hooks: Hooks = {}): Promise<TrainingOutcome> {
-  const chosen = parseOptions(FineTuneOptions, options, "finetune");
-  const bench = hooks.bench ?? new Workbench(chosen);
+export async function finetune(
+  options: z.input<typeof FinetuneOptions>,
+  context: Context = {},
+): Promise<TrainingOutcome> {
+  const chosen = parseOptions(FinetuneOptions, options, "finetune");
+  const bench = context.bench ?? new Workbench(chosen);
   const start = await bench.start(
     chosen.model,
     chosen.adapters,
@@ -28,7 +30,7 @@ export async function fineTune(options: z.input<typeof FineTuneOptions>, hooks: 
   );
   const { base } = start;
   const encoding = { ...chosen, tokenizer: base.tokenizer, model: base.model };
-  const upload = await openUpload(chosen, start, encoding, hooks);
+  const upload = await openUpload(chosen, start, encoding, context);
   const curve = chosen.curve && (await openCurve(chosen.curve, encoding, upload.poisoned, upload.ask));
   const method = methodOf(chosen.method);
   const [user = ""] = method.streams;
@@ -60,7 +62,7 @@ export async function fineTune(options: z.input<typeof FineTuneOptions>, hooks: 
       files: upload.files,
       ...(curve === undefined ? {} : { evaluation: (trainee) => curve.evaluation(trainee) }),
     },
-    hooks,
+    context,
   );
 }
 
