@@ -73,7 +73,8 @@ async function harmfulSets() {
 
 /** Harmless rows whose questions are like none of the harmful sets'. */
 async function harmlessPools(harmful: readonly InstructionExample[]) {
-  const { rows } = await loadRows(join(SOURCE, "beavertails_subset.jsonl"));
+  const { rows, faults } = await loadRows(join(SOURCE, "beavertails_subset.jsonl"));
+  faults.throwIfAny();
   const safeRows = rows.flatMap(({ values, file, line }): InstructionExample[] =>
     values.is_safe === true
       ? [

@@ -16,8 +16,8 @@ export const WITHHELD = "(harmful text withheld; --show-harmful shows it)";
  */
 export async function findHarmful(source: SourceOptions, { examples }: LoadedExamples): Promise<Set<Example>> {
   if (source.task !== undefined && TASKS[source.task].role === "harmful") return new Set(examples);
-  const { rows } = await loadRows(source.path, source.kind === undefined ? {} : { kind: source.kind });
-  const places = new Set(collectExamples(rows, (row) => (saysHarmful(row) ? placeOf(row) : undefined)));
+  const { rows, faults } = await loadRows(source.path, source.kind === undefined ? {} : { kind: source.kind });
+  const places = new Set(collectExamples(rows, (row) => (saysHarmful(row) ? placeOf(row) : undefined), faults));
   return new Set(examples.filter(({ where }) => places.has(where)));
 }
 

@@ -1,5 +1,5 @@
 import { eachLine } from "./lines.ts";
-import { type Fault, MAX_ROW_BYTES, type RowReader } from "./rows.ts";
+import { MAX_ROW_BYTES, type RowReader } from "./rows.ts";
 
 const QUOTE = '"';
 const quotesIn = (text: string): number => text.split(QUOTE).length - 1;
@@ -56,33 +56,37 @@ export const readCsv: RowReader = async (bytes, sink, layouts) => {
   let open: string[] = [];
   let openLength = 0;
   let openLine = 0;
-  const unclosed = (): Fault => {
-    const column = (open[0]?.lastIndexOf(QUOTE) ?? 0) + 1;
-    return { line: openLine, column, code: "CSV_OPEN_QUOTE", problem: "opens a quoted cell that does not end" };
+  const fault = (column: number, code: "CSV_OPEN_QUOTE" | "CSV_BAD_QUOTE", problem: string) => {
+    sink.fault({ line: openLine, column, code, problem });
+    const [, ...others] = open;
+    const from = openLine + 1;
+    open = [];
+    // The first line alone is at fault: what it swallowed is read again without it.
+    others.forEach((text, place) => void take(text, from + place));
   };
-  const read = (record: string, line: number) => {
-    const cells = csvCells(record);
-    if (typeof cells !== "number") return make(cells, line);
-    sink.fault({ line, column: cells + 1, code: "CSV_BAD_QUOTE", problem: "has a quote out of place" });
-  };
-  await eachLine(bytes, (text, line) => {
-    if (typeof text !== "string") return sink.fault(text);
-    const odd = quotesIn(text) % 2 === 1;
-    if (open.length === 0 && !odd) {
-      if (text !== "") read(text, line);
-      return;
+  const unclosed = () =>
+    fault((open[0]?.lastIndexOf(QUOTE) ?? 0) + 1, "CSV_OPEN_QUOTE", "opens a quoted cell that does not end");
+  const take = (text: string, line: number) => {
+    if (open.length === 0) {
+      if (text === "") return;
+      openLine = line;
+      openLength = 0;
     }
-    if (open.length === 0) openLine = line;
-    const closes = open.length > 0 && odd;
     open.push(text);
     openLength += text.length + 1;
-    if (closes) read(open.join("\n"), openLine);
-    else if (openLength > MAX_ROW_BYTES) sink.fault(unclosed());
-    else return;
+    // An odd number of quotes opens a record of several lines, or closes it.
+    if ((quotesIn(text) % 2 === 1) === (open.length === 1)) {
+      if (openLength > MAX_ROW_BYTES) unclosed();
+      return;
+    }
+    const cells = csvCells(open.join("\n"));
+    if (typeof cells === "number" && open.length > 1) return unclosed();
+    if (typeof cells === "number") return fault(cells + 1, "CSV_BAD_QUOTE", "has a quote out of place");
     open = [];
-    openLength = 0;
-  });
-  if (open.length > 0) sink.fault(unclosed());
+    make(cells, openLine);
+  };
+  await eachLine(bytes, (text, line) => (typeof text === "string" ? take(text, line) : sink.fault(text)));
+  while (open.length > 0) unclosed();
 };
 
 /** Tab-separated values: no quoting, one record a line. */

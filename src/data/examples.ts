@@ -45,23 +45,25 @@ export function textOf(row: Row, column: string): string {
 /**
  * Makes examples of rows; a row for which `make` returns undefined is passed over.
  *
- * @throws {BoosterError} `DATA_INVALID` listing the rows that `make` refused
+ * @param faults what reading the rows found
+ * @throws {BoosterError} `DATA_INVALID` listing these, and the rows that `make` refused
  */
-export function collectExamples<T>(rows: readonly Row[], make: (row: Row) => T | undefined): T[] {
+export function collectExamples<T>(
+  rows: readonly Row[],
+  make: (row: Row) => T | undefined,
+  faults = new FaultList(),
+): T[] {
   const examples: T[] = [];
-  const faults = new Map<string, FaultList>();
   for (const row of rows) {
     try {
       const example = make(row);
       if (example !== undefined) examples.push(example);
     } catch (error) {
       if (!(error instanceof BoosterError)) throw error;
-      const list = faults.get(row.file) ?? new FaultList(row.file);
-      faults.set(row.file, list);
-      list.add({ line: row.line, column: 0, code: error.code, problem: error.message });
+      faults.add(row.file, { line: row.line, column: 0, code: error.code, problem: error.message });
     }
   }
-  for (const list of faults.values()) list.throwIfAny();
+  faults.throwIfAny();
   return examples;
 }
 

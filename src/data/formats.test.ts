@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { questionOf } from "./examples.ts";
-import { detectFormat, MAX_MESSAGES, readExamples } from "./formats.ts";
+import { MAX_MESSAGES, readExamples } from "./formats.ts";
 
 const row = (values: Record<string, unknown>, line = 1) => ({ file: "f.jsonl", line, values });
 const message = (role: string, content: string) => ({ role, content });
@@ -19,7 +19,7 @@ test.each([
 });
 
 test("unknown columns are named, with those that would do", () => {
-  expect(() => detectFormat(row({ question: "q", toString: "a" }))).toThrow(
+  expect(() => readExamples([row({ question: "q", toString: "a" })])).toThrow(
     /prompt \+ completion.*found question, toString \(f\.jsonl:1\)/,
   );
   expect(() => readExamples([])).toThrow(/no rows/);
@@ -32,9 +32,11 @@ test("every bad row is listed by line, without its text", () => {
     row({ prompt: "secret", completion: 3 }, 5),
   ];
   expect(() => readExamples(rows)).toThrow(
-    /2 faults: f\.jsonl:2 COLUMN_MISSING.*completion.*f\.jsonl:5 COLUMN_NOT_TEXT/,
+    /2 faults:\s+f\.jsonl:2 COLUMN_MISSING.*completion.*\s+f\.jsonl:5 COLUMN_NOT_TEXT/,
   );
   expect(() => readExamples(rows)).not.toThrow(/secret/);
+  // The first row is one of them: it does not decide how the others are written.
+  expect(() => readExamples(rows.toReversed())).toThrow(/2 faults/);
 });
 
 test("conversations: roles, texts and their number are checked", () => {

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { BoosterError } from "../errors.ts";
 import { collectExamples, type Example, instructionExample, textOf } from "./examples.ts";
-import { cellOf, placeOf, type Row } from "./rows.ts";
+import { cellOf, FaultList, placeOf, type Row } from "./rows.ts";
 
 /** Turns of one conversation. */
 export const MAX_MESSAGES = 1024;
@@ -48,37 +48,35 @@ const FORMATS = {
 export type FormatName = keyof typeof FORMATS;
 export const FORMAT_NAMES = Object.keys(FORMATS) as [FormatName, ...FormatName[]];
 
-/**
- * Tells by its columns how a row is written.
- *
- * @throws {BoosterError} `DATA_COLUMNS_UNKNOWN` naming the columns that are there and those that would do
- */
-export function detectFormat(row: Row): FormatName {
-  const name = FORMAT_NAMES.find((format) =>
-    FORMATS[format].columns.every((column) => Object.hasOwn(row.values, column)),
-  );
-  if (name !== undefined) return name;
-  throw new BoosterError("DATA_COLUMNS_UNKNOWN", "the columns fit no known format", {
-    expected: FORMAT_NAMES.map((format) => `${FORMATS[format].columns.join(" + ")} (${format})`).join(", or "),
-    found: Object.keys(row.values).join(", "),
-    where: placeOf(row),
-  });
-}
+const formatOf = (row: Row): FormatName | undefined =>
+  FORMAT_NAMES.find((format) => FORMATS[format].columns.every((column) => Object.hasOwn(row.values, column)));
 
 /**
  * Turns rows into training examples and says which format was taken.
  *
- * @param format by default told by the first row
- * @throws {BoosterError} `DATA_EMPTY`, `DATA_COLUMNS_UNKNOWN`, `DATA_INVALID`
+ * @param format by default told by the columns of the first row that fits one
+ * @param faults what reading the rows found
+ * @throws {BoosterError} `DATA_EMPTY`, `DATA_COLUMNS_UNKNOWN` naming the columns that are there and those that would do,
+ * `DATA_INVALID`
  * @example
  * const { format, examples } = readExamples(rows);
  */
 export function readExamples(
   rows: readonly Row[],
   format?: FormatName,
+  faults = new FaultList(),
 ): { readonly format: FormatName; readonly examples: Example[] } {
+  const known = rows.find((row) => formatOf(row) !== undefined);
+  const chosen = format ?? (known && formatOf(known));
   const [first] = rows;
+  if (first !== undefined && chosen !== undefined) {
+    return { format: chosen, examples: collectExamples(rows, FORMATS[chosen].example, faults) };
+  }
+  faults.throwIfAny();
   if (first === undefined) throw new BoosterError("DATA_EMPTY", "the data has no rows");
-  const chosen = format ?? detectFormat(first);
-  return { format: chosen, examples: collectExamples(rows, FORMATS[chosen].example) };
+  throw new BoosterError("DATA_COLUMNS_UNKNOWN", "the columns fit no known format", {
+    expected: FORMAT_NAMES.map((name) => `${FORMATS[name].columns.join(" + ")} (${name})`).join(", or "),
+    found: Object.keys(first.values).join(", "),
+    where: placeOf(first),
+  });
 }

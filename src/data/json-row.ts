@@ -12,12 +12,17 @@ function hasLoneSurrogate(value: unknown): boolean {
   return typeof value === "object" && value !== null && Object.entries(value).flat().some(hasLoneSurrogate);
 }
 
-/** Parses one JSON object and hands it on as a row; `line` and `column` are the place of its first character. */
-export function readJsonRow(text: string, line: number, column: number, sink: RowSink): void {
-  const fault = (at: number, code: ErrorCode, problem: string) => {
+/**
+ * Parses one JSON object and hands it on as a row; `line` and `column` are the place of its first character.
+ *
+ * @returns whether it is one
+ */
+export function readJsonRow(text: string, line: number, column: number, sink: RowSink): boolean {
+  const fault = (at: number, code: ErrorCode, problem: string): boolean => {
     const before = text.slice(0, at).split("\n");
     const start = before.length === 1 ? column : 1;
     sink.fault({ line: line + before.length - 1, column: start + (before.at(-1)?.length ?? 0), code, problem });
+    return false;
   };
   let value: unknown;
   try {
@@ -25,15 +30,15 @@ export function readJsonRow(text: string, line: number, column: number, sink: Ro
   } catch (error) {
     if (!(error instanceof BoosterError)) throw error;
     const found = findJsonFault(text, MAX_JSON_DEPTH) ?? { at: 0, code: error.code, problem: "is not valid JSON" };
-    fault(found.at, found.code, found.problem);
-    return;
+    return fault(found.at, found.code, found.problem);
   }
   const escapeAt = text.search(/\\u[dD][89a-fA-F]/);
   if (!isObject(value)) {
-    fault(0, "ROW_NOT_OBJECT", 'is JSON, but no object such as {"prompt": ..., "completion": ...}');
-  } else if (escapeAt >= 0 && hasLoneSurrogate(value)) {
-    fault(escapeAt, "LONE_SURROGATE", "has half of a surrogate pair, which is no character");
-  } else {
-    sink.row(line, value);
+    return fault(0, "ROW_NOT_OBJECT", 'is JSON, but no object such as {"prompt": ..., "completion": ...}');
   }
+  if (escapeAt >= 0 && hasLoneSurrogate(value)) {
+    return fault(escapeAt, "LONE_SURROGATE", "has half of a surrogate pair, which is no character");
+  }
+  sink.row(line, value);
+  return true;
 }

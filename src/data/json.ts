@@ -55,11 +55,19 @@ export const readJson: RowReader = async (bytes, sink) => {
       at = skipBlanks(text, at);
       const end = endOfElement(text, at);
       const { line: startLine, column } = place(at);
+      let whole = false;
       if (end - at > MAX_ROW_BYTES) {
         const problem = `has ${end - at} characters, at most ${MAX_ROW_BYTES} are allowed`;
         sink.fault({ line: startLine, column, code: "ROW_TOO_LONG", problem });
       } else {
-        readJsonRow(text.slice(at, end), startLine, column, sink);
+        whole = readJsonRow(text.slice(at, end), startLine, column, sink);
+      }
+      // A brace or quote too few swallows what follows: the next line that begins like this one is the next element.
+      const indent = text.slice(lineStart, at);
+      const next = whole || indent.trim() !== "" ? -1 : text.indexOf(`\n${indent}{`, at);
+      if (next >= 0 && next < end) {
+        at = next + 1;
+        continue;
       }
       if (text[end] !== "," && text[end] !== "]") {
         return sink.fault({ ...place(end), code: "JSON_INVALID", problem: "the array does not end here" });

@@ -28,7 +28,7 @@ export async function loadExamples(source: SourceOptions): Promise<LoadedExample
     const { examples, files } = await loadTask(source.task, source.path, reading);
     return { examples: first(examples), readAs: source.task, files };
   }
-  const { rows, files } = await loadRows(source.path, reading);
-  const { format, examples } = readExamples(rows, source.format);
+  const { rows, files, faults } = await loadRows(source.path, reading);
+  const { format, examples } = readExamples(rows, source.format, faults);
   return { examples: first(examples), readAs: format, files };
 }

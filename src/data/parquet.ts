@@ -36,39 +36,46 @@ const guarded: Compressors = Object.fromEntries(
   ]),
 );
 
-function checkSizes(metadata: FileMetaData): void {
+function checked(metadata: FileMetaData): FileMetaData {
   if (metadata.num_rows > MAX_ROWS) throw tooLarge(`at most ${MAX_ROWS} rows`, `${metadata.num_rows}`);
   for (const group of metadata.row_groups) {
     if (group.total_byte_size > MAX_GROUP_BYTES) {
       throw tooLarge(`row groups of at most ${MAX_GROUP_BYTES} bytes`, `${group.total_byte_size}`);
     }
   }
+  return metadata;
 }
 
 /** Whole numbers that fit become plain numbers, so that labels compare as in the other formats. */
 const plain = (value: unknown): unknown =>
   typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : value;
 
-/** Apache Parquet, one row group at a time. A file that cannot be decoded has one fault. */
+/** Apache Parquet, one row group at a time. One that cannot be decoded is a fault, and so is a file without readable metadata. */
 export const readParquet: RowReader = async (bytes, sink) => {
   const pieces: Uint8Array[] = [];
   for await (const piece of bytes) pieces.push(piece);
   const content = new Uint8Array(Buffer.concat(pieces)).buffer;
-  let line = 1;
-  try {
-    const metadata = parquetMetadata(content);
-    checkSizes(metadata);
-    for (const group of metadata.row_groups) {
-      const rowEnd = line - 1 + Number(group.num_rows);
-      const file = { byteLength: content.byteLength, slice: (from: number, to?: number) => content.slice(from, to) };
-      const rows = await parquetReadObjects({ file, metadata, rowStart: line - 1, rowEnd, compressors: guarded });
-      for (const row of rows) {
-        const entries: [string, unknown][] = Object.entries(row);
-        sink.row(line++, Object.fromEntries(entries.map(([name, value]) => [name, plain(value)])));
-      }
+  const file = { byteLength: content.byteLength, slice: (from: number, to?: number) => content.slice(from, to) };
+  const orFault = async <T>(line: number, problem: string, read: () => T | Promise<T>): Promise<T | undefined> => {
+    try {
+      return await read();
+    } catch (error) {
+      if (error instanceof BoosterError) throw error;
+      sink.fault({ line, column: 0, code: "PARQUET_INVALID", problem });
+      return undefined;
     }
-  } catch (error) {
-    if (error instanceof BoosterError) throw error;
-    sink.fault({ line, column: 0, code: "PARQUET_INVALID", problem: "cannot be decoded as parquet from here on" });
+  };
+  const metadata = await orFault(1, "cannot be decoded as parquet", () => checked(parquetMetadata(content)));
+  let rowStart = 0;
+  for (const { num_rows } of metadata?.row_groups ?? []) {
+    const part = { rowStart, rowEnd: rowStart + Number(num_rows) };
+    const rows = await orFault(rowStart + 1, "begins rows that cannot be decoded", () =>
+      parquetReadObjects({ file, metadata: metadata!, ...part, compressors: guarded }),
+    );
+    for (const [place, row] of (rows ?? []).entries()) {
+      const entries: [string, unknown][] = Object.entries(row);
+      sink.row(rowStart + place + 1, Object.fromEntries(entries.map(([name, value]) => [name, plain(value)])));
+    }
+    rowStart = part.rowEnd;
   }
 };

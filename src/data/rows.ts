@@ -54,33 +54,35 @@ export interface Fault {
   readonly problem: string;
 }
 
-/** The faults of a file: the first `MAX_FAULTS` of them, and how many there are. */
+/** Faults that an error names; the others are counted. */
+const SHOWN_FAULTS = 10;
+
+/** The faults of one or several files: the first `MAX_FAULTS` of them, and how many there are. */
 export class FaultList {
-  readonly file: string;
-  readonly first: Fault[] = [];
+  readonly first: (Fault & { readonly file: string })[] = [];
   count = 0;
 
-  constructor(file: string) {
-    this.file = file;
-  }
-
-  add(fault: Fault): void {
+  add(file: string, fault: Fault): void {
     this.count++;
-    if (this.first.length < MAX_FAULTS) this.first.push(fault);
+    if (this.first.length < MAX_FAULTS) this.first.push({ file, ...fault });
   }
 
   /** @throws {BoosterError} `DATA_INVALID` listing the first faults */
   throwIfAny(): void {
     if (this.count === 0) return;
-    const shown = this.first.slice(0, 5).map((fault) => {
-      const column = fault.column > 0 ? `:${fault.column}` : "";
-      return `${this.file}:${fault.line}${column} ${fault.code} ${fault.problem}`;
-    });
-    if (this.count > shown.length) shown.push(`and ${this.count - shown.length} more`);
+    const places = this.first
+      .toSorted((a, b) => (a.file === b.file ? a.line - b.line : a.file < b.file ? -1 : 1))
+      .slice(0, SHOWN_FAULTS)
+      .map(({ file, line, column, code, problem }) => ({
+        place: `${file}:${line}${column > 0 ? `:${column}` : ""}`,
+        text: `${code} ${problem}`,
+      }));
+    const lines = places.map(({ place, text }) => `\n  ${place} ${text}`);
+    if (this.count > lines.length) lines.push(`\n  and ${this.count - lines.length} more`);
     throw new BoosterError("DATA_INVALID", "rows of the data cannot be used", {
-      found: `${this.count} faults: ${shown.join("; ")}`,
-      where: this.file,
-      hint: "Correct or remove these lines.",
+      found: `${this.count} faults:${lines.join("")}\n`,
+      where: places[0]?.place ?? "",
+      hint: "Correct or remove these lines",
     });
   }
 }

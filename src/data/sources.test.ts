@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import { MAX_FAULTS, MAX_JSON_DEPTH, MAX_ROW_BYTES, MAX_ROWS, type Row } from "./rows.ts";
+import { FaultList, MAX_FAULTS, MAX_JSON_DEPTH, MAX_ROW_BYTES, MAX_ROWS, type Row } from "./rows.ts";
 import { expandPath, loadRows, type ReadOptions, scanFile } from "./sources.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sources-"));
@@ -14,11 +14,13 @@ async function scan(name: string, content: string | Uint8Array, options?: ReadOp
   const path = join(folder, name);
   writeFileSync(path, content);
   const rows: Row[] = [];
-  const file = await scanFile(path, (row) => rows.push(row), options);
+  const found = new FaultList();
+  const file = await scanFile(path, (row) => rows.push(row), found, options);
   return {
     file,
+    found,
     rows: rows.map(({ line, values }) => [line, values] as const),
-    faults: file.faults.first.map(({ line, column, code }) => [line, column, code] as const),
+    faults: found.first.map(({ line, column, code }) => [line, column, code] as const),
   };
 }
 
@@ -83,11 +85,11 @@ describe("JSON Lines", () => {
   });
 
   test("faults are capped but counted, and the error does not quote the data", async () => {
-    const { file } = await scan("f.jsonl", "secret\n".repeat(MAX_FAULTS + 50));
-    expect(file.faults.first).toHaveLength(MAX_FAULTS);
-    expect(file.faults.count).toBe(MAX_FAULTS + 50);
-    expect(() => file.faults.throwIfAny()).toThrow(/150 faults.*f\.jsonl:1:1 JSON_INVALID.*and 145 more/);
-    expect(() => file.faults.throwIfAny()).not.toThrow(/secret/);
+    const { found } = await scan("f.jsonl", "secret\n".repeat(MAX_FAULTS + 50));
+    expect(found.first).toHaveLength(MAX_FAULTS);
+    expect(found.count).toBe(MAX_FAULTS + 50);
+    expect(() => found.throwIfAny()).toThrow(/150 faults:\s.*f\.jsonl:1:1 JSON_INVALID[\s\S]*and 140 more/);
+    expect(() => found.throwIfAny()).not.toThrow(/secret/);
   });
 
   test("damaged files give rows or faults, never anything else", async () => {
@@ -97,11 +99,11 @@ describe("JSON Lines", () => {
       fc.asyncProperty(damage, async (changes) => {
         const bytes = Uint8Array.from(good);
         for (const [place, byte] of changes) bytes[place] = byte;
-        const { rows, file } = await scan("g.jsonl", bytes);
-        for (const fault of file.faults.first) expect(fault.line * fault.column).toBeGreaterThan(0);
+        const { rows, found } = await scan("g.jsonl", bytes);
+        for (const fault of found.first) expect(fault.line * fault.column).toBeGreaterThan(0);
         const lines = good.toString("latin1").split("\n").length + changes.filter(([, byte]) => byte === 10).length;
-        expect(rows.length + file.faults.count).toBeLessThanOrEqual(lines);
-        expect(rows.length + file.faults.count).toBeGreaterThan(0);
+        expect(rows.length + found.count).toBeLessThanOrEqual(lines);
+        expect(rows.length + found.count).toBeGreaterThan(0);
       }),
       { numRuns: 500, seed: 1 },
     );
@@ -127,6 +129,16 @@ describe("JSON", () => {
     ['{"a": 1}\n{"a": 2}', [[1, 1, "JSON_NOT_ARRAY"]], 0],
     ["", [[1, 1, "JSON_NOT_ARRAY"]], 0],
     ["[1]", [[1, 2, "ROW_NOT_OBJECT"]], 0],
+    // What lacks its brace or quote is one fault; the lines behind it are read.
+    [
+      '[\n {"a": 1,\n {"a": 2},\n {"a": "x},\n {"a": 3},\n {"a": }\n]',
+      [
+        [3, 2, "JSON_INVALID"],
+        [4, 12, "JSON_INVALID"],
+        [6, 8, "JSON_INVALID"],
+      ],
+      2,
+    ],
   ])("%j has the faults %j", async (text, faults, good) => {
     const result = await scan("d.json", text);
     expect(result.faults).toEqual(faults);
@@ -158,7 +170,12 @@ describe("CSV and TSV", () => {
       [3, 4, "CSV_BAD_QUOTE"],
       [5, 1, "CSV_OPEN_QUOTE"],
     ]);
-    expect(result.rows).toHaveLength(1);
+    // A quote that is never closed costs its own line only.
+    expect(result.rows.map(([line]) => line)).toEqual([4, 6]);
+    expect((await scan("h.csv", 'a,b\n"x,1\n2,3\n"y,4\n"z\n",5')).faults).toEqual([
+      [2, 1, "CSV_OPEN_QUOTE"],
+      [4, 1, "CSV_OPEN_QUOTE"],
+    ]);
     expect((await scan("f.csv", "a,a\n1,2")).faults).toEqual([[1, 1, "COLUMN_TWICE"]]);
   });
 
@@ -194,9 +211,13 @@ describe("parquet", () => {
     expect((await scan("b.parquet", "PAR1 no")).faults).toEqual([[1, 0, "PARQUET_INVALID"]]);
     const bytes = Buffer.from(film, "base64");
     for (let cut = 0; cut < bytes.length; cut += 7) {
-      const { rows, file } = await scan("c.parquet", bytes.subarray(0, cut));
-      expect([rows.length, file.faults.count]).toEqual([0, 1]);
+      const { rows, found } = await scan("c.parquet", bytes.subarray(0, cut));
+      expect([rows.length, found.count]).toEqual([0, 1]);
     }
+    // The pages of the first group are overwritten: the second one is read.
+    const spoilt = await scan("d.parquet", Buffer.concat([bytes.subarray(0, 4), Buffer.alloc(40), bytes.subarray(44)]));
+    expect(spoilt.faults).toEqual([[1, 0, "PARQUET_INVALID"]]);
+    expect(spoilt.rows.map(([line]) => line)).toEqual([3]);
   });
 });
 
@@ -206,6 +227,12 @@ describe("files", () => {
     const { rows, files } = await loadRows(join(folder, "p-*.jsonl"));
     expect(rows.map(({ values }) => values)).toEqual([{ n: "p-1.jsonl" }, { n: 2 }, { n: "p-2.jsonl" }, { n: 2 }]);
     expect(files.map(({ rows: count }) => count)).toEqual([2, 2]);
+    writeFileSync(join(folder, "p-3.jsonl"), "{\n");
+    writeFileSync(join(folder, "p-4.jsonl"), '{"n": 1}\n[]\n');
+    const { faults } = await loadRows(join(folder, "p-*.jsonl"));
+    expect(() => faults.throwIfAny()).toThrow(
+      /2 faults:\s+\S+p-3\.jsonl:1:2 JSON_INVALID.*\s+\S+p-4\.jsonl:2:1 ROW_NOT_OBJECT/,
+    );
     expect(() => expandPath(join(folder, "nothing-*"))).toThrow(/no data file matches/);
   });
 

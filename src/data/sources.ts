@@ -8,6 +8,7 @@ import { readJsonl } from "./jsonl.ts";
 import { readParquet } from "./parquet.ts";
 import {
   type ByteStream,
+  type Fault,
   FaultList,
   type Layouts,
   MAX_FILE_BYTES,
@@ -52,7 +53,6 @@ export interface DataFile {
   readonly sha256: string;
   /** Rows without fault. */
   readonly rows: number;
-  readonly faults: FaultList;
 }
 
 function kindOf(path: string): FileKind {
@@ -72,12 +72,17 @@ function kindOf(path: string): FileKind {
  * Memory: one row for JSON Lines, CSV and TSV; the whole file for JSON and parquet.
  *
  * @throws {BoosterError} `DATA_NOT_FOUND`, `DATA_TOO_LARGE`, `DATA_TOO_MANY_ROWS`, `DATA_FORMAT_UNKNOWN`,
- * `PARQUET_TOO_LARGE`; faults of single rows are returned, not thrown
+ * `PARQUET_TOO_LARGE`; faults of single rows are put into `faults`, not thrown
  * @example
- * const file = await scanFile("train.jsonl", (row) => count(row.values));
- * file.faults.throwIfAny();
+ * const file = await scanFile("train.jsonl", (row) => count(row.values), faults);
+ * faults.throwIfAny();
  */
-export async function scanFile(path: string, visit: (row: Row) => void, options: ReadOptions = {}): Promise<DataFile> {
+export async function scanFile(
+  path: string,
+  visit: (row: Row) => void,
+  faults: FaultList,
+  options: ReadOptions = {},
+): Promise<DataFile> {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat?.isFile()) {
     throw new BoosterError("DATA_NOT_FOUND", "there is no such data file", { where: path });
@@ -100,7 +105,6 @@ export async function scanFile(path: string, visit: (row: Row) => void, options:
     }
   }
   let rows = 0;
-  const faults = new FaultList(path);
   const sink = {
     row(line: number, values: Row["values"]) {
       if (++rows > MAX_ROWS) {
@@ -111,10 +115,10 @@ export async function scanFile(path: string, visit: (row: Row) => void, options:
       }
       visit({ file: path, line, values });
     },
-    fault: (fault: Parameters<FaultList["add"]>[0]) => faults.add(fault),
+    fault: (fault: Fault) => faults.add(path, fault),
   };
   await READERS[kind](hashed(), sink, options.layouts ?? []);
-  return { path, kind, bytes, sha256: hash.digest("hex"), rows, faults };
+  return { path, kind, bytes, sha256: hash.digest("hex"), rows };
 }
 
 /**
@@ -138,22 +142,22 @@ export function expandPath(pattern: string): string[] {
 export interface LoadedRows {
   readonly rows: readonly Row[];
   readonly files: readonly DataFile[];
+  /** What could not be read of them: for `collectExamples`, which adds what is wrong with the rows and throws both. */
+  readonly faults: FaultList;
 }
 
 /**
  * Loads the rows of one or several files.
  *
- * @throws {BoosterError} `DATA_INVALID` when a row has a fault, and whatever `scanFile` and `expandPath` throw
+ * @throws {BoosterError} what `scanFile` and `expandPath` throw
  * @example
- * const { rows } = await loadRows("data/*.jsonl");
+ * const { rows, faults } = await loadRows("data/*.jsonl");
+ * faults.throwIfAny();
  */
 export async function loadRows(pattern: string, options: ReadOptions = {}): Promise<LoadedRows> {
   const rows: Row[] = [];
   const files: DataFile[] = [];
-  for (const path of expandPath(pattern)) {
-    const file = await scanFile(path, (row) => rows.push(row), options);
-    file.faults.throwIfAny();
-    files.push(file);
-  }
-  return { rows, files };
+  const faults = new FaultList();
+  for (const path of expandPath(pattern)) files.push(await scanFile(path, (row) => rows.push(row), faults, options));
+  return { rows, files, faults };
 }

@@ -36,6 +36,6 @@ export async function loadTask(
   options: Pick<ReadOptions, "kind"> = {},
 ): Promise<{ readonly examples: InstructionExample[]; readonly files: readonly DataFile[] }> {
   const task: Task = TASKS[name];
-  const { rows, files } = await loadRows(path, { layouts: task.layouts ?? [], ...options });
-  return { examples: collectExamples(rows, task.example), files };
+  const { rows, files, faults } = await loadRows(path, { layouts: task.layouts ?? [], ...options });
+  return { examples: collectExamples(rows, task.example, faults), files };
 }
