@@ -176,7 +176,6 @@ const CODES = {
     DISK_FULL: "there is too little space",
     DISK_IO_ERROR: "the disk failed",
     FILE_WRITE_FAILED: "a file cannot be written",
-    INSTALLATION_BROKEN: "the program's own package.json is missing",
     JUDGE_HTTP: "the judge refuses the request",
     JUDGE_RESPONSE: "the judge's response is not a chat completion",
     JUDGE_TIMEOUT: "the judge takes too long",
