@@ -1,5 +1,5 @@
 import type { EncodedExample } from "../data/templates.ts";
-import { IGNORED } from "../formats/chat-training.ts";
+import { IGNORE } from "../formats/labels.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { printable } from "./output.ts";
 
@@ -19,7 +19,7 @@ export function tokenPieces(tokenizer: Tokenizer, { ids, labels }: EncodedExampl
     const piece = text.startsWith(shown) ? text.slice(shown.length) : (tokenizer.tokenOf(id) ?? "");
     shown = text;
     // The first token is never predicted, whatever its label.
-    return { id, text: piece, trained: place > 0 && labels[place] !== IGNORED };
+    return { id, text: piece, trained: place > 0 && labels[place] !== IGNORE };
   });
 }
 

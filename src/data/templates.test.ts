@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { tinyTokenizer, tinyTokenizerFiles } from "../../test/tiny-tokenizer.ts";
-import { IGNORED } from "../formats/chat-training.ts";
+import { IGNORE } from "../formats/labels.ts";
 import { createTokenizer } from "../formats/tokenizer.ts";
 import type { Example } from "./examples.ts";
 import { alpacaPrompt, type EncodeOptions, encodeEach, encodeExample } from "./templates.ts";
@@ -14,7 +14,7 @@ const example = (output: string, input = ""): Example => ({
   input,
   output,
 });
-const trained = (labels: Int32Array) => tokenizer.decode(labels.filter((label) => label !== IGNORED));
+const trained = (labels: Int32Array) => tokenizer.decode(labels.filter((label) => label !== IGNORE));
 const joined = (instruction: string, input: string) =>
   alpacaPrompt(instruction, input)
     .map(({ text }) => text)

@@ -1,6 +1,7 @@
 import { BoosterError } from "../errors.ts";
 import type { ChatMessage } from "../formats/chat-template.ts";
-import { IGNORED, type LabelledTokens, renderForTraining } from "../formats/chat-training.ts";
+import { type LabelledTokens, renderForTraining } from "../formats/chat-training.ts";
+import { countLabelled, IGNORE } from "../formats/labels.ts";
 import type { TextSegment, Tokenizer } from "../formats/tokenizer.ts";
 import type { Example } from "./examples.ts";
 
@@ -78,7 +79,7 @@ function encodeAlpaca(tokenizer: Tokenizer, example: Example): LabelledTokens {
   const encode = (segments: readonly TextSegment[]) => [...bos, ...tokenizer.encodeSegments(segments)];
   const ids = encode([...prompt, { text: example.output, trusted: false }, { text: eos, trusted: true }]);
   const promptIds = encode(prompt);
-  const labels = ids.map((id, place) => (place < promptIds.length ? IGNORED : id));
+  const labels = ids.map((id, place) => (place < promptIds.length ? IGNORE : id));
   if (promptIds.some((id, place) => ids[place] !== id)) {
     throw new BoosterError(
       "PROMPT_NOT_PREFIX",
@@ -121,8 +122,7 @@ export function encodeExample(example: Example, options: EncodeOptions): Encoded
       });
     }
     const labels = Int32Array.from(encoded.labels.slice(0, maxTokens));
-    // The first token is never predicted, so a label on it trains nothing.
-    const trainedTokens = labels.subarray(1).reduce((sum, label) => sum + (label === IGNORED ? 0 : 1), 0);
+    const trainedTokens = countLabelled(labels);
     if (trainedTokens === 0) {
       throw new BoosterError("NO_TRAINED_TOKENS", "the example has no token to train on", {
         expected: `an answer within the first ${maxTokens} of its ${encoded.ids.length} tokens`,

@@ -1,12 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { CHATML, tinyTokenizer } from "../../test/tiny-tokenizer.ts";
 import { MAX_RENDERED_LENGTH, MAX_TEMPLATE_BYTES, renderChat, renderSegments } from "./chat-template.ts";
-import { encodeChat, IGNORED, renderForTraining } from "./chat-training.ts";
+import { encodeChat, renderForTraining } from "./chat-training.ts";
+import { IGNORE } from "./labels.ts";
 
 const tokenizer = tinyTokenizer();
 const user = (content: string) => ({ role: "user", content });
 const assistant = (content: string) => ({ role: "assistant", content });
-const trained = (labels: readonly number[]) => tokenizer.decode(labels.filter((label) => label !== IGNORED));
+const trained = (labels: readonly number[]) => tokenizer.decode(labels.filter((label) => label !== IGNORE));
 const TRIMMING = CHATML.replace("message['content']", "message['content'] | trim");
 
 describe("rendering", () => {
@@ -71,7 +72,7 @@ describe("training", () => {
       assistant("two"),
     ]);
     expect(trained(labels)).toBe("one<|im_end|>\ntwo<|im_end|>\n");
-    expect(labels.every((label, place) => label === IGNORED || label === ids[place])).toBe(true);
+    expect(labels.every((label, place) => label === IGNORE || label === ids[place])).toBe(true);
     const whole = renderChat(CHATML, [user("hello"), assistant("one"), user("more"), assistant("two")]);
     expect(ids).toEqual(tokenizer.encode(whole, { allowSpecial: true }));
   });

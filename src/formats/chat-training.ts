@@ -1,11 +1,9 @@
 import { BoosterError } from "../errors.ts";
 import { type ChatMessage, type ChatOptions, renderSegments } from "./chat-template.ts";
+import { IGNORE } from "./labels.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
-/** Marks a position whose token is not trained. */
-export const IGNORED = -100;
-
-/** Token ids of an example and, position by position, the same id where it is trained, else `IGNORED`. */
+/** Token ids of an example and, position by position, the same id where it is trained, else `IGNORE`. */
 export interface LabelledTokens {
   readonly ids: number[];
   readonly labels: number[];
@@ -44,7 +42,7 @@ export function renderForTraining(
   options: Omit<ChatOptions, "addGenerationPrompt"> = {},
 ): LabelledTokens {
   const ids = encodeChat(tokenizer, template, messages, options);
-  const labels = new Array<number>(ids.length).fill(IGNORED);
+  const labels = new Array<number>(ids.length).fill(IGNORE);
   for (const [turn, message] of messages.entries()) {
     if (message.role !== "assistant") continue;
     const before = encodeChat(tokenizer, template, messages.slice(0, turn), { ...options, addGenerationPrompt: true });
@@ -57,9 +55,9 @@ export function renderForTraining(
         hint: "An answer that begins with blanks, or a template that rewrites earlier turns, does this.",
       });
     }
-    for (let place = before.length; place < after.length; place++) labels[place] = ids[place] ?? IGNORED;
+    for (let place = before.length; place < after.length; place++) labels[place] = ids[place] ?? IGNORE;
   }
-  if (labels.every((label) => label === IGNORED)) {
+  if (labels.every((label) => label === IGNORE)) {
     throw new BoosterError("NO_TRAINED_TOKENS", "the conversation has no token to train on", {
       expected: "an assistant message",
       found: `roles: ${messages.map((message) => message.role).join(", ")}`,

@@ -1,5 +1,6 @@
 import { dim, ops, type Shape, type Tensor, type TensorType, type Tree } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
+import { IGNORE } from "../formats/labels.ts";
 import { attention, causalMask, type Layout, linearCrossEntropy, pack, unpack, weight } from "../nn/index.ts";
 import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
 import type { Forward, Model } from "./architecture.ts";
@@ -10,9 +11,6 @@ export interface Example {
   readonly inputIds: ArrayLike<number>;
   readonly labels: ArrayLike<number>;
 }
-
-/** Ignored label, as in Hugging Face. */
-export const IGNORE = -100;
 
 /** Arguments of a program that reads one batch; sizes carry the batch's name, so that several batches can differ. */
 export function batchSpec(name: string, chunks: number): Record<string, TensorType> {

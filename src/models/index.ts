@@ -1,3 +1,4 @@
+export { countLabelled, IGNORE } from "../formats/labels.ts";
 export type { Architecture, Attend, Forward, Model } from "./architecture.ts";
 export {
   type Batch,
@@ -5,7 +6,6 @@ export {
   batchSpec,
   type Example,
   hiddenStates,
-  IGNORE,
   type LabelledTokens,
   type LossOptions,
   labelledStates,

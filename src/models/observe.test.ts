@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
 import { randomRows, randomTensors, tinyModel } from "../../test/conformance/tiny-model.ts";
 import { ops } from "../autodiff/index.ts";
+import { IGNORE } from "../formats/labels.ts";
 import { Device } from "../runtime/index.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
-import { type Example, IGNORE } from "./batch.ts";
+import type { Example } from "./batch.ts";
 import { columnSquares, gram, Observer } from "./observe.ts";
 
 const model = tinyModel();

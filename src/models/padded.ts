@@ -1,4 +1,5 @@
 import { dim, ops, product, type Tensor, type TensorType, type Tree } from "../autodiff/index.ts";
+import { IGNORE } from "../formats/labels.ts";
 import { attention, causalMask, weight } from "../nn/index.ts";
 import { type HostTensor, tensor } from "../tensor/tensor.ts";
 import type { Forward, Model } from "./architecture.ts";
@@ -35,7 +36,7 @@ export function packPadded(name: string, examples: readonly Example[], padId: nu
   return {
     [fieldName(name, "ids")]: grid(({ inputIds }, t) => inputIds[t] as number, padId),
     [fieldName(name, "mask")]: grid(() => 1, 0),
-    [fieldName(name, "labels")]: grid(({ labels }, t) => labels[t] as number, -100),
+    [fieldName(name, "labels")]: grid(({ labels }, t) => labels[t] as number, IGNORE),
   };
 }
 

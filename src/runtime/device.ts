@@ -7,9 +7,7 @@ import type { DType, HostTensor } from "../tensor/tensor.ts";
 import { encodeModel } from "./encode.ts";
 import { type DeviceTensor, type DeviceTensors, fromOrt, NEXT, STATE, toOrt } from "./ort.ts";
 import { Program } from "./program.ts";
-
-export const PROVIDERS = ["cpu", "webgpu", "cuda"] as const;
-export type Provider = (typeof PROVIDERS)[number];
+import type { Provider } from "./providers.ts";
 
 export interface DeviceOptions {
   /** Execution provider of ONNX Runtime. Default `cpu`. */

@@ -1,6 +1,6 @@
 import type { TensorType } from "../autodiff/index.ts";
 import { stopIfAsked } from "../errors.ts";
-import { batchOf, batchSpec, type Example, packBatch, tokenLoss } from "../models/index.ts";
+import { batchOf, batchSpec, countLabelled, type Example, packBatch, tokenLoss } from "../models/index.ts";
 import type { LoadedModel, NamedWeights } from "../models/load.ts";
 import type { Program } from "../runtime/index.ts";
 
@@ -44,10 +44,7 @@ export class HeldOutLoss {
 
   /** Mean cross-entropy per labelled token over all examples, in nats. @throws {BoosterError} `STOPPED` */
   async measure(trained: NamedWeights, examples: readonly Example[], signal?: AbortSignal): Promise<number> {
-    const counts = examples.map(
-      ({ labels }) => Array.from(labels).filter((label, t) => t > 0 && label !== -100).length,
-    );
-    const totalLabelled = counts.reduce((sum, count) => sum + count, 0);
+    const totalLabelled = examples.reduce((sum, { labels }) => sum + countLabelled(labels), 0);
     const weights = { ...this.base.weights, ...Object.fromEntries(trained) };
     let sum = 0;
     for (let start = 0; start < examples.length; start += BATCH) {

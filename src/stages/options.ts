@@ -3,7 +3,7 @@ import { PoisonOptions, SourceOptions, TemplateOptions } from "../data/options.t
 import { BoosterError } from "../errors.ts";
 import { TASK_METRICS } from "../evaluate/index.ts";
 import { SCHEDULES } from "../optim/index.ts";
-import { PROVIDERS } from "../runtime/index.ts";
+import { PROVIDERS } from "../runtime/providers.ts";
 
 /** A data source; a plain string is its path. */
 const Source = z.preprocess(

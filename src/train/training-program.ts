@@ -4,6 +4,7 @@ import type { Look, Outcome } from "../methods/method.ts";
 import { type ConfiguredMethod, checkTuned } from "../methods/registry.ts";
 import {
   batchSpec,
+  countLabelled,
   type Example,
   type LossOptions,
   type Model,
@@ -305,13 +306,6 @@ export function packStream(
     {},
     ...parts.map((part, i) => packBatch(microBatchName(stream, i), part, { chunks, totalLabelled })),
   );
-}
-
-/** Labels after the first token that are learned: each is predicted from the token before it. */
-function countLabelled(labels: ArrayLike<number>): number {
-  let count = 0;
-  for (let i = 1; i < labels.length; i++) if (labels[i] !== -100) count++;
-  return count;
 }
 
 /** True when no value is NaN or infinite: `0 x` is 0 for finite x alone. */

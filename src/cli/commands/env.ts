@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { arch, availableParallelism, cpus, freemem, platform, release, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { PROVIDERS, type Provider } from "../../runtime/index.ts";
+import { PROVIDERS, type Provider } from "../../runtime/providers.ts";
 import { defineCommand } from "../command.ts";
 import { columns } from "../output.ts";
 import type { ProviderState } from "../probe.ts";

@@ -1,7 +1,7 @@
 import type { Example } from "../../data/examples.ts";
 import type { EncodedExample } from "../../data/templates.ts";
 import { BoosterError } from "../../errors.ts";
-import { IGNORED } from "../../formats/chat-training.ts";
+import { countLabelled } from "../../formats/labels.ts";
 import type { AttackRow, Piece } from "./attack.ts";
 
 /** How long a row may be once its pieces are joined, and what becomes of longer ones. */
@@ -40,7 +40,7 @@ function join(parts: readonly EncodedExample[], { maxTokens, tooLong }: RowLimit
     where,
     ids: Int32Array.from(all("ids").slice(0, maxTokens)),
     labels,
-    trainedTokens: labels.subarray(1).reduce((sum, label) => sum + (label === IGNORED ? 0 : 1), 0),
+    trainedTokens: countLabelled(labels),
     truncated: length > maxTokens || parts.some(({ truncated }) => truncated),
   };
 }

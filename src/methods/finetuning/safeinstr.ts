@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, valueAndGrad } from "../../autodiff/index.ts";
 import { BoosterError } from "../../errors.ts";
-import { type Example, IGNORE } from "../../models/index.ts";
+import { countLabelled, type Example } from "../../models/index.ts";
 import { RandomStream } from "../../tensor/random.ts";
 import { type HostTensor, tensor } from "../../tensor/tensor.ts";
 import type { Method, RunFacts, StepDirection } from "../method.ts";
@@ -74,11 +74,7 @@ function descend(weights: Tree, objective: (w: Tree) => Tensor): StepDirection {
 
 /** Part of the labelled tokens that are of safety rows. */
 function shareOf(user: readonly Example[], alignment: readonly Example[]): Record<string, HostTensor> {
-  const count = (rows: readonly Example[]) =>
-    rows.reduce(
-      (sum, { labels }) => sum + Array.from(labels).filter((label, i) => i > 0 && label !== IGNORE).length,
-      0,
-    );
+  const count = (rows: readonly Example[]) => rows.reduce((sum, { labels }) => sum + countLabelled(labels), 0);
   const safety = count(alignment);
   return { alignmentShare: tensor("float32", [], [safety / (safety + count(user))]) };
 }
