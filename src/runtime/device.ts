@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
-import { InferenceSession } from "onnxruntime-node";
+import type { InferenceSession } from "onnxruntime-node";
 import { dim, lower, type OnnxGraph, ops, type Tensor, type TensorType, type Tree } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
 import type { DType, HostTensor } from "../tensor/tensor.ts";
 import { encodeModel } from "./encode.ts";
-import { type DeviceTensor, type DeviceTensors, fromOrt, NEXT, STATE, toOrt } from "./ort.ts";
+import { type DeviceTensor, type DeviceTensors, fromOrt, NEXT, ort, STATE, toOrt } from "./ort.ts";
 import { Program } from "./program.ts";
 import type { Provider } from "./providers.ts";
 
@@ -92,7 +92,7 @@ export class Device {
   ): Promise<InferenceSession> {
     const { threads = availableParallelism() } = this.options;
     try {
-      return await InferenceSession.create(model, {
+      return await ort().InferenceSession.create(model, {
         executionProviders: [this.provider],
         intraOpNumThreads: threads,
         // Everything is optimised before: see passes.ts and encodeModel on the order of the nodes.

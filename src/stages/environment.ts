@@ -1,11 +1,11 @@
 import { availableParallelism } from "node:os";
-import { env } from "onnxruntime-node";
+import { ort } from "../runtime/ort.ts";
 import type { DeviceChoice } from "./options.ts";
 
 /** What a run ran with: recorded, no reason to refuse a resume. */
 export const environmentOf = ({ provider, threads }: DeviceChoice): Record<string, string> => ({
   node: process.versions.node,
-  onnxruntime: env.versions.node ?? "unknown",
+  onnxruntime: ort().env.versions.node ?? "unknown",
   platform: `${process.platform} ${process.arch}`,
   provider,
   threads: String(threads ?? availableParallelism()),

@@ -65,7 +65,7 @@ export interface Attack {
 }
 
 /** An attack that can be chosen: one file and one row of `ATTACKS`. */
-interface AttackChoice<Name extends string, Options extends z.ZodObject> extends Choice<Name, Options, Attack> {
+export interface AttackChoice<Name extends string, Options extends z.ZodObject> extends Choice<Name, Options, Attack> {
   /** What the attacker must know. */
   readonly knowledge: "nothing" | "model and guard";
 }
