@@ -32,7 +32,7 @@ export class BoosterError extends Error {
     if (details.found !== undefined) parts.push(`found ${details.found}`);
     let message = parts.join("; ");
     if (details.where !== undefined) message += ` (${details.where})`;
-    if (details.hint !== undefined) message += `. ${details.hint}`;
+    if (details.hint !== undefined) message += `${message.endsWith("\n") ? "" : ". "}${details.hint}`;
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = "BoosterError";
     this.code = code;

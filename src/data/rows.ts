@@ -55,7 +55,7 @@ export interface Fault {
 }
 
 /** Faults that an error names; the others are counted. */
-const SHOWN_FAULTS = 10;
+export const SHOWN_FAULTS = 10;
 
 /** The faults of one or several files: the first `MAX_FAULTS` of them, and how many there are. */
 export class FaultList {
@@ -70,18 +70,15 @@ export class FaultList {
   /** @throws {BoosterError} `DATA_INVALID` listing the first faults */
   throwIfAny(): void {
     if (this.count === 0) return;
-    const places = this.first
+    const lines = this.first
       .toSorted((a, b) => (a.file === b.file ? a.line - b.line : a.file < b.file ? -1 : 1))
       .slice(0, SHOWN_FAULTS)
-      .map(({ file, line, column, code, problem }) => ({
-        place: `${file}:${line}${column > 0 ? `:${column}` : ""}`,
-        text: `${code} ${problem}`,
-      }));
-    const lines = places.map(({ place, text }) => `\n  ${place} ${text}`);
+      .map(({ file, line, column, code, problem }) => {
+        return `\n  ${file}:${line}${column > 0 ? `:${column}` : ""} ${code} ${problem}`;
+      });
     if (this.count > lines.length) lines.push(`\n  and ${this.count - lines.length} more`);
     throw new BoosterError("DATA_INVALID", "rows of the data cannot be used", {
       found: `${this.count} faults:${lines.join("")}\n`,
-      where: places[0]?.place ?? "",
       hint: "Correct or remove these lines",
     });
   }

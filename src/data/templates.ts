@@ -4,6 +4,7 @@ import { type LabelledTokens, renderForTraining } from "../formats/chat-training
 import { countLabelled, IGNORE } from "../formats/labels.ts";
 import type { TextSegment, Tokenizer } from "../formats/tokenizer.ts";
 import type { Example } from "./examples.ts";
+import { SHOWN_FAULTS } from "./rows.ts";
 
 /** An example as the model sees it. */
 export interface EncodedExample {
@@ -161,4 +162,19 @@ export function encodeEach<T>(items: readonly T[], encode: (item: T) => EncodedE
     }
   }
   return { encoded, places, refused, truncated: encoded.filter(({ truncated }) => truncated).length };
+}
+
+/** One error for all examples that were refused. */
+export function refusal(refused: readonly BoosterError[], all: number): BoosterError {
+  const [first = "DATA_INVALID", ...others] = new Set(refused.map(({ code }) => code));
+  const lines = refused.slice(0, SHOWN_FAULTS).map(({ code, message }) => `\n  ${code} ${message}`);
+  if (refused.length > lines.length) lines.push(`\n  and ${refused.length - lines.length} more`);
+  return new BoosterError(
+    others.length === 0 ? first : "DATA_INVALID",
+    `${refused.length} of ${all} examples cannot be used`,
+    {
+      found: `${lines.join("")}\n`,
+      hint: "Correct or remove these rows, allow more tokens (maxTokens), or leave them out (unusable: skip)",
+    },
+  );
 }

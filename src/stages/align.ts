@@ -34,6 +34,7 @@ export async function align(options: z.input<typeof AlignOptions>, context: Cont
     },
     { ...chosen, tokenizer: base.tokenizer, model: base.model },
     chosen.avoid,
+    context,
   );
   return runTraining(
     {

@@ -10,11 +10,13 @@ import {
   encodeEach,
   encodeExample,
   messagesOf,
+  refusal,
 } from "../data/templates.ts";
 import { BoosterError } from "../errors.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { checkPrompt, encodePrompt } from "../generate/index.ts";
 import type { Example, Model } from "../models/index.ts";
+import type { Following } from "../train/index.ts";
 
 /** A set of examples as a run uses it, with what the run records about it. */
 export interface DataSet {
@@ -35,7 +37,11 @@ export interface DataSet {
  *
  * @throws {BoosterError} `DATA_EMPTY` when nothing is left, and what `loadExamples` throws
  */
-export async function loadDataSet(source: SourceOptions, avoid: readonly SourceOptions[] = []): Promise<DataSet> {
+export async function loadDataSet(
+  source: SourceOptions,
+  avoid: readonly SourceOptions[] = [],
+  tell?: Tell,
+): Promise<DataSet> {
   const { examples, readAs, files } = await loadExamples(source);
   const others: DataExample[] = [];
   for (const other of avoid) others.push(...(await loadExamples(other)).examples);
@@ -46,13 +52,15 @@ export async function loadDataSet(source: SourceOptions, avoid: readonly SourceO
       where: source.path,
     });
   }
+  const avoided = examples.length - kept.length;
+  if (avoided > 0) tell?.(`${avoided} of ${examples.length} rows left out: they repeat a question to avoid`);
   return {
     examples: kept,
     record: {
       readAs,
       files: files.map(({ path, sha256 }) => ({ path, sha256 })),
       rows: kept.length,
-      avoided: examples.length - kept.length,
+      avoided,
       sha256: hashExamples(kept),
     },
   };
@@ -92,33 +100,35 @@ export const rowLimit = ({
  * @throws {BoosterError} the code of the first example that cannot be used, with the lines of the first few; the same where
  * none can be used
  */
-export function encodeAll(examples: readonly DataExample[], encoding: Encoding): EncodedSet {
+export function encodeAll(examples: readonly DataExample[], encoding: Encoding, tell?: Tell): EncodedSet {
   const options = rowLimit(encoding);
   return usable(
     encodeEach(examples, (example) => encodeExample(example, options)),
     encoding.unusable,
+    tell,
   );
 }
+
+/** Takes what happened to rows, in words. */
+type Tell = (text: string) => void;
+
+/** Tells whoever follows a run what happened to the rows of one of its options. */
+export const teller =
+  (emit: Following["emit"], option: string): Tell =>
+  (text) =>
+    emit?.({ type: "notice", text: `${option}: ${text}` });
 
 /** `encodeAll` for rows that are encoded already. */
 export function usable(
   { encoded, places, refused, truncated }: EncodedRows,
   unusable: Encoding["unusable"],
+  tell?: Tell,
 ): EncodedSet {
+  const all = places.length + refused.length;
   const [first] = refused;
-  if (first !== undefined && (unusable === "refuse" || encoded.length === 0)) {
-    throw new BoosterError(
-      first.code,
-      `${refused.length} of ${places.length + refused.length} examples cannot be used`,
-      {
-        found: refused
-          .slice(0, 5)
-          .map(({ message }) => message)
-          .join("; "),
-        hint: "Correct or remove these rows, allow more tokens (maxTokens), or leave them out (unusable: skip)",
-      },
-    );
-  }
+  if (first !== undefined && (unusable === "refuse" || encoded.length === 0)) throw refusal(refused, all);
+  if (first !== undefined) tell?.(`${refused.length} of ${all} rows left out, the first: ${first.message}`);
+  if (truncated > 0) tell?.(`${truncated} of ${all} rows cut to maxTokens`);
   return { rows: encoded, places, record: { usable: encoded.length, unusable: refused.length, truncated } };
 }
 

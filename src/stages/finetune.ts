@@ -38,7 +38,7 @@ export async function finetune(
     alignment: { option: "alignment", source: chosen.alignment },
     harmful: { option: "defenderHarmful", source: chosen.defenderHarmful },
   };
-  const others = await loadStreams(method, without(defender, user), encoding, chosen.defenderAvoid ?? []);
+  const others = await loadStreams(method, without(defender, user), encoding, chosen.defenderAvoid ?? [], context);
   const hashes = {
     ...(await bench.hashes(chosen.model, chosen.adapters)),
     mix: upload.sha256,

@@ -88,6 +88,7 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
     },
     { ...chosen, tokenizer: base.tokenizer, model: base.model },
     chosen.avoid,
+    context,
   );
   const run = RunDirectory.open(chosen.run, describeRun("repair", chosen, { ...hashes, ...data.hashes }), {
     resume: chosen.resume,

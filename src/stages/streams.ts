@@ -2,7 +2,8 @@ import type { SourceOptions } from "../data/options.ts";
 import { BoosterError } from "../errors.ts";
 import type { ConfiguredMethod } from "../methods/registry.ts";
 import type { Example } from "../models/index.ts";
-import { type Encoding, encodeAll, loadDataSet, trainable } from "./data.ts";
+import type { Following } from "../train/index.ts";
+import { type Encoding, encodeAll, loadDataSet, teller, trainable } from "./data.ts";
 
 /** Data of a method's streams: examples, hashes for run.json and records for data.json, by stream. */
 export interface Streams {
@@ -22,6 +23,7 @@ export async function loadStreams(
   sources: Readonly<Record<string, { readonly option: string; readonly source: SourceOptions | undefined }>>,
   encoding: Encoding,
   avoid: readonly SourceOptions[],
+  { emit }: Following,
 ): Promise<Streams> {
   const streams: Streams = { rows: {}, hashes: {}, records: {} };
   for (const stream of method.streams) {
@@ -35,8 +37,9 @@ export async function loadStreams(
         where: option,
       });
     }
-    const set = await loadDataSet(source, avoid);
-    const encoded = encodeAll(set.examples, encoding);
+    const tell = teller(emit, option);
+    const set = await loadDataSet(source, avoid, tell);
+    const encoded = encodeAll(set.examples, encoding, tell);
     streams.rows[stream] = trainable(encoded.rows);
     streams.hashes[stream] = set.record.sha256;
     streams.records[stream] = { ...set.record, ...encoded.record };

@@ -20,7 +20,7 @@ import {
 import type { Example } from "../models/index.ts";
 import { loraScale } from "../models/load.ts";
 import { RandomStream } from "../tensor/random.ts";
-import { type Encoding, goldOf, loadDataSet, promptOf, rowLimit, trainable, usable } from "./data.ts";
+import { type Encoding, goldOf, loadDataSet, promptOf, rowLimit, teller, trainable, usable } from "./data.ts";
 import { openModeration } from "./moderation.ts";
 import type { FinetuneOptions } from "./options.ts";
 import { newAdapter } from "./training-run.ts";
@@ -51,12 +51,12 @@ export async function openUpload(
   chosen: FinetuneOptions,
   start: StartingPoint,
   encoding: Encoding,
-  { signal }: Context = {},
+  { signal, emit }: Context = {},
 ): Promise<Upload> {
   const attack = choose(ATTACKS, chosen.attack);
-  const task = await loadDataSet(chosen.task, chosen.avoid);
+  const task = await loadDataSet(chosen.task, chosen.avoid, teller(emit, "task"));
   checkHarmful(chosen, attack);
-  const harmful = chosen.harmful && (await loadDataSet(chosen.harmful, chosen.avoid));
+  const harmful = chosen.harmful && (await loadDataSet(chosen.harmful, chosen.avoid, teller(emit, "harmful")));
   const victim = victimOf(chosen, start, encoding, signal);
   const guard = chosen.moderation && (await openGuard(chosen.moderation, victim));
   const { poisonRatio, sampleNumber, counts, order } = chosen;
@@ -71,11 +71,12 @@ export async function openUpload(
     },
     victim,
   );
-  const moderated = await moderate(made.rows, guard);
+  const moderated = await moderate(made.rows, guard, teller(emit, "moderation"));
   const limit = rowLimit({ ...encoding, maxTokens: Number.POSITIVE_INFINITY });
   const encoded = usable(
     encodeEach(moderated.kept, (row) => encodeRow(row, (example) => victim.encode(example), limit)),
     encoding.unusable,
+    teller(emit, "upload"),
   );
   const isPoison = (row: number): boolean => moderated.kept[encoded.places[row] ?? -1]?.harmful ?? false;
   const rows = trainable(encoded.rows);
@@ -148,6 +149,7 @@ interface Guard {
 async function moderate(
   rows: readonly AttackRow[],
   guard: Guard | undefined,
+  tell: ReturnType<typeof teller>,
 ): Promise<{ readonly kept: readonly AttackRow[]; readonly record?: Readonly<Record<string, unknown>> }> {
   if (guard === undefined) return { kept: rows };
   const flags = await guard.flags(rows);
@@ -159,13 +161,15 @@ async function moderate(
       where: `moderation: ${guard.name}`,
     });
   }
+  const dropped = rows.length - kept.length;
+  if (dropped > 0) tell(`${dropped} of ${rows.length} rows left out: ${guard.name} flagged them`);
   const of = (harmful: boolean) => judged.filter(({ row }) => row.harmful === harmful);
   const [poison, honest] = [of(true), of(false)];
   return {
     kept,
     record: {
       guard: guard.name,
-      dropped: rows.length - kept.length,
+      dropped,
       ...(poison.length === 0 ? {} : { leakage: rateOf(poison, ({ flagged }) => !flagged) }),
       ...(honest.length === 0 ? {} : { falsePositives: rateOf(honest, ({ flagged }) => flagged) }),
     },

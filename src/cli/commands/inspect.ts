@@ -2,8 +2,7 @@ import { z } from "zod";
 import type { Example } from "../../data/examples.ts";
 import { loadExamples } from "../../data/load.ts";
 import { SourceOptions, TemplateOptions } from "../../data/options.ts";
-import { encodeEach, encodeExample } from "../../data/templates.ts";
-import { BoosterError } from "../../errors.ts";
+import { encodeEach, encodeExample, refusal } from "../../data/templates.ts";
 import { type CommandContext, defineCommand } from "../command.ts";
 import { encodingFor } from "../encoding.ts";
 import { findHarmful, WITHHELD } from "../harmful-rows.ts";
@@ -79,7 +78,7 @@ async function runInspect(config: InspectOptions, { output }: CommandContext): P
   };
   if (refused.length > 0) {
     if (!output.json) console.log(describe(summary));
-    throw refusal(refused, loaded.examples);
+    throw refusal(refused, loaded.examples.length);
   }
   output.result(summary, () => describe(summary));
 }
@@ -104,21 +103,4 @@ function describe({ length, ...summary }: Summary): string {
     ["length", `${length.min} to ${length.max}, median ${length.median}, 95 % up to ${length.p95}`],
     ["cut off", `${summary.truncated}`],
   ]);
-}
-
-/** One error for all refused examples: the first of each kind of trouble says the most. */
-function refusal(refused: readonly BoosterError[], examples: readonly Example[]): BoosterError {
-  const codes = [...new Set(refused.map(({ code }) => code))];
-  const [first] = refused;
-  if (first === undefined || refused.length === 1) return first!;
-  const places = refused.slice(0, 5).map(({ code, details }) => `${details.where ?? "?"} ${code}`);
-  if (refused.length > places.length) places.push(`and ${refused.length - places.length} more`);
-  return new BoosterError(
-    codes.length === 1 ? first.code : "DATA_INVALID",
-    `${refused.length} of ${examples.length} examples cannot be trained on`,
-    {
-      found: places.join("; "),
-      hint: first.message,
-    },
-  );
 }
