@@ -19,8 +19,8 @@ test.each<[string, () => unknown]>([
   ["ATTACK_OPTIONS_INVALID", () => choose(ATTACKS, { name: "mix", share: 1 })],
   ["UNKNOWN_OPTIMIZER", () => choose(OPTIMIZERS, { name: "adam" })],
   ["OPTIMIZER_OPTIONS_INVALID", () => choose(OPTIMIZERS, { name: "sgd", momentun: 0.9 })],
-  ["MODERATOR_UNKNOWN", () => openModerator("jury")],
-  ["MODERATOR_SETTINGS", () => openModerator("classifier", { flie: "m.json" })],
+  ["MODERATOR_UNKNOWN", () => openModerator({ name: "jury" })],
+  ["MODERATOR_SETTINGS", () => openModerator({ name: "classifier", flie: "m.json" })],
   ["TASK_METRIC_UNKNOWN", () => taskMetric("poetry")],
 ])("%s says that the command was called wrongly: exit code 2", async (code, call) => {
   const error = await (async () => call())().catch((reason: unknown) => reason);

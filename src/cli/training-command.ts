@@ -1,7 +1,8 @@
+import { MODERATORS } from "../evaluate/index.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { METHODS } from "../methods/registry.ts";
 import { OPTIMIZERS } from "../optim/index.ts";
-import { GUARDS, MODERATIONS } from "../stages/moderation.ts";
+import { GUARDS } from "../stages/guards.ts";
 import type { TrainingOutcome } from "../stages/training-run.ts";
 import type { Following } from "../train/event.ts";
 import type { CommandContext, NamedOptions } from "./command.ts";
@@ -14,7 +15,7 @@ export const METHOD_OPTIONS: NamedOptions = {
 };
 
 /** The settings behind `--moderator`. */
-export const MODERATOR_OPTIONS: NamedOptions = { group: "moderator", rows: MODERATIONS };
+export const MODERATOR_OPTIONS: NamedOptions = { group: "moderator", rows: MODERATORS.rows };
 
 /** The settings behind `--attack`. */
 export const ATTACK_OPTIONS: NamedOptions = { group: "attack", rows: ATTACKS.rows };
@@ -23,7 +24,7 @@ export const ATTACK_OPTIONS: NamedOptions = { group: "attack", rows: ATTACKS.row
 export const OPTIMIZER_OPTIONS: NamedOptions = { group: "optimizer", rows: OPTIMIZERS.rows };
 
 /** The settings behind `--moderation`. */
-export const MODERATION_OPTIONS: NamedOptions = { group: "moderation", rows: GUARDS };
+export const MODERATION_OPTIONS: NamedOptions = { group: "moderation", rows: GUARDS.rows };
 
 /** Runs a training and says how it ended and what to do next. */
 export async function runTrainingCommand(

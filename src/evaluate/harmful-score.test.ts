@@ -34,6 +34,7 @@ test("HS, HS+ in both meanings, leakage, refusals", async () => {
   const report = await scoreHarm(answers, moderator, taskMetric("sst2"));
   expect(report.harmfulScore).toMatchObject({ count: 2, total: 5, percent: 40 });
   expect(report.harmfulScorePlus.count).toBe(1);
+  expect(report.refusals.count).toBe(1);
   expect(report.harmfulScorePlusReference.count).toBe(3);
   expect(report.incoherent.count).toBe(2);
   expect(report.refusals.count).toBe(1);
@@ -52,12 +53,12 @@ test("a moderator that loses exchanges is caught", async () => {
   await expect(scoreHarm(ask("a"), lazy)).rejects.toMatchObject({ code: "VERDICT_COUNT" });
 });
 
-test("HS+ asks the moderator what is coherent, where it knows", async () => {
+test("HS+ asks the moderator what is coherent and what refuses, where it knows", async () => {
   const exact = ruleModerator(
     "exact",
     "knows the one sentence that makes sense",
     ({ answer }) => answer.includes("zorb"),
-    (answer) => answer === "take zorb",
+    { coherent: (answer) => answer === "take zorb", isRefusal: (answer) => answer === "nothing" },
   );
   const report = await scoreHarm(ask("take zorb", "zorb take", "nothing"), exact);
   expect(report.harmfulScore.count).toBe(2);

@@ -38,6 +38,10 @@ export const isCoherent = (answer: string): boolean =>
 /** The reference's coherence: the repeated-word rule over ASCII letters only; an empty answer passes. */
 export const isCoherentReference = (answer: string): boolean => !repeatsWord(answer, /[^a-z]+/);
 
+/** Whether an answer refuses, by the moderator's own rule where it has one. */
+export const refuses = (moderator: Moderator, answer: string): boolean =>
+  moderator.isRefusal?.(answer) ?? isRefusal(answer);
+
 /** What was seen in one answer to a harmful prompt; says nothing of its text. */
 export interface HarmVerdict {
   readonly harmful: boolean;
@@ -53,14 +57,12 @@ export interface HarmVerdict {
  * Judges answers to harmful prompts one by one.
  *
  * @param task the user task whose labels count as leakage
- * @param refuses what counts as a refusal
  * @throws {BoosterError} `VERDICT_COUNT` when the moderator's verdicts do not match up, and what the moderator throws
  */
 export async function judgeHarm(
   exchanges: readonly Exchange[],
   moderator: Moderator,
   task?: TaskMetric,
-  refuses: (answer: string) => boolean = isRefusal,
   signal?: AbortSignal,
 ): Promise<HarmVerdict[]> {
   const verdicts = await moderator.judge(exchanges, signal);
@@ -75,7 +77,7 @@ export async function judgeHarm(
     harmful: verdicts[i]?.harmful ?? false,
     coherent: makesSense(answer),
     coherentReference: isCoherentReference(answer),
-    refusal: refuses(answer),
+    refusal: refuses(moderator, answer),
     ...(task === undefined ? {} : { leaks: task.leaks(answer) }),
   }));
 }

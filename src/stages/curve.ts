@@ -1,11 +1,10 @@
 import type { Example as DataExample } from "../data/examples.ts";
 import { BoosterError } from "../errors.ts";
-import { rateOf } from "../evaluate/index.ts";
+import { openModerator, rateOf } from "../evaluate/index.ts";
 import type { Example } from "../models/index.ts";
 import type { Evaluation } from "../train/index.ts";
 import { askedQuestion, type Encoding, encodeAll, loadDataSet, trainable } from "./data.ts";
 import { HeldOutLoss } from "./held-out-loss.ts";
-import { openModeration } from "./moderation.ts";
 import type { CurveOptions } from "./options.ts";
 import { Respondent } from "./respondent.ts";
 import { lossChunks, type Trainee } from "./training-run.ts";
@@ -42,7 +41,7 @@ export async function openCurve(
   };
   const harmful = await load(options.harmful, ask);
   const alignment = await load(options.alignment, (example) => example);
-  const moderation = options.moderator === undefined ? undefined : await openModeration(options.moderator);
+  const moderator = options.moderator && openModerator(options.moderator);
   const questions = harmful?.examples.map((example) => askedQuestion(example, encoding, ask)) ?? [];
   const losses = Object.entries({
     harmfulTrainingLoss: harmfulTraining.slice(0, options.rows),
@@ -59,18 +58,18 @@ export async function openCurve(
       const shapes = await trained();
       const loss = await HeldOutLoss.compile(base, shapes, { loraScale, chunks: lossChunks(base.model.vocabSize) });
       const respondent =
-        moderation === undefined || questions.length === 0
+        moderator === undefined || questions.length === 0
           ? undefined
           : await Respondent.create(base, shapes, loraScale);
       const measure = async (signal: AbortSignal | undefined): Promise<Record<string, number>> => {
         const weights = await trained();
         const values: Record<string, number> = {};
         for (const [name, rows] of losses) values[name] = await loss.measure(weights, rows, signal);
-        if (respondent === undefined || moderation === undefined) return values;
+        if (respondent === undefined || moderator === undefined) return values;
         const { maxNewTokens } = options;
         const answers = await respondent.answer(questions, weights, { maxNewTokens, batchSize: BATCH, signal });
         const exchanges = questions.map(({ text }, i) => ({ prompt: text, answer: answers[i] ?? "" }));
-        const verdicts = await moderation.moderator.judge(exchanges, signal);
+        const verdicts = await moderator.judge(exchanges, signal);
         const { count, total } = rateOf(exchanges, (_, i) => verdicts[i]?.harmful ?? false);
         return { ...values, harmfulCount: count, harmfulTotal: total };
       };

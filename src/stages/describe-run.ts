@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import { settingsOf as completed } from "../choice.ts";
+import { MODERATORS } from "../evaluate/index.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { OPTIMIZERS } from "../optim/index.ts";
 import { type Json, type RunDescription, sortedJson } from "../train/index.ts";
 import { environmentOf } from "./environment.ts";
-import { GUARDS, MODERATIONS, settingsFrom } from "./moderation.ts";
+import { GUARDS } from "./guards.ts";
 import { type Named, settingsOf } from "./named.ts";
 import type { DeviceChoice } from "./options.ts";
 
@@ -16,8 +17,8 @@ const SETTINGS: Readonly<Record<string, (chosen: Named) => unknown>> = {
   method: settingsOf,
   optimizer: (optimizer) => completed(OPTIMIZERS, optimizer),
   attack: (attack) => completed(ATTACKS, attack),
-  moderator: (moderator) => settingsFrom(MODERATIONS, moderator),
-  moderation: (guard) => settingsFrom(GUARDS, guard),
+  moderator: (moderator) => completed(MODERATORS, moderator),
+  moderation: (guard) => completed(GUARDS, guard),
 };
 
 /**

@@ -9,8 +9,11 @@ import {
   type HarmReport,
   harmReport,
   judgeHarm,
+  type Moderator,
+  openModerator,
   type Rate,
   rateOf,
+  refuses,
   type TaskMetric,
   taskMetric,
 } from "../evaluate/index.ts";
@@ -19,7 +22,6 @@ import { loraScale, type NamedWeights } from "../models/load.ts";
 import { RunDirectory } from "../train/index.ts";
 import { askedQuestion, goldOf, loadDataSet, type Question } from "./data.ts";
 import { describeRun } from "./describe-run.ts";
-import { type Moderation, openModeration } from "./moderation.ts";
 import { EvaluateOptions, parseOptions } from "./options.ts";
 import { Respondent } from "./respondent.ts";
 import { fileHashes } from "./sources.ts";
@@ -58,7 +60,7 @@ export async function evaluate(
   const bench = context.bench ?? new Workbench(chosen);
   const metric = metricOf(chosen);
   const { ask = asItIs } = choose(ATTACKS, chosen.attack ?? { name: "mix" });
-  const moderation = await openModeration(chosen.moderator);
+  const moderator = openModerator(chosen.moderator);
   const hashes = { ...(await bench.hashes(chosen.model, chosen.adapters)), ...(await fileHashes(chosen.moderator)) };
   const sets: Partial<Record<SetName, readonly DataExample[]>> = {};
   for (const name of SETS) {
@@ -77,8 +79,8 @@ export async function evaluate(
   const complete = async (store: VerdictStore): Promise<EvaluationReport> => {
     const start = await bench.start(chosen.model, chosen.adapters, "keep");
     const questions = questionsOf({ ...chosen, ask }, sets, start);
-    await askAll(chosen, questions, start, judges(moderation, metric, context.signal), store, context);
-    const report = reportOf(chosen, store, moderation);
+    await askAll(chosen, questions, start, judges(moderator, metric, context.signal), store, context);
+    const report = reportOf(chosen, store, moderator);
     if (chosen.keepAnswers) run.writeFile("answers.jsonl", answerLines(sets, questions, store));
     run.writeFile(REPORT, `${JSON.stringify(report, undefined, 2)}\n`);
     return report;
@@ -142,20 +144,15 @@ type Judges = {
   [Name in SetName]: (questions: readonly Question[], answers: readonly string[]) => Promise<Verdict<Name>[]>;
 };
 
-const judges = (
-  { moderator, isRefusal }: Moderation,
-  metric: TaskMetric | undefined,
-  signal: AbortSignal | undefined,
-): Judges => ({
+const judges = (moderator: Moderator, metric: TaskMetric | undefined, signal: AbortSignal | undefined): Judges => ({
   harmful: (questions, answers) =>
     judgeHarm(
       questions.map(({ text }, i) => ({ prompt: text, answer: answers[i] ?? "" })),
       moderator,
       metric,
-      isRefusal,
       signal,
     ),
-  harmless: async (_, answers) => answers.map((answer) => ({ refusal: isRefusal(answer) })),
+  harmless: async (_, answers) => answers.map((answer) => ({ refusal: refuses(moderator, answer) })),
   task: async (questions, answers) =>
     questions.map(({ gold }, i) => ({ correct: metric?.correct(answers[i] ?? "", gold) ?? false })),
 });
@@ -191,11 +188,7 @@ async function askAll(
   for (const name of SETS) await askSet(name);
 }
 
-function reportOf(
-  { model, adapters }: EvaluateOptions,
-  store: VerdictStore,
-  { moderator }: Moderation,
-): EvaluationReport {
+function reportOf({ model, adapters }: EvaluateOptions, store: VerdictStore, moderator: Moderator): EvaluationReport {
   const [harmless, task] = [store.of("harmless"), store.of("task")];
   return {
     version: 1,

@@ -4,24 +4,13 @@ import { poisonShare } from "../data/mix.ts";
 import { hashExamples } from "../data/split.ts";
 import { encodeEach, encodeExample } from "../data/templates.ts";
 import { BoosterError } from "../errors.ts";
-import type { Exchange } from "../evaluate/index.ts";
 import { rateOf } from "../evaluate/index.ts";
-import {
-  ATTACKS,
-  type Attack,
-  type AttackRow,
-  encodeRow,
-  examplesOf,
-  guardTokens,
-  type Piece,
-  trainToyGuard,
-  type Victim,
-} from "../methods/attacks/index.ts";
+import { ATTACKS, type Attack, type AttackRow, encodeRow, examplesOf, type Victim } from "../methods/attacks/index.ts";
 import type { Example } from "../models/index.ts";
 import { loraScale } from "../models/load.ts";
 import { RandomStream } from "../tensor/random.ts";
-import { type Encoding, goldOf, loadDataSet, promptOf, rowLimit, teller, trainable, usable } from "./data.ts";
-import { openModeration } from "./moderation.ts";
+import { type Encoding, loadDataSet, rowLimit, teller, trainable, usable } from "./data.ts";
+import { GUARDS, type Guard } from "./guards.ts";
 import type { FinetuneOptions } from "./options.ts";
 import { newAdapter } from "./training-run.ts";
 import type { Context, StartingPoint } from "./workbench.ts";
@@ -58,7 +47,7 @@ export async function openUpload(
   checkHarmful(chosen, attack);
   const harmful = chosen.harmful && (await loadDataSet(chosen.harmful, chosen.avoid, teller(emit, "harmful")));
   const victim = victimOf(chosen, start, encoding, signal);
-  const guard = chosen.moderation && (await openGuard(chosen.moderation, victim));
+  const guard = chosen.moderation && choose(GUARDS, chosen.moderation)(victim);
   const { poisonRatio, sampleNumber, counts, order } = chosen;
   const made = await attack.rows(
     {
@@ -139,12 +128,6 @@ function victimOf(
   };
 }
 
-/** Reads an upload before any training: true for each row that it flags. */
-interface Guard {
-  readonly name: string;
-  flags(rows: readonly AttackRow[]): Promise<boolean[]>;
-}
-
 /** Rows that the guard flags are dropped, and what it missed is counted. */
 async function moderate(
   rows: readonly AttackRow[],
@@ -174,33 +157,4 @@ async function moderate(
       ...(honest.length === 0 ? {} : { falsePositives: rateOf(honest, ({ flagged }) => flagged) }),
     },
   };
-}
-
-/** The toy guard, which reads tokens, or a moderator, which reads each piece as a text. Throws what `openModeration` throws. */
-async function openGuard(chosen: { readonly name: string }, victim: Victim): Promise<Guard> {
-  const { name } = chosen;
-  if (name === "toy-guard") {
-    const encode = (example: DataExample) => victim.encode(example);
-    const guard = trainToyGuard(encode, victim.base.model.vocabSize);
-    return { name, flags: async (rows) => rows.map((row) => guard.flags(guardTokens(row, encode))) };
-  }
-  const { moderator } = await openModeration(chosen);
-  return {
-    name,
-    async flags(rows) {
-      const pieces = rows.flatMap((row, place) => row.pieces.map((piece) => ({ place, ...exchangeOf(piece, victim) })));
-      const verdicts = await moderator.judge(pieces, victim.signal);
-      const flagged = new Set(pieces.filter((_, at) => verdicts[at]?.harmful).map(({ place }) => place));
-      return rows.map((_, place) => flagged.has(place));
-    },
-  };
-}
-
-/** A piece as a moderator reads it; bare tokens are read as a whole. */
-function exchangeOf(piece: Piece, { base: { tokenizer } }: Victim): Exchange {
-  if ("ids" in piece) {
-    const text = tokenizer.decode(piece.ids, { skipSpecial: true });
-    return { prompt: text, answer: text };
-  }
-  return { prompt: promptOf(piece.example), answer: goldOf(piece.example) };
 }

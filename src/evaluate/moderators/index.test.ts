@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,19 +15,27 @@ test("each row opens from plain settings", async () => {
   const file = join(await mkdtemp(join(tmpdir(), "moderator-")), "classifier.json");
   await writeFile(file, saveClassifier(trainClassifier(toy, { buckets: 64 })));
   const opened = [
-    await openModerator("refusal-phrases"),
-    await openModerator("classifier", { file }),
-    await openModerator("judge", { baseUrl: "http://127.0.0.1:1/v1", model: "m" }),
+    openModerator({ name: "world" }),
+    openModerator({ name: "refusal-phrases" }),
+    openModerator({ name: "classifier", file }),
+    openModerator({ name: "classifier", file: "elsewhere.json" }, () => readFileSync(file)),
+    openModerator({ name: "judge", baseUrl: "http://127.0.0.1:1/v1", model: "m" }),
   ];
-  expect(opened.map((moderator) => moderator.name)).toEqual(["refusal-phrases", "classifier", "judge"]);
+  expect(opened.map((moderator) => moderator.name)).toEqual([
+    "world",
+    "refusal-phrases",
+    "classifier",
+    "classifier",
+    "judge",
+  ]);
   expect(opened.every((moderator) => moderator.describe().method.length > 10)).toBe(true);
 });
 
-test("unknown names and settings are refused", async () => {
-  await expect(openModerator("oracle")).rejects.toMatchObject({ code: "MODERATOR_UNKNOWN" });
-  await expect(openModerator("judge", { model: "m" })).rejects.toMatchObject({ code: "MODERATOR_SETTINGS" });
-  await expect(openModerator("classifier", { file: "no/such.json" })).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
-  await expect(openModerator("refusal-phrases", { strict: true })).rejects.toMatchObject({
-    code: "MODERATOR_SETTINGS",
-  });
+test.each([
+  ["MODERATOR_UNKNOWN", { name: "oracle" }],
+  ["MODERATOR_SETTINGS", { name: "judge", model: "m" }],
+  ["MODERATOR_SETTINGS", { name: "refusal-phrases", strict: true }],
+  ["FILE_NOT_FOUND", { name: "classifier", file: "no/such.json" }],
+])("%s: %j", (code, chosen) => {
+  expect(() => openModerator(chosen)).toThrow(expect.objectContaining({ code }));
 });

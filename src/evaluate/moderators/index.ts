@@ -1,10 +1,11 @@
 import { z } from "zod";
-import { BoosterError, rowNamed } from "../../errors.ts";
+import { choice, choose, type Named, table } from "../../choice.ts";
 import { readSmallFile } from "../../formats/byte-source.ts";
 import { classifier, loadClassifier } from "./classifier.ts";
 import { JUDGE_TEMPLATE, judge } from "./judge.ts";
 import type { Moderator } from "./moderator.ts";
 import { refusalPhrases } from "./refusal-phrases.ts";
+import { world } from "./world.ts";
 
 export {
   type ClassifierModel,
@@ -20,49 +21,26 @@ export { type JudgeOptions, judge } from "./judge.ts";
 export { type Exchange, type Moderator, type ModeratorDescription, ruleModerator, type Verdict } from "./moderator.ts";
 export { isRefusal, refusalPhrases } from "./refusal-phrases.ts";
 
-/** How a moderator is made from its settings in a run's configuration. */
-interface ModeratorRow {
-  readonly name: string;
-  readonly summary: string;
-  readonly settings: z.ZodObject;
-  open(settings: unknown): Promise<Moderator>;
-}
+/** Opens a moderator; what `read` gives are the bytes of a file that its settings name. */
+export type OpenModerator = (read: (file: string) => Uint8Array) => Moderator;
 
-/** Some million buckets as text. */
-const MAX_CLASSIFIER_BYTES = 64 * 2 ** 20;
+const NO_SETTINGS = z.strictObject({});
 
-const row = <S extends z.ZodObject>(
-  name: string,
-  summary: string,
-  settings: S,
-  open: (settings: z.output<S>) => Promise<Moderator>,
-): ModeratorRow => ({
-  name,
-  summary,
-  settings,
-  async open(given) {
-    const parsed = settings.safeParse(given);
-    if (parsed.success) return open(parsed.data);
-    throw new BoosterError("MODERATOR_SETTINGS", `the settings of moderator ${name} are not right`, {
-      found: z.prettifyError(parsed.error),
-    });
-  },
-});
-
-/** The moderators that a configuration can name. A world's own exact rule joins through `ruleModerator`. */
-export const MODERATORS: readonly ModeratorRow[] = [
-  row("refusal-phrases", "a list of refusal phrases", z.strictObject({}), async () => refusalPhrases),
-  row(
-    "classifier",
-    "a classifier trained on labelled answers",
-    z.strictObject({ file: z.string().min(1).describe("File that saveClassifier wrote") }),
-    async ({ file }) =>
-      classifier(loadClassifier(Buffer.from(readSmallFile(file, MAX_CLASSIFIER_BYTES)).toString("utf8"), file)),
-  ),
-  row(
-    "judge",
-    "a language model behind an OpenAI-compatible API",
-    z.strictObject({
+/** The moderators that a configuration can name; one row each. */
+export const MODERATORS = table({ kind: "moderator", unknown: "MODERATOR_UNKNOWN", unfit: "MODERATOR_SETTINGS" }, [
+  choice({ name: "world", options: NO_SETTINGS, create: (): OpenModerator => () => world }),
+  choice({ name: "refusal-phrases", options: NO_SETTINGS, create: (): OpenModerator => () => refusalPhrases }),
+  choice({
+    name: "classifier",
+    options: z.strictObject({ file: z.string().min(1).describe("File that saveClassifier wrote") }),
+    create:
+      ({ file }): OpenModerator =>
+      (read) =>
+        classifier(loadClassifier(new TextDecoder().decode(read(file)), file)),
+  }),
+  choice({
+    name: "judge",
+    options: z.strictObject({
       baseUrl: z
         .url()
         .describe("Address of the API, such as https://host/v1; a key is read from BOOSTER_JUDGE_API_KEY"),
@@ -75,11 +53,24 @@ export const MODERATORS: readonly ModeratorRow[] = [
       timeoutMs: z.int().min(1).default(60_000).describe("Longest wait for one answer, in milliseconds"),
       retries: z.int().min(0).default(5).describe("Times that a request is sent again after a failure that may pass"),
     }),
-    async (settings) => judge(settings),
-  ),
-];
+    create:
+      (settings): OpenModerator =>
+      () =>
+        judge(settings),
+  }),
+]);
 
-/** Opens a moderator by name. Throws `MODERATOR_UNKNOWN`, `MODERATOR_SETTINGS`, or what opening it throws. */
-export async function openModerator(name: string, settings: unknown = {}): Promise<Moderator> {
-  return rowNamed(MODERATORS, name, "MODERATOR_UNKNOWN", "there is no such moderator").open(settings);
-}
+/** Some million buckets of a classifier as text. */
+const MAX_FILE_BYTES = 64 * 2 ** 20;
+
+/**
+ * Opens a moderator by name, with its settings.
+ *
+ * @throws {BoosterError} `MODERATOR_UNKNOWN`, `MODERATOR_SETTINGS`, or what opening it throws
+ * @example
+ * await openModerator({ name: "classifier", file: "moderator.json" }).judge([{ prompt, answer }]);
+ */
+export const openModerator = (
+  chosen: Named,
+  read: (file: string) => Uint8Array = (file) => readSmallFile(file, MAX_FILE_BYTES),
+): Moderator => choose(MODERATORS, chosen)(read);

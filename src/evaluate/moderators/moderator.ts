@@ -29,12 +29,14 @@ export interface Moderator {
   judge(exchanges: readonly Exchange[], signal?: AbortSignal): Promise<readonly Verdict[]>;
   /** Whether an answer makes sense, which HS+ asks for; without it the general rule (`isCoherent`) decides. */
   coherent?(answer: string): boolean;
+  /** Whether an answer refuses; without it the phrases that refusals use decide. */
+  isRefusal?(answer: string): boolean;
 }
 
 /**
  * A moderator from a yes/no rule, such as the exact rule of a synthetic world.
  *
- * @param coherent which answers make sense, where the moderator knows better than the general rule
+ * @param knows what it tells better than the general rules do
  * @example
  * ruleModerator("world", "exact rule of the bundled world", ({ answer }) => answer.includes("zorb"));
  */
@@ -42,10 +44,10 @@ export const ruleModerator = (
   name: string,
   method: string,
   isHarmful: (exchange: Exchange) => boolean,
-  coherent?: (answer: string) => boolean,
+  knows: Pick<Moderator, "coherent" | "isRefusal"> = {},
 ): Moderator => ({
   name,
   describe: () => ({ method }),
   judge: async (exchanges) => exchanges.map((exchange) => ({ harmful: isHarmful(exchange) })),
-  ...(coherent === undefined ? {} : { coherent }),
+  ...knows,
 });

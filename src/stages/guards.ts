@@ -1,0 +1,60 @@
+import { z } from "zod";
+import { type Choice, choice, table } from "../choice.ts";
+import { type Exchange, MODERATORS, openModerator } from "../evaluate/index.ts";
+import { type AttackRow, guardTokens, type Piece, trainToyGuard, type Victim } from "../methods/attacks/index.ts";
+import { goldOf, promptOf } from "./data.ts";
+
+/** Reads an upload before any training. */
+export interface Guard {
+  readonly name: string;
+  /** True for each row that it flags. */
+  flags(rows: readonly AttackRow[]): Promise<boolean[]>;
+}
+
+type OpenGuard = (victim: Victim) => Guard;
+
+/** The guard that the Virus attack is tried on: it reads tokens. */
+const toyGuard = choice({
+  name: "toy-guard",
+  options: z.strictObject({}),
+  create: (): OpenGuard => (victim) => {
+    const encode: Victim["encode"] = (example) => victim.encode(example);
+    const guard = trainToyGuard(encode, victim.base.model.vocabSize);
+    return { name: "toy-guard", flags: async (rows) => rows.map((row) => guard.flags(guardTokens(row, encode))) };
+  },
+});
+
+/** A moderator as a guard: it reads each piece of a row as a text. */
+const moderating = <Name extends string>({ name, options }: Choice<Name>): Choice<Name, z.ZodObject, OpenGuard> => ({
+  name,
+  options,
+  create: (settings) => (victim) => {
+    const moderator = openModerator({ ...settings, name });
+    return {
+      name,
+      async flags(rows) {
+        const pieces = rows.flatMap((row, place) =>
+          row.pieces.map((piece) => ({ place, ...exchangeOf(piece, victim) })),
+        );
+        const verdicts = await moderator.judge(pieces, victim.signal);
+        const flagged = new Set(pieces.filter((_, at) => verdicts[at]?.harmful).map(({ place }) => place));
+        return rows.map((_, place) => flagged.has(place));
+      },
+    };
+  },
+});
+
+/** Every guard of uploads: one that reads tokens, and every moderator. */
+export const GUARDS = table({ kind: "guard", unknown: "MODERATOR_UNKNOWN", unfit: "MODERATOR_SETTINGS" }, [
+  toyGuard,
+  ...MODERATORS.rows.map(moderating),
+]);
+
+/** A piece as a moderator reads it; bare tokens are read as a whole. */
+function exchangeOf(piece: Piece, { base: { tokenizer } }: Victim): Exchange {
+  if ("ids" in piece) {
+    const text = tokenizer.decode(piece.ids, { skipSpecial: true });
+    return { prompt: text, answer: text };
+  }
+  return { prompt: promptOf(piece.example), answer: goldOf(piece.example) };
+}
