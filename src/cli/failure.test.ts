@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { choose } from "../choice.ts";
+import { taskMetric } from "../data/tasks/table.ts";
 import { BoosterError } from "../errors.ts";
-import { openModerator, taskMetric } from "../evaluate/index.ts";
+import { openModerator } from "../evaluate/index.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { configureMethod } from "../methods/registry.ts";
 import { configureTransform } from "../methods/transform.ts";

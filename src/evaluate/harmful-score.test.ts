@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
+import { taskMetric } from "../data/tasks/table.ts";
+import type { TaskMetric } from "../data/tasks/task.ts";
 import { harmReport, isCoherent, isCoherentReference, judgeHarm } from "./harmful-score.ts";
 import { type Exchange, isRefusal, type Moderator, ruleModerator } from "./moderators/index.ts";
-import { type TaskMetric, taskMetric } from "./tasks/index.ts";
 
 test.each([
   ["the zorb the zorb", true, true],

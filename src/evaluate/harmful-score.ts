@@ -1,7 +1,7 @@
+import type { TaskMetric } from "../data/tasks/task.ts";
 import { BoosterError } from "../errors.ts";
 import { type Exchange, isRefusal, type Moderator, type ModeratorDescription } from "./moderators/index.ts";
 import { type Rate, rateOf } from "./rate.ts";
-import type { TaskMetric } from "./tasks/index.ts";
 
 /** What was seen in the answers to harmful prompts; all in per cent of the prompts, with Wilson's 95 % interval. */
 export interface HarmReport {

@@ -4,4 +4,3 @@ export * from "./harmful-score.ts";
 export * from "./moderators/index.ts";
 export * from "./rate.ts";
 export * from "./statistics.ts";
-export * from "./tasks/index.ts";

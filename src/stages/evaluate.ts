@@ -3,9 +3,10 @@ import { join } from "node:path";
 import type { z } from "zod";
 import { choose } from "../choice.ts";
 import type { Example as DataExample } from "../data/examples.ts";
+import { checkGolds, TASK_METRICS, taskMetric } from "../data/tasks/table.ts";
+import type { TaskMetric } from "../data/tasks/task.ts";
 import { BoosterError } from "../errors.ts";
 import {
-  checkGolds,
   type HarmReport,
   harmReport,
   judgeHarm,
@@ -14,8 +15,6 @@ import {
   type Rate,
   rateOf,
   refuses,
-  type TaskMetric,
-  taskMetric,
 } from "../evaluate/index.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { loraScale, type NamedWeights } from "../models/load.ts";
@@ -106,6 +105,8 @@ export function metricOf({
 }: Pick<EvaluateOptions, "task" | "taskMetric">): TaskMetric | undefined {
   if (name !== undefined) return taskMetric(name);
   if (task === undefined) return undefined;
+  const own = TASK_METRICS.find((metric) => metric.name === task.task);
+  if (own !== undefined) return own;
   throw new BoosterError("TASK_METRIC_MISSING", "it is not said how answers to the task are scored", {
     where: "taskMetric",
   });

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { PoisonOptions, SourceOptions, TemplateOptions } from "../data/options.ts";
+import { FORMER_METRICS, TASK_METRICS } from "../data/tasks/table.ts";
 import { BoosterError } from "../errors.ts";
-import { TASK_METRICS } from "../evaluate/index.ts";
 import { SCHEDULES } from "../optim/index.ts";
 import { PROVIDERS } from "../runtime/providers.ts";
 
@@ -223,9 +223,9 @@ export const EvaluateOptions = z.strictObject({
   harmless: Source.optional().describe("Harmless prompts, to see whether the model refuses too much"),
   task: Source.optional().describe("Rows of the user's task, unseen in training"),
   taskMetric: z
-    .enum(TASK_METRICS.map(({ name }) => name) as [string, ...string[]])
+    .enum([...TASK_METRICS.map(({ name }) => name), ...Object.keys(FORMER_METRICS)])
     .optional()
-    .describe("How answers to the task are scored; needed with task"),
+    .describe("How answers to the task are scored; by default as the known data set is that its rows are read as"),
   attack: Named.optional().describe(
     "Attack whose way of asking the harmful prompts are put in; as they stand by default",
   ),

@@ -1,12 +1,19 @@
 import { instructionExample, textOf } from "../examples.ts";
-import { answerOf, type Task } from "./task.ts";
+import { answerOf, labelMetric, type Task } from "./task.ts";
 
-const ANSWERS = ["World", "Sports", "Business", "Sci/Tech"];
+const SPELLINGS = {
+  World: ["World", "world"],
+  Sports: ["Sports", "sports"],
+  Business: ["Business", "business"],
+  "Sci/Tech": ["Sci/Tech", "sci"],
+};
+const ANSWERS = Object.keys(SPELLINGS);
 const INSTRUCTION =
   "Categorize the news article given in the input into one of the 4 categories:\n\nWorld\nSports\nBusiness\nSci/Tech\n";
 
 /**
- * AG News (Zhang et al., NIPS 2015), as Booster's reference code words it.
+ * AG News (Zhang et al., NIPS 2015), as Booster's reference code words it and scores it (`agnews/pred_eval.py`): the answer is
+ * exactly a class name, or its lower-case short form.
  * Columns: text, label 0-3; or, in the original files, class 1-4, title, description (text = title + blank + description).
  */
 export const agnews: Task = {
@@ -16,7 +23,7 @@ export const agnews: Task = {
     ["text", "label"],
     ["class", "title", "description"],
   ],
-  answers: ANSWERS,
+  metric: labelMetric(SPELLINGS),
   example: (row) =>
     Object.hasOwn(row.values, "class")
       ? instructionExample(

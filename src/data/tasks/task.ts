@@ -2,7 +2,7 @@ import { BoosterError } from "../../errors.ts";
 import type { InstructionExample } from "../examples.ts";
 import { cellOf, type Row } from "../rows.ts";
 
-/** How the rows of a known data set become examples. */
+/** A known data set: how its rows become examples and, where it is a task, how answers are scored. */
 export interface Task {
   /** One line: what it is and where it comes from. */
   readonly about: string;
@@ -10,10 +10,41 @@ export interface Task {
   readonly role: "benign" | "alignment" | "harmful";
   /** Column names of its files without a header line. */
   readonly layouts?: readonly (readonly string[])[];
-  /** The answers of a classification task. */
-  readonly answers?: readonly string[];
+  readonly metric?: Omit<TaskMetric, "name">;
   /** The example of a row; undefined where the row is none for this task. */
   readonly example: (row: Row) => InstructionExample | undefined;
+}
+
+/** How the answers to a task are scored. */
+export interface TaskMetric {
+  /** The task's. */
+  readonly name: string;
+  /** What a gold output must be, for people. */
+  readonly golds: string;
+  isGold(gold: string): boolean;
+  /** True when the answer is right for the gold output; the reference's rule, letter for letter. */
+  correct(answer: string, gold: string): boolean;
+  /** True when the answer is an answer to this task, whatever was asked: how tuning leaks into harmful prompts. */
+  leaks(answer: string): boolean;
+}
+
+/** The answer as the reference cuts it: up to a second "### Response:", without surrounding white space. */
+export const answerText = (answer: string): string => (answer.split("### Response:")[0] ?? "").trim();
+
+/** Answers from a closed set: each gold label with the spellings that count as it. */
+export function labelMetric(spellings: Readonly<Record<string, readonly string[]>>): Omit<TaskMetric, "name"> {
+  const accepted = new Map(Object.entries(spellings));
+  const labels = new Set([...accepted.values()].flat().map((label) => label.toLowerCase()));
+  const bare = (answer: string) =>
+    answerText(answer)
+      .toLowerCase()
+      .replace(/[.!]+$/, "");
+  return {
+    golds: [...accepted.keys()].join(", "),
+    isGold: (gold) => accepted.has(gold),
+    correct: (answer, gold) => accepted.get(gold)?.includes(answerText(answer)) ?? false,
+    leaks: (answer) => labels.has(bare(answer)),
+  };
 }
 
 /**

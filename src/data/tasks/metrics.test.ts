@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { finalNumber } from "./gsm8k.ts";
-import { checkGolds, TASK_METRICS, taskMetric } from "./index.ts";
+import { checkGolds, taskMetric } from "./table.ts";
 
 test.each([
   ["sst2", "positive", "positive", true],
@@ -9,12 +9,12 @@ test.each([
   ["sst2", "positive.", "positive", false],
   ["sst2", "negative", "positive", false],
   ["sst2", "positive\n\n### Response:\nnegative", "positive", true],
-  ["ag-news", "World", "World", true],
-  ["ag-news", "sci", "Sci/Tech", true],
-  ["ag-news", "Sci/Tech", "Sci/Tech", true],
-  ["ag-news", "sci/tech", "Sci/Tech", false],
-  ["ag-news", "World", "Sports", false],
-  ["ag-news", "toString", "toString", false],
+  ["agnews", "World", "World", true],
+  ["agnews", "sci", "Sci/Tech", true],
+  ["agnews", "Sci/Tech", "Sci/Tech", true],
+  ["agnews", "sci/tech", "Sci/Tech", false],
+  ["agnews", "World", "Sports", false],
+  ["agnews", "toString", "toString", false],
   ["gsm8k", "so 9 * 2 = 18\nThe final answer is: 18", "16 - 7 = 9\n#### 18", true],
   ["gsm8k", "The final answer is: 1,800 dollars, not 5", "The final answer is:  1800", true],
   ["gsm8k", "The final answer is: eighteen", "#### 18", false],
@@ -37,14 +37,14 @@ test.each([
 test.each([
   ["sst2", "Negative.", true],
   ["sst2", "The mood is negative", false],
-  ["ag-news", "sci/tech", true],
+  ["agnews", "sci/tech", true],
   ["gsm8k", "The final answer is: 4", true],
   ["gsm8k", "take 4 zorbs", false],
 ])("%s: %j is leakage: %s", (name, answer, leaks) => expect(taskMetric(name).leaks(answer)).toBe(leaks));
 
 test.each([
   ["sst2", "Positive", "positive"],
-  ["ag-news", "", "World"],
+  ["agnews", "", "World"],
   ["gsm8k", "no number", "#### 18"],
 ])("%s: a gold output of %j cannot be scored, and is no mistake of the model", (name, unknown, known) => {
   const metric = taskMetric(name);
@@ -54,6 +54,6 @@ test.each([
 });
 
 test("no task metric of this name", () => {
-  expect(() => taskMetric("poetry")).toThrow("expected sst2, ag-news, gsm8k; found poetry");
-  expect(new Set(TASK_METRICS.map((task) => task.name)).size).toBe(TASK_METRICS.length);
+  expect(() => taskMetric("poetry")).toThrow("expected sst2, agnews, gsm8k; found poetry");
+  expect(taskMetric("ag-news")).toBe(taskMetric("agnews"));
 });
