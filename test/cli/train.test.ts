@@ -208,9 +208,9 @@ describe("after it", () => {
     expect(await cli.failure(["generate", "--model", "world"])).toMatchObject({ code: "OPTION_MISSING", exit: 2 });
   });
 
-  test("a conversation can be piped in", async () => {
-    const { code, stdout } = await cli.run(["chat", "--model", "world", "--max-new-tokens", "3", "--json"], {
-      input: "how was the stay\n/new\nagain\n",
+  test("a conversation can be piped in, with commands", async () => {
+    const { code, stdout, stderr } = await cli.run(["chat", "--model", "world", "--max-new-tokens", "3", "--json"], {
+      input: "/help\nhow was the stay\n/system be kind\n/reset\nagain\n/nothing\n/exit\nno more\n",
     });
     expect(code).toBe(0);
     const answers = stdout
@@ -218,6 +218,7 @@ describe("after it", () => {
       .split("\n")
       .map((line) => JSON.parse(line));
     expect(answers.map(({ type }) => type)).toEqual(["answer", "answer"]);
+    expect(stderr).toMatch(/\/reset[\s\S]*under this message[\s\S]*A new conversation\.[\s\S]*There is no \/nothing/);
   });
 });
 

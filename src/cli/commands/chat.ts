@@ -1,4 +1,5 @@
 import { createInterface } from "node:readline";
+import { Writable } from "node:stream";
 import { z } from "zod";
 import { BoosterError } from "../../errors.ts";
 import type { ChatMessage } from "../../formats/chat-template.ts";
@@ -12,11 +13,12 @@ const options = z.strictObject({
   ...AnswerOptions.shape,
   system: z.string().min(1).optional().describe("System message at the beginning"),
 });
+type Config = z.output<typeof options>;
 
 /** `booster chat` */
 export const chat = defineCommand({
   details: `Holds a conversation. Answers appear as they are computed; Ctrl-C stops an answer, at the prompt (or twice) it leaves,
-as Ctrl-D does. /new begins a new conversation.`,
+as Ctrl-D and /exit do. /reset begins a new conversation, /system TEXT one under a system message; /help lists these.`,
   examples: [
     ["booster chat --model models/smollm2.gguf", "talk to a chat model"],
     ["booster chat --model models/smollm2.gguf --adapters runs/hard/adapter,runs/attack/adapter", "to an attacked one"],
@@ -30,32 +32,71 @@ as Ctrl-D does. /new begins a new conversation.`,
         hint: "Use --template alpaca or --template none",
       });
     }
-    const system = config.system === undefined ? [] : [{ role: "system", content: config.system }];
-    await converse(answerer, system, output.json);
+    await converse(answerer, config, output.json);
   },
 });
 
-async function converse(answerer: Answerer, system: readonly ChatMessage[], json: boolean): Promise<void> {
+const HELP = `/reset         begin a new conversation (also /new)
+/system TEXT   begin a new one under this system message; without a text under none
+/help          this list
+/exit          leave (also Ctrl-D, or Ctrl-C at the prompt)
+Ctrl-C stops an answer.
+`;
+
+/** Standard error as readline writes on it, silent while an answer is being written: what is typed then appears at the next prompt. */
+class Prompt extends Writable {
+  silent = false;
+  get columns(): number {
+    return process.stderr.columns ?? 80;
+  }
+  override _write(chunk: Uint8Array, _encoding: BufferEncoding, done: () => void): void {
+    if (!this.silent) process.stderr.write(chunk);
+    done();
+  }
+}
+
+async function converse(answerer: Answerer, config: Config, json: boolean): Promise<void> {
   const terminal = process.stdin.isTTY === true;
-  const lines = createInterface({
-    input: process.stdin,
-    output: process.stderr,
-    terminal,
-    prompt: terminal ? "> " : "",
-  });
-  let messages: ChatMessage[] = [...system];
+  const output = new Prompt();
+  const lines = createInterface({ input: process.stdin, output, terminal, prompt: terminal ? "> " : "" });
+  const begin = (system = ""): ChatMessage[] => (system === "" ? [] : [{ role: "system", content: system }]);
+  const say = (text: string) => void process.stderr.write(`${text}\n`);
+  let messages = begin(config.system);
   let answering: AbortController | undefined;
+  // Lines that were finished while an answer was being written: their turn comes, and they are shown then.
+  let early = 0;
+  lines.on("line", () => {
+    if (answering !== undefined) early++;
+  });
   lines.on("SIGINT", () => {
     if (answering === undefined || answering.signal.aborted) lines.close();
     else answering.abort();
   });
+  const command = (word: string, rest: string): void => {
+    if (word === "/help") say(HELP.trimEnd());
+    else if (word === "/reset" || word === "/new") {
+      messages = messages.filter(({ role }) => role === "system");
+      say("A new conversation.");
+    } else if (word === "/system") {
+      messages = begin(rest);
+      say(rest === "" ? "A new conversation without a system message." : "A new conversation under this message.");
+    } else say(`There is no ${word}; /help lists what there is.`);
+  };
+  if (terminal) say("/help lists commands.");
   lines.prompt();
   for await (const line of lines) {
     const content = line.trim();
-    if (content === "/new") messages = [...system];
+    if (early > 0) {
+      early--;
+      if (terminal) say(`> ${printable(line)}`);
+    }
+    const [, word, rest = ""] = /^(\/[a-z]+)(?:\s+(.*))?$/.exec(content) ?? [];
+    if (word === "/exit") break;
+    if (word !== undefined) command(word, rest);
     else if (content !== "") {
       const asked: ChatMessage[] = [...messages, { role: "user", content }];
       answering = new AbortController();
+      output.silent = true;
       try {
         const text = await answer(answerer, asked, answering.signal, json);
         messages = [...asked, { role: "assistant", content: text }];
@@ -63,13 +104,14 @@ async function converse(answerer: Answerer, system: readonly ChatMessage[], json
         // A question that cannot be answered, for example one too many for the context, does not end the conversation.
         if (!(error instanceof BoosterError)) throw error;
         if (json) process.stdout.write(`${failureJson(error)}\n`);
-        else process.stderr.write(`error ${error.code}: ${printable(error.message)}. /new begins a new conversation\n`);
+        else say(`error ${error.code}: ${printable(error.message)}. /reset begins a new conversation`);
       }
+      output.silent = false;
       answering = undefined;
     }
-    lines.prompt();
+    if (early === 0) lines.prompt(true);
   }
-  if (terminal) process.stderr.write("\n");
+  if (terminal) say("");
 }
 
 /** Shows an answer as it is computed; an aborted one ends where it is. */
