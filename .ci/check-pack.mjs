@@ -9,7 +9,14 @@ const ALLOWED = [
   /^docs\/[\w/-]+\.(md|png|yaml)$/,
   /^examples\/[\w-]+\.yaml$/,
 ];
-const NEEDED = ["LICENSE", "README.md", "assets/world/model.safetensors", "dist/src/cli/main.js"];
+const NEEDED = [
+  "LICENSE",
+  "README.md",
+  "CHANGELOG.md",
+  "assets/world/model.safetensors",
+  "dist/src/cli/main.js",
+  "dist/src/index.d.ts",
+];
 
 const [{ files, size }] = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const paths = files.map(({ path }) => path);
