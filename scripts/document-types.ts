@@ -6,7 +6,7 @@
  * that is, is told by the names of its options.
  */
 
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { packagePath } from "../src/stages/package-root.ts";
@@ -94,10 +94,13 @@ function withInterfaces(text: string): string {
 }
 
 const root = packagePath("dist", "src");
+/** What an older build left behind has none. */
+const sourceOf = (declarations: string): string => packagePath("src", declarations.replace(/\.d\.ts$/, ".ts"));
+
 let written = 0;
 for (const file of readdirSync(root, { recursive: true, encoding: "utf8" })) {
   const path = join(root, file);
-  if (!file.endsWith(".d.ts") || file.startsWith("cli")) continue;
+  if (!file.endsWith(".d.ts") || file.startsWith("cli") || !existsSync(sourceOf(file))) continue;
   const text = withInterfaces(readFileSync(path, "utf8"));
   if (!text.includes("ZodObject<{")) {
     writeFileSync(path, text);
