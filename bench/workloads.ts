@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { createModel, type Example, type Model } from "../src/models/index.ts";
-import { openModel } from "../src/models/source.ts";
+import { openModel } from "../src/models/stored-weights.ts";
 import { RandomStream } from "../src/tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../src/tensor/tensor.ts";
 

@@ -34,7 +34,8 @@ export interface Answerer {
 
 /** Loads the model with its adapters. Throws what loading throws. */
 export async function openAnswerer(config: AnswerOptions): Promise<Answerer> {
-  const { base } = await new Workbench(config).start(config.model, config.adapters, "merge");
+  const bench = new Workbench(config);
+  const { base } = await bench.start(await bench.open(config), "merge");
   const { tokenizer, device, model, weights } = base;
   const template = config.template ?? (tokenizer.chatTemplate === undefined ? "none" : "chat");
   const { temperature, topK, topP, seed, maxNewTokens } = config;

@@ -91,7 +91,7 @@ function checkMethod(options: ExperimentOptions, entry: MethodEntry, seed: numbe
   const rebuilt = alignment.tune === "full";
   checkStage(alignment);
   checkTuned(methodOf(alignment.method), alignment.tune);
-  checkStart(alignment, options.model, false);
+  checkStart(alignment, false);
   if (rebuilt && alignmentTransforms.length > 0) throw nothingToRepair(name);
   for (const [strength, { loraRank }] of options.strengths.entries()) {
     const attack = attackOptionsOf(options, pipeline, strength, seed);
@@ -99,7 +99,7 @@ function checkMethod(options: ExperimentOptions, entry: MethodEntry, seed: numbe
     checkStage(attack);
     checkTuned(methodOf(attack.method), attack.tune);
     // An alignment of all weights leaves a folder and no adapter, whatever the model was.
-    if (!rebuilt) checkStart(attack, options.model, continued);
+    if (!rebuilt) checkStart(attack, continued);
     if (continued) {
       checkFactors(attack, alignment);
       checkFactors(loraRank === undefined ? {} : { loraRank }, alignment, {});

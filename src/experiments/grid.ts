@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { choose } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
-import { modelIdentity } from "../models/load.ts";
+import { modelIdentity } from "../models/source.ts";
 import { align } from "../stages/align.ts";
 import { determining, keyOf } from "../stages/describe-run.ts";
 import { type EvaluationReport, evaluate, readEvaluation } from "../stages/evaluate.ts";
@@ -117,7 +117,7 @@ async function runCells({ name, options, group, bench, hooks, spare }: GroupRun,
     provider: options.provider,
     ...(options.threads === undefined ? {} : { threads: options.threads }),
   };
-  const { model: identity = "" } = await bench.hashes(model, []);
+  const { sha256: identity } = await bench.open({ model });
   const place = async (stage: string, chosen: object, upstream: readonly string[]) => {
     const determinants = { stage, identity, upstream, options: determining({ ...chosen }) };
     const key = keyOf({ ...determinants, files: await fileHashes(chosen) });

@@ -18,6 +18,8 @@ export interface AdapterConfig extends LoraConfig {
   readonly dropout: number;
   /** Name or path of the model that it was made for. */
   readonly baseModel: string | undefined;
+  /** Set where it was trained on top of other adapters: the SHA-256 that tells what must stand below it. */
+  readonly parent?: string | undefined;
 }
 
 /** Keys with no effect on what the adapter computes, whatever their value. */
@@ -31,9 +33,16 @@ const WITHOUT_EFFECT = new Set([
   "task_type",
 ]);
 
+/** In the place of `LORA`, so that PEFT does not load as if it stood on the base alone what stands on other adapters. */
+const DELTA = "BOOSTER_DELTA";
+
 const absent = z.literal([false, null]).optional();
 const schema = z.looseObject({
-  peft_type: z.literal("LORA"),
+  peft_type: z.literal(["LORA", DELTA]),
+  parent: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, "a SHA-256")
+    .optional(),
   base_model_name_or_path: z.string().max(4096).nullish(),
   r: z.int().min(1).max(MAX_LORA_RANK),
   lora_alpha: z.number().positive(),
@@ -67,6 +76,12 @@ export function parseAdapterConfig(document: unknown, where: string): AdapterCon
     });
   }
   const config = parsed.data;
+  if ((config.peft_type === DELTA) !== (config.parent !== undefined)) {
+    throw new BoosterError("ADAPTER_CONFIG_INVALID", "what was trained on top of other adapters names its parent", {
+      expected: `both peft_type ${DELTA} and parent, or neither`,
+      where,
+    });
+  }
   const unsupported = Object.entries(document as Record<string, unknown>)
     .filter(([key, value]) => !Object.hasOwn(schema.shape, key) && !WITHOUT_EFFECT.has(key) && !isEmpty(value))
     .map(([key]) => key);
@@ -84,6 +99,7 @@ export function parseAdapterConfig(document: unknown, where: string): AdapterCon
     useRslora: config.use_rslora,
     dropout: config.lora_dropout,
     baseModel: config.base_model_name_or_path || undefined,
+    ...(config.parent === undefined ? {} : { parent: config.parent }),
   };
 }
 
@@ -111,7 +127,7 @@ export const adapterConfigJson = (config: AdapterConfig): Record<string, unknown
   lora_alpha: config.alpha,
   lora_dropout: config.dropout,
   modules_to_save: null,
-  peft_type: "LORA",
+  ...(config.parent === undefined ? { peft_type: "LORA" } : { parent: config.parent, peft_type: DELTA }),
   r: config.r,
   rank_pattern: {},
   revision: null,

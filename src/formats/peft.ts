@@ -44,11 +44,7 @@ export interface Adapter {
  * const { config, tensors } = readAdapter("runs/aligned/adapter");
  */
 export function readAdapter(folder: string, expectedModules?: ModuleShapes): Adapter {
-  const configPath = join(folder, CONFIG);
-  const config = parseAdapterConfig(
-    decodeStrictJson(readSmallFile(configPath, MAX_CONFIG_BYTES), configPath),
-    configPath,
-  );
+  const config = readAdapterConfig(folder);
   const file = openSafetensors(join(folder, TENSORS));
   const foreign = [...file.entries.keys()].filter((key) => !key.startsWith(PREFIX));
   const names = [...file.entries.keys()].filter((key) => key.startsWith(PREFIX)).map((key) => key.slice(PREFIX.length));
@@ -72,6 +68,12 @@ export function readAdapter(folder: string, expectedModules?: ModuleShapes): Ada
   return { config, tensors };
 }
 
+/** The configuration of an adapter on disk. Throws as `readAdapter`. */
+export function readAdapterConfig(folder: string): AdapterConfig {
+  const path = join(folder, CONFIG);
+  return parseAdapterConfig(decodeStrictJson(readSmallFile(path, MAX_CONFIG_BYTES), path), path);
+}
+
 /**
  * Writes a PEFT LoRA adapter that PEFT, and what builds on it, can load; the same bytes for the same adapter.
  *
@@ -86,16 +88,18 @@ export function writeAdapter(
   folder: string,
   config: LoraConfig,
   tensors: AdapterTensors,
-  { baseModel }: { readonly baseModel: string },
+  { baseModel, parent }: { readonly baseModel: string; readonly parent?: string | undefined },
 ): void {
-  const full: AdapterConfig = { ...config, dropout: 0, baseModel };
+  const full: AdapterConfig = { ...config, dropout: 0, baseModel, parent };
   checkAdapter(full, new Map([...tensors].map(([name, { shape }]) => [name, shape])), [], undefined, folder);
   for (const [name, weight] of tensors) assertFinite(name, weight, folder);
   makeFolder(folder);
   writeSafetensors(join(folder, TENSORS), new Map([...tensors].map(([name, weight]) => [PREFIX + name, weight])), {
     format: "pt",
   });
-  writeFileAtomic(join(folder, CARD), [Buffer.from(modelCard(baseModel))]);
+  writeFileAtomic(join(folder, CARD), [
+    Buffer.from(parent === undefined ? modelCard(baseModel) : deltaCard(baseModel, parent)),
+  ]);
   writeFileAtomic(join(folder, CONFIG), [Buffer.from(`${JSON.stringify(adapterConfigJson(full), null, 2)}\n`)]);
 }
 
@@ -148,6 +152,15 @@ function list(names: readonly string[]): string {
   const shown = names.slice(0, MAX_LISTED).join(", ");
   return names.length > MAX_LISTED ? `${shown} and ${names.length - MAX_LISTED} more` : shown;
 }
+
+/** What a delta says of itself, since it must not be taken for an adapter of the base. */
+const deltaCard = (baseModel: string, parent: string): string => `# Part of a model
+
+These LoRA factors were trained on top of other adapters on \`${basename(baseModel)}\`, and change what those made. On the base model alone
+they are nothing, so PEFT does not load them. \`../adapter\` is the sum of all adapters, to be loaded on the base model as its card says.
+
+Parent: ${parent} (base and adapters below, see \`../model.json\`)
+`;
 
 /** The card that the Hugging Face hub needs to show what the adapter belongs to. */
 function modelCard(baseModel: string): string {

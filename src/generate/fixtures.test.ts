@@ -6,7 +6,7 @@ import { readAdapter } from "../formats/peft.ts";
 import { loadTokenizer } from "../formats/tokenizer-files.ts";
 import { createModel, type Model } from "../models/index.ts";
 import { mergeLora } from "../models/merge.ts";
-import { openModel } from "../models/source.ts";
+import { openModel } from "../models/stored-weights.ts";
 import { Device } from "../runtime/index.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { Generator } from "./generator.ts";

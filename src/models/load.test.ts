@@ -9,7 +9,8 @@ import { Device } from "../runtime/index.ts";
 import { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
 import { createModel } from "./index.ts";
-import { freshLora, loadModel, loraScale, mergeAdapter, modelIdentity, readLora } from "./load.ts";
+import { freshLora, loadModel, loraScale, mergeAdapter, readLora } from "./load.ts";
+import { modelIdentity } from "./source.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "booster-load-"));
 const path = join(folder, "model");

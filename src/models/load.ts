@@ -1,26 +1,23 @@
-import { createHash } from "node:crypto";
-import { createReadStream, readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { BoosterError } from "../errors.ts";
-import { type Adapter, type LoraConfig, readAdapter } from "../formats/peft.ts";
+import { type Adapter, type AdapterConfig, type LoraConfig, readAdapter } from "../formats/peft.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
-import { loadTokenizer } from "../formats/tokenizer-files.ts";
 import type { Device, DeviceTensors } from "../runtime/index.ts";
 import { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, tensor, zeros } from "../tensor/tensor.ts";
 import type { Model } from "./architecture.ts";
 import { mergeLora } from "./merge.ts";
+import { type AdapterLink, lineage } from "./model-file.ts";
 import { createModel } from "./registry.ts";
-import { type ModelWeights, openModel } from "./source.ts";
+import { type Base, openSource } from "./source.ts";
+import type { ModelWeights } from "./stored-weights.ts";
 
 /** LoRA factors or weights by name. */
 export type NamedWeights = ReadonlyMap<string, HostTensor<"float32">>;
 
 /** A model that is ready to be computed with. */
 export interface LoadedModel {
-  readonly path: string;
-  /** The content of config.json. */
-  readonly config: unknown;
+  /** Where it is stored; merged adapters are not in there. */
+  readonly stored: Base;
   readonly model: Model;
   readonly tokenizer: Tokenizer;
   readonly device: Device;
@@ -31,21 +28,33 @@ export interface LoadedModel {
 }
 
 /**
- * Loads a model and puts its weights on the device.
+ * Loads a model, a run's with all its adapters merged, and puts its weights on the device.
  *
- * @throws {BoosterError} `MODEL_WEIGHTS_MISMATCH`, and what `openModel`, `createModel` and `loadTokenizer` throw
+ * @throws {BoosterError} what `openSource`, `loadBase` and `readLora` throw
  * @example
  * const base = await loadModel("models/smollm2", new Device());
  */
 export async function loadModel(path: string, device: Device): Promise<LoadedModel> {
-  const { config, weights } = openModel(path);
-  const model = createModel(config);
-  checkWeights(model, weights, path);
+  const { base, sha256 = "", adapters } = openSource(path);
+  let loaded = await loadBase(base, device);
+  for (const adapter of readChain(loaded.model, sha256, adapters)) loaded = await mergeAdapter(loaded, adapter);
+  return loaded;
+}
+
+/**
+ * Loads a model without what stands on it.
+ *
+ * @throws {BoosterError} `MODEL_WEIGHTS_MISMATCH`, and what `openModel`, `createModel` and `loadTokenizer` throw
+ */
+export async function loadBase(stored: Base, device: Device): Promise<LoadedModel> {
+  const weights = stored.weights();
+  const model = createModel(stored.config());
+  checkWeights(model, weights, stored.path);
   const uploaded: Record<string, DeviceTensors[string]> = {};
   // One after the other, so that host memory never holds a second copy of the whole model.
   for (const name of model.weights.keys()) uploaded[name] = await device.upload(weights.load(name));
   const load = (name: string) => weights.load(name);
-  return { path, config, model, tokenizer: loadTokenizer(path), device, weights: uploaded, load };
+  return { stored, model, tokenizer: stored.tokenizer(), device, weights: uploaded, load };
 }
 
 function checkWeights(model: Model, weights: ModelWeights, where: string): void {
@@ -60,32 +69,6 @@ function checkWeights(model: Model, weights: ModelWeights, where: string): void 
       hint: "Is the download complete, and does config.json belong to it?",
     });
   }
-}
-
-/**
- * What tells one model, or one adapter, from another: the SHA-256 of a GGUF file; of a folder that of the list of its weight, configuration,
- * tokenizer and chat template files with their hashes. Reads each file once.
- *
- * @throws {BoosterError} `FILE_NOT_FOUND`
- */
-export async function modelIdentity(path: string): Promise<string> {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats === undefined) throw new BoosterError("FILE_NOT_FOUND", "there is no model here", { where: path });
-  if (!stats.isDirectory()) return fileHash(path);
-  const names = readdirSync(path).filter((name) =>
-    /\.safetensors$|^chat_template\.jinja$|^(config|adapter_config|generation_config|tokenizer|tokenizer_config)\.json$/.test(
-      name,
-    ),
-  );
-  const list = createHash("sha256");
-  for (const name of names.sort()) list.update(`${name} ${await fileHash(join(path, name))}\n`);
-  return list.digest("hex");
-}
-
-async function fileHash(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) hash.update(chunk as Buffer);
-  return hash.digest("hex");
 }
 
 /** The factor of B A: alpha / rank, or alpha / sqrt(rank) when rank-stabilised. */
@@ -118,9 +101,36 @@ export function freshLora(model: Model, { r, targetModules }: LoraConfig, seed: 
   });
 }
 
-/** A PEFT adapter, checked against the model. Throws what `readAdapter` throws. */
-export const readLora = ({ model }: Pick<LoadedModel, "model">, folder: string): Adapter =>
-  readAdapter(folder, model.linears);
+/**
+ * A PEFT adapter, checked against the model.
+ *
+ * @param below what stands below it, see `lineage`
+ * @throws {BoosterError} what `checkParent` and `readAdapter` throw
+ */
+export function readLora({ model }: Pick<LoadedModel, "model">, folder: string, below?: string): Adapter {
+  const adapter = readAdapter(folder, model.linears);
+  checkParent(adapter.config, folder, below);
+  return adapter;
+}
+
+/** @throws {BoosterError} `PARENT_MISSING` where an adapter was trained on top of something else than what is below it */
+export function checkParent({ parent }: AdapterConfig, where: string, below = "another model"): void {
+  if (parent === undefined || parent === below) return;
+  throw new BoosterError(
+    "PARENT_MISSING",
+    "this adapter changes what other adapters made, and is nothing without them",
+    {
+      expected: `the model ${parent.slice(0, 12)} below it`,
+      found: below.slice(0, 13),
+      where,
+      hint: "Give the run's folder as --model, or its adapter/, which stands on the base model alone.",
+    },
+  );
+}
+
+/** Adapters that stand on one another, the first on the base of that hash. Throws what `readLora` throws. */
+export const readChain = (model: Model, base: string, adapters: readonly AdapterLink[]): Adapter[] =>
+  adapters.map(({ folder }, i) => readLora({ model }, folder, lineage(base, adapters.slice(0, i))));
 
 /**
  * The model with an adapter multiplied into its weights; the other weights are shared with `base`.

@@ -1,149 +1,188 @@
-import { existsSync, statSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  closeSync,
+  createReadStream,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import { BoosterError } from "../errors.ts";
-import { readSmallFile } from "../formats/byte-source.ts";
-import { assertFinite } from "../formats/finite.ts";
-import { type GgufFile, type GgufValue, openGguf } from "../formats/gguf.ts";
-import { openSafetensorsFolder } from "../formats/safetensors-folder.ts";
-import { decodeStrictJson } from "../formats/strict-json.ts";
-import type { HostTensor } from "../tensor/tensor.ts";
-import { type GgufLayout, translateName, translateRows } from "./gguf.ts";
-import { ARCHITECTURES } from "./registry.ts";
+import { openGguf } from "../formats/gguf.ts";
+import { ggufTokenizerFiles } from "../formats/gguf-tokenizer.ts";
+import { createTokenizer, type Tokenizer } from "../formats/tokenizer.ts";
+import { loadTokenizer } from "../formats/tokenizer-files.ts";
+import { type AdapterLink, isRun, MODEL_FILE, readModelFile } from "./model-file.ts";
+import { type ModelWeights, openGgufModel, openModel, readConfig } from "./stored-weights.ts";
 
-/** Real ones have a few kilobytes. */
-const MAX_CONFIG_BYTES = 1_000_000;
-
-/** The weights of a model under their Hugging Face names, loaded one by one. */
-export interface ModelWeights {
-  names(): readonly string[];
-  /** Row-major. @throws {BoosterError} `TENSOR_NOT_FOUND`. */
-  shapeOf(name: string): readonly number[];
-  /** @throws {BoosterError} `TENSOR_NOT_FOUND`, `NON_FINITE_WEIGHT`, `WEIGHT_NOT_FLOAT`, `FILE_CHANGED`. */
-  load(name: string): HostTensor<"float32">;
+/** A model as it is stored; nothing is read before it is asked for. */
+export interface Base {
+  /** What a card calls it by. */
+  readonly path: string;
+  /** The content of config.json; undefined for a folder that holds a tokenizer alone. */
+  config(): unknown;
+  weights(): ModelWeights;
+  tokenizer(): Tokenizer;
+  /** What tells it from others: see `modelIdentity`. */
+  identity(): Promise<string>;
+  /** The files that its tokenizer is made of, as a Hugging Face folder has them. */
+  tokenizerFiles(): ReadonlyMap<string, Uint8Array>;
 }
 
-/** A model on disk: what it is (`config`, the content of config.json) and its weights. */
-export interface OpenedModel {
-  readonly config: unknown;
-  readonly weights: ModelWeights;
+/** What a reference leads to: a model, and the adapters that stand on it. */
+export interface StoredModel {
+  readonly base: Base;
+  /** SHA-256 that the base must have; undefined where nobody has said so. */
+  readonly sha256: string | undefined;
+  /** In the order in which they were trained, each on top of those before it. */
+  readonly adapters: readonly AdapterLink[];
+  /** Those that made the aligned model; they may since have been trained on. */
+  readonly alignment: readonly AdapterLink[];
+  /** What it was trained in; undefined where nobody has said so. */
+  readonly template: "alpaca" | "chat" | undefined;
 }
 
-/**
- * Opens a Hugging Face folder (config.json and safetensors, in one file or in shards) or a `.gguf` file.
- *
- * Only headers are read; `weights.load` reads one tensor at a time and widens it to float32. A GGUF file's names, layout and
- * metadata are translated to Hugging Face's.
- *
- * @throws {BoosterError} `FILE_NOT_FOUND`, `WEIGHTS_NOT_FOUND`, and the codes of `openSafetensors`, `openGguf`,
- *   an architecture's `gguf` and `parseStrictJson`.
- * @example
- * const { config, weights } = openModel("models/tinystories-656k");
- * const embedding = weights.load("model.embed_tokens.weight"); // [vocabulary, hidden]
- */
-export function openModel(path: string): OpenedModel {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats === undefined) {
-    throw new BoosterError("FILE_NOT_FOUND", "there is no model here", {
-      expected: "a Hugging Face folder or a .gguf file",
-      where: path,
-    });
-  }
-  return stats.isDirectory() ? openFolder(path) : openGgufModel(openGguf(path));
+/** A kind of place where a model is: one row of `SOURCES`. */
+export interface Source {
+  readonly name: string;
+  /** Told by content, not by name. */
+  holds(path: string): boolean;
+  /** @throws {BoosterError} */
+  open(path: string): StoredModel;
 }
 
-/**
- * What a model is, without its weights; undefined for a folder without config.json.
- *
- * @throws {BoosterError} what `openModel` throws
- */
-export function readConfig(path: string): unknown {
-  if (!statSync(path).isDirectory()) return openModel(path).config;
-  return existsSync(join(path, "config.json")) ? folderConfig(path) : undefined;
-}
+const bare = (base: Base): StoredModel => ({
+  base,
+  sha256: undefined,
+  adapters: [],
+  alignment: [],
+  template: undefined,
+});
 
-function folderConfig(folder: string): unknown {
-  const path = join(folder, "config.json");
-  return decodeStrictJson(readSmallFile(path, MAX_CONFIG_BYTES), path);
-}
-
-function openFolder(folder: string): OpenedModel {
-  const config = folderConfig(folder);
-  const stored = [...openSafetensorsFolder(folder)].map(([name, file]): [string, Stored] => [
-    name,
-    {
-      shape: file.entries.get(name)?.shape ?? [],
-      load: () => asFloat32(file.load(name), `${file.where}: tensor ${name}`),
-      where: file.where,
-    },
-  ]);
-  return { config, weights: weightsOf(new Map(stored), folder) };
-}
-
-function openGgufModel(file: GgufFile): OpenedModel {
-  const gguf = layoutNamed(file.metadata["general.architecture"], file.where);
-  const config = gguf.config(file);
-  const stored = [...file.tensors].map(([ggufName, { shape }]): [string, Stored] => {
-    const name = translateName(gguf, "toHuggingFace", ggufName);
-    if (name === undefined) {
-      throw new BoosterError("GGUF_TENSOR_UNKNOWN", "the file has a tensor that the architecture has not", {
-        found: ggufName,
-        where: file.where,
-        hint: "Use the model's Hugging Face folder",
+const run: Source = {
+  name: "a run folder",
+  holds: (path) => existsSync(join(path, MODEL_FILE)) || isRun(path),
+  open(path) {
+    const { base, adapters, alignment, template } = readModelFile(path);
+    const stored = openSource(base.path);
+    if (stored.sha256 !== undefined) {
+      throw new BoosterError("MODEL_FILE_INVALID", "the base of a run is a run itself", {
+        found: base.path,
+        where: join(path, MODEL_FILE),
       });
     }
-    const heads = gguf.interleaved[name.split(".").at(-2) ?? ""];
-    const load = () => file.load(ggufName);
-    return [
-      name,
-      {
-        shape,
-        load: heads === undefined ? load : () => translateRows("toHuggingFace", load(), config[heads] as number),
-        where: file.where,
+    return { base: stored.base, sha256: base.sha256, adapters, alignment, template };
+  },
+};
+
+/** Small files of a Hugging Face folder that belong to its tokenizer, for whoever reads it. */
+const TOKENIZER_FILE =
+  /^(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|merges|generation_config|chat_template)\.(json|jinja|txt|model)$/;
+
+const folder: Source = {
+  name: "a Hugging Face folder",
+  holds: (path) => statSync(path).isDirectory(),
+  open: (path) =>
+    bare({
+      path,
+      config: () => readConfig(path),
+      weights: () => openModel(path).weights,
+      tokenizer: () => loadTokenizer(path),
+      identity: () => modelIdentity(path),
+      tokenizerFiles: () =>
+        new Map(
+          readdirSync(path)
+            .filter((name) => TOKENIZER_FILE.test(name))
+            .map((name) => [name, readFileSync(join(path, name))]),
+        ),
+    }),
+};
+
+const gguf: Source = {
+  name: "a GGUF file",
+  holds: (path) => statSync(path).isFile() && firstBytes(path) === "GGUF",
+  open(path) {
+    const file = openGguf(path);
+    const files = () => ggufTokenizerFiles(file.metadata);
+    return bare({
+      path,
+      config: () => openGgufModel(file).config,
+      weights: () => openGgufModel(file).weights,
+      tokenizer: () => createTokenizer(files()),
+      identity: () => fileHash(path),
+      tokenizerFiles() {
+        const { json, config, eosIds = [] } = files();
+        const text = {
+          "tokenizer.json": json,
+          "tokenizer_config.json": config,
+          "generation_config.json": { eos_token_id: eosIds },
+        };
+        return new Map(Object.entries(text).map(([name, content]) => [name, Buffer.from(JSON.stringify(content))]));
       },
-    ];
+    });
+  },
+};
+
+/** Every kind of place that a model is read from. A new one is one row. */
+export const SOURCES: readonly Source[] = [run, gguf, folder];
+
+/**
+ * Opens a model by its reference: a run folder, a Hugging Face folder or a GGUF file.
+ *
+ * @throws {BoosterError} `FILE_NOT_FOUND`, `MODEL_UNKNOWN`, and what the row's `open` throws
+ * @example
+ * openSource("runs/attack").adapters.length; // 2: the alignment's, and what was trained on top of it
+ */
+export function openSource(path: string): StoredModel {
+  const expected = SOURCES.map(({ name }) => name).join(", ");
+  if (!existsSync(path)) {
+    throw new BoosterError("FILE_NOT_FOUND", "there is no model here", { expected, where: path });
+  }
+  const found = SOURCES.find((source) => source.holds(path));
+  if (found !== undefined) return found.open(path);
+  throw new BoosterError("MODEL_UNKNOWN", "this is no model that can be read", {
+    expected,
+    found: `a file that begins with ${JSON.stringify(firstBytes(path))}`,
+    where: path,
   });
-  return { config, weights: weightsOf(new Map(stored), file.where) };
 }
 
-/** @throws {BoosterError} `GGUF_ARCHITECTURE_UNSUPPORTED` */
-function layoutNamed(name: GgufValue | undefined, where: string): GgufLayout {
-  const found = ARCHITECTURES.find((row) => row.name === name)?.gguf;
-  if (found !== undefined) return found;
-  throw new BoosterError("GGUF_ARCHITECTURE_UNSUPPORTED", "GGUF files of this architecture are not read", {
-    expected: ARCHITECTURES.flatMap(({ name, gguf }) => (gguf === undefined ? [] : [name])).join(" or "),
-    found: String(name).slice(0, 40),
-    where,
-    hint: "Use the model's Hugging Face folder",
-  });
+/** As text of one byte a letter. */
+function firstBytes(path: string): string {
+  const file = openSync(path, "r");
+  try {
+    const bytes = Buffer.alloc(4);
+    return bytes.toString("latin1", 0, readSync(file, bytes, 0, 4, 0));
+  } finally {
+    closeSync(file);
+  }
 }
 
-/** A tensor that has not been read yet. */
-interface Stored {
-  readonly shape: readonly number[];
-  readonly where: string;
-  load(): HostTensor<"float32">;
+/**
+ * What tells one model, or one adapter, from another: the SHA-256 of a GGUF file; of a folder that of the list of its weight, configuration,
+ * tokenizer and chat template files with their hashes. Reads each file once.
+ *
+ * @throws {BoosterError} `FILE_NOT_FOUND`
+ */
+export async function modelIdentity(path: string): Promise<string> {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) throw new BoosterError("FILE_NOT_FOUND", "there is no model here", { where: path });
+  if (!stats.isDirectory()) return fileHash(path);
+  const names = readdirSync(path).filter((name) =>
+    /\.safetensors$|^chat_template\.jinja$|^(config|adapter_config|generation_config|tokenizer|tokenizer_config)\.json$/.test(
+      name,
+    ),
+  );
+  const list = createHash("sha256");
+  for (const name of names.sort()) list.update(`${name} ${await fileHash(join(path, name))}\n`);
+  return list.digest("hex");
 }
 
-function weightsOf(tensors: ReadonlyMap<string, Stored>, where: string): ModelWeights {
-  const stored = (name: string): Stored => {
-    const found = tensors.get(name);
-    if (found !== undefined) return found;
-    throw new BoosterError("TENSOR_NOT_FOUND", "the model has no such tensor", { found: name, where });
-  };
-  return {
-    names: () => [...tensors.keys()],
-    shapeOf: (name) => stored(name).shape,
-    load(name) {
-      const weight = stored(name).load();
-      assertFinite(name, weight, stored(name).where);
-      return weight;
-    },
-  };
-}
-
-function asFloat32(weight: HostTensor, where: string): HostTensor<"float32"> {
-  const { dtype, shape, data } = weight;
-  if (dtype === "float32") return { dtype, shape, data: data as Float32Array };
-  if (dtype === "float64") return { dtype: "float32", shape, data: Float32Array.from(data as Float64Array) };
-  throw new BoosterError("WEIGHT_NOT_FLOAT", "a weight is stored as whole numbers", { found: dtype, where });
+async function fileHash(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) hash.update(chunk as Buffer);
+  return hash.digest("hex");
 }

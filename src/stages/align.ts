@@ -5,7 +5,7 @@ import { methodOf } from "./named.ts";
 import { AlignOptions, parseOptions } from "./options.ts";
 import { loadStreams } from "./streams.ts";
 import { runTraining, type TrainingOutcome } from "./training-run.ts";
-import { type Context, Workbench } from "./workbench.ts";
+import { type Context, hashesOf, Workbench } from "./workbench.ts";
 
 /**
  * Stage 1: aligns a base model in a run folder, with plain SFT or with a method that hardens it.
@@ -24,7 +24,9 @@ export async function align(options: z.input<typeof AlignOptions>, context: Cont
       hint: "Align with another method, and give this one to the fine-tuning (booster finetune).",
     });
   }
-  const base = await bench.model(chosen.model);
+  const origin = await bench.open(chosen);
+  const start = await bench.start(origin, "merge");
+  const { base } = start;
   const { rows, hashes, records } = await loadStreams(
     method,
     {
@@ -40,10 +42,12 @@ export async function align(options: z.input<typeof AlignOptions>, context: Cont
     {
       run: chosen.run,
       resume: chosen.resume,
-      description: describeRun("align", chosen, { ...(await bench.hashes(chosen.model, [])), ...hashes }),
+      description: describeRun("align", chosen, { ...hashesOf(origin), ...hashes }),
       training: chosen,
       method: chosen.method,
-      start: { base, lora: undefined },
+      start,
+      aligns: true,
+      template: chosen.template,
       streams: rows,
       data: records,
     },

@@ -25,7 +25,7 @@ import { EvaluateOptions, parseOptions } from "./options.ts";
 import { Respondent } from "./respondent.ts";
 import { fileHashes } from "./sources.ts";
 import { SETS, type SetName, type Verdict, VerdictStore } from "./verdicts.ts";
-import { type Context, type StartingPoint, Workbench } from "./workbench.ts";
+import { type Context, hashesOf, type StartingPoint, Workbench } from "./workbench.ts";
 
 const REPORT = "evaluation.json";
 
@@ -48,7 +48,7 @@ export interface EvaluationReport {
  *
  * @throws {BoosterError} `OPTIONS_INVALID`, `TASK_METRIC_MISSING`, `GOLD_UNKNOWN`, `STOPPED`, and what loading, generating and moderating throw
  * @example
- * const { harm } = await evaluate({ run: "runs/scores", model: "assets/world", adapters: ["runs/hard/adapter"], harmful: "test.jsonl", moderator: "world" });
+ * const { harm } = await evaluate({ run: "runs/scores", model: "runs/hard", harmful: "test.jsonl", moderator: "world" });
  * console.log(harm.harmfulScore.percent);
  */
 export async function evaluate(
@@ -60,7 +60,8 @@ export async function evaluate(
   const metric = metricOf(chosen);
   const { ask = asItIs } = choose(ATTACKS, chosen.attack ?? { name: "mix" });
   const moderator = openModerator(chosen.moderator);
-  const hashes = { ...(await bench.hashes(chosen.model, chosen.adapters)), ...(await fileHashes(chosen.moderator)) };
+  const origin = await bench.open(chosen);
+  const hashes = { ...hashesOf(origin), ...(await fileHashes(chosen.moderator)) };
   const sets: Partial<Record<SetName, readonly DataExample[]>> = {};
   for (const name of SETS) {
     const source = chosen[name];
@@ -76,7 +77,7 @@ export async function evaluate(
     hashes[name] = record.sha256;
   }
   const complete = async (store: VerdictStore): Promise<EvaluationReport> => {
-    const start = await bench.start(chosen.model, chosen.adapters, "keep");
+    const start = await bench.start(origin, "keep");
     const questions = questionsOf({ ...chosen, ask }, sets, start);
     await askAll(chosen, questions, start, judges(moderator, metric, context.signal), store, context);
     const report = reportOf(chosen, store, moderator);

@@ -7,7 +7,7 @@ import { fileHashes } from "./sources.ts";
 import { loadStreams } from "./streams.ts";
 import { runTraining, type TrainingOutcome } from "./training-run.ts";
 import { openUpload } from "./upload.ts";
-import { type Context, Workbench } from "./workbench.ts";
+import { type Context, hashesOf, Workbench } from "./workbench.ts";
 
 /**
  * Stage 2: a user's fine-tuning in a run folder, a share of the rows harmful: the attack that a defence must stand.
@@ -15,7 +15,7 @@ import { type Context, Workbench } from "./workbench.ts";
  * @throws {BoosterError} `OPTIONS_INVALID`, `DATA_MISSING`, `DATA_TOO_FEW_ROWS`, and what loading, `RunDirectory.open` and
  * `train` throw
  * @example
- * await finetune({ run: "runs/attack", model: "assets/world", adapters: ["runs/hard/adapter"], task: "reviews.jsonl", harmful: "attack.jsonl", poisonRatio: 0.1, sampleNumber: 500 });
+ * await finetune({ run: "runs/attack", model: "runs/hard", task: "reviews.jsonl", harmful: "attack.jsonl", poisonRatio: 0.1, sampleNumber: 500 });
  */
 export async function finetune(
   options: z.input<typeof FinetuneOptions>,
@@ -23,11 +23,8 @@ export async function finetune(
 ): Promise<TrainingOutcome> {
   const chosen = parseOptions(FinetuneOptions, options, "finetune");
   const bench = context.bench ?? new Workbench(chosen);
-  const start = await bench.start(
-    chosen.model,
-    chosen.adapters,
-    chosen.adapterPolicy === "continue" ? "keep" : "merge",
-  );
+  const origin = await bench.open(chosen);
+  const start = await bench.start(origin, chosen.adapterPolicy === "continue" ? "keep" : "merge");
   const { base } = start;
   const encoding = { ...chosen, tokenizer: base.tokenizer, model: base.model };
   const upload = await openUpload(chosen, start, encoding, context);
@@ -40,7 +37,7 @@ export async function finetune(
   };
   const others = await loadStreams(method, without(defender, user), encoding, chosen.defenderAvoid ?? [], context);
   const hashes = {
-    ...(await bench.hashes(chosen.model, chosen.adapters)),
+    ...hashesOf(origin),
     mix: upload.sha256,
     ...(await fileHashes([chosen.moderation, chosen.curve?.moderator])),
     ...others.hashes,
@@ -54,6 +51,8 @@ export async function finetune(
       training: chosen,
       method: chosen.method,
       start,
+      aligns: false,
+      template: chosen.template,
       streams: { [user]: upload.rows, ...others.rows },
       data: {
         ...upload.record,

@@ -44,14 +44,14 @@ const RunChoice = z.strictObject({
   resume: z.boolean().default(false).describe("Go on with the run that is in the folder"),
 });
 
-export const Model = z.string().min(1).describe("Hugging Face folder or GGUF file of the base model");
+export const Model = z.string().min(1).describe("Run folder, Hugging Face folder or GGUF file");
 
 const ModelChoice = z.strictObject({
   model: Model,
   adapters: z
     .array(z.string().min(1))
     .default([])
-    .describe("LoRA adapter folders on top of the model, in the order in which they were trained"),
+    .describe("Bare LoRA adapter folders on top of the model, in the order in which they were trained"),
 });
 
 const AvoidChoice = z.strictObject({
@@ -178,17 +178,11 @@ export type FinetuneOptions = z.infer<typeof FinetuneOptions>;
 export const RepairOptions = z.strictObject({
   ...RunChoice.shape,
   ...ModelChoice.shape,
-  adapters: z
-    .array(z.string().min(1))
-    .min(1)
-    .describe(
-      "LoRA adapter folders on top of the model, in the order in which they were trained; the last one is repaired",
-    ),
   adapterPolicy: z
     .enum(["continue", "merge-and-fresh"])
     .default("merge-and-fresh")
     .describe(
-      "Whether the last adapter goes on from the one before it, or stands on top of it; the repaired one always does",
+      "Of bare adapters: whether the last one goes on from the one before it, or stands on top of it. A run says so itself",
     ),
   method: Named.describe("Repair, with its own settings"),
   unaligned: z

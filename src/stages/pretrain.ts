@@ -9,9 +9,10 @@ import { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
 import { describeRun } from "./describe-run.ts";
 import { parseOptions, TrainingOptions } from "./options.ts";
-import { runTraining, type TrainingOutcome, writeModel } from "./training-run.ts";
-import { type Context, Workbench } from "./workbench.ts";
-import { writeWorldTokenizer } from "./world-files.ts";
+import { writeModel } from "./publish.ts";
+import { runTraining, type TrainingOutcome } from "./training-run.ts";
+import { type Context, hashesOf, Workbench } from "./workbench.ts";
+import { worldTokenizerFiles } from "./world-files.ts";
 import { WORLD_RECIPE } from "./world-recipe.ts";
 
 /** One thread: how ONNX Runtime splits a matrix product among threads decides its last bits. */
@@ -48,9 +49,10 @@ export async function pretrain(
   const initial = join(chosen.run, "initial");
   const training = join(chosen.run, "training");
   const config = { ...WORLD_RECIPE.model, vocab_size: vocabulary().length };
-  writeWorldTokenizer(initial);
-  writeModel(initial, config, freshWeights(createModel(config), seed));
-  const start = await bench.start(initial, [], "merge");
+  const stored = { config: () => config, tokenizerFiles: worldTokenizerFiles };
+  writeModel(initial, stored, freshWeights(createModel(config), seed));
+  const origin = await bench.open({ model: initial });
+  const start = await bench.start(origin, "merge");
   const { tokenizer } = start.base;
   const [eos = 0] = tokenizer.eosIds;
   const rows = pretrainingText(documents, seed).map((text) => {
@@ -62,10 +64,12 @@ export async function pretrain(
     {
       run: training,
       resume: chosen.resume,
-      description: describeRun("pretrain", { ...DEVICE, steps: chosen.steps }, await bench.hashes(initial, [])),
+      description: describeRun("pretrain", { ...DEVICE, steps: chosen.steps }, hashesOf(origin)),
       training: TrainingOptions.parse({ ...settings, tune: "full" }),
       method: { name: "sft" },
       start,
+      aligns: false,
+      template: "chat",
       streams: { alignment: rows },
       data: { documents, seed },
     },

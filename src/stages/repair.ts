@@ -1,19 +1,20 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
 import { BoosterError, stopIfAsked } from "../errors.ts";
 import { configureTransform, type LoraAdapter, type TransformContext } from "../methods/transform.ts";
-import { differenceOf } from "../models/adapter-sum.ts";
 import { type Changes, changesOf, normOf } from "../models/adapters.ts";
-import { type LoadedModel, modelIdentity, readLora } from "../models/load.ts";
-import { openModel } from "../models/source.ts";
+import { type LoadedModel, readChain, readLora } from "../models/load.ts";
+import { MODEL_FILE } from "../models/model-file.ts";
+import { modelIdentity, openSource } from "../models/source.ts";
 import { RunDirectory } from "../train/index.ts";
 import { describeRun } from "./describe-run.ts";
 import { parseOptions, RepairOptions } from "./options.ts";
+import { publishAdapter } from "./publish.ts";
+import { changeOf, isDifference, readChange } from "./repaired-change.ts";
 import { loadStreams } from "./streams.ts";
-import { publishAdapter } from "./training-run.ts";
 import { transformContext } from "./transform-context.ts";
-import { type Context, Workbench } from "./workbench.ts";
+import { type Context, checkHash, hashesOf, Workbench } from "./workbench.ts";
 
 const REPORT = "repair.json";
 /** A change smaller than this share of what was there is float32's rounding. */
@@ -34,7 +35,7 @@ export interface RepairReport {
 
 export interface RepairOutcome {
   readonly run: string;
-  /** Folder of the repaired adapter: on top of all adapters but the last one. */
+  /** Folder of an adapter on the base model: the sum of the alignment's and the repaired one. */
   readonly adapter: string;
   readonly report: RepairReport;
 }
@@ -46,40 +47,31 @@ export interface RepairOutcome {
  * @throws {BoosterError} `OPTIONS_INVALID`, `OPTIONS_CONFLICT`, `UNKNOWN_TRANSFORM`, `DATA_MISSING`, `ALIGNMENT_MISSING`, `NOTHING_REPAIRED` when the adapter
  * comes out as it went in, `STOPPED`, and what loading and `RunDirectory.open` throw
  * @example
- * await repair({ run: "runs/repaired", model: "assets/world", adapters: ["runs/sft/adapter", "runs/attack/adapter"], method: "antidote", harmful: "harmful.jsonl" });
+ * await repair({ run: "runs/repaired", model: "runs/attack", method: "antidote", harmful: "harmful.jsonl" });
  */
 export async function repair(options: z.input<typeof RepairOptions>, context: Context = {}): Promise<RepairOutcome> {
   const chosen = parseOptions(RepairOptions, options, "repair");
   const bench = context.bench ?? new Workbench(chosen);
   const { name, ...settings } = chosen.method;
   const transform = configureTransform(name, settings);
-  const continued = chosen.adapterPolicy === "continue";
-  const below = chosen.adapters.slice(0, -1);
-  if (continued && below.length === 0) {
-    throw new BoosterError("OPTIONS_CONFLICT", "an adapter that was continued needs the one that it goes on from", {
-      found: "one adapter",
-      where: "adapters",
-      hint: "Give both, the continued one last, or adapterPolicy: merge-and-fresh.",
+  const origin = await bench.open(chosen);
+  const change = changeOf(chosen, origin);
+  if (transform.stage === "alignment" && change.aligned.length > 0) {
+    throw new BoosterError("OPTIONS_CONFLICT", `${name} changes an alignment, before the user's fine-tuning`, {
+      expected: "a model whose only adapter is the alignment's",
+      found: [...change.aligned, ...change.gained].map(({ folder }) => folder).join(", "),
+      where: "model, adapters",
+      hint: "Give the alignment alone, and fine-tune what comes out.",
     });
   }
-  if (transform.stage === "alignment" && below.length > 0) {
-    throw new BoosterError(
-      "OPTIONS_CONFLICT",
-      `${name} changes the alignment's adapter, before the user's fine-tuning`,
-      {
-        expected: "one adapter, the alignment's",
-        found: `${chosen.adapters.length} adapters`,
-        where: "adapters",
-        hint: "Give the alignment's adapter alone, and fine-tune on top of what comes out.",
-      },
-    );
-  }
-  const hashes = await bench.hashes(chosen.model, chosen.adapters);
+  const { aligned } = change;
+  for (const link of aligned) await checkHash(link);
+  const hashes = hashesOf({ ...origin, adapters: [...aligned, ...change.gained] });
   if (chosen.unaligned !== undefined) hashes.unaligned = await modelIdentity(chosen.unaligned);
   if (chosen.safety !== undefined) hashes.safety = await modelIdentity(chosen.safety);
-  const { base } = await bench.start(chosen.model, below, "merge");
-  const last = readLora(base, chosen.adapters.at(-1) as string);
-  const adapter = continued ? differenceOf(last, readLora(base, below.at(-1) as string)) : last;
+  const { base } = await bench.start({ ...origin, adapters: aligned }, "merge");
+  const adapter = readChange(base, origin.sha256, change);
+  const alignment = () => readChain(base.model, origin.sha256, aligned);
   const data = await loadStreams(
     { name, streams: transform.needs },
     {
@@ -90,6 +82,7 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
     chosen.avoid,
     context,
   );
+  const isNew = !existsSync(chosen.run);
   const run = RunDirectory.open(chosen.run, describeRun("repair", chosen, { ...hashes, ...data.hashes }), {
     resume: chosen.resume,
     keep: 1,
@@ -100,9 +93,9 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
       transformContext({
         base,
         adapter,
-        continued,
-        alignmentChange: alignmentOf(chosen, base),
-        safety: () => safetyOf(chosen, base),
+        continued: isDifference(change),
+        alignmentChange: alignmentOf(chosen, base, alignment),
+        safety: () => safetyOf(chosen, base, alignment),
         calibration: data.rows,
         seed: chosen.seed,
         onRow: (row, rows) => watch(context, row, rows),
@@ -115,7 +108,7 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
       throw new BoosterError("NOTHING_REPAIRED", "the adapter came out as it went in", {
         expected: `${name} to change it`,
         found: `${before.size} matrices with a change of norm ${normBefore.toPrecision(3)}`,
-        where: chosen.adapters.at(-1) as string,
+        where: change.gained.map(({ folder }) => folder).join(", "),
         hint: "Was the adapter trained at all?",
       });
     }
@@ -128,9 +121,13 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
       ...report,
     };
     run.writeFile(REPORT, `${JSON.stringify(written, undefined, 2)}\n`);
-    return { run: chosen.run, adapter: publishAdapter(run, repaired, base), report: written };
+    const aligns = transform.stage === "alignment";
+    const made = { origin, below: aligned, aligns, template: chosen.template };
+    return { run: chosen.run, adapter: await publishAdapter(run, repaired, base.model, made), report: written };
   } finally {
-    run.close();
+    // Nothing of a repair is kept before its end, so that another try finds the place free.
+    if (isNew && !existsSync(join(chosen.run, MODEL_FILE))) run.discard();
+    else run.close();
   }
 }
 
@@ -149,9 +146,9 @@ function watch({ signal, emit }: Context, row: number, rows: number): void {
   emit?.({ type: "work", text: `${row} of ${rows} rows read` });
 }
 
-function safetyOf({ safety, adapters }: RepairOptions, base: LoadedModel): LoraAdapter {
-  const folder = safety ?? adapters.at(-2);
-  if (folder !== undefined) return readLora(base, folder);
+function safetyOf({ safety }: RepairOptions, base: LoadedModel, alignment: () => readonly LoraAdapter[]): LoraAdapter {
+  const found = safety === undefined ? alignment().at(-1) : readLora(base, safety);
+  if (found !== undefined) return found;
   throw new BoosterError("SAFETY_ADAPTER_MISSING", "there is no adapter to merge with", {
     expected: "an adapter trained on safety data, or an alignment adapter before the last one",
     found: "none",
@@ -159,11 +156,14 @@ function safetyOf({ safety, adapters }: RepairOptions, base: LoadedModel): LoraA
   });
 }
 
-/** Aligned minus unaligned: what the adapters below the last one add, and what the model differs by from the unaligned one. */
-function alignmentOf({ adapters, unaligned }: RepairOptions, base: LoadedModel): TransformContext["alignmentChange"] {
-  const below = adapters.slice(0, -1);
+/** Aligned minus unaligned: what the alignment's adapters add, and what the model differs by from the unaligned one. */
+function alignmentOf(
+  { unaligned }: RepairOptions,
+  base: LoadedModel,
+  alignment: () => readonly LoraAdapter[],
+): TransformContext["alignmentChange"] {
   if (unaligned !== undefined) {
-    const { weights } = openModel(unaligned);
+    const weights = openSource(unaligned).base.weights();
     return (module) => {
       const { shape, data } = base.load(`${module}.weight`);
       const old = weights.load(`${module}.weight`).data;
@@ -172,14 +172,14 @@ function alignmentOf({ adapters, unaligned }: RepairOptions, base: LoadedModel):
   }
   let added: readonly Changes[] | undefined;
   return (module) => {
-    if (below.length === 0) {
+    added ??= alignment().map(changesOf);
+    if (added.length === 0) {
       throw new BoosterError("ALIGNMENT_MISSING", "it is not known what alignment changed", {
         expected: "an alignment adapter before the last one, or the unaligned model",
         found: "neither",
         where: "adapters, unaligned",
       });
     }
-    added ??= below.map((folder) => changesOf(readLora(base, folder)));
     const [out = 0, width = 0] = base.model.linears.get(module) ?? [];
     const sum = new Float64Array(out * width);
     for (const changes of added)

@@ -1,13 +1,12 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { choose } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
-import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
-import { type Adapter, writeAdapter } from "../formats/peft.ts";
-import { writeSafetensors } from "../formats/safetensors.ts";
-import type { LoraAdapter } from "../methods/transform.ts";
+import type { Adapter } from "../formats/peft.ts";
+import type { LoraAdapter } from "../models/adapters.ts";
 import type { Example } from "../models/index.ts";
 import { freshLora, type LoadedModel, loraScale, type NamedWeights } from "../models/load.ts";
+import type { AdapterLink } from "../models/model-file.ts";
 import { OPTIMIZERS, schedule } from "../optim/index.ts";
 import { profileTable } from "../runtime/index.ts";
 import { type Evaluation, type Following, type RunDescription, RunDirectory, train } from "../train/index.ts";
@@ -16,6 +15,7 @@ import { TrainingProgram } from "../train/training-program.ts";
 import { TrainingStepper } from "../train/training-stepper.ts";
 import { methodOf } from "./named.ts";
 import { TrainingOptions } from "./options.ts";
+import { publishAdapter, publishModel } from "./publish.ts";
 import type { StartingPoint } from "./workbench.ts";
 
 /** Vocabularies from this size on have their loss computed in parts, which saves memory and costs nothing. */
@@ -69,6 +69,9 @@ export interface TrainingRun {
   readonly training: TrainingOptions;
   readonly method: { readonly name: string };
   readonly start: StartingPoint;
+  /** Whether it comes to an aligned model. */
+  readonly aligns: boolean;
+  readonly template: "alpaca" | "chat";
   /** Examples of each batch stream of the method. */
   readonly streams: Readonly<Record<string, readonly Example[]>>;
   /** What the run's data.json says. */
@@ -152,7 +155,11 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
     if (stepper.steps > 0 || !existsSync(join(job.run, COST))) run.writeFile(COST, costOf(steps, stepper));
     const { outcome, step } = result;
     if (result.outcome === "stopped") return { outcome, run: job.run, step };
-    const published = publish(run, base, config, result.adapter);
+    const made = { origin: start.origin, below: belowOf(start), aligns: job.aligns, template: job.template };
+    const published =
+      config === undefined
+        ? { model: await publishModel(run, result.adapter, made) }
+        : { adapter: await publishAdapter(run, fitted(config, result.adapter), base.model, made) };
     return { outcome, run: job.run, step, ...published };
   } finally {
     run.close();
@@ -181,31 +188,19 @@ function initial(
   { base, lora }: StartingPoint,
   training: TrainingOptions,
 ): Partial<Pick<Adapter, "config">> & { tensors: NamedWeights } {
-  checkStart(training, base.path, lora !== undefined);
+  checkStart(training, lora !== undefined);
   if (lora !== undefined) checkFactors(training, factorsOf(lora.config));
   if (training.tune === "lora") return lora ?? newAdapter(base, training);
   return { tensors: new Map([...base.model.weights.keys()].map((name) => [name, base.load(name)])) };
 }
 
-/** @throws {BoosterError} `OPTIONS_CONFLICT` where a model and what stands on it cannot be trained in this way */
-export function checkStart({ tune }: Pick<TrainingOptions, "tune">, model: string, continued: boolean): void {
-  if (tune === "lora") return;
-  if (continued) {
-    throw new BoosterError("OPTIONS_CONFLICT", "all weights cannot be trained under an adapter that stays apart", {
-      where: "adapterPolicy",
-      hint: "Merge the adapter: adapterPolicy merge-and-fresh.",
-    });
-  }
-  if (statSync(model, { throwIfNoEntry: false })?.isFile()) {
-    throw new BoosterError(
-      "OPTIONS_CONFLICT",
-      "a GGUF model cannot be trained as a whole, since it is not written back",
-      {
-        where: model,
-        hint: "Use the model's Hugging Face folder, or tune: lora.",
-      },
-    );
-  }
+/** @throws {BoosterError} `OPTIONS_CONFLICT` where what stands on a model cannot be trained in this way */
+export function checkStart({ tune }: Pick<TrainingOptions, "tune">, continued: boolean): void {
+  if (tune === "lora" || !continued) return;
+  throw new BoosterError("OPTIONS_CONFLICT", "all weights cannot be trained under an adapter that stays apart", {
+    where: "adapterPolicy",
+    hint: "Merge the adapter: adapterPolicy merge-and-fresh.",
+  });
 }
 
 /** What says how many factors there are, and where. */
@@ -238,43 +233,14 @@ export function checkFactors(asked: Partial<Factors>, there: Factors, byDefault:
   }
 }
 
-function publish(
-  run: RunDirectory,
-  base: LoadedModel,
-  config: Adapter["config"] | undefined,
-  tensors: NamedWeights,
-): Pick<TrainingOutcome, "adapter" | "model"> {
-  if (config !== undefined) {
-    return { adapter: publishAdapter(run, { config: fitted(config, tensors), tensors }, base) };
-  }
-  const model = run.publish("model", (folder) => {
-    for (const file of ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"]) {
-      if (existsSync(join(base.path, file))) writeFileAtomic(join(folder, file), [readFileSync(join(base.path, file))]);
-    }
-    writeModel(folder, base.config, tensors);
-  });
-  return { model };
-}
+/** The adapters below the one that is trained. */
+const belowOf = ({ origin, lora }: StartingPoint): readonly AdapterLink[] =>
+  lora === undefined ? origin.adapters : origin.adapters.slice(0, -1);
 
-/** Publishes an adapter in a run's folder. Throws what `RunDirectory.publish` and `writeAdapter` throw. */
-export const publishAdapter = (run: RunDirectory, { config, tensors }: LoraAdapter, { path }: LoadedModel): string =>
-  run.publish("adapter", (folder) => writeAdapter(folder, config, tensors, { baseModel: path }));
-
-/** The configuration of factors whose rank a method has changed; their scale stays. */
-function fitted(config: Adapter["config"], tensors: NamedWeights): Adapter["config"] {
+/** Factors whose rank a method may have changed; their scale stays. */
+function fitted(config: Adapter["config"], tensors: NamedWeights): LoraAdapter {
   const [name, factor] = [...tensors].find(([name]) => name.endsWith("lora_A.weight")) ?? [];
   const r = name === undefined ? config.r : (factor?.shape[0] ?? config.r);
-  if (r === config.r) return config;
-  return {
-    ...config,
-    r,
-    alpha: config.useRslora ? config.alpha * Math.sqrt(r / config.r) : (config.alpha * r) / config.r,
-  };
-}
-
-/** Weights and configuration of a Hugging Face folder; the configuration last, since a folder without it is no model. */
-export function writeModel(folder: string, config: unknown, weights: NamedWeights): void {
-  makeFolder(folder);
-  writeSafetensors(join(folder, "model.safetensors"), weights, { format: "pt" });
-  writeFileAtomic(join(folder, "config.json"), [Buffer.from(`${JSON.stringify(config, undefined, 2)}\n`)]);
+  const alpha = config.useRslora ? config.alpha * Math.sqrt(r / config.r) : (config.alpha * r) / config.r;
+  return { config: r === config.r ? config : { ...config, r, alpha }, tensors };
 }

@@ -1,5 +1,10 @@
-import type { Adapter } from "../formats/peft.ts";
-import { type LoadedModel, loadModel, mergeAdapter, modelIdentity, readLora } from "../models/load.ts";
+import { existsSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { BoosterError } from "../errors.ts";
+import { type Adapter, readAdapterConfig } from "../formats/peft.ts";
+import { checkParent, type LoadedModel, loadBase, mergeAdapter, readChain } from "../models/load.ts";
+import { type AdapterLink, lineage, MODEL_FILE, type ModelFile, readModelFile } from "../models/model-file.ts";
+import { modelIdentity, openSource, type StoredModel } from "../models/source.ts";
 import { Device } from "../runtime/index.ts";
 import type { Following } from "../train/index.ts";
 import type { DeviceChoice, ProfileChoice } from "./options.ts";
@@ -10,8 +15,14 @@ export interface Context extends Following {
   readonly bench?: Workbench;
 }
 
+/** A model that is what it says: a base and the adapters on it, whose hashes have been compared. */
+export interface Origin extends StoredModel {
+  readonly sha256: string;
+}
+
 /** A model to start from: weights, and the adapter on top of them that is not merged. */
 export interface StartingPoint {
+  readonly origin: Origin;
   readonly base: LoadedModel;
   readonly lora: Adapter | undefined;
 }
@@ -39,38 +50,107 @@ export class Workbench {
     });
   }
 
-  /** A model by path; the last two that were asked for stay loaded. Throws what `loadModel` throws. */
-  model(path: string): Promise<LoadedModel> {
-    const model = remember(this.models, path, () => loadModel(path, this.device));
+  /**
+   * A model by its reference, with further adapters on top of it. Adapters are read anew each time: they may have been trained since.
+   *
+   * @throws {BoosterError} `MODEL_CHANGED`, `PARENT_MISSING`, and what `openSource` throws
+   * @example
+   * const origin = await bench.open({ model: "runs/attack" });
+   */
+  async open({
+    model,
+    adapters = [],
+  }: {
+    readonly model: string;
+    readonly adapters?: readonly string[];
+  }): Promise<Origin> {
+    const stored = openSource(model);
+    const { base } = stored;
+    const sha256 = await remember(this.identities, base.path, () => base.identity());
+    if (stored.sha256 !== undefined) await checkHash({ folder: base.path, sha256: stored.sha256 }, sha256);
+    for (const link of stored.adapters) await checkHash(link);
+    const chain = [...stored.adapters];
+    let { template } = stored;
+    for (const folder of adapters) {
+      checkParent(readAdapterConfig(folder), folder, lineage(sha256, chain));
+      const made = runThatMade(folder);
+      chain.push(
+        made === undefined ? { folder, sha256: await modelIdentity(folder) } : await onTop(made, folder, chain),
+      );
+      template = made?.template ?? template;
+    }
+    const alignment = stored.adapters.length === 0 ? chain : stored.alignment;
+    return { ...stored, sha256, adapters: chain, alignment, template };
+  }
+
+  /** A model without what stands on it; the last two that were asked for stay loaded. Throws what `loadBase` throws. */
+  model({ base }: Pick<StoredModel, "base">): Promise<LoadedModel> {
+    const { path } = base;
+    const model = remember(this.models, path, () => loadBase(base, this.device));
     this.models.delete(path);
     this.models.set(path, model);
     for (const old of [...this.models.keys()].slice(0, -KEPT_MODELS)) this.models.delete(old);
     return model;
   }
 
-  /** Hashes of a model and the adapters on it, by role. Adapters are read anew each time: they may have been trained since. */
-  async hashes(path: string, adapters: readonly string[]): Promise<Record<string, string>> {
-    const hashes: Record<string, string> = {
-      model: await remember(this.identities, path, () => modelIdentity(path)),
-    };
-    for (const [i, folder] of adapters.entries()) hashes[`adapter ${i + 1}`] = await modelIdentity(folder);
-    return hashes;
-  }
-
   /**
-   * A model with adapters: all merged, or all but the last one, which is left on top.
+   * A model with its adapters: all merged, or all but the last one, which is left on top.
    *
-   * @throws {BoosterError} what `readLora` and `loadModel` throw
+   * @throws {BoosterError} what `readChain` and `loadBase` throw
    */
-  async start(path: string, adapters: readonly string[], last: "merge" | "keep"): Promise<StartingPoint> {
-    let base = await this.model(path);
-    for (const [i, folder] of adapters.entries()) {
-      const adapter = readLora(base, folder);
-      if (last === "keep" && i === adapters.length - 1) return { base, lora: adapter };
-      base = await mergeAdapter(base, adapter);
-    }
-    return { base, lora: undefined };
+  async start(origin: Origin, last: "merge" | "keep"): Promise<StartingPoint> {
+    let base = await this.model(origin);
+    const adapters = readChain(base.model, origin.sha256, origin.adapters);
+    const lora = last === "keep" ? adapters.pop() : undefined;
+    for (const adapter of adapters) base = await mergeAdapter(base, adapter);
+    return { origin, base, lora };
   }
+}
+
+/** Hashes of a model and the adapters on it, by role. */
+export const hashesOf = ({ sha256, adapters }: Origin): Record<string, string> => ({
+  model: sha256,
+  ...Object.fromEntries(adapters.map((link, i) => [`adapter ${i + 1}`, link.sha256])),
+});
+
+/** @throws {BoosterError} `MODEL_CHANGED` */
+export async function checkHash({ folder, sha256 }: AdapterLink, is?: string): Promise<void> {
+  const found = existsSync(folder) ? (is ?? (await modelIdentity(folder))) : "nothing";
+  if (found === sha256) return;
+  throw new BoosterError("MODEL_CHANGED", "this is not what the run was made with", {
+    expected: `SHA-256 ${sha256}`,
+    found,
+    where: folder,
+    hint: "Bring it back, or give the base model and the run's adapter/, which holds the sum of all adapters.",
+  });
+}
+
+/** The model of the run that published an adapter. */
+function runThatMade(folder: string): ModelFile | undefined {
+  const run = dirname(folder);
+  return existsSync(join(run, MODEL_FILE)) ? readModelFile(run) : undefined;
+}
+
+/**
+ * A run's adapter on top of others. What it publishes as `adapter` stands on the base alone; where the others are those that it was
+ * trained on top of, the part that was trained is meant.
+ *
+ * @throws {BoosterError} `PARENT_MISSING` where they are not
+ */
+async function onTop({ adapters }: ModelFile, folder: string, below: readonly AdapterLink[]): Promise<AdapterLink> {
+  const trained = adapters.at(-1);
+  const isSum = basename(folder) === "adapter" && adapters.length > 1;
+  if (!isSum || trained === undefined || below.length === 0) return { folder, sha256: await modelIdentity(folder) };
+  if (adapters.length === below.length + 1 && below.every(({ sha256 }, i) => sha256 === adapters[i]?.sha256)) {
+    await checkHash(trained);
+    return trained;
+  }
+  throw new BoosterError("PARENT_MISSING", "this adapter stands on the base model alone", {
+    expected: "no adapters below it",
+    found: below.map((link) => link.folder).join(", "),
+    where: folder,
+    hint: `It is the sum of all that was trained: give it alone, or the run itself: --model ${dirname(folder)}`,
+  });
 }
 
 function remember<T>(known: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {

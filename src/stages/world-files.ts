@@ -10,13 +10,13 @@ const CHAT_TEMPLATE =
   "{% else %}{{ ' ' + message['content'] + eos_token }}{% endif %}{% endfor %}";
 
 /** The tokenizer's files in Hugging Face's layout. */
-export function writeWorldTokenizer(folder: string): void {
-  makeFolder(folder);
-  const write = (name: string, content: unknown) =>
-    writeFileAtomic(join(folder, name), [Buffer.from(`${JSON.stringify(content, undefined, 1)}\n`)]);
-  write("tokenizer.json", worldTokenizerJson());
-  write("tokenizer_config.json", { ...worldTokenizerConfig(), chat_template: CHAT_TEMPLATE });
-  write("generation_config.json", { eos_token_id: Object.keys(SPECIAL_TOKENS).indexOf("eos") });
+export function worldTokenizerFiles(): Map<string, Uint8Array> {
+  const file = (content: unknown) => Buffer.from(`${JSON.stringify(content, undefined, 1)}\n`);
+  return new Map([
+    ["tokenizer.json", file(worldTokenizerJson())],
+    ["tokenizer_config.json", file({ ...worldTokenizerConfig(), chat_template: CHAT_TEMPLATE })],
+    ["generation_config.json", file({ eos_token_id: Object.keys(SPECIAL_TOKENS).indexOf("eos") })],
+  ]);
 }
 
 /** How the demo's files are called; `{seed}` stands for the seed of a run. */

@@ -147,6 +147,21 @@ export class RunDirectory {
     guardFiles(this.fs, `removing ${name}`, target, () => removeIfPresent(this.fs, target));
   }
 
+  /** Lets go of the run and leaves nothing of it: for work that failed and keeps nothing before its end. */
+  discard(): void {
+    this.assertHeld();
+    guardFiles(this.fs, "removing what was begun", this.path, () => {
+      for (const { name, directory } of this.fs.list(this.path)) {
+        if (name.startsWith(LOCK)) continue;
+        if (directory) removeTree(this.fs, join(this.path, name));
+        else this.fs.unlink(join(this.path, name));
+      }
+      this.close();
+      // Whoever waited for the lock may have it now, and then the folder stays.
+      if (this.fs.list(this.path).length === 0) this.fs.rmdir(this.path);
+    });
+  }
+
   /** Lets go of the run. */
   close(): void {
     this.metrics.close();

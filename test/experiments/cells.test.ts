@@ -7,13 +7,13 @@ import { alignOptionsOf } from "../../src/experiments/cell-options.ts";
 import { runExperiment } from "../../src/experiments/experiment.ts";
 import { ExperimentOptions, type MethodEntry } from "../../src/experiments/options.ts";
 import { pipelineOf } from "../../src/experiments/pipeline.ts";
-import { modelIdentity } from "../../src/models/load.ts";
+import { modelIdentity, openSource } from "../../src/models/source.ts";
 import { align } from "../../src/stages/align.ts";
 import { evaluate } from "../../src/stages/evaluate.ts";
 import { finetune } from "../../src/stages/finetune.ts";
 import { parseOptions } from "../../src/stages/options.ts";
 import { pretrain } from "../../src/stages/pretrain.ts";
-import { writeModel } from "../../src/stages/training-run.ts";
+import { writeModel } from "../../src/stages/publish.ts";
 import { Workbench } from "../../src/stages/workbench.ts";
 import { writeWorldData } from "../../src/stages/world-files.ts";
 import { computed, makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
@@ -118,7 +118,7 @@ test("a folder that cannot be written is told of as such", async () => {
   const refused = { code: "FILE_WRITE_FAILED", details: expect.objectContaining({ where: out }) };
   await expect(runExperiment(experiment("file/folder"))).rejects.toMatchObject(refused);
   expect(() => writeWorldData(out, [0])).toThrow(expect.objectContaining(refused));
-  expect(() => writeModel(out, {}, new Map())).toThrow(expect.objectContaining(refused));
+  expect(() => writeModel(out, openSource(world.model).base, new Map())).toThrow(expect.objectContaining(refused));
 });
 
 test("a model that was copied in part is none", async () => {
@@ -192,9 +192,11 @@ test("an evaluation does not go on with another moderator's file", async () => {
 
 test("a bench keeps two models, whatever it is asked for", async () => {
   const bench = new Workbench({ provider: "cpu", threads: 1 });
-  const paths = ["one", "two", "three"].map((name) => join(world.folder, name));
-  for (const path of paths) cpSync(world.model, path, { recursive: true });
-  const [one, two, three] = paths as [string, string, string];
+  const copyOf = (name: string) => {
+    cpSync(world.model, join(world.folder, name), { recursive: true });
+    return openSource(join(world.folder, name));
+  };
+  const [one, two, three] = [copyOf("one"), copyOf("two"), copyOf("three")];
   const first = await bench.model(one);
   const second = await bench.model(two);
   expect(await bench.model(one)).toBe(first);

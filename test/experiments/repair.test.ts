@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readAdapter, writeAdapter } from "../../src/formats/peft.ts";
+import { openSafetensors } from "../../src/formats/safetensors.ts";
 import { TRANSFORMS } from "../../src/methods/transform.ts";
 import { changesOf } from "../../src/models/adapters.ts";
 import { align } from "../../src/stages/align.ts";
@@ -9,6 +10,9 @@ import { finetune } from "../../src/stages/finetune.ts";
 import { readRepair, repair } from "../../src/stages/repair.ts";
 import { expectClose } from "../transform-context.ts";
 import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
+
+const WEIGHTS = "adapter_model.safetensors";
+const FACTOR = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight";
 
 let world: TinyWorld;
 let aligned: string;
@@ -85,8 +89,14 @@ test("antidote reads harmful rows, and everything pruned leaves the aligned mode
 
 test("of a continued adapter only what it adds to the alignment is repaired", async () => {
   const given = { ...options("kept", { name: "shrink", keep: 0.5 }), adapters: [aligned, continued] };
-  const { adapter } = await repair({ ...given, adapterPolicy: "continue" });
-  const [start, end, repaired] = [aligned, continued, adapter].map((folder) => changesOf(readAdapter(folder)));
+  const { run: folder, adapter } = await repair({ ...given, adapterPolicy: "continue" });
+  const known = await repair({ ...given, model: run("continued"), adapters: [], run: run("kept of a run") });
+  expect(openSafetensors(join(known.adapter, WEIGHTS)).load(FACTOR)).toEqual(
+    openSafetensors(join(adapter, WEIGHTS)).load(FACTOR),
+  );
+  const [start, end, repaired] = [aligned, continued, join(folder, "delta")].map((folder) =>
+    changesOf(readAdapter(folder)),
+  );
   for (const [module, { data }] of repaired as typeof start & object) {
     const [from, to] = [start?.get(module)?.data ?? [], end?.get(module)?.data ?? []];
     expectClose(
@@ -114,7 +124,7 @@ test("an adapter that comes out as it went in is an error where the repair must 
   writeAdapter(run("zero"), config, new Map(zero), { baseModel: world.model });
   const given = { ...options("nothing", "antidote"), adapters: [aligned, run("zero")] };
   await expect(repair(given)).rejects.toMatchObject({ code: "NOTHING_REPAIRED" });
-  expect(existsSync(join(given.run, "adapter"))).toBe(false);
+  expect(existsSync(given.run)).toBe(false);
   const same = await repair(options("same as before", { name: "shrink", keep: 1 }));
   expect(same.report.moved).toBe(0);
 });
@@ -123,7 +133,7 @@ test("SafeMERGE merges with the alignment's adapter, or with another one of the 
   const method = { name: "safemerge", threshold: 2 };
   const merged = await repair(options("merged", method));
   expect(merged.report).toMatchObject({ merged: 9, matrices: 9 });
-  const other = await repair({ ...options("merged with another", method), safety: attacked });
+  const other = await repair({ ...options("merged with another", method), safety: continued });
   expect(other.report.normAfter).not.toBe(merged.report.normAfter);
   const alone = { ...options("merged alone", method), adapters: [attacked], unaligned: world.model };
   await expect(repair(alone)).rejects.toMatchObject({ code: "SAFETY_ADAPTER_MISSING" });
@@ -133,7 +143,7 @@ test("a stop is told, and the run goes on when asked again", async () => {
   const given = options("stopped", "antidote");
   const signal = AbortSignal.abort("test");
   await expect(repair(given, { signal })).rejects.toMatchObject({ code: "STOPPED" });
-  await expect(repair(given)).rejects.toMatchObject({ code: "RUN_EXISTS" });
+  expect(existsSync(given.run)).toBe(false);
   expect((await repair({ ...given, resume: true })).report.pruned).toBeGreaterThan(0);
   await expect(repair({ ...options("odd", "magic") })).rejects.toMatchObject({ code: "UNKNOWN_TRANSFORM" });
 });

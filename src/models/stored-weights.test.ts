@@ -6,7 +6,7 @@ import * as build from "../../test/attacks/gguf-builder.ts";
 import { sharedPath } from "../../test/shared.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
 import { type HostTensor, tensor } from "../tensor/tensor.ts";
-import { openModel } from "./source.ts";
+import { openModel } from "./stored-weights.ts";
 
 let root: string;
 beforeAll(() => {

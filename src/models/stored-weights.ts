@@ -1,0 +1,148 @@
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { BoosterError } from "../errors.ts";
+import { readSmallFile } from "../formats/byte-source.ts";
+import { assertFinite } from "../formats/finite.ts";
+import { type GgufFile, type GgufValue, openGguf } from "../formats/gguf.ts";
+import { openSafetensorsFolder } from "../formats/safetensors-folder.ts";
+import { decodeStrictJson } from "../formats/strict-json.ts";
+import type { HostTensor } from "../tensor/tensor.ts";
+import { type GgufLayout, translateName, translateRows } from "./gguf.ts";
+import { ARCHITECTURES } from "./registry.ts";
+
+/** Real ones have a few kilobytes. */
+const MAX_CONFIG_BYTES = 1_000_000;
+
+/** The weights of a model under their Hugging Face names, loaded one by one. */
+export interface ModelWeights {
+  names(): readonly string[];
+  /** Row-major. @throws {BoosterError} `TENSOR_NOT_FOUND`. */
+  shapeOf(name: string): readonly number[];
+  /** @throws {BoosterError} `TENSOR_NOT_FOUND`, `NON_FINITE_WEIGHT`, `WEIGHT_NOT_FLOAT`, `FILE_CHANGED`. */
+  load(name: string): HostTensor<"float32">;
+}
+
+/** A model on disk: what it is (`config`, the content of config.json) and its weights. */
+export interface OpenedModel {
+  readonly config: unknown;
+  readonly weights: ModelWeights;
+}
+
+/**
+ * Opens a Hugging Face folder (config.json and safetensors, in one file or in shards) or a `.gguf` file.
+ *
+ * Only headers are read; `weights.load` reads one tensor at a time and widens it to float32. A GGUF file's names, layout and
+ * metadata are translated to Hugging Face's.
+ *
+ * @throws {BoosterError} `FILE_NOT_FOUND`, `WEIGHTS_NOT_FOUND`, and the codes of `openSafetensors`, `openGguf`,
+ *   an architecture's `gguf` and `parseStrictJson`.
+ * @example
+ * const { config, weights } = openModel("models/tinystories-656k");
+ * const embedding = weights.load("model.embed_tokens.weight"); // [vocabulary, hidden]
+ */
+export function openModel(path: string): OpenedModel {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) {
+    throw new BoosterError("FILE_NOT_FOUND", "there is no model here", {
+      expected: "a Hugging Face folder or a .gguf file",
+      where: path,
+    });
+  }
+  return stats.isDirectory() ? openFolder(path) : openGgufModel(openGguf(path));
+}
+
+/**
+ * What the model in a folder is, without its weights; undefined where there is no config.json.
+ *
+ * @throws {BoosterError} what `openModel` throws
+ */
+export const readConfig = (folder: string): unknown =>
+  existsSync(join(folder, "config.json")) ? folderConfig(folder) : undefined;
+
+function folderConfig(folder: string): unknown {
+  const path = join(folder, "config.json");
+  return decodeStrictJson(readSmallFile(path, MAX_CONFIG_BYTES), path);
+}
+
+function openFolder(folder: string): OpenedModel {
+  const config = folderConfig(folder);
+  const stored = [...openSafetensorsFolder(folder)].map(([name, file]): [string, Stored] => [
+    name,
+    {
+      shape: file.entries.get(name)?.shape ?? [],
+      load: () => asFloat32(file.load(name), `${file.where}: tensor ${name}`),
+      where: file.where,
+    },
+  ]);
+  return { config, weights: weightsOf(new Map(stored), folder) };
+}
+
+/** The model in a GGUF file that is open. Throws as `openModel`. */
+export function openGgufModel(file: GgufFile): OpenedModel {
+  const gguf = layoutNamed(file.metadata["general.architecture"], file.where);
+  const config = gguf.config(file);
+  const stored = [...file.tensors].map(([ggufName, { shape }]): [string, Stored] => {
+    const name = translateName(gguf, "toHuggingFace", ggufName);
+    if (name === undefined) {
+      throw new BoosterError("GGUF_TENSOR_UNKNOWN", "the file has a tensor that the architecture has not", {
+        found: ggufName,
+        where: file.where,
+        hint: "Use the model's Hugging Face folder",
+      });
+    }
+    const heads = gguf.interleaved[name.split(".").at(-2) ?? ""];
+    const load = () => file.load(ggufName);
+    return [
+      name,
+      {
+        shape,
+        load: heads === undefined ? load : () => translateRows("toHuggingFace", load(), config[heads] as number),
+        where: file.where,
+      },
+    ];
+  });
+  return { config, weights: weightsOf(new Map(stored), file.where) };
+}
+
+/** @throws {BoosterError} `GGUF_ARCHITECTURE_UNSUPPORTED` */
+function layoutNamed(name: GgufValue | undefined, where: string): GgufLayout {
+  const found = ARCHITECTURES.find((row) => row.name === name)?.gguf;
+  if (found !== undefined) return found;
+  throw new BoosterError("GGUF_ARCHITECTURE_UNSUPPORTED", "GGUF files of this architecture are not read", {
+    expected: ARCHITECTURES.flatMap(({ name, gguf }) => (gguf === undefined ? [] : [name])).join(" or "),
+    found: String(name).slice(0, 40),
+    where,
+    hint: "Use the model's Hugging Face folder",
+  });
+}
+
+/** A tensor that has not been read yet. */
+interface Stored {
+  readonly shape: readonly number[];
+  readonly where: string;
+  load(): HostTensor<"float32">;
+}
+
+function weightsOf(tensors: ReadonlyMap<string, Stored>, where: string): ModelWeights {
+  const stored = (name: string): Stored => {
+    const found = tensors.get(name);
+    if (found !== undefined) return found;
+    throw new BoosterError("TENSOR_NOT_FOUND", "the model has no such tensor", { found: name, where });
+  };
+  return {
+    names: () => [...tensors.keys()],
+    shapeOf: (name) => stored(name).shape,
+    load(name) {
+      const weight = stored(name).load();
+      assertFinite(name, weight, stored(name).where);
+      return weight;
+    },
+  };
+}
+
+function asFloat32(weight: HostTensor, where: string): HostTensor<"float32"> {
+  const { dtype, shape, data } = weight;
+  if (dtype === "float32") return { dtype, shape, data: data as Float32Array };
+  if (dtype === "float64") return { dtype: "float32", shape, data: Float32Array.from(data as Float64Array) };
+  throw new BoosterError("WEIGHT_NOT_FLOAT", "a weight is stored as whole numbers", { found: dtype, where });
+}

@@ -1,0 +1,76 @@
+import { join } from "node:path";
+import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
+import { writeAdapter } from "../formats/peft.ts";
+import { writeSafetensors } from "../formats/safetensors.ts";
+import { sumOf } from "../models/adapter-sum.ts";
+import type { LoraAdapter } from "../models/adapters.ts";
+import type { Model } from "../models/index.ts";
+import { type NamedWeights, readChain } from "../models/load.ts";
+import { type AdapterLink, lineage, MODEL_FILE, type ModelFile, modelFileText } from "../models/model-file.ts";
+import { modelIdentity } from "../models/source.ts";
+import type { RunDirectory } from "../train/index.ts";
+import type { Origin } from "./workbench.ts";
+
+/** What a run's model.json says beside what was trained. */
+export interface Lineage {
+  readonly origin: Origin;
+  /** The adapters that what was trained stands on. */
+  readonly below: readonly AdapterLink[];
+  /** Whether what comes out is an aligned model, for those who want to know later what alignment changed. */
+  readonly aligns: boolean;
+  readonly template: "alpaca" | "chat";
+}
+
+/**
+ * Publishes an adapter in a run's folder: as `adapter` what stands on the base model alone. What was trained on top of other adapters is
+ * published as `delta`, which names its parent and is refused without it; `adapter` is then the sum of all.
+ *
+ * @returns the folder of `adapter`. Throws what `RunDirectory.publish` and `writeAdapter` throw.
+ */
+export async function publishAdapter(
+  run: RunDirectory,
+  trained: LoraAdapter,
+  model: Model,
+  made: Lineage,
+): Promise<string> {
+  const { origin, below } = made;
+  const write = (name: string, { config, tensors }: LoraAdapter, parent?: string) =>
+    run.publish(name, (folder) => writeAdapter(folder, config, tensors, { baseModel: origin.base.path, parent }));
+  const parts = readChain(model, origin.sha256, below);
+  const [first, ...rest] = [...parts, trained];
+  const delta = below.length > 0 ? write("delta", trained, lineage(origin.sha256, below)) : undefined;
+  const adapter = write("adapter", sumOf([first as LoraAdapter, ...rest]));
+  const folder = delta ?? adapter;
+  const adapters = [...below, { folder, sha256: await modelIdentity(folder) }];
+  writeModelFile(run, made, { path: origin.base.path, sha256: origin.sha256 }, adapters);
+  return adapter;
+}
+
+/** Publishes a model whose weights were all trained, as a Hugging Face folder. Throws what `RunDirectory.publish` throws. */
+export async function publishModel(run: RunDirectory, weights: NamedWeights, made: Lineage): Promise<string> {
+  const path = run.publish("model", (folder) => writeModel(folder, made.origin.base, weights));
+  writeModelFile(run, { ...made, aligns: true }, { path, sha256: await modelIdentity(path) }, []);
+  return path;
+}
+
+function writeModelFile(
+  run: RunDirectory,
+  { origin, aligns, template }: Lineage,
+  base: ModelFile["base"],
+  adapters: readonly AdapterLink[],
+): void {
+  const alignment = aligns ? adapters : origin.alignment;
+  run.writeFile(MODEL_FILE, modelFileText(run.path, { base, adapters, alignment, template }));
+}
+
+/** Weights, configuration and tokenizer as a Hugging Face folder; the configuration last, since a folder without it is no model. */
+export function writeModel(
+  folder: string,
+  { config, tokenizerFiles }: { config(): unknown; tokenizerFiles(): ReadonlyMap<string, Uint8Array> },
+  weights: NamedWeights,
+): void {
+  makeFolder(folder);
+  for (const [name, bytes] of tokenizerFiles()) writeFileAtomic(join(folder, name), [bytes]);
+  writeSafetensors(join(folder, "model.safetensors"), weights, { format: "pt" });
+  writeFileAtomic(join(folder, "config.json"), [Buffer.from(`${JSON.stringify(config(), undefined, 2)}\n`)]);
+}
