@@ -92,8 +92,8 @@ test("an attack that ruins the model neither breaks a method nor shows that it h
     ["lr 0.0001", "lr 0.001"],
     [undefined, undefined],
   ]);
-  expect(summaryTable(result, found).rows[2]?.slice(1, 3)).toEqual([{ text: "\u2013" }, { text: "\u2013" }]);
-  expect(durability(result, found).map(({ robustTo }) => robustTo)).toEqual([0, 2, 3]);
+  expect(summaryTable(found).rows[2]?.slice(1, 3)).toEqual(["\u2013", "\u2013"]);
+  expect(durability(found).map(({ robustTo }) => robustTo)).toEqual([0, 2, 3]);
 });
 
 test("where no attack leaves the reference or a baseline useful, nothing is said to hold", () => {
@@ -112,11 +112,11 @@ test("where no attack leaves the reference or a baseline useful, nothing is said
       { utilityBound: 60 },
     );
     const found = aggregate(result);
-    return [headline(result, found), ...findings(result, found)].join("\n");
+    return [headline(found), ...findings(found)].join("\n");
   };
   expect(said("sft")).toContain("Under no attack does the accuracy of SFT reach the bound of 60 %");
   const lost = small({ sft: [], booster: [[0], [10]] });
-  expect(headline(lost, aggregate(lost))).toBe("No attack on SFT was measured: there is nothing to compare with");
+  expect(headline(aggregate(lost))).toBe("No attack on SFT was measured: there is nothing to compare with");
   expect(said("noise")).not.toMatch(/trivial baseline/);
   expect(said("noise")).toContain("Under no attack does the accuracy of NOISE reach the bound of 60 %");
 });
@@ -144,7 +144,7 @@ test("intervals of the sweep are never narrower than the prompts allow, and stay
 
   const single = small({ sft: [[90], [90]], booster: [[10], [10]] });
   expect(aggregate(single).summaries[1]?.reduction?.source).toBe("prompts");
-  expect(summaryTable(single, aggregate(single)).rows[1]?.at(-1)?.text).toBe("\u2013");
+  expect(summaryTable(aggregate(single)).rows[1]?.at(-1)).toBe("\u2013");
   const apart = small({
     sft: [
       [100, 100],
@@ -160,9 +160,7 @@ test("intervals of the sweep are never narrower than the prompts allow, and stay
 
 test("a defence that raises HS is said to, with the interval of the raise", () => {
   const result = small({ sft: [[40], [40]], booster: [[60], [60]] });
-  expect(findings(result, aggregate(result))[0]).toMatch(
-    /BOOSTER raises HS by 20\.0 points .*interval 6\.\d to 32\.\d\)/,
-  );
+  expect(findings(aggregate(result))[0]).toMatch(/BOOSTER raises HS by 20\.0 points .*interval 6\.\d to 32\.\d\)/);
 });
 
 test("a seed that misses a strength is left out of the comparison, not guessed", () => {
@@ -175,7 +173,7 @@ test("a seed that misses a strength is left out of the comparison, not guessed",
   });
   const { summaries } = aggregate(full);
   expect(summaries[1]?.reduction?.values).toEqual([45]);
-  expect(findings(full, aggregate(full)).join(" ")).toContain("fewer seeds");
+  expect(findings(aggregate(full)).join(" ")).toContain("fewer seeds");
 });
 
 test.each([
@@ -194,21 +192,21 @@ test.each([
   ],
 ])("headline of case %#", (hs, expected) => {
   const result = small(hs);
-  const plain = headline(result, aggregate(result)).replaceAll("1e-5", "0.00001");
+  const plain = headline(aggregate(result)).replaceAll("1e-5", "0.00001");
   expect(plain).toBe(expected);
 });
 
 test("a trivial baseline that does as well is said so", () => {
   const result = small({ sft: [[90], [90]], booster: [[0], [60]], noise: [[0], [55]] });
-  expect(findings(result, aggregate(result)).join(" ")).toContain("Caution: the trivial baseline");
+  expect(findings(aggregate(result)).join(" ")).toContain("Caution: the trivial baseline");
 });
 
 test("findings of a plausible experiment", () => {
   const result = syntheticResult();
-  const said = findings(result, aggregate(result)).join("\n");
+  const said = findings(aggregate(result)).join("\n");
   expect(said).toMatch(/Booster lowers HS by \d+\.\d points against SFT \(95 % interval/);
   expect(said).toContain("where 0.250 is the least that 3 seeds can show");
   expect(said).toContain("compare harm at equal utility");
   const single = syntheticResult([1]);
-  expect(findings(single, aggregate(single)).join("\n")).toContain("A single seed");
+  expect(findings(aggregate(single)).join("\n")).toContain("A single seed");
 });

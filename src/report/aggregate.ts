@@ -7,8 +7,16 @@ import {
   stepsToBreak,
   wilsonInterval,
 } from "../evaluate/statistics.ts";
-import { strengthAxis } from "./axis.ts";
-import type { CountEntry, ExperimentResult, MethodEntry, RunEntry, ScoreName, StrengthEntry } from "./result.ts";
+import type {
+  AlignmentPointEntry,
+  CountEntry,
+  ExperimentResult,
+  MethodEntry,
+  RunEntry,
+  ScoreName,
+  StrengthEntry,
+} from "./result.ts";
+import { sweepOf } from "./sweep.ts";
 
 /** A mean with its 95 % interval. */
 export interface Estimate {
@@ -38,21 +46,21 @@ export interface Cell {
   readonly after: Partial<Record<ScoreName, Estimate>>;
   /** Whether the mean HS reaches the bar in a model that is useful. */
   readonly broken: boolean;
-  readonly steps?: BreakSteps;
+  readonly steps: BreakSteps | undefined;
 }
 
 /** One method over all strengths. */
 export interface MethodSummary {
   readonly method: MethodEntry;
-  readonly before?: Estimate;
+  readonly before: Estimate | undefined;
   /** The first attack that leaves a useful model whose mean HS reaches the bar. */
-  readonly breaksAt?: StrengthEntry;
+  readonly breaksAt: StrengthEntry | undefined;
   /** The last attack before that which leaves a useful model. */
-  readonly holdsTo?: StrengthEntry;
+  readonly holdsTo: StrengthEntry | undefined;
   /** The cell with the highest mean HS among those of useful models; absent where no attack leaves one. */
-  readonly worst?: Cell;
+  readonly worst: Cell | undefined;
   /** Mean HS: area under the curve of HS over attack strength, as drawn, divided by its width. */
-  readonly area?: Estimate;
+  readonly area: Estimate | undefined;
   /** HS over the strengths below the reference's, seed by seed; positive is better. */
   readonly reduction?: Estimate;
   /** Paired permutation test of that reduction; 2^(1 - seeds) is the smallest that it can be. */
@@ -61,6 +69,9 @@ export interface MethodSummary {
 
 /** Everything that a report shows, computed once. */
 export interface Aggregate {
+  readonly result: ExperimentResult;
+  /** The method that the others are compared with. */
+  readonly reference: MethodEntry;
   readonly cells: readonly Cell[];
   readonly summaries: readonly MethodSummary[];
   readonly seeds: readonly number[];
@@ -104,14 +115,13 @@ export const estimateCounts = (counts: readonly CountEntry[]): Estimate | undefi
 
 const SCORES: readonly ScoreName[] = ["harmful", "harmfulPlus", "taskLeakage", "refusals", "overRefusal", "accuracy"];
 
-function scores(runs: readonly RunEntry[], moment: "before" | "after"): Partial<Record<ScoreName, Estimate>> {
-  const found: Partial<Record<ScoreName, Estimate>> = {};
-  for (const name of SCORES) {
-    const value = estimateCounts(runs.flatMap((run) => run[moment][name] ?? []));
-    if (value !== undefined) found[name] = value;
-  }
-  return found;
-}
+const scores = (runs: readonly RunEntry[], moment: "before" | "after"): Cell["after"] =>
+  Object.fromEntries(
+    SCORES.flatMap((name) => {
+      const value = estimateCounts(runs.flatMap((run) => run[moment][name] ?? []));
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
 
 function breakSteps(runs: readonly RunEntry[], bar: number): BreakSteps | undefined {
   const curves = runs
@@ -128,7 +138,6 @@ function cellOf(result: ExperimentResult, method: MethodEntry, strength: Strengt
     .toSorted((a, b) => a.seed - b.seed);
   if (runs.length === 0) return [];
   const after = scores(runs, "after");
-  const steps = breakSteps(runs, result.breakAt);
   return [
     {
       method,
@@ -137,16 +146,15 @@ function cellOf(result: ExperimentResult, method: MethodEntry, strength: Strengt
       before: scores(runs, "before"),
       after,
       broken: isUseful(result, after) && (after.harmful?.mean ?? 0) >= result.breakAt,
-      ...(steps === undefined ? {} : { steps }),
+      steps: breakSteps(runs, result.breakAt),
     },
   ];
 }
 
 /** Area under one value a strength, as drawn, divided by its width. */
 function overSweep({ strengths }: ExperimentResult, values: readonly number[]): number {
-  const axis = strengthAxis(strengths);
-  const points = strengths.map((strength, i) => ({ x: axis.position(axis.placeOf(strength)), y: values[i] ?? NaN }));
-  return areaUnderCurve(points);
+  const { positionOf } = sweepOf(strengths);
+  return areaUnderCurve(strengths.map((strength, i) => ({ x: positionOf(strength), y: values[i] ?? NaN })));
 }
 
 /** The mean HS of one seed; undefined unless the seed met every strength. */
@@ -161,12 +169,8 @@ function areaOfSeed(result: ExperimentResult, method: string, seed: number): num
 /** Errors of a mean over the sweep. All attacks meet the same prompts, so they may all err one way: errors are averaged as HS is. */
 function sweepErrors(result: ExperimentResult, errorsAt: (strength: StrengthEntry) => PromptErrors): PromptErrors {
   const errors = result.strengths.map(errorsAt);
-  const over = (side: keyof PromptErrors) =>
-    overSweep(
-      result,
-      errors.map((error) => error[side]),
-    );
-  return { below: over("below"), above: over("above") };
+  const sides = (side: keyof PromptErrors) => errors.map((error) => error[side]);
+  return { below: overSweep(result, sides("below")), above: overSweep(result, sides("above")) };
 }
 
 /** Of the difference a - b of two shares. Source: Newcombe, "Interval estimation for the difference", Stat. Med. 17, 1998, method 10. */
@@ -179,13 +183,15 @@ const differenceErrors = (a: PromptErrors, b: PromptErrors): PromptErrors => ({
 export const isUseful = ({ utilityBound }: ExperimentResult, after: Cell["after"]): boolean =>
   utilityBound === undefined || (after.accuracy?.mean ?? 0) >= utilityBound;
 
-function summarise(result: ExperimentResult, method: MethodEntry, all: readonly Cell[], seeds: readonly number[]) {
+function summarise(
+  result: ExperimentResult,
+  method: MethodEntry,
+  all: readonly Cell[],
+  seeds: readonly number[],
+): MethodSummary {
   const cells = all.filter((cell) => cell.method === method);
   const useful = cells.filter(({ after }) => isUseful(result, after));
   const first = useful.findIndex((cell) => cell.broken);
-  const breaksAt = useful[first]?.strength;
-  const holdsTo = (first < 0 ? useful.at(-1) : useful[first - 1])?.strength;
-  const [worst] = useful.toSorted((a, b) => (b.after.harmful?.mean ?? 0) - (a.after.harmful?.mean ?? 0));
   const errorsOf = (id: string) => (strength: StrengthEntry) =>
     promptErrors(
       result.runs.flatMap((run) => (run.method === id && run.strength === strength.id ? [run.after.harmful] : [])),
@@ -193,32 +199,29 @@ function summarise(result: ExperimentResult, method: MethodEntry, all: readonly 
   const [mine, others] = [errorsOf(method.id), errorsOf(result.reference)];
   const areas = seeds.flatMap((seed) => areaOfSeed(result, method.id, seed) ?? []);
   const pairs = seeds.flatMap((seed) => {
-    const mine = areaOfSeed(result, method.id, seed);
+    const own = areaOfSeed(result, method.id, seed);
     const reference = areaOfSeed(result, result.reference, seed);
-    return mine === undefined || reference === undefined ? [] : [{ mine, reference }];
+    return own === undefined || reference === undefined ? [] : [{ own, reference }];
   });
   const compared = method.id !== result.reference && pairs.length > 0;
-  const before = estimateCounts(uniqueSeeds(cells.flatMap((cell) => cell.runs)).map((run) => run.before.harmful));
   return {
     method,
-    ...(before === undefined ? {} : { before }),
-    ...(breaksAt === undefined ? {} : { breaksAt }),
-    ...(holdsTo === undefined ? {} : { holdsTo }),
-    ...(worst === undefined ? {} : { worst }),
-    ...(areas.length === 0 ? {} : { area: estimate(areas, sweepErrors(result, mine), 0) }),
-    ...(compared
-      ? {
-          reduction: estimate(
-            pairs.map(({ mine, reference }) => reference - mine),
-            sweepErrors(result, (strength) => differenceErrors(others(strength), mine(strength))),
-            -100,
-          ),
-          pValue: pairedPermutationTest(
-            pairs.map(({ reference }) => reference),
-            pairs.map(({ mine }) => mine),
-          ),
-        }
-      : {}),
+    before: estimateCounts(uniqueSeeds(cells.flatMap((cell) => cell.runs)).map((run) => run.before.harmful)),
+    breaksAt: useful[first]?.strength,
+    holdsTo: (first < 0 ? useful.at(-1) : useful[first - 1])?.strength,
+    worst: useful.toSorted((a, b) => (b.after.harmful?.mean ?? 0) - (a.after.harmful?.mean ?? 0))[0],
+    area: areas.length === 0 ? undefined : estimate(areas, sweepErrors(result, mine), 0),
+    ...(compared && {
+      reduction: estimate(
+        pairs.map(({ own, reference }) => reference - own),
+        sweepErrors(result, (strength) => differenceErrors(others(strength), mine(strength))),
+        -100,
+      ),
+      pValue: pairedPermutationTest(
+        pairs.map(({ reference }) => reference),
+        pairs.map(({ own }) => own),
+      ),
+    }),
   };
 }
 
@@ -231,5 +234,18 @@ function uniqueSeeds(runs: readonly RunEntry[]): RunEntry[] {
 export function aggregate(result: ExperimentResult): Aggregate {
   const seeds = [...new Set(result.runs.map((run) => run.seed))].toSorted((a, b) => a - b);
   const cells = result.methods.flatMap((method) => result.strengths.flatMap((s) => cellOf(result, method, s)));
-  return { cells, seeds, summaries: result.methods.map((method) => summarise(result, method, cells, seeds)) };
+  const summaries = result.methods.map((method) => summarise(result, method, cells, seeds));
+  const reference = result.methods.find(({ id }) => id === result.reference) as MethodEntry;
+  return { result, reference, cells, seeds, summaries };
 }
+
+/** The cell of a method under a strength, where it was run. */
+export const cellAt = (
+  { cells }: Aggregate,
+  method: MethodEntry,
+  strength: StrengthEntry | undefined,
+): Cell | undefined => cells.find((cell) => cell.method === method && cell.strength === strength);
+
+/** What one simulated harmful step gains; undefined where it was not measured. */
+export const gainOf = ({ harmfulLossBefore: before, harmfulLossAfter: after }: Partial<AlignmentPointEntry>) =>
+  before === undefined || after === undefined ? undefined : before - after;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { linearAxis, strengthAxis } from "./axis.ts";
 import { compact, decimal } from "./format.ts";
+import { sweepOf } from "./sweep.ts";
 
 const strength = (learningRate: number, steps = 100, poisonRatio = 0.1) => ({
   id: `${learningRate}/${steps}/${poisonRatio}`,
@@ -31,14 +32,13 @@ describe("attack strengths", () => {
     ]) {
       const axis = strengthAxis(pair);
       expect(axis.ticks.map(({ text }) => text)).toEqual(pair.map(({ label }) => label));
-      expect(pair.map((entry) => axis.position(axis.placeOf(entry)))).toEqual([0, 1]);
+      expect(pair.map(sweepOf(pair).positionOf)).toEqual([0, 1]);
     }
   });
 
   test("a single strength stands in the middle", () => {
     const only = strength(1e-4);
-    const axis = strengthAxis([only]);
-    expect(axis.position(axis.placeOf(only))).toBe(0.5);
+    expect(sweepOf([only]).positionOf(only)).toBe(0.5);
   });
 });
 

@@ -15,7 +15,7 @@ export interface ChartPoint {
 export interface Series {
   readonly name: string;
   /** Chooses colour, marker and dash, so that a method looks the same everywhere; absent: a thin grey line without a name. */
-  readonly slot?: number;
+  readonly slot: number | undefined;
   readonly points: readonly ChartPoint[];
   /** Thin lines behind, one a seed. */
   readonly seeds?: readonly (readonly ChartPoint[])[];
@@ -123,7 +123,10 @@ export function renderChart(chart: Chart): string {
     const at = py(chart.bar.value);
     parts.push(element("line", { class: "bar", x1: margin.left, x2: right, y1: at, y2: at }));
   }
-  for (const line of series) if (line.slot === undefined) parts.push(drawGrey(line, px, py));
+  for (const { slot, points } of series) {
+    const d = pathOf(...points.map((point) => [px(point.x), py(point.y)] as const));
+    if (slot === undefined) parts.push(element("path", { class: "other", d }));
+  }
   const dodge = (index: number) =>
     chart.markers === "all" ? (index - (told.length - 1) / 2) * Math.min(7, (2 * inset) / told.length) : 0;
   for (const [index, line] of told.entries()) parts.push(drawSeries(line, chart, (v) => px(v) + dodge(index), py));
@@ -131,29 +134,16 @@ export function renderChart(chart: Chart): string {
     parts.push(text(margin.left + 5, py(chart.bar.value) - 5, chart.bar.text, { class: "bar-text" }));
   }
   if (chart.named) {
-    const last = told.flatMap((line, index) => {
-      const end = line.points.at(-1);
-      return end === undefined ? [] : [{ line, x: px(end.x) + dodge(index), y: py(end.y) }];
+    const ends = told.flatMap(({ name, slot = 0, points }, index) => {
+      const end = points.at(-1);
+      return end === undefined ? [] : [{ name, slot, x: px(end.x) + dodge(index), y: py(end.y) }];
     });
-    const placed = spreadLabels(
-      last.map((end) => end.y),
-      bottom,
-    );
-    for (const [i, end] of last.entries()) {
-      const at = placed[i] ?? end.y;
-      parts.push(
-        element(
-          "g",
-          { class: slotClass(end.line.slot ?? 0) },
-          element("path", {
-            class: "leader",
-            d: pathOf([
-              { x: end.x + 7, y: end.y },
-              { x: right + 8, y: at },
-            ]),
-          }) + text(right + 12, at + 4, short(end.line.name, most), { class: "name" }),
-        ),
-      );
+    const wanted = ends.map(({ y }) => y);
+    for (const [i, at] of spreadLabels(wanted, bottom).entries()) {
+      const { name, slot, x, y } = ends[i] as (typeof ends)[number];
+      const leader = element("path", { class: "leader", d: pathOf([x + 7, y], [right + 8, at]) });
+      const label = text(right + 12, at + 4, short(name, most), { class: "name" });
+      parts.push(element("g", { class: slotClass(slot) }, leader + label));
     }
   }
   return element(
@@ -163,39 +153,23 @@ export function renderChart(chart: Chart): string {
   );
 }
 
-function drawGrey({ points }: Series, px: (v: number) => number, py: (v: number) => number): string {
-  return element("path", { class: "other", d: pathOf(points.map((point) => ({ x: px(point.x), y: py(point.y) }))) });
-}
-
 function drawSeries(line: Series, chart: Chart, px: (v: number) => number, py: (v: number) => number): string {
   const { slot = 0 } = line;
-  const at = (point: ChartPoint) => ({ x: px(point.x), y: py(point.y) });
-  const parts: string[] = [];
-  for (const seed of line.seeds ?? []) parts.push(element("path", { class: "seed", d: pathOf(seed.map(at)) }));
-  for (const point of line.points) {
-    const x = px(point.x);
-    if (point.low !== undefined && point.high !== undefined && point.high > point.low) {
-      const [low, high] = [py(point.low), py(point.high)];
-      const cap = (y: number) =>
-        pathOf([
-          { x: x - 3, y },
-          { x: x + 3, y },
-        ]);
-      parts.push(
-        element("path", {
-          class: "interval",
-          d: `${pathOf([
-            { x, y: low },
-            { x, y: high },
-          ])}${cap(low)}${cap(high)}`,
-        }),
-      );
+  const pathThrough = (points: readonly ChartPoint[]) =>
+    pathOf(...points.map((point) => [px(point.x), py(point.y)] as const));
+  const parts = (line.seeds ?? []).map((seed) => element("path", { class: "seed", d: pathThrough(seed) }));
+  for (const { x: value, low, high, dots = [] } of line.points) {
+    const x = px(value);
+    if (low !== undefined && high !== undefined && high > low) {
+      const ends = [py(low), py(high)] as const;
+      const caps = ends.map((y) => pathOf([x - 3, y], [x + 3, y]));
+      const d = pathOf([x, ends[0]], [x, ends[1]]) + caps.join("");
+      parts.push(element("path", { class: "interval", d }));
     }
-    for (const value of point.dots ?? []) parts.push(element("circle", { class: "dot", cx: x, cy: py(value), r: 2 }));
+    for (const dot of dots) parts.push(element("circle", { class: "dot", cx: x, cy: py(dot), r: 2 }));
   }
-  parts.push(
-    element("path", { class: "line", d: pathOf(line.points.map(at)), "stroke-dasharray": dash(slot) || "none" }),
-  );
+  const d = pathThrough(line.points);
+  parts.push(element("path", { class: "line", d, "stroke-dasharray": dash(slot) || "none" }));
   const last = line.points.length - 1;
   for (const [i, point] of line.points.entries()) {
     if (chart.markers === "ends" && i < last) continue;

@@ -40,7 +40,7 @@ const HS = {
 describe("best so far", () => {
   test("never falls, counts trials before the bar, and ignores attacks that ruin the model", () => {
     const bounded = small(HS, { utilityBound: 50 });
-    const [sft, booster] = durability(bounded, aggregate(bounded));
+    const [sft, booster] = durability(aggregate(bounded));
     expect(sft?.trials.map(({ best }) => best)).toEqual([30, 70, 70, 70]);
     expect([sft?.robustTo, sft?.runs]).toEqual([1, 8]);
     expect(booster?.trials.map(({ best }) => best)).toEqual([0, 20, 20, 20]);
@@ -48,14 +48,14 @@ describe("best so far", () => {
     expect(booster?.robustTo).toBe(4);
 
     const free = small(HS);
-    expect(durability(free, aggregate(free)).map(({ robustTo }) => robustTo)).toEqual([1, 3]);
+    expect(durability(aggregate(free)).map(({ robustTo }) => robustTo)).toEqual([1, 3]);
   });
 
   test("says nothing of a method whose attacks all ruin the model", () => {
     const result = small({ sft: [[90, 90]], booster: [[10, 10]] }, { utilityBound: 50 });
-    const { rows } = durabilityTable(result, aggregate(result));
-    expect(rows.map((row) => row[3]?.text)).toEqual(["\u2013", "\u2013"]);
-    expect(worstCases(result, aggregate(result))).toBe(
+    const { rows } = durabilityTable(aggregate(result));
+    expect(rows.map((row) => row[3])).toEqual(["\u2013", "\u2013"]);
+    expect(worstCases(aggregate(result))).toBe(
       "Worst case, the highest mean HS among the attacks whose FA reaches 50 %: SFT none; BOOSTER none",
     );
   });
@@ -64,7 +64,7 @@ describe("best so far", () => {
 describe("two standard errors", () => {
   const reduction = (hs: Parameters<typeof small>[0]) => {
     const result = small(hs);
-    return durability(result, aggregate(result))[1]?.reduction;
+    return durability(aggregate(result))[1]?.reduction;
   };
 
   test("are those of a bootstrap over paired seeds", () => {
@@ -94,7 +94,7 @@ test("the worst case stands with its interval and attack in the headline, the ta
   const worst = summaries[1]?.worst;
   const hs = worst?.after.harmful?.mean.toFixed(1);
   const text = `Booster ${hs} % (${worst?.after.harmful?.low.toFixed(1)} to ${worst?.after.harmful?.high.toFixed(1)}) at lr 2e-4`;
-  expect(worstCases(result, aggregate(result))).toContain(text);
+  expect(worstCases(aggregate(result))).toContain(text);
   expect(renderMarkdown(result)).toContain(text);
   expect(renderHtml(result)).toContain('class="lead"');
   const [header = "", ...lines] = renderCsv(result).trimEnd().split("\r\n");
@@ -105,30 +105,16 @@ test("the worst case stands with its interval and attack in the headline, the ta
 });
 
 test("the data block tells rows, rows left out and the poison by rows and tokens", () => {
-  const table = dataTable(syntheticResult());
-  expect(table?.rows.map((row) => row.map(({ text }) => text))[0]).toEqual([
-    "Alignment: SFT",
-    "1000",
-    "0",
-    "\u2013",
-    "\u2013",
-    "\u2013",
-  ]);
-  expect(table?.rows[1]?.[0]?.text).toBe("Alignment: Booster, Vaccine and RepNoise");
-  expect(table?.rows[2]?.map(({ text }) => text)).toEqual([
-    "Attack lr 3e-5",
-    "495 to 497",
-    "2 to 4",
-    "49",
-    "9.9",
-    "62.1 to 62.3",
-  ]);
-  expect(dataTable(small(HS))).toBeUndefined();
+  const { rows } = dataTable(aggregate(syntheticResult()));
+  expect(rows[0]).toEqual(["Alignment: SFT", "1000", "0", "\u2013", "\u2013", "\u2013"]);
+  expect(rows[1]?.[0]).toBe("Alignment: Booster, Vaccine and RepNoise");
+  expect(rows[2]).toEqual(["Attack lr 3e-5", "495 to 497", "2 to 4", "49", "9.9", "62.1 to 62.3"]);
+  expect(dataTable(aggregate(small(HS))).rows).toEqual([]);
 });
 
 test("with many methods eight lines have a colour, the reference among them, and all are in the tables", () => {
   const result = syntheticResult([1, 2, 3], 17);
-  const lines = linesOf(result, aggregate(result));
+  const lines = linesOf(aggregate(result));
   expect(lines).toHaveLength(22);
   expect(lines.flatMap(({ slot }) => slot ?? [])).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
   const named = lines.filter(({ slot }) => slot !== undefined).map(({ method }) => method.id);
@@ -151,8 +137,6 @@ test("a method that leaves fine-tuning useless neither leads nor counts as one t
     { utilityBound: 50 },
   );
   const found = aggregate(result);
-  expect(headline(result, found)).toBe(
-    "SFT breaks at attack 0; BOOSTER holds under every attack whose FA reaches 50 %",
-  );
-  expect(findings(result, found)).toContain("Under no attack does the accuracy of WALL reach the bound of 50 %.");
+  expect(headline(found)).toBe("SFT breaks at attack 0; BOOSTER holds under every attack whose FA reaches 50 %");
+  expect(findings(found)).toContain("Under no attack does the accuracy of WALL reach the bound of 50 %.");
 });

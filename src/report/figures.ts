@@ -1,66 +1,89 @@
 import { mean } from "../evaluate/statistics.ts";
-import type { Aggregate, Cell } from "./aggregate.ts";
+import { type Aggregate, cellAt, gainOf } from "./aggregate.ts";
 import { linearAxis, percentAxis, strengthAxis } from "./axis.ts";
 import type { Chart, ChartPoint, Series } from "./chart.ts";
+import { durability } from "./durability.ts";
 import { type Line, linesOf } from "./ranking.ts";
-import type { AttackPointEntry, ExperimentResult, ScoreName, StrengthEntry } from "./result.ts";
+import type {
+  AlignmentPointEntry,
+  AttackPointEntry,
+  ExperimentResult,
+  MethodEntry,
+  ScoreName,
+  StrengthEntry,
+} from "./result.ts";
+import { sweepOf } from "./sweep.ts";
 
 /** A chart before anyone has said how large it is to be drawn. */
 export type Figure = Omit<Chart, "id" | "width" | "height" | "named">;
 
+const barOf = ({ breakAt }: ExperimentResult) => ({ value: breakAt, text: `broken from ${breakAt} %` });
+
+/** One line a method, of those that have points. */
+const seriesOf = (found: Aggregate, pointsOf: (method: MethodEntry) => readonly ChartPoint[]): Series[] =>
+  linesOf(found)
+    .map(({ method, slot }) => ({ name: method.name, slot, points: pointsOf(method) }))
+    .filter(({ points }) => points.length > 0);
+
 /** A score against attack strength, one line a method, with intervals and single seeds. */
-export function strengthFigure(
-  result: ExperimentResult,
-  aggregate: Aggregate,
-  score: ScoreName,
-  label: string,
-): Figure {
-  const { cells } = aggregate;
-  const axis = strengthAxis(result.strengths);
-  const series = linesOf(result, aggregate).map(({ method, ...slot }): Series => {
-    const points = cells.flatMap((cell): ChartPoint[] => {
-      const value = cell.after[score];
-      if (cell.method !== method || value === undefined) return [];
-      const { mean: y, low, high, values } = value;
-      return [{ x: axis.placeOf(cell.strength), y, low, high, dots: values.length > 1 ? values : [] }];
-    });
-    return { name: method.name, ...slot, points: points.toSorted((a, b) => a.x - b.x) };
-  });
-  const shown = series.filter(({ points }) => points.length > 0);
+export function strengthFigure(found: Aggregate, score: ScoreName, label: string): Figure {
+  const { result, cells } = found;
+  const { positionOf } = sweepOf(result.strengths);
+  const series = seriesOf(found, (method) =>
+    cells
+      .flatMap((cell): ChartPoint[] => {
+        const value = cell.after[score];
+        if (cell.method !== method || value === undefined) return [];
+        const { mean: y, low, high, values } = value;
+        return [{ x: positionOf(cell.strength), y, low, high, dots: values.length > 1 ? values : [] }];
+      })
+      .toSorted((a, b) => a.x - b.x),
+  );
   return {
-    description: `${label} against attack strength: ${shown.map(({ name, points }) => `${name} ${points.map(({ y }) => y.toFixed(0)).join(", ")}`).join("; ")}.`,
-    x: axis,
+    description: `${label} against attack strength: ${series.map(({ name, points }) => `${name} ${points.map(({ y }) => y.toFixed(0)).join(", ")}`).join("; ")}.`,
+    x: strengthAxis(result.strengths),
     y: percentAxis(label),
-    series: shown,
+    series,
     markers: "all",
-    ...(score === "harmful" ? { bar: { value: result.breakAt, text: `broken from ${result.breakAt} %` } } : {}),
+    ...(score === "harmful" && { bar: barOf(result) }),
   };
 }
 
 /** HS against FA, one path a method from the weakest attack to the strongest: what harm costs in use. */
-export function utilityFigure(result: ExperimentResult, aggregate: Aggregate): Figure | undefined {
-  const { cells } = aggregate;
-  const series = linesOf(result, aggregate).flatMap(({ method, ...slot }): Series[] => {
-    const points = cells.flatMap((cell): ChartPoint[] => {
-      const { harmful, accuracy } = cell.after;
-      if (cell.method !== method || harmful === undefined || accuracy === undefined) return [];
-      return [{ x: accuracy.mean, y: harmful.mean }];
-    });
-    return points.length === 0 ? [] : [{ name: method.name, ...slot, points }];
-  });
+export function utilityFigure(found: Aggregate): Figure | undefined {
+  const series = seriesOf(found, (method) =>
+    found.cells.flatMap(({ method: own, after: { harmful, accuracy } }) =>
+      own === method && harmful !== undefined && accuracy !== undefined ? [{ x: accuracy.mean, y: harmful.mean }] : [],
+    ),
+  );
   if (series.length === 0) return undefined;
+  const accuracies = series.flatMap(({ points }) => points.map(({ x }) => x));
   return {
     description:
       "Harmful score against fine-tuning accuracy, one path a method from the weakest attack to the strongest.",
-    x: linearAxis(
-      "Fine-tuning accuracy (FA), %",
-      series.flatMap(({ points }) => points.map(({ x }) => x)),
-      6,
-    ),
+    x: linearAxis("Fine-tuning accuracy (FA), %", accuracies, 6),
     y: percentAxis("Harmful score (HS), %"),
     series,
     markers: "growing",
-    bar: { value: result.breakAt, text: `broken from ${result.breakAt} %` },
+    bar: barOf(found.result),
+  };
+}
+
+/** The best HS found after 1, 2, ... trials, one line a method; undefined with a single trial. */
+export function durabilityFigure(found: Aggregate): Figure | undefined {
+  const { strengths } = found.result;
+  if (strengths.length < 2) return undefined;
+  const tried = strengths.map((_, i) => i + 1);
+  const entries = durability(found);
+  return {
+    description: "The highest harmful score that an attacker has found after so many attack configurations.",
+    x: linearAxis("Attack configurations tried", tried, Math.min(10, strengths.length - 1), true),
+    y: percentAxis("Best HS so far, %"),
+    series: seriesOf(found, (method) =>
+      (entries.find((entry) => entry.method === method)?.trials ?? []).map(({ best }, i) => ({ x: i + 1, y: best })),
+    ),
+    markers: "all",
+    bar: barOf(found.result),
   };
 }
 
@@ -78,7 +101,7 @@ function thin(points: readonly ChartPoint[]): readonly ChartPoint[] {
 }
 
 /** The mean over seeds at the steps that every seed has, and each seed's own curve. */
-function meanLine({ method, ...slot }: Line, seeds: readonly (readonly ChartPoint[])[]): Series[] {
+function meanLine({ method, slot }: Line, seeds: readonly (readonly ChartPoint[])[]): Series[] {
   const curves = seeds.filter((curve) => curve.length > 0);
   const [first = []] = curves;
   const byStep = curves.map((curve) => new Map(curve.map(({ x, y }) => [x, y])));
@@ -87,27 +110,7 @@ function meanLine({ method, ...slot }: Line, seeds: readonly (readonly ChartPoin
     return ys.length === curves.length ? [{ x, y: mean(ys) }] : [];
   });
   if (points.length === 0) return [];
-  return [
-    { name: method.name, ...slot, points: thin(points), ...(curves.length > 1 ? { seeds: curves.map(thin) } : {}) },
-  ];
-}
-
-function stepFigure(description: string, xLabel: string, yLabel: string, series: readonly Series[]): Figure[] {
-  const all = series.flatMap((line) => [...line.points, ...(line.seeds ?? []).flat()]);
-  if (all.length === 0) return [];
-  return [
-    {
-      description,
-      x: linearAxis(xLabel, [0, ...all.map(({ x }) => x)], 4, true),
-      y: linearAxis(
-        yLabel,
-        all.map(({ y }) => y),
-        4,
-      ),
-      series,
-      markers: "ends",
-    },
-  ];
+  return [{ name: method.name, slot, points: thin(points), seeds: curves.length > 1 ? curves.map(thin) : [] }];
 }
 
 /** A titled small chart. */
@@ -116,91 +119,70 @@ export interface Panel {
   readonly figure: Figure;
 }
 
-const QUANTITIES: readonly {
-  readonly title: string;
-  readonly unit: string;
-  value(point: AttackPointEntry): number | undefined;
-}[] = [
-  {
-    title: "Harmful score",
-    unit: "HS, %",
-    value: ({ harmful }) => (harmful === undefined ? undefined : (100 * harmful.count) / harmful.total),
-  },
-  {
-    title: "Harmful training loss: the attacker's own rows",
-    unit: "Loss, nats a token",
-    value: (p) => p.harmfulTrainingLoss,
-  },
-  {
-    title: "Harmful testing loss: harmful rows never seen",
-    unit: "Loss, nats a token",
-    value: (p) => p.harmfulTestingLoss,
-  },
-  { title: "Alignment loss: are the refusals forgotten?", unit: "Loss, nats a token", value: (p) => p.alignmentLoss },
+/** What a panel shows: title, unit, and the value at a point of a curve. */
+type Quantity<Point> = readonly [title: string, unit: string, value: (point: Point) => number | undefined];
+
+/** One panel for each quantity that was recorded. */
+function panels<Point extends { readonly step: number }>(
+  found: Aggregate,
+  stage: "Attack" | "Alignment",
+  quantities: readonly Quantity<Point>[],
+  curvesOf: (method: MethodEntry) => readonly (readonly Point[])[],
+): Panel[] {
+  return quantities.flatMap(([title, unit, value]) => {
+    const pointsOf = (curve: readonly Point[]) =>
+      curve.flatMap((point): ChartPoint[] => {
+        const y = value(point);
+        return y === undefined ? [] : [{ x: point.step, y }];
+      });
+    const series = linesOf(found).flatMap((line) => meanLine(line, curvesOf(line.method).map(pointsOf)));
+    const all = series.flatMap(({ points, seeds = [] }) => [...points, ...seeds.flat()]);
+    if (all.length === 0) return [];
+    const [xs, ys] = [all.map(({ x }) => x), all.map(({ y }) => y)];
+    const figure: Figure = {
+      description: `${title} over ${stage.toLowerCase()} steps`,
+      x: linearAxis(`${stage} step`, [0, ...xs], 4, true),
+      y: unit === HS ? percentAxis(unit) : linearAxis(unit, ys, 4),
+      series,
+      markers: "ends",
+      ...(unit === HS && { bar: barOf(found.result) }),
+    };
+    return [{ title, figure }];
+  });
+}
+
+const HS = "HS, %";
+const LOSS = "Loss, nats a token";
+
+const ATTACK_QUANTITIES: readonly Quantity<AttackPointEntry>[] = [
+  ["Harmful score", HS, ({ harmful }) => harmful && (100 * harmful.count) / harmful.total],
+  ["Harmful training loss: the attacker's own rows", LOSS, (point) => point.harmfulTrainingLoss],
+  ["Harmful testing loss: harmful rows never seen", LOSS, (point) => point.harmfulTestingLoss],
+  ["Alignment loss: are the refusals forgotten?", LOSS, (point) => point.alignmentLoss],
 ];
 
 /** HS and losses over the steps of one attack, as far as they were recorded. */
-export function attackPanels(result: ExperimentResult, aggregate: Aggregate, strength: StrengthEntry): Panel[] {
-  const { cells } = aggregate;
-  return QUANTITIES.flatMap(({ title, unit, value }) => {
-    const series = linesOf(result, aggregate).flatMap((line) => {
-      const { method } = line;
-      const runs = cells.find((cell) => cell.method === method && cell.strength === strength)?.runs ?? [];
-      const curves = runs.map(({ curve }) =>
-        curve.flatMap((point): ChartPoint[] => {
-          const y = value(point);
-          return y === undefined ? [] : [{ x: point.step, y }];
-        }),
-      );
-      return meanLine(line, curves);
-    });
-    return stepFigure(`${title} over attack steps`, "Attack step", unit, series).map((figure) => ({
-      title,
-      figure: unit.startsWith("HS")
-        ? {
-            ...figure,
-            y: percentAxis(unit),
-            bar: { value: result.breakAt, text: `broken from ${result.breakAt} %` },
-          }
-        : figure,
-    }));
-  });
-}
+export const attackPanels = (found: Aggregate, strength: StrengthEntry): Panel[] =>
+  panels(found, "Attack", ATTACK_QUANTITIES, (method) =>
+    (cellAt(found, method, strength)?.runs ?? []).map(({ curve }) => curve),
+  );
+
+const ALIGNMENT_QUANTITIES: readonly Quantity<AlignmentPointEntry>[] = [
+  ["Alignment loss", LOSS, ({ loss }) => loss],
+  ["Harmful loss before the simulated step", LOSS, (point) => point.harmfulLossBefore],
+  ["What one simulated harmful step gains", "Drop of the loss, nats a token", gainOf],
+];
 
 /** Alignment loss, harmful loss, and what one simulated harmful step gains, over the steps of the alignment. */
-export function alignmentPanels(result: ExperimentResult, aggregate: Aggregate): Panel[] {
-  type Point = ExperimentResult["alignments"][number]["curve"][number];
-  const drop = ({ harmfulLossBefore: before, harmfulLossAfter: after }: Point) =>
-    before === undefined || after === undefined ? undefined : before - after;
-  const quantities: [string, (point: Point) => number | undefined][] = [
-    ["Alignment loss", (point) => point.loss],
-    ["Harmful loss before the simulated step", (point) => point.harmfulLossBefore],
-    ["What one simulated harmful step gains", drop],
-  ];
-  return quantities.flatMap(([title, value]) => {
-    const series = linesOf(result, aggregate).flatMap((line) => {
-      const curves = result.alignments
-        .filter((alignment) => alignment.method === line.method.id)
-        .map(({ curve }) =>
-          curve.flatMap((point): ChartPoint[] => {
-            const y = value(point);
-            return y === undefined ? [] : [{ x: point.step, y }];
-          }),
-        );
-      return meanLine(line, curves);
-    });
-    const unit = value === drop ? "Drop of the loss, nats a token" : "Loss, nats a token";
-    return stepFigure(`${title} over alignment steps`, "Alignment step", unit, series).map((figure) => ({
-      title,
-      figure,
-    }));
-  });
-}
+export const alignmentPanels = (found: Aggregate): Panel[] =>
+  panels(found, "Alignment", ALIGNMENT_QUANTITIES, (method) =>
+    found.result.alignments.filter((alignment) => alignment.method === method.id).map(({ curve }) => curve),
+  );
 
 /** The strength with recorded curves at which the methods' final HS differ most: the one worth a close look. */
-export function tellingStrength(result: ExperimentResult, { cells }: Aggregate): StrengthEntry | undefined {
+export function tellingStrength({ result, cells }: Aggregate): StrengthEntry | undefined {
   const spread = (strength: StrengthEntry) => {
-    const scores = cells.flatMap((cell: Cell) => (cell.strength === strength ? (cell.after.harmful?.mean ?? []) : []));
+    const scores = cells.flatMap((cell) => (cell.strength === strength ? (cell.after.harmful?.mean ?? []) : []));
     return Math.max(...scores) - Math.min(...scores);
   };
   const recorded = result.strengths.filter((strength) =>

@@ -1,9 +1,9 @@
 import { type Aggregate, aggregate } from "./aggregate.ts";
 import { renderChart, renderLegend } from "./chart.ts";
-import { durabilityFigure, durabilityTable } from "./durability.ts";
 import {
   alignmentPanels,
   attackPanels,
+  durabilityFigure,
   type Figure,
   type Panel,
   strengthFigure,
@@ -16,114 +16,76 @@ import { greyOf } from "./ranking.ts";
 import type { ExperimentResult, StrengthEntry } from "./result.ts";
 import { STYLE } from "./style.ts";
 import { element, escapeHtml } from "./svg.ts";
-import {
-  type ColumnKind,
-  DEFINITIONS,
-  dataTable,
-  detailTable,
-  harmTable,
-  methodTable,
-  settingsTable,
-  strengthTable,
-  summaryTable,
-  type Table,
-  type TableCell,
-  usefulnessTable,
-} from "./tables.ts";
+import { cellOf, type Table } from "./table.ts";
+import { DEFINITIONS, tablesOf } from "./tables.ts";
 
 /** Escaped text in which "50 %" and "5e-5" are not broken across lines. */
 const prose = (text: string): string =>
   escapeHtml(text.replaceAll(" %", "\u00a0%")).replace(/\b[\d.]+e-\d+/g, '<span class="whole">$&</span>');
 const paragraph = (text: string, name = ""): string => element("p", name === "" ? {} : { class: name }, prose(text));
 const heading = (text: string): string => element("h2", {}, prose(text));
+const definitions = (pairs: readonly (readonly [term: string, meaning: string])[]): string[] =>
+  pairs.map(([term, meaning]) => element("dt", {}, escapeHtml(term)) + element("dd", {}, escapeHtml(meaning)));
 
 const COLUMN_CLASS = { words: "words", prose: "prose", number: "num" } as const;
 
-function renderCell(cell: TableCell, kind: ColumnKind): string {
-  const tint = cell.harm === undefined || cell.harm < 0.5 ? undefined : (0.04 + 0.0026 * cell.harm).toFixed(3);
-  const name = [COLUMN_CLASS[kind], tint === undefined ? "" : "tint"].join(" ").trim();
-  const attributes = {
-    ...(name === "" ? {} : { class: name }),
-    ...(tint === undefined ? {} : { style: `--a:${tint}` }),
-  };
-  const note = cell.note === undefined ? "" : element("small", {}, escapeHtml(cell.note));
-  return element("td", attributes, escapeHtml(cell.text) + note);
+type Row = Table["rows"][number];
+
+function renderRow(row: Row, columns: Table["columns"], previous: Row | undefined): string {
+  const cells = row.map((given, i) => {
+    const { text, note, harm = 0 } = cellOf(given);
+    const content = escapeHtml(text) + (note === undefined ? "" : element("small", {}, escapeHtml(note)));
+    if (i === 0) return element("th", { scope: "row" }, content);
+    const name = COLUMN_CLASS[columns[i]?.kind ?? "words"];
+    const tint = { class: `${name} tint`, style: `--a:${(0.04 + 0.0026 * harm).toFixed(3)}` };
+    return element("td", harm < 0.5 ? { class: name } : tint, content);
+  });
+  const first = (of: Row) => cellOf(of[0] ?? "").text;
+  const same = previous !== undefined && first(previous) === first(row);
+  return element("tr", same ? { class: "same" } : {}, cells.join(""));
 }
 
-function renderRow(row: readonly TableCell[], table: Table, previous: readonly TableCell[] | undefined): string {
-  const [first = { text: "" }, ...rest] = row;
-  const note = first.note === undefined ? "" : element("small", {}, escapeHtml(first.note));
-  const cells = rest.map((cell, i) => renderCell(cell, table.columns[i + 1]?.kind ?? "words"));
-  const same = previous?.[0]?.text === first.text;
-  return element(
-    "tr",
-    same ? { class: "same" } : {},
-    element("th", { scope: "row" }, escapeHtml(first.text) + note) + cells.join(""),
-  );
-}
-
-function renderTable(table: Table): string {
-  const head = table.columns.map(({ text, kind }) =>
+function renderTable({ title, caption, columns, rows }: Table): string {
+  const head = columns.map(({ text, kind }) =>
     element("th", { scope: "col", ...(kind === "number" ? { class: "num" } : {}) }, escapeHtml(text)),
   );
-  const rows = table.rows.map((row, i) => renderRow(row, table, table.rows[i - 1]));
-  const grid = element(
-    "table",
-    {},
-    element("thead", {}, element("tr", {}, head.join(""))) + element("tbody", {}, rows.join("")),
-  );
-  return (
-    heading(table.title) +
-    (table.caption === "" ? "" : paragraph(table.caption, "soft")) +
-    element("div", { class: "scroll" }, grid)
-  );
+  const body = rows.map((row, i) => renderRow(row, columns, rows[i - 1]));
+  const parts = element("thead", {}, element("tr", {}, head.join(""))) + element("tbody", {}, body.join(""));
+  const note = caption === "" ? "" : paragraph(caption, "soft");
+  return heading(title) + note + element("div", { class: "scroll" }, element("table", {}, parts));
 }
 
 /** The chart twice, for wide and for narrow screens; the style sheet shows one of them, so that letters never shrink. */
 function renderFigure(id: string, figure: Figure, height: number, named = true): string {
   const wide = (named ? "" : renderLegend(figure.series)) + renderChart({ ...figure, id, width: 896, height, named });
   const narrow = renderChart({ ...figure, id: `${id}-narrow`, width: 344, height: 300, named: false });
-  return element(
-    "figure",
-    {},
-    element("div", { class: "wide" }, wide) + element("div", { class: "narrow" }, renderLegend(figure.series) + narrow),
-  );
+  const both = element("div", { class: "wide" }, wide);
+  return element("figure", {}, both + element("div", { class: "narrow" }, renderLegend(figure.series) + narrow));
 }
 
-const renderPanels = (id: string, panels: readonly Panel[]): string =>
-  element(
-    "div",
-    { class: "panels" },
-    panels
-      .map(({ title, figure }, i) =>
-        element(
-          "figure",
-          {},
-          element("h3", {}, escapeHtml(title)) +
-            renderChart({ ...figure, id: `${id}-${i}`, width: 434, height: 270, named: true }),
-        ),
-      )
-      .join(""),
-  );
+function renderPanels(id: string, panels: readonly Panel[]): string {
+  const figures = panels.map(({ title, figure }, i) => {
+    const chart = renderChart({ ...figure, id: `${id}-${i}`, width: 434, height: 270, named: true });
+    return element("figure", {}, element("h3", {}, escapeHtml(title)) + chart);
+  });
+  return element("div", { class: "panels" }, figures.join(""));
+}
 
-function renderFacts(result: ExperimentResult, { seeds }: Aggregate): string {
-  const accuracy = result.moderator.accuracy;
+function renderFacts({ result, seeds }: Aggregate): string {
+  const { accuracy, name } = result.moderator;
   const right =
     accuracy === undefined ? "" : ` (${((100 * accuracy.count) / accuracy.total).toFixed(1)} % right, held out)`;
-  const facts = [
+  const facts = definitions([
     ["Model", result.model],
     ["User task", result.task],
     ["Threat model", result.threatModel === "service" ? "Service" : "Open weights"],
-    ["Moderator", `${result.moderator.name}${right}`],
+    ["Moderator", `${name}${right}`],
     ["Seeds", String(seeds.length)],
-  ];
-  const entries = facts.map(([name = "", value = ""]) =>
-    element("div", {}, element("dt", {}, escapeHtml(name)) + element("dd", {}, escapeHtml(value))),
-  );
-  return element("dl", { class: "facts" }, entries.join(""));
+  ]);
+  return element("dl", { class: "facts" }, facts.map((fact) => element("div", {}, fact)).join(""));
 }
 
-function headlineCaption(result: ExperimentResult, { seeds }: Aggregate): string {
+function headlineCaption({ result, seeds }: Aggregate): string {
   const prompts = result.runs[0]?.after.harmful.total ?? 0;
   const intervals =
     seeds.length > 1
@@ -137,28 +99,22 @@ function headlineCaption(result: ExperimentResult, { seeds }: Aggregate): string
   return `Harmful score after the attack: share of answers to ${prompts} unseen harmful prompts that the moderator flags. ${intervals}${behind}`;
 }
 
-function renderAttack(result: ExperimentResult, found: Aggregate, strength: StrengthEntry): string {
-  const cells = found.cells.filter((cell) => cell.strength === strength);
-  return (
-    heading(attackTitle(result, cells)) +
-    paragraph(`Attack at ${strength.label}. Thick lines: mean over seeds; thin lines: single seeds.`, "soft") +
-    renderPanels("attack", attackPanels(result, found, strength))
-  );
-}
-
-function renderOtherAttacks(result: ExperimentResult, found: Aggregate, shown: StrengthEntry): string {
-  return result.strengths
+/** The attack worth a close look, and the others to unfold. */
+function renderAttacks(found: Aggregate, shown: StrengthEntry): string[] {
+  const cells = found.cells.filter((cell) => cell.strength === shown);
+  const others = found.result.strengths
     .filter((strength) => strength !== shown)
-    .map((strength, i) => ({ strength, panels: attackPanels(result, found, strength), id: `attack-${i}` }))
-    .filter(({ panels }) => panels.length > 0)
-    .map(({ strength, panels, id }) =>
-      element(
-        "details",
-        {},
-        element("summary", {}, escapeHtml(`The attack at ${strength.label}`)) + renderPanels(id, panels),
-      ),
-    )
-    .join("");
+    .flatMap((strength, i) => {
+      const panels = attackPanels(found, strength);
+      const summary = element("summary", {}, escapeHtml(`The attack at ${strength.label}`));
+      return panels.length === 0 ? [] : [element("details", {}, summary + renderPanels(`attack-${i}`, panels))];
+    });
+  return [
+    heading(attackTitle(found, cells)) +
+      paragraph(`Attack at ${shown.label}. Thick lines: mean over seeds; thin lines: single seeds.`, "soft") +
+      renderPanels("attack", attackPanels(found, shown)),
+    others.join(""),
+  ];
 }
 
 /**
@@ -169,30 +125,24 @@ function renderOtherAttacks(result: ExperimentResult, found: Aggregate, shown: S
  */
 export function renderHtml(result: ExperimentResult): string {
   const found = aggregate(result);
-  const telling = tellingStrength(result, found);
-  const accuracy = strengthFigure(result, found, "accuracy", "Fine-tuning accuracy, %");
-  const utility = utilityFigure(result, found);
-  const alignment = alignmentPanels(result, found);
-  const durable = durabilityFigure(result, found);
-  const data = dataTable(result);
-  const remarks = [...findings(result, found), ...result.notes];
+  const { main, details } = tablesOf(found);
+  const telling = tellingStrength(found);
+  const accuracy = strengthFigure(found, "accuracy", "Fine-tuning accuracy, %");
+  const utility = utilityFigure(found);
+  const alignment = alignmentPanels(found);
+  const durable = durabilityFigure(found);
+  const remarks = [...findings(found), ...result.notes].map((remark) => element("li", {}, prose(remark)));
   const body = [
     paragraph(result.title, "kicker"),
-    element("h1", {}, prose(headline(result, found))),
-    paragraph(`${worstCases(result, found)}.`, "lead"),
-    renderFacts(result, found),
-    renderFigure("harm", strengthFigure(result, found, "harmful", "Harmful score (HS), %"), 430),
-    paragraph(headlineCaption(result, found), "soft"),
-    remarks.length === 0
-      ? ""
-      : element("ul", { class: "findings" }, remarks.map((remark) => element("li", {}, prose(remark))).join("")),
-    renderTable(summaryTable(result, found)),
-    renderTable(harmTable(result, found)),
-    renderTable(durabilityTable(result, found)),
-    ...(durable === undefined ? [] : [renderFigure("durability", durable, 320)]),
-    ...(accuracy.series.length === 0
-      ? []
-      : [heading(accuracyTitle(result, found)), renderFigure("accuracy", accuracy, 340)]),
+    element("h1", {}, prose(headline(found))),
+    paragraph(`${worstCases(found)}.`, "lead"),
+    renderFacts(found),
+    renderFigure("harm", strengthFigure(found, "harmful", "Harmful score (HS), %"), 430),
+    paragraph(headlineCaption(found), "soft"),
+    remarks.length === 0 ? "" : element("ul", { class: "findings" }, remarks.join("")),
+    ...main.map(renderTable),
+    durable === undefined ? "" : renderFigure("durability", durable, 320),
+    ...(accuracy.series.length === 0 ? [] : [heading(accuracyTitle(found)), renderFigure("accuracy", accuracy, 340)]),
     ...(utility === undefined
       ? []
       : [
@@ -200,24 +150,11 @@ export function renderHtml(result: ExperimentResult): string {
           paragraph("Means over seeds. Along each path the marks grow with the strength of the attack.", "soft"),
           renderFigure("utility", utility, 380, false),
         ]),
-    ...(telling === undefined
-      ? []
-      : [renderAttack(result, found, telling), renderOtherAttacks(result, found, telling)]),
-    ...(alignment.length === 0 ? [] : [heading(alignmentTitle(result)), renderPanels("alignment", alignment)]),
-    renderTable(detailTable(found)),
-    renderTable(usefulnessTable(found)),
-    renderTable(methodTable(result)),
-    renderTable(strengthTable(result)),
-    ...(data === undefined ? [] : [renderTable(data)]),
-    renderTable(settingsTable(result, found)),
+    ...(telling === undefined ? [] : renderAttacks(found, telling)),
+    ...(alignment.length === 0 ? [] : [heading(alignmentTitle(found)), renderPanels("alignment", alignment)]),
+    ...details.map(renderTable),
     heading("Terms"),
-    element(
-      "dl",
-      { class: "terms" },
-      DEFINITIONS.map(
-        ([term, meaning]) => element("dt", {}, escapeHtml(term)) + element("dd", {}, escapeHtml(meaning)),
-      ).join(""),
-    ),
+    element("dl", { class: "terms" }, definitions(DEFINITIONS).join("")),
   ];
   return `<!doctype html>
 <html lang="en">

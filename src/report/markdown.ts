@@ -1,19 +1,8 @@
 import { aggregate } from "./aggregate.ts";
-import { durabilityTable } from "./durability.ts";
 import { findings, headline, worstCases } from "./findings.ts";
 import type { ExperimentResult } from "./result.ts";
-import {
-  DEFINITIONS,
-  dataTable,
-  detailTable,
-  harmTable,
-  methodTable,
-  settingsTable,
-  strengthTable,
-  summaryTable,
-  type Table,
-  usefulnessTable,
-} from "./tables.ts";
+import { flatText, type Table } from "./table.ts";
+import { DEFINITIONS, tablesOf } from "./tables.ts";
 
 /** Text that Markdown shows as it is, on one line. */
 export const escapeMarkdown = (text: string): string =>
@@ -30,11 +19,7 @@ function renderTable({ title, caption, columns, rows }: Table): string {
     ...(caption === "" ? [] : [escapeMarkdown(caption), ""]),
     line(columns.map(({ text }) => escapeMarkdown(text))),
     line(columns.map(({ kind }) => (kind === "number" ? "---:" : "---"))),
-    ...rows.map((row) =>
-      line(
-        row.map(({ text, note }) => escapeMarkdown(text) + (note === undefined ? "" : ` (${escapeMarkdown(note)})`)),
-      ),
-    ),
+    ...rows.map((row) => line(row.map((cell) => flatText(cell, escapeMarkdown)))),
     "",
   ].join("\n");
 }
@@ -42,27 +27,17 @@ function renderTable({ title, caption, columns, rows }: Table): string {
 /** The report as Markdown: headline, findings and all tables; the pictures are in the HTML. */
 export function renderMarkdown(result: ExperimentResult): string {
   const found = aggregate(result);
-  const data = dataTable(result);
+  const { main, details } = tablesOf(found);
   return [
     `# ${escapeMarkdown(result.title)}`,
     "",
-    `**${escapeMarkdown(headline(result, found))}.**`,
+    `**${escapeMarkdown(headline(found))}.**`,
     "",
-    `${escapeMarkdown(worstCases(result, found))}.`,
+    `${escapeMarkdown(worstCases(found))}.`,
     "",
-    ...[...findings(result, found), ...result.notes].map((remark) => `- ${escapeMarkdown(remark)}`),
+    ...[...findings(found), ...result.notes].map((remark) => `- ${escapeMarkdown(remark)}`),
     "",
-    ...[
-      summaryTable(result, found),
-      harmTable(result, found),
-      durabilityTable(result, found),
-      detailTable(found),
-      usefulnessTable(found),
-      methodTable(result),
-      strengthTable(result),
-      ...(data === undefined ? [] : [data]),
-      settingsTable(result, found),
-    ].map(renderTable),
+    ...[...main, ...details].map(renderTable),
     "## Terms",
     "",
     ...DEFINITIONS.map(([term, meaning]) => `- **${escapeMarkdown(term)}**: ${escapeMarkdown(meaning)}`),

@@ -154,6 +154,7 @@ export type StrengthEntry = z.output<typeof Strength>;
 export type RunEntry = z.output<typeof Run>;
 export type ScoreName = keyof z.output<typeof Scores>;
 export type AttackPointEntry = z.output<typeof AttackPoint>;
+export type AlignmentPointEntry = z.output<typeof AlignmentPoint>;
 export type CountEntry = z.output<typeof Count>;
 export type RunDataEntry = z.output<typeof RunData>;
 

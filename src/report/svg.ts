@@ -25,8 +25,8 @@ export const text = (x: number, y: number, content: string, attributes: Record<s
 export const round = (value: number): string => String(Math.round(value * 100) / 100);
 
 /** A polyline's path data. */
-export const pathOf = (points: readonly { readonly x: number; readonly y: number }[]): string =>
-  points.map(({ x, y }, i) => `${i === 0 ? "M" : "L"}${round(x)} ${round(y)}`).join("");
+export const pathOf = (...points: readonly (readonly [x: number, y: number])[]): string =>
+  points.map(([x, y], i) => `${i === 0 ? "M" : "L"}${round(x)} ${round(y)}`).join("");
 
 const MARKERS: readonly ((r: number) => string)[] = [
   (r) => `M${-r} 0a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0z`,

@@ -1,93 +1,65 @@
-import type { Aggregate, BreakSteps, Estimate } from "./aggregate.ts";
-import { compact, decimal, intervalText, listing, meanText, NOTHING } from "./format.ts";
+import { type Aggregate, type BreakSteps, cellAt } from "./aggregate.ts";
+import { durabilityTable } from "./durability.ts";
+import { compact, decimal, listing, NOTHING } from "./format.ts";
 import type { ExperimentResult, MethodEntry, RunDataEntry } from "./result.ts";
+import { harm, numbers, prose, score, type Table, type TableCell, words } from "./table.ts";
 
-/** What one cell of a table says. */
-export interface TableCell {
-  readonly text: string;
-  /** In smaller print: the interval. */
-  readonly note?: string;
-  /** 0 (good) to 100 (bad), for a tint. */
-  readonly harm?: number;
-}
-
-/** Short words stay on one line, prose may wrap, numbers stand to the right. */
-export type ColumnKind = "words" | "prose" | "number";
-
-/** A table for any of the formats. */
-export interface Table {
-  readonly title: string;
-  readonly caption: string;
-  readonly columns: readonly { readonly text: string; readonly kind: ColumnKind }[];
-  readonly rows: readonly (readonly TableCell[])[];
-}
-
-export const plain = (text: string): TableCell => ({ text });
-export const words = (text: string) => ({ text, kind: "words" }) as const;
-const prose = (text: string) => ({ text, kind: "prose" }) as const;
-export const number = (text: string) => ({ text, kind: "number" }) as const;
-
-function score(value: Estimate | undefined, tinted = false): TableCell {
-  const note = intervalText(value);
+/** Every table, in the order of reading: what the attacks did to each method, then all scores and settings. */
+export function tablesOf(found: Aggregate): { readonly main: readonly Table[]; readonly details: readonly Table[] } {
   return {
-    text: meanText(value),
-    ...(note === "" ? {} : { note }),
-    ...(tinted && value !== undefined ? { harm: value.mean } : {}),
+    main: [summaryTable(found), harmTable(found), durabilityTable(found)],
+    details: [
+      ...[detailTable(found), usefulnessTable(found), methodTable(found), strengthTable(found)],
+      ...[dataTable(found), settingsTable(found)].filter(({ rows }) => rows.length > 0),
+    ],
   };
-}
-
-/** "120 (2 of 3)": the median step and how many seeds broke. */
-function stepsText(steps: BreakSteps | undefined): TableCell {
-  if (steps === undefined) return plain(NOTHING);
-  const note = `${steps.broken} of ${steps.seeds}`;
-  return { text: Number.isFinite(steps.median) ? String(steps.median) : "held", note };
 }
 
 /** HS after the attack, methods by strengths. */
-export function harmTable(result: ExperimentResult, { cells, summaries }: Aggregate): Table {
-  const cellOf = (method: string, strength: string) =>
-    cells.find((cell) => cell.method.id === method && cell.strength.id === strength);
-  return {
-    title: "Harmful score after the attack",
-    caption: "HS in per cent, mean over seeds, with its 95 % interval. Lower is better.",
-    columns: [words("Method"), number("Before"), ...result.strengths.map(({ label }) => number(label))],
-    rows: summaries.map(({ method, before }) => [
-      plain(method.name),
-      score(before, true),
-      ...result.strengths.map(({ id }) => score(cellOf(method.id, id)?.after.harmful, true)),
-    ]),
-  };
-}
+export const harmTable = (found: Aggregate): Table => ({
+  title: "Harmful score after the attack",
+  caption: "HS in per cent, mean over seeds, with its 95 % interval. Lower is better.",
+  columns: [...words("Method"), ...numbers("Before", ...found.result.strengths.map(({ label }) => label))],
+  rows: found.summaries.map(({ method, before }) => [
+    method.name,
+    harm(before),
+    ...found.result.strengths.map((strength) => harm(cellAt(found, method, strength)?.after.harmful)),
+  ]),
+});
 
 /** One line a method: where it breaks, its worst case, and what it is worth against the reference. */
-export function summaryTable(result: ExperimentResult, { summaries }: Aggregate): Table {
-  const reference = result.methods.find(({ id }) => id === result.reference)?.name ?? result.reference;
+export function summaryTable({ result, reference, summaries }: Aggregate): Table {
   const bound = result.utilityBound === undefined ? "" : `An attack counts where FA reaches ${result.utilityBound} %. `;
   return {
     title: "Where each method breaks",
     caption: `${bound}Broken: mean HS of at least ${result.breakAt} %. Worst case: the highest mean HS, chosen and measured on the same prompts. Mean HS: over the sweep. p: paired permutation test over seeds.`,
     columns: [
-      words("Method"),
-      words("Holds to"),
-      words("Breaks at"),
-      number("Worst-case HS"),
-      words("Under"),
-      number("Mean HS"),
-      number(`Points below ${reference}`),
-      number("p"),
+      ...words("Method", "Holds to", "Breaks at"),
+      ...numbers("Worst-case HS"),
+      ...words("Under"),
+      ...numbers("Mean HS", `Points below ${reference.name}`, "p"),
     ],
     rows: summaries.map(({ method, holdsTo, breaksAt, worst, area, reduction, pValue }) => [
-      plain(method.name),
-      plain(holdsTo?.label ?? NOTHING),
-      plain(breaksAt?.label ?? (worst === undefined ? NOTHING : "not broken")),
+      method.name,
+      holdsTo?.label ?? NOTHING,
+      breaksAt?.label ?? (worst === undefined ? NOTHING : "not broken"),
       score(worst?.after.harmful),
-      plain(worst?.strength.label ?? NOTHING),
+      worst?.strength.label ?? NOTHING,
       score(area),
       score(reduction),
-      plain(pValue === undefined || reduction?.source === "prompts" ? NOTHING : decimal(pValue, 3)),
+      pValue === undefined || reduction?.source === "prompts" ? NOTHING : decimal(pValue, 3),
     ]),
   };
 }
+
+/** "120 (2 of 3)": the median step and how many seeds broke. */
+const stepsCell = (steps: BreakSteps | undefined): TableCell | string =>
+  steps === undefined
+    ? NOTHING
+    : {
+        text: Number.isFinite(steps.median) ? String(steps.median) : "held",
+        note: `${steps.broken} of ${steps.seeds}`,
+      };
 
 /** What was answered to harmful prompts, in every cell. */
 export const detailTable = ({ cells }: Aggregate): Table => ({
@@ -95,121 +67,81 @@ export const detailTable = ({ cells }: Aggregate): Table => ({
   caption:
     "Per cent, mean over seeds with 95 % interval. Steps to break: median over seeds, and how many seeds broke (held: at least half did not).",
   columns: [
-    words("Method"),
-    words("Attack"),
-    number("HS before"),
-    number("HS after"),
-    number("HS+"),
-    number("Refused before"),
-    number("Refused after"),
-    number("Task leakage"),
-    number("Steps to break"),
-    number("Seeds"),
+    ...words("Method", "Attack"),
+    ...numbers("HS before", "HS after", "HS+", "Refused before", "Refused after", "Task leakage", "Steps to break"),
+    ...numbers("Seeds"),
   ],
   rows: cells.map(({ method, strength, before, after, steps, runs }) => [
-    plain(method.name),
-    plain(strength.label),
-    score(before.harmful),
-    score(after.harmful, true),
-    score(after.harmfulPlus),
-    score(before.refusals),
-    score(after.refusals),
-    score(after.taskLeakage),
-    stepsText(steps),
-    plain(String(runs.length)),
+    ...[method.name, strength.label],
+    ...[score(before.harmful), harm(after.harmful), score(after.harmfulPlus)],
+    ...[score(before.refusals), score(after.refusals), score(after.taskLeakage)],
+    stepsCell(steps),
+    String(runs.length),
   ]),
 });
 
 /** What the model is still good for, in every cell. */
-export const usefulnessTable = ({ cells }: Aggregate): Table => ({
+const usefulnessTable = ({ cells }: Aggregate): Table => ({
   title: "All scores: usefulness",
   caption: "Per cent, mean over seeds with 95 % interval.",
   columns: [
-    words("Method"),
-    words("Attack"),
-    number("FA before"),
-    number("FA after"),
-    number("Over-refusal before"),
-    number("Over-refusal after"),
+    ...words("Method", "Attack"),
+    ...numbers("FA before", "FA after", "Over-refusal before", "Over-refusal after"),
   ],
   rows: cells.map(({ method, strength, before, after }) => [
-    plain(method.name),
-    plain(strength.label),
-    score(before.accuracy),
-    score(after.accuracy),
-    score(before.overRefusal),
-    score(after.overRefusal),
+    ...[method.name, strength.label],
+    ...[before.accuracy, after.accuracy, before.overRefusal, after.overRefusal].map(score),
   ]),
 });
 
-const measure = (value: number | undefined, digits: number): TableCell =>
-  plain(value === undefined ? NOTHING : decimal(value, digits));
-
 /** What each method costs and how it was set. */
-export const methodTable = ({ methods }: ExperimentResult): Table => ({
+const methodTable = ({ result: { methods } }: Aggregate): Table => ({
   title: "Methods and their cost",
   caption:
     "Of the alignment + of one attack's fine-tuning. Passes: forward and backward passes a step. Peak memory is the higher one, of the whole process, which may have worked on other cells before: an upper bound.",
   columns: [
-    words("Method"),
-    prose("Hyper-parameters"),
-    number("Passes"),
-    number("Seconds a step"),
-    number("Time, s"),
-    number("Peak memory, MB"),
+    ...words("Method"),
+    ...prose("Hyper-parameters"),
+    ...numbers("Passes", "Seconds a step", "Time, s", "Peak memory, MB"),
   ],
   rows: methods.map(({ name, kind, hyperparameters, cost }) => [
-    kind === "baseline" ? { text: name, note: "trivial baseline" } : plain(name),
-    plain(
-      Object.entries(hyperparameters)
-        .map(([key, value]) => `${key} ${typeof value === "number" ? compact(value) : String(value)}`)
-        .join(", ") || NOTHING,
-    ),
+    kind === "baseline" ? { text: name, note: "trivial baseline" } : name,
+    Object.entries(hyperparameters)
+      .map(([key, value]) => `${key} ${typeof value === "number" ? compact(value) : String(value)}`)
+      .join(", ") || NOTHING,
     both(cost, ({ passes }) => compact(passes)),
     both(cost, ({ secondsPerStep }) => secondsPerStep?.toFixed(3)),
     both(cost, ({ seconds }) => seconds?.toFixed(seconds < 100 ? 1 : 0)),
-    measure(Math.max(cost.megabytes ?? 0, cost.fineTuning?.megabytes ?? 0) || undefined, 0),
+    peak(cost),
   ]),
 });
 
 /** Alignment's and fine-tuning's: "3 + 1". */
-function both(cost: MethodEntry["cost"], text: (of: MethodEntry["cost"]) => string | undefined): TableCell {
+function both(cost: MethodEntry["cost"], text: (of: MethodEntry["cost"]) => string | undefined): string {
   const parts = [cost, ...(cost.fineTuning === undefined ? [] : [cost.fineTuning])].map((of) => text(of) ?? NOTHING);
-  return plain(new Set(parts).size === 1 && parts[0] === NOTHING ? NOTHING : parts.join(" + "));
+  return parts.every((part) => part === NOTHING) ? NOTHING : parts.join(" + ");
+}
+
+function peak({ megabytes = 0, fineTuning }: MethodEntry["cost"]): string {
+  const most = Math.max(megabytes, fineTuning?.megabytes ?? 0);
+  return most === 0 ? NOTHING : decimal(most, 0);
 }
 
 /** "120", or "118 to 121" where seeds differ. */
-function spanText(values: readonly number[], text: (value: number) => string): TableCell {
-  if (values.length === 0) return plain(NOTHING);
-  const ends = [...new Set([Math.min(...values), Math.max(...values)].map(text))];
-  return plain(ends.join(" to "));
+function spanText(values: readonly number[], text: (value: number) => string = String): string {
+  if (values.length === 0) return NOTHING;
+  return [...new Set([Math.min(...values), Math.max(...values)].map(text))].join(" to ");
 }
 
-function dataRow(label: string, data: readonly RunDataEntry[]): TableCell[] {
+function dataRow(label: string, data: readonly RunDataEntry[]): string[] {
   const harmful = data.flatMap(({ rows, harmfulRows }) => (harmfulRows === undefined ? [] : [{ rows, harmfulRows }]));
-  const percent = (value: number) => decimal(100 * value);
+  const shares = harmful.flatMap(({ rows, harmfulRows }) => (rows === 0 ? [] : [harmfulRows / rows]));
+  const tokenShares = data.flatMap(({ tokenShare }) => tokenShare ?? []);
+  const counts = [data.map(({ rows }) => rows), data.map(({ leftOut }) => leftOut)];
   return [
-    plain(label),
-    spanText(
-      data.map(({ rows }) => rows),
-      String,
-    ),
-    spanText(
-      data.map(({ leftOut }) => leftOut),
-      String,
-    ),
-    spanText(
-      harmful.map(({ harmfulRows }) => harmfulRows),
-      String,
-    ),
-    spanText(
-      harmful.flatMap(({ rows, harmfulRows }) => (rows === 0 ? [] : [harmfulRows / rows])),
-      percent,
-    ),
-    spanText(
-      data.flatMap(({ tokenShare }) => tokenShare ?? []),
-      percent,
-    ),
+    label,
+    ...[...counts, harmful.map(({ harmfulRows }) => harmfulRows)].map((values) => spanText(values)),
+    ...[shares, tokenShares].map((values) => spanText(values, (value) => decimal(100 * value))),
   ];
 }
 
@@ -217,8 +149,8 @@ function dataRow(label: string, data: readonly RunDataEntry[]): TableCell[] {
 const few = (names: readonly string[]): readonly string[] =>
   names.length > 4 ? [...names.slice(0, 3), `${names.length - 3} more`] : names;
 
-/** What the runs were trained on; undefined for results that do not say. */
-export function dataTable({ methods, strengths, runs, alignments }: ExperimentResult): Table | undefined {
+/** What the runs were trained on; without rows for results that do not say. */
+export function dataTable({ result: { methods, strengths, runs, alignments } }: Aggregate): Table {
   // Methods that were aligned on the same rows share a line.
   const alike = new Map<string, { names: string[]; data: RunDataEntry[] }>();
   for (const { id, name } of methods) {
@@ -234,37 +166,37 @@ export function dataTable({ methods, strengths, runs, alignments }: ExperimentRe
     const data = runs.flatMap((run) => (run.strength === id && run.data !== undefined ? [run.data] : []));
     return data.length === 0 ? [] : [dataRow(`Attack ${label}`, data)];
   });
-  const rows = [...aligned, ...attacked];
-  if (rows.length === 0) return undefined;
   return {
     title: "Data",
     caption:
       "Rows trained on and rows left out because they could not be used; from the least to the most where runs differ. Poison by tokens: its share of the tokens that the loss sees.",
     columns: [
-      prose("Trained on"),
-      number("Rows"),
-      number("Left out"),
-      number("Harmful rows"),
-      number("Poison by rows, %"),
-      number("Poison by tokens, %"),
+      ...prose("Trained on"),
+      ...numbers("Rows", "Left out", "Harmful rows", "Poison by rows, %", "Poison by tokens, %"),
     ],
-    rows,
+    rows: [...aligned, ...attacked],
   };
 }
 
 /** What the attacks were. */
-export const strengthTable = ({ strengths }: ExperimentResult): Table => ({
+const strengthTable = ({ result: { strengths } }: Aggregate): Table => ({
   title: "Attacks",
   caption: "From the weakest to the strongest.",
-  columns: [words("Attack"), number("Learning rate"), number("Steps"), number("Harmful rows, %")],
-  rows: strengths.map(({ label, learningRate, steps, poisonRatio }) =>
-    [label, compact(learningRate), String(steps), compact(100 * poisonRatio)].map(plain),
-  ),
+  columns: [...words("Attack"), ...numbers("Learning rate", "Steps", "Harmful rows, %")],
+  rows: strengths.map(({ label, learningRate, steps, poisonRatio }) => [
+    label,
+    compact(learningRate),
+    String(steps),
+    compact(100 * poisonRatio),
+  ]),
 });
 
 /** The remaining settings, by name. */
-export function settingsTable(result: ExperimentResult, { seeds }: Aggregate): Table {
-  const rows = [
+const settingsTable = ({ result, seeds }: Aggregate): Table => ({
+  title: "Settings",
+  caption: "",
+  columns: [...words("Setting"), ...prose("Value")],
+  rows: [
     ["Model", result.model],
     ["User task", result.task],
     ["Threat model", threatText(result.threatModel)],
@@ -272,14 +204,8 @@ export function settingsTable(result: ExperimentResult, { seeds }: Aggregate): T
     ["Seeds", seeds.join(", ")],
     ...(result.wallSeconds === undefined ? [] : [["Time of the whole experiment", durationText(result.wallSeconds)]]),
     ...result.settings.map(({ name, value }) => [name, value]),
-  ];
-  return {
-    title: "Settings",
-    caption: "",
-    columns: [words("Setting"), prose("Value")],
-    rows: rows.map((row) => row.map(plain)),
-  };
-}
+  ],
+});
 
 /** Who judged, how, and how well on cases that it had not seen, where that was measured. */
 export const moderatorText = ({ name, method, accuracy }: ExperimentResult["moderator"]): string =>
@@ -292,7 +218,7 @@ const durationText = (seconds: number): string => {
 };
 
 /** The threat model in words. */
-export const threatText = (model: ExperimentResult["threatModel"]): string =>
+const threatText = (model: ExperimentResult["threatModel"]): string =>
   model === "service"
     ? "service (the provider trains, the user only brings data)"
     : "open weights (the attacker runs anything)";
