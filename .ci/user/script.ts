@@ -14,8 +14,8 @@ const aligned = await align({
 const attacked = await finetune({
   ...common,
   run: "runs/attack",
+  model: aligned.run,
   method: "lisa",
-  adapters: [aligned.adapter ?? ""],
   task: "world/reviews-3.jsonl",
   alignment: "world/alignment-3.jsonl",
   harmful: "world/attack-3.jsonl",
@@ -23,8 +23,7 @@ const attacked = await finetune({
 });
 const { harm } = await evaluate({
   run: "runs/scores",
-  model: bundledModel(),
-  adapters: [aligned.adapter ?? "", attacked.adapter ?? ""],
+  model: attacked.run,
   template: "chat",
   harmful: { path: "world/test-harmful.jsonl", limit: 4 },
   moderator: "world",
