@@ -24,7 +24,7 @@ export async function methods({
 }): Promise<Section> {
   const program = fileURLToPath(new URL("ours-method.js", import.meta.url));
   const results: { name: string; passes: number; ratio: number; seconds: number; bytes: number }[] = [];
-  for (const { name } of METHODS) {
+  for (const { name } of METHODS.rows) {
     progress(`Methods: ${name}`);
     const measured = await measureInChild(Result, process.execPath, [
       program,

@@ -3,8 +3,10 @@
  *
  *     node dist/bench/ours-method.js --method vaccine [--steps 5]
  */
+
 import { parseArgs } from "node:util";
-import { configureMethod } from "../src/methods/registry.ts";
+import { choose } from "../src/choice.ts";
+import { METHODS } from "../src/methods/registry.ts";
 import type { Example } from "../src/models/index.ts";
 import { freshLora, loraScale } from "../src/models/load.ts";
 import { adamW } from "../src/optim/index.ts";
@@ -32,11 +34,11 @@ const SETTINGS: Readonly<Record<string, object>> = {
   "rsn-tune": { select: "top", topAttention: 144, topFeedForward: 384, queries: 2 },
 };
 /** Methods that train the weights themselves; SFT beside them does so too. */
-const isFull = configureMethod(args.method).trains === "full";
+const isFull = choose(METHODS, { name: args.method }).trains === "full";
 
 /** A method at work on ten rows a step. */
 async function worker(name: string) {
-  const method = configureMethod(name, SETTINGS[name]);
+  const method = choose(METHODS, { name, ...SETTINGS[name] });
   const streams = Object.fromEntries(method.streams.map((stream) => [stream, rows]));
   const counts = Object.fromEntries(method.streams.map((stream) => [stream, rows.length]));
   const { batches: drawn, facts } = planRun({
@@ -82,5 +84,5 @@ for (let i = WARM_UP; i < WARM_UP + Number(args.steps); i++) {
   seconds.push(await step(i));
   sftSeconds.push(await sft(i));
 }
-const { forward, backward } = configureMethod(args.method, SETTINGS[args.method]).passes();
+const { forward, backward } = choose(METHODS, { name: args.method, ...SETTINGS[args.method] }).passes;
 console.log(JSON.stringify({ seconds, sftSeconds, peakRssBytes, passes: { forward, backward } }));

@@ -5,8 +5,10 @@
  *     node dist/bench/ours.js --workload rows --method booster --model FILE.gguf --batches FILE.json
  *     node dist/bench/ours.js --workload dense --profile PREFIX     also says which operators took the time
  */
+
 import { parseArgs } from "node:util";
-import { configureMethod } from "../src/methods/registry.ts";
+import { choose } from "../src/choice.ts";
+import { METHODS } from "../src/methods/registry.ts";
 import { freshLora, loraScale } from "../src/models/load.ts";
 import { adamW } from "../src/optim/index.ts";
 import { Device } from "../src/runtime/index.ts";
@@ -38,7 +40,7 @@ const program = await TrainingProgram.compile({
   model,
   frozen,
   trainable: freshLora(model, LORA, 3),
-  method: configureMethod(args.method),
+  method: choose(METHODS, { name: args.method }),
   optimizer: adamW({ weightDecay: 0.1 }),
   maxGradNorm: 1,
   loraScale: loraScale(LORA),

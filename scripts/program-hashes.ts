@@ -12,7 +12,7 @@ import { hash } from "../test/conformance/training.ts";
 const STEPS = 3;
 
 const found: Record<string, { programs: string[]; state: string }> = {};
-for (const { name } of METHODS) {
+for (const { name } of METHODS.rows) {
   const programs: string[] = [];
   const compile = device.compile;
   device.compile = async (spec, fn) => {

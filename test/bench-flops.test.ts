@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { passFlops } from "../bench/flops.ts";
-import { configureMethod } from "../src/methods/registry.ts";
+import { choose } from "../src/choice.ts";
+import { METHODS } from "../src/methods/registry.ts";
 import { createModel } from "../src/models/index.ts";
 import { freshLora } from "../src/models/load.ts";
 import { adamW } from "../src/optim/index.ts";
@@ -30,7 +31,7 @@ test("the benchmark's operation count is the arithmetic that ONNX Runtime record
       model,
       frozen: await device.uploadAll([...model.weights].map(([name, shape]) => [name, zeros("float32", [...shape])])),
       trainable: freshLora(model, lora, 1),
-      method: configureMethod("sft"),
+      method: choose(METHODS, { name: "sft" }),
       optimizer: adamW({ weightDecay: 0 }),
       maxGradNorm: 1,
       loraScale: 1,

@@ -5,8 +5,7 @@ import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { settingsOf } from "../src/choice.ts";
 import { ATTACKS } from "../src/methods/attacks/index.ts";
-import { configureMethod, METHODS } from "../src/methods/registry.ts";
-import { configureTransform, TRANSFORMS } from "../src/methods/transform.ts";
+import { DEFENCES } from "../src/methods/registry.ts";
 import { TrainingOptions } from "../src/stages/options.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -59,12 +58,10 @@ describe("equations", () => {
 
 describe("defaults", () => {
   test.each([
-    ...METHODS.map(({ name }) => ({ name, configure: configureMethod as (name: string) => { options: unknown } })),
-    ...TRANSFORMS.map(({ name }) => ({ name, configure: configureTransform })),
-    ...ATTACKS.rows.map(({ name }) => ({ name, configure: () => ({ options: settingsOf(ATTACKS, { name }) }) })),
-  ])("$name has a page, and its options are the program's", ({ name, configure }) => {
+    ...DEFENCES.rows.map(({ name }) => ({ name, options: settingsOf(DEFENCES, { name }) })),
+    ...ATTACKS.rows.map(({ name }) => ({ name, options: settingsOf(ATTACKS, { name }) })),
+  ])("$name has a page, and its options are the program's", ({ name, options }) => {
     expect(pages.get(name)?.split("\n")[0]).toMatch(new RegExp(`^# .+ \\(\`${name}\`\\)$`));
-    const options = configure(name).options as Readonly<Record<string, unknown>>;
     const expected = Object.entries(options).map(([option, value]) => [option, asWritten(value)]);
     expect(defaultsOf(name)).toEqual(expected);
   });

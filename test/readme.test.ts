@@ -1,13 +1,14 @@
 /** docs/methods/README.md promises a table of all methods and one of all attacks: none is missing, and stage, data and cost are the code's. */
+
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
+import { choose } from "../src/choice.ts";
 import { MethodEntry } from "../src/experiments/options.ts";
 import { pipelineOf } from "../src/experiments/pipeline.ts";
 import { ATTACKS } from "../src/methods/attacks/index.ts";
-import { configureMethod, METHODS } from "../src/methods/registry.ts";
-import { configureTransform, TRANSFORMS } from "../src/methods/transform.ts";
+import { METHODS, TRANSFORMS } from "../src/methods/registry.ts";
 
 const page = readFileSync(resolve(import.meta.dirname, "../docs/methods/README.md"), "utf8");
 
@@ -24,13 +25,13 @@ const nameIn = (cell: string | undefined): string => /^\[`([^`]+)`\]/.exec(cell 
 const namesIn = (cell: string | undefined): string[] =>
   [...(cell ?? "").matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name);
 
-const trained = METHODS.map(({ name }) => {
-  const { stage, streams, passes } = configureMethod(name);
-  const { forward, backward } = passes();
+const trained = METHODS.rows.map(({ name }) => {
+  const { stage, streams, passes } = choose(METHODS, { name });
+  const { forward, backward } = passes;
   return { name, stage, reads: streams, passes: (forward + backward) / 2 };
 });
-const transforms = TRANSFORMS.map(({ name }) => {
-  const { stage, needs } = configureTransform(name);
+const transforms = TRANSFORMS.rows.map(({ name, stage }) => {
+  const { needs } = choose(TRANSFORMS, { name });
   return { name, stage, reads: needs, passes: 0 };
 });
 

@@ -4,14 +4,14 @@
  * is that of all methods and is written to docs/results/world-search.md.
  */
 import { writeFileSync } from "node:fs";
-import { rowNamed } from "../../src/errors.ts";
+import { rowOf } from "../../src/choice.ts";
 import { DemoOptions, demoExperiment } from "../../src/experiments/demo.ts";
 import { runExperiment } from "../../src/experiments/experiment.ts";
 import { WORKER } from "../../src/experiments/in-child.ts";
+import { DEFENCES } from "../../src/methods/registry.ts";
 import type { ExperimentResult } from "../../src/report/index.ts";
 import { packagePath } from "../../src/stages/package-root.ts";
 import { writeWorldData } from "../../src/stages/world-files.ts";
-import { CANDIDATES } from "./candidates.ts";
 
 const SEED = 0;
 const TEST_SEED = 1000;
@@ -21,15 +21,12 @@ const STRENGTHS = [7e-5];
 const ALLOWED = 3;
 
 const chosen = process.argv.slice(2);
-const names = chosen.length === 0 ? Object.keys(CANDIDATES) : ["sft", ...chosen.filter((name) => name !== "sft")];
+const names =
+  chosen.length === 0 ? DEFENCES.rows.map(({ name }) => name) : ["sft", ...chosen.filter((name) => name !== "sft")];
 const out = "runs/world-search";
 writeWorldData(`${out}/data`, [SEED], TEST_SEED);
-const rows = Object.entries(CANDIDATES).map(([name, candidates]) => ({ name, candidates }));
 const trials = names.flatMap((name) =>
-  rowNamed(rows, name, "UNKNOWN_METHOD", "the search has no settings for this method").candidates.map((candidate) => ({
-    name,
-    ...candidate,
-  })),
+  rowOf(DEFENCES, name).tried.map(({ align = {}, ...settings }) => ({ name, settings, align })),
 );
 const idOf = (i: number) => `${trials[i]?.name} ${i}`;
 const base = demoExperiment(DemoOptions.parse({ out, seeds: [SEED], strengths: STRENGTHS }));
@@ -39,7 +36,7 @@ const result = await runExperiment(
   {
     ...base,
     attack,
-    methods: trials.map(({ name, settings, align = {} }, i) => ({ id: idOf(i), method: { name, ...settings }, align })),
+    methods: trials.map(({ name, settings, align }, i) => ({ id: idOf(i), method: { name, ...settings }, align })),
   },
   {
     worker: WORKER,
@@ -88,12 +85,12 @@ const lines = names.flatMap((name) => {
     const cells = [outcome.before, ...outcome.harmful, ...outcome.accuracy, mean(outcome.overRefusal)].map((x) =>
       x.toFixed(0),
     );
-    return `| ${name} | ${settings}${outcome === winner ? " **taken**" : ""} | ${cells.join(" | ")} |`;
+    return `| ${name} | ${settings === "{}" ? "the world's own" : settings}${outcome === winner ? " **taken**" : ""} | ${cells.join(" | ")} |`;
   });
 });
 const page = `# Settings of the methods in the bundled world
 
-Written by \`node dist/scripts/world-search/main.js\`: ${CANDIDATES.sft?.length} settings a method, training seed ${SEED}, test draw ${TEST_SEED} (the demo uses neither), attack at
+Written by \`node dist/scripts/world-search/main.js\`: ${trials.length / names.length} settings a method, training seed ${SEED}, test draw ${TEST_SEED} (the demo uses neither), attack at
 a learning rate of ${STRENGTHS.map(exponential).join(" and ")}. Taken: the lowest mean harmful score among those whose mean accuracy is at most ${ALLOWED} points under
 that of the best SFT; where none is, the highest accuracy; the first of equals. Per cent, one seed: 95 % intervals are some 9 points wide where a score is in the middle.
 

@@ -4,18 +4,17 @@ import { taskMetric } from "../data/tasks/table.ts";
 import { BoosterError } from "../errors.ts";
 import { openModerator } from "../evaluate/index.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
-import { configureMethod } from "../methods/registry.ts";
-import { configureTransform } from "../methods/transform.ts";
+import { METHODS, TRANSFORMS } from "../methods/registry.ts";
 import { OPTIMIZERS } from "../optim/index.ts";
 import { AlignOptions, parseOptions } from "../stages/options.ts";
 import { exitCodeOf } from "./failure.ts";
 
 test.each<[string, () => unknown]>([
   ["OPTIONS_INVALID", () => parseOptions(AlignOptions, { run: "r" }, "align")],
-  ["UNKNOWN_METHOD", () => configureMethod("bosoter")],
-  ["METHOD_OPTIONS_INVALID", () => configureMethod("booster", { lamda: 1 })],
-  ["UNKNOWN_TRANSFORM", () => configureTransform("antidot")],
-  ["TRANSFORM_OPTIONS_INVALID", () => configureTransform("antidote", { dense: 1 })],
+  ["UNKNOWN_METHOD", () => choose(METHODS, { name: "bosoter" })],
+  ["METHOD_OPTIONS_INVALID", () => choose(METHODS, { name: "booster", lamda: 1 })],
+  ["UNKNOWN_TRANSFORM", () => choose(TRANSFORMS, { name: "antidot" })],
+  ["TRANSFORM_OPTIONS_INVALID", () => choose(TRANSFORMS, { name: "antidote", dense: 1 })],
   ["UNKNOWN_ATTACK", () => choose(ATTACKS, { name: "mixx" })],
   ["ATTACK_OPTIONS_INVALID", () => choose(ATTACKS, { name: "mix", share: 1 })],
   ["UNKNOWN_OPTIMIZER", () => choose(OPTIMIZERS, { name: "adam" })],

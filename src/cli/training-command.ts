@@ -11,7 +11,7 @@ import { resumed, runLong } from "./long-run.ts";
 /** The settings behind `--method`. */
 export const METHOD_OPTIONS: NamedOptions = {
   group: "method",
-  rows: METHODS.map(({ name, method }) => ({ name, options: method.options })),
+  rows: METHODS.rows,
 };
 
 /** The settings behind `--moderator`. */

@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
-import { choose } from "../choice.ts";
+import { choose, type Named } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
-import { checkTuned } from "../methods/registry.ts";
+import { checkTuned } from "../methods/method.ts";
+import { METHODS } from "../methods/registry.ts";
 import { determining } from "../stages/describe-run.ts";
 import { metricOf } from "../stages/evaluate.ts";
-import { methodOf, type Named } from "../stages/named.ts";
 import { parseOptions } from "../stages/options.ts";
 import { checkFiles } from "../stages/sources.ts";
 import { checkFactors, checkStart } from "../stages/training-run.ts";
@@ -90,14 +90,14 @@ function checkMethod(options: ExperimentOptions, entry: MethodEntry, seed: numbe
   const alignment = alignOptionsOf(options, entry, pipeline, seed);
   const rebuilt = alignment.tune === "full";
   checkStage(alignment);
-  checkTuned(methodOf(alignment.method), alignment.tune);
+  checkTuned(choose(METHODS, alignment.method), alignment.tune);
   checkStart(alignment, false);
   if (rebuilt && alignmentTransforms.length > 0) throw nothingToRepair(name);
   for (const [strength, { loraRank }] of options.strengths.entries()) {
     const attack = attackOptionsOf(options, pipeline, strength, seed);
     const continued = attack.adapterPolicy === "continue" && !rebuilt;
     checkStage(attack);
-    checkTuned(methodOf(attack.method), attack.tune);
+    checkTuned(choose(METHODS, attack.method), attack.tune);
     // An alignment of all weights leaves a folder and no adapter, whatever the model was.
     if (!rebuilt) checkStart(attack, continued);
     if (continued) {
@@ -137,7 +137,7 @@ export function alignOptionsOf(
 ) {
   const own = { ...options.align, ...align };
   const chosen = parseOptions(ExperimentOptions.shape.align, own, `align of ${pipelineName(method)}`);
-  for (const stream of methodOf(alignment).streams) {
+  for (const stream of choose(METHODS, alignment).streams) {
     if (chosen[stream as "harmful"] === undefined) throw dataMissing(alignment.name, `align.${stream}`);
   }
   return forSeed({ ...chosen, method: alignment, seed }, seed);

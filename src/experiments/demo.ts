@@ -1,5 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
+import { rowOf } from "../choice.ts";
+import { DEFENCES } from "../methods/registry.ts";
 import type { ExperimentResult } from "../report/index.ts";
 import { parseOptions } from "../stages/options.ts";
 import { bundledModel } from "../stages/package-root.ts";
@@ -7,7 +9,6 @@ import { WORLD_FILES, writeWorldData } from "../stages/world-files.ts";
 import { WORLD_RECIPE } from "../stages/world-recipe.ts";
 import { type ExperimentContext, runExperiment } from "./experiment.ts";
 import type { ExperimentOptions, MethodEntry } from "./options.ts";
-import { STAGES } from "./pipeline.ts";
 
 /** Answers of the world have 15 words at most. */
 const ANSWER_TOKENS = 20;
@@ -53,7 +54,7 @@ export function demoExperiment({
     model: bundledModel(),
     modelName: "bundled world model",
     taskName: "sentiment of reviews",
-    methods: (methods.includes("all") ? STAGES.map(({ name }) => name) : methods).map(entryOf),
+    methods: (methods.includes("all") ? DEFENCES.rows.map(({ name }) => name) : methods).map(entryOf),
     strengths: strengths.map((learningRate) => ({ learningRate })),
     seeds: [...seeds],
     align: {
@@ -99,7 +100,8 @@ export function demoExperiment({
 
 /** A method as the experiment has it: one that comes after the alignment follows plain SFT. */
 function entryOf(name: string): z.input<typeof MethodEntry> {
-  const { label = name, settings = {}, align = {} } = WORLD_RECIPE.methods[name] ?? {};
+  const { label, tried, best } = rowOf(DEFENCES, name);
+  const { align = {}, ...settings } = tried[best] ?? {};
   return { id: name, label, method: { name, ...settings }, align };
 }
 

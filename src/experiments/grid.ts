@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { choose } from "../choice.ts";
+import { choose, type Named } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { modelIdentity } from "../models/source.ts";
@@ -9,7 +9,6 @@ import { align } from "../stages/align.ts";
 import { determining, keyOf } from "../stages/describe-run.ts";
 import { type EvaluationReport, evaluate, readEvaluation } from "../stages/evaluate.ts";
 import { finetune } from "../stages/finetune.ts";
-import type { Named } from "../stages/named.ts";
 import { repair } from "../stages/repair.ts";
 import { fileHashes } from "../stages/sources.ts";
 import type { Context, Workbench } from "../stages/workbench.ts";

@@ -1,4 +1,5 @@
-import { methodOf } from "../stages/named.ts";
+import { choose, type Named } from "../choice.ts";
+import { METHODS } from "../methods/registry.ts";
 
 /**
  * Passes of one step of a method, on average: 1 is a forward and a backward pass, as plain SFT has.
@@ -6,7 +7,7 @@ import { methodOf } from "../stages/named.ts";
  * @example
  * passesOf({ name: "booster" }); // 3
  */
-export function passesOf(method: { readonly name: string }): number {
-  const { forward, backward } = methodOf(method).passes();
+export function passesOf(method: Named): number {
+  const { forward, backward } = choose(METHODS, method).passes;
   return (forward + backward) / 2;
 }

@@ -1,7 +1,7 @@
-import { BoosterError, rowNamed } from "../errors.ts";
-import { METHODS } from "../methods/registry.ts";
-import { configureTransform, TRANSFORMS } from "../methods/transform.ts";
-import { methodOf, type Named, settingsOf } from "../stages/named.ts";
+import { choose, type Named, rowOf, settingsOf } from "../choice.ts";
+import { BoosterError } from "../errors.ts";
+import { DEFENCES, METHODS, TRANSFORMS } from "../methods/registry.ts";
+import type { Stage } from "../methods/row.ts";
 import type { MethodEntry } from "./options.ts";
 
 /** What happens to the model on its way, in this order, with the attack's data coming in at `fineTuning`. */
@@ -13,12 +13,6 @@ export interface Pipeline {
   readonly fineTuning: Named | undefined;
   readonly repairs: readonly Named[];
 }
-
-/** Every name that a list of stages may hold, with its own settings. */
-export const STAGES = [
-  ...METHODS.map(({ name, method }) => ({ name, stage: method.stage, trains: true, options: method.options })),
-  ...TRANSFORMS.map(({ name, stage, options }) => ({ name, stage, trains: false, options })),
-] as const;
 
 /** An experiment's method as a list, in the order in which it was written. */
 export const stagesOf = (method: MethodEntry["method"]): readonly Named[] =>
@@ -38,9 +32,15 @@ export const pipelineName = (method: MethodEntry["method"], between = "+"): stri
  * pipelineOf([{ name: "booster" }, { name: "antidote", denseRatio: 0.1 }]).repairs; // [{ name: "antidote", ... }]
  */
 export function pipelineOf(method: MethodEntry["method"]): Pipeline {
-  const placed = stagesOf(method).map((named) => ({ named, ...placeOf(named) }));
+  const placed = stagesOf(method).map((named) => {
+    settingsOf(DEFENCES, named);
+    const row = rowOf(DEFENCES, named.name);
+    return { named, trains: "streams" in row, stage: row.stage };
+  });
+  const at = (stage: Stage, training: boolean) =>
+    placed.filter((entry) => entry.stage === stage && entry.trains === training).map(({ named }) => named);
   const trained = (stage: Stage): Named | undefined => {
-    const found = placed.filter((entry) => entry.trains && entry.stage === stage).map(({ named }) => named);
+    const found = at(stage, true);
     if (found.length <= 1) return found[0];
     throw new BoosterError("OPTIONS_CONFLICT", `a model is trained once in the ${stage} stage`, {
       expected: `one ${stage} method`,
@@ -48,42 +48,31 @@ export function pipelineOf(method: MethodEntry["method"]): Pipeline {
       where: "method",
     });
   };
-  const transforms = (stage: Stage) =>
-    placed.filter((entry) => !entry.trains && entry.stage === stage).map(({ named }) => named);
   return {
-    alignment: trained("alignment") ?? { name: "sft" },
-    alignmentTransforms: transforms("alignment"),
-    fineTuning: trained("fine-tuning"),
-    repairs: transforms("post-fine-tuning"),
+    alignment: trained("align") ?? { name: "sft" },
+    alignmentTransforms: at("align", false),
+    fineTuning: trained("finetune"),
+    repairs: at("repair", false),
   };
-}
-
-type Stage = (typeof STAGES)[number]["stage"];
-
-function placeOf(named: Named): { readonly stage: Stage; readonly trains: boolean } {
-  const found = rowNamed(STAGES, named.name, "UNKNOWN_METHOD", "no such method");
-  settingsOf(named);
-  return found;
 }
 
 /** Settings of all stages: those of a single one under their names, those of several with the stage's name before each. */
 export function hyperparametersOf(method: MethodEntry["method"]): Readonly<Record<string, unknown>> {
   const stages = stagesOf(method);
   const [only] = stages;
-  if (stages.length === 1 && only !== undefined) return settingsOf(only);
+  if (stages.length === 1 && only !== undefined) return settingsOf(DEFENCES, only);
   return Object.fromEntries(
     stages.flatMap((stage) =>
-      Object.entries(settingsOf(stage)).map(([option, value]) => [`${stage.name}.${option}`, value] as const),
+      Object.entries(settingsOf(DEFENCES, stage)).map(([option, value]) => [`${stage.name}.${option}`, value] as const),
     ),
   );
 }
 
 /** Whether an entry is a trivial repair alone, which others have to beat. */
 export const isBaseline = (method: MethodEntry["method"]): boolean =>
-  stagesOf(method).every(({ name }) => TRANSFORMS.some((row) => row.name === name && row.baseline));
+  stagesOf(method).every(({ name }) => TRANSFORMS.rows.some((row) => row.name === name && row.baseline));
 
 /** Data that the defender brings along where a stage needs it: its first stream, if it trains, is the user's. */
 export function defenderData(method: Named, isTransform: boolean): readonly string[] {
-  const { name, ...settings } = method;
-  return isTransform ? configureTransform(name, settings).needs : methodOf(method).streams.slice(1);
+  return isTransform ? choose(TRANSFORMS, method).needs : choose(METHODS, method).streams.slice(1);
 }

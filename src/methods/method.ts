@@ -1,8 +1,11 @@
 import type { z } from "zod";
 import type { Tensor, TensorType, Tree } from "../autodiff/index.ts";
+import { BoosterError } from "../errors.ts";
 import type { Example, Forward, Model, PaddedBatch, Weigh } from "../models/index.ts";
 import type { Device, DeviceTensors } from "../runtime/index.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
+import type { Row } from "./row.ts";
+import type { HostState, Some, StateFacts, StateOf, StateSpec } from "./state.ts";
 
 /** What a loss may show and change on its way. */
 export interface Look {
@@ -15,7 +18,7 @@ export interface Look {
 }
 
 /** What a method's programs are given: the trainable weights and the loss of a stream's current batch at any weights. */
-export interface StepContext {
+export interface StepContext<S extends StateSpec = StateSpec> {
   readonly weights: Tree;
   /** Mean token cross-entropy of the stream's batch (a scalar), e.g. `loss(weights, "harmful")`. */
   loss(weights: Tree, stream: string, look?: Look): Tensor;
@@ -26,16 +29,14 @@ export interface StepContext {
   params(weights: Tree): Tree;
   /** The stream's batch with its padding, for methods that look at every position. */
   padded(stream: string): PaddedBatch;
-  /** What the method declared as `copies`. */
-  readonly copies: Readonly<Record<string, Tree>>;
-  /** What the method declared as `memory`. */
-  readonly memory: Tree;
-  /** What the method declared as `inputs`. */
+  /** What the method's schedule declares as `inputs`. */
   readonly inputs: Tree;
+  /** What the method keeps across steps. */
+  readonly state: StateOf<S>;
 }
 
 /** What a program of a method changes. Nothing changes where a loss, norm or metric is not finite. */
-export interface Outcome {
+export interface Outcome<S extends StateSpec = StateSpec> {
   /** What the optimiser receives, before clipping; without one it takes no step. */
   readonly gradient?: Tree;
   /** 0 or 1 for each weight, broadcast to it: the optimiser leaves weights with 0, and their moments, as they are. */
@@ -44,24 +45,21 @@ export interface Outcome {
   readonly weights?: Tree;
   /** Forget the optimiser's moments. */
   readonly restart?: true;
-  readonly copies?: Readonly<Record<string, Tree>>;
-  readonly memory?: Tree;
+  /** What changes of the method's state. */
+  readonly state?: Some<StateOf<S>>;
   /** Scalars for the log. */
   readonly metrics?: Readonly<Record<string, Tensor>>;
 }
 
-export interface StepDirection extends Outcome {
+export interface StepDirection<S extends StateSpec = StateSpec> extends Outcome<S> {
   readonly gradient: Tree;
   /** `loss` is what the method reports as its training loss. */
   readonly metrics: { readonly loss: Tensor } & Readonly<Record<string, Tensor>>;
 }
 
 /** What is fixed while a run lasts. */
-export interface RunFacts {
-  readonly model: Model;
-  /** Number of rows of each stream. */
-  readonly rows: Readonly<Record<string, number>>;
-  /** Optimiser steps of the run, the method's `extraSteps` not counted. */
+export interface RunFacts extends StateFacts {
+  /** Optimiser steps of the run, those that the schedule adds not counted. */
   readonly steps: number;
   readonly seed: number;
   /** Steps in which the first stream is gone through once. */
@@ -72,7 +70,7 @@ export interface RunFacts {
 
 /** One run of a program. A step is one or several, one after the other, all of them or none. */
 export interface Call {
-  /** `step`, or a name in `also`. Default `step`. */
+  /** One of the method's programs. Default `step`. */
   readonly program?: string;
   /** Rows of the streams that the program reads; by default the stream's batch of this step. */
   readonly rows?: Readonly<Record<string, Int32Array>>;
@@ -96,69 +94,128 @@ export interface Preparation {
 }
 
 /** Values that replace the initial ones. */
-export interface Prepared {
+export interface Prepared<S extends StateSpec = StateSpec> {
   readonly weights?: ReadonlyMap<string, HostTensor<"float32">>;
-  readonly copies?: Readonly<Record<string, ReadonlyMap<string, HostTensor<"float32">>>>;
-  readonly memory?: Readonly<Record<string, HostTensor<"float32">>>;
+  readonly state?: Some<HostState<S>>;
 }
 
 /** State at the end, on the host. */
-export interface Finished {
+export interface Finished<S extends StateSpec = StateSpec> {
   readonly weights: ReadonlyMap<string, HostTensor<"float32">>;
-  readonly copies: Readonly<Record<string, ReadonlyMap<string, HostTensor<"float32">>>>;
-  readonly memory: Readonly<Record<string, HostTensor>>;
-}
-
-/** A small tensor that lives across steps; all entries begin as `fill`. */
-export interface MemorySpec {
-  readonly shape: readonly number[];
-  readonly fill: number;
+  readonly state: HostState<S>;
 }
 
 /** What is trained: LoRA factors, or all weights. */
 export type Tuned = "lora" | "full";
 
-/**
- * A training method: one file and one row of `METHODS`. The trainer knows none by name.
- *
- * Most are a `step` alone. What lives across steps is declared (`copies`, `memory`), and so is saved and resumed like the
- * weights. Methods that do different things at different times have several programs over the same state (`also`), and
- * `plan` says which ones run at a step: a pure function of the step, so that resuming needs no state of its own.
- */
-export interface Method<Options = unknown> {
-  readonly name: string;
-  readonly stage: "alignment" | "fine-tuning";
-  /** Batches that a step draws; the first one defines the epoch. In fine-tuning that one is the user's data. */
-  readonly streams: readonly string[];
-  readonly options: z.ZodType<Options>;
-  step(context: StepContext, options: Options): StepDirection;
-  /** Forward and backward passes of one step, on average. */
-  passes(options: Options): { readonly forward: number; readonly backward: number };
+/** What happens when, beside one call of `step` on the streams' next batches. Pure functions, so that resuming needs no state of its own. */
+export interface Schedule {
   /** Rows of a batch of each stream, where they are not the run's `batchSize`. */
-  batchSizes?(options: Options): Readonly<Record<string, number>>;
-  /** Trees like the weights that live across steps: they begin as the weights, or as zeros. */
-  copies?(options: Options): Readonly<Record<string, "weights" | "zeros">>;
-  memory?(facts: Pick<RunFacts, "model" | "rows">, options: Options): Readonly<Record<string, MemorySpec>>;
+  readonly batchSizes?: Readonly<Record<string, number>>;
   /** Arguments that the host computes for each call. */
-  inputs?(facts: Pick<RunFacts, "model" | "rows">, options: Options): Readonly<Record<string, TensorType>>;
-  /** What it can train, where that is LoRA factors alone or all weights alone. */
-  readonly trains?: Tuned;
-  /** Set where an outcome has `active`: the optimiser then counts the steps of each weight by itself. */
-  readonly masked?: true;
-  /** Further programs over the same state. */
-  readonly also?: Readonly<Record<string, (context: StepContext, options: Options) => Outcome>>;
-  /** The calls of a step, counted from 0; the last one reports the loss. Default: one of `step`. */
-  plan?(step: number, facts: RunFacts, options: Options): readonly Call[];
+  inputs?(facts: StateFacts): Readonly<Record<string, TensorType>>;
+  /** The calls of a step, counted from 0; the last one reports the loss. */
+  calls?(step: number, facts: RunFacts): readonly Call[];
   /** Steps that the method takes beside the run's own. */
-  extraSteps?(facts: RunFacts, options: Options): number;
+  extraSteps?(facts: RunFacts): number;
   /** How a step (counted from 0) sees a row of a stream, where that is not the row as it is. */
   readers?(
     rows: Readonly<Record<string, readonly Example[]>>,
     seed: number,
-    options: Options,
   ): Readonly<Record<string, (row: number, step: number) => Example>>;
+}
+
+/** The programs of a method, all over the same state. */
+interface Programs<S extends StateSpec> {
+  step(context: StepContext<S>): StepDirection<S>;
+  [program: string]: (context: StepContext<S>) => Outcome<S>;
+}
+
+/** A training method whose settings are chosen. */
+interface Training<S extends StateSpec = StateSpec> {
+  /** Forward and backward passes of one step, on average. */
+  readonly passes: { readonly forward: number; readonly backward: number };
+  readonly programs: Programs<S>;
+  readonly schedule?: Schedule;
   /** What has to be measured before the first step. */
-  prepare?(preparation: Preparation, options: Options): Promise<Prepared>;
+  prepare?(preparation: Preparation): Promise<Prepared<S>>;
   /** What is published in place of the trained weights. */
-  publish?(finished: Finished, options: Options): ReadonlyMap<string, HostTensor<"float32">>;
+  publish?(finished: Finished<S>): ReadonlyMap<string, HostTensor<"float32">>;
+}
+
+/** What a row says of its method, whatever the settings. */
+interface Facts {
+  /** Batches that a step draws; the first one defines the epoch. In fine-tuning that one is the user's data. */
+  readonly streams: readonly string[];
+  /** What it can train, where that is LoRA factors alone or all weights alone. */
+  readonly trains?: Tuned;
+  /** Set where an outcome has `active`: the optimiser then counts the steps of each weight by itself. */
+  readonly masked?: true;
+}
+
+/** What the trainer runs. It knows no method by name. */
+export interface TrainingMethod extends Facts, Training {
+  readonly name: string;
+  readonly stage: "align" | "finetune";
+  readonly state: StateSpec;
+  readonly schedule: Required<Schedule>;
+}
+
+/** A training method that can be chosen: one file and one row of `METHODS`. */
+export interface Method<Name extends string = string, Options extends z.ZodObject = z.ZodObject>
+  extends Row<Name, Options, TrainingMethod, "align" | "finetune">,
+    Facts {
+  /** Settings in which it is SFT on its first stream, bit for bit. */
+  readonly limit?: z.input<Options>;
+  /** Settings in which it does all that it can within a few steps of a tiny model, where its defaults are too large for that. */
+  readonly trial?: z.input<Options>;
+}
+
+const PLAIN: Required<Schedule> = {
+  batchSizes: {},
+  inputs: () => ({}),
+  calls: () => [{}],
+  extraSteps: () => 0,
+  readers: () => ({}),
+};
+
+/**
+ * A training method as a row of `METHODS`.
+ *
+ * Most are one program `step` alone. What lives across steps is declared as `state`. Methods that do different things at different
+ * times have several programs over the same state, and their schedule says which ones run at a step.
+ */
+export function method<
+  const Name extends string,
+  Options extends z.ZodObject,
+  const S extends StateSpec = Record<never, never>,
+>(
+  row: Omit<Method<Name, Options>, "create"> & {
+    /** What lives across steps. */
+    readonly state?: S | ((options: z.output<Options>) => S);
+    create(options: z.output<Options>): Training<S>;
+  },
+): Method<Name, Options> {
+  const { name, stage, streams, trains, masked, state = {} } = row;
+  const facts = { name, stage, streams, ...(trains && { trains }), ...(masked && { masked }) };
+  return {
+    ...row,
+    create(options) {
+      const made = row.create(options);
+      const declared = typeof state === "function" ? state(options) : state;
+      const schedule = { ...PLAIN, ...made.schedule };
+      // What a method's own programs know of its state, nobody else does.
+      return { ...facts, ...made, state: declared, schedule } as unknown as TrainingMethod;
+    },
+  };
+}
+
+/** @throws {BoosterError} `OPTIONS_CONFLICT` where the method cannot train these weights */
+export function checkTuned({ name, trains }: Pick<TrainingMethod, "name" | "trains">, tune: Tuned): void {
+  if (trains === undefined || trains === tune) return;
+  throw new BoosterError(
+    "OPTIONS_CONFLICT",
+    `${name} trains ${trains === "lora" ? "LoRA factors alone" : "the weights themselves"}`,
+    { expected: `tune: ${trains}`, found: `tune: ${tune}`, where: "tune" },
+  );
 }

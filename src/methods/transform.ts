@@ -1,17 +1,9 @@
 import type { z } from "zod";
-import { fitting, rowNamed } from "../errors.ts";
 import type { LoraAdapter } from "../models/adapters.ts";
 import type { ObserveOptions, Sums } from "../models/observe.ts";
 import type { RandomStream } from "../tensor/random.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
-import { lox } from "./alignment/lox.ts";
-import { antidote } from "./postfinetuning/antidote.ts";
-import { nlsr } from "./postfinetuning/nlsr.ts";
-import { noise } from "./postfinetuning/noise.ts";
-import { safeDelta } from "./postfinetuning/safe-delta.ts";
-import { safelora } from "./postfinetuning/safelora.ts";
-import { safemerge } from "./postfinetuning/safemerge.ts";
-import { shrink } from "./postfinetuning/shrink.ts";
+import type { Row } from "./row.ts";
 
 export type { LoraAdapter };
 
@@ -53,79 +45,22 @@ export interface Transformed {
   readonly report: Readonly<Record<string, number>>;
 }
 
-/** A repair of an adapter, made once, without training: one file and one row of `TRANSFORMS`. */
-export interface AdapterTransform<Options = unknown> {
-  readonly name: string;
-  readonly stage: "alignment" | "post-fine-tuning";
+/** A transform whose settings are chosen. */
+export interface Transform {
+  /** Data that it reads. */
+  readonly needs: readonly Calibration[];
+  /** Whether an adapter that comes out as it went in is a mistake, such as names that match nothing. */
+  readonly mustChange: boolean;
+  apply(context: TransformContext): Promise<Transformed>;
+}
+
+/** A change of an adapter, made once, without training, after the alignment or after the fine-tuning: one file and one row of `TRANSFORMS`. */
+export interface TransformRow<Name extends string, Options extends z.ZodObject>
+  extends Row<Name, Options, Transform, "align" | "repair"> {
   /** A trivial one, which stands in tables to be beaten. */
   readonly baseline?: true;
-  readonly options: z.ZodType<Options>;
-  /** Data that it reads. */
-  needs(options: Options): readonly Calibration[];
-  /** Whether an adapter that comes out as it went in is a mistake, such as names that match nothing. */
-  mustChange(options: Options): boolean;
-  transform(context: TransformContext, options: Options): Promise<Transformed>;
 }
 
-/** A transform with its options filled in. */
-export interface ConfiguredTransform {
-  readonly name: string;
-  readonly stage: AdapterTransform["stage"];
-  readonly options: unknown;
-  readonly needs: readonly Calibration[];
-  readonly mustChange: boolean;
-  transform(context: TransformContext): Promise<Transformed>;
-}
-
-/** A row of the table: a transform with its option type hidden behind its own schema. */
-interface Row {
-  readonly name: string;
-  readonly stage: AdapterTransform["stage"];
-  readonly baseline: boolean;
-  readonly options: z.ZodType;
-  configure(options: unknown): ConfiguredTransform;
-}
-
-function row<Options>(of: AdapterTransform<Options>): Row {
-  const { name, stage, baseline = false } = of;
-  return {
-    name,
-    stage,
-    baseline,
-    options: of.options,
-    configure(raw) {
-      const options = fitting(of.options, raw, "TRANSFORM_OPTIONS_INVALID", name);
-      return {
-        name,
-        stage,
-        options,
-        needs: of.needs(options),
-        mustChange: of.mustChange(options),
-        transform: (context) => of.transform(context, options),
-      };
-    },
-  };
-}
-
-/** Every transform of an adapter. A new one is one file and one row. */
-export const TRANSFORMS: readonly Row[] = [
-  row(lox),
-  row(antidote),
-  row(safelora),
-  row(safemerge),
-  row(safeDelta),
-  row(nlsr),
-  row(shrink),
-  row(noise),
-];
-
-/**
- * A transform by name, its options checked and completed with the paper's defaults.
- *
- * @throws {BoosterError} `UNKNOWN_TRANSFORM`, `TRANSFORM_OPTIONS_INVALID`.
- * @example
- * configureTransform("antidote", { denseRatio: 0.05 }).needs; // ["harmful"]
- */
-export function configureTransform(name: string, options: unknown = {}): ConfiguredTransform {
-  return rowNamed(TRANSFORMS, name, "UNKNOWN_TRANSFORM", "no such repair of an adapter").configure(options);
-}
+export const transform = <const Name extends string, Options extends z.ZodObject>(
+  row: TransformRow<Name, Options>,
+): TransformRow<Name, Options> => row;

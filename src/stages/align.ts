@@ -1,7 +1,8 @@
 import type { z } from "zod";
+import { choose } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
+import { METHODS } from "../methods/registry.ts";
 import { describeRun } from "./describe-run.ts";
-import { methodOf } from "./named.ts";
 import { AlignOptions, parseOptions } from "./options.ts";
 import { loadStreams } from "./streams.ts";
 import { runTraining, type TrainingOutcome } from "./training-run.ts";
@@ -17,8 +18,8 @@ import { type Context, hashesOf, Workbench } from "./workbench.ts";
 export async function align(options: z.input<typeof AlignOptions>, context: Context = {}): Promise<TrainingOutcome> {
   const chosen = parseOptions(AlignOptions, options, "align");
   const bench = context.bench ?? new Workbench(chosen);
-  const method = methodOf(chosen.method);
-  if (method.stage !== "alignment") {
+  const method = choose(METHODS, chosen.method);
+  if (method.stage !== "align") {
     throw new BoosterError("OPTIONS_CONFLICT", `${method.name} is a method of fine-tuning, not of alignment`, {
       where: "method",
       hint: "Align with another method, and give this one to the fine-tuning (booster finetune).",

@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
-import { settingsOf as completed } from "../choice.ts";
+import { type Named, settingsOf } from "../choice.ts";
 import { MODERATORS } from "../evaluate/index.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
+import { DEFENCES } from "../methods/registry.ts";
 import { OPTIMIZERS } from "../optim/index.ts";
 import { type Json, type RunDescription, sortedJson } from "../train/index.ts";
 import { environmentOf } from "./environment.ts";
 import { GUARDS } from "./guards.ts";
-import { type Named, settingsOf } from "./named.ts";
 import type { DeviceChoice } from "./options.ts";
 
 /** Options that say where and on what a run is computed, not what: they may change when it is resumed. */
@@ -14,11 +14,11 @@ const OPERATIONAL = ["run", "resume", "provider", "threads", "profile"] as const
 
 /** Settings, completed, of what an option chooses by name. */
 const SETTINGS: Readonly<Record<string, (chosen: Named) => unknown>> = {
-  method: settingsOf,
-  optimizer: (optimizer) => completed(OPTIMIZERS, optimizer),
-  attack: (attack) => completed(ATTACKS, attack),
-  moderator: (moderator) => completed(MODERATORS, moderator),
-  moderation: (guard) => completed(GUARDS, guard),
+  method: (method) => settingsOf(DEFENCES, method),
+  optimizer: (optimizer) => settingsOf(OPTIMIZERS, optimizer),
+  attack: (attack) => settingsOf(ATTACKS, attack),
+  moderator: (moderator) => settingsOf(MODERATORS, moderator),
+  moderation: (guard) => settingsOf(GUARDS, guard),
 };
 
 /**

@@ -1,7 +1,8 @@
 import type { z } from "zod";
+import { choose } from "../choice.ts";
+import { METHODS } from "../methods/registry.ts";
 import { openCurve } from "./curve.ts";
 import { describeRun } from "./describe-run.ts";
-import { methodOf } from "./named.ts";
 import { FinetuneOptions, parseOptions } from "./options.ts";
 import { fileHashes } from "./sources.ts";
 import { loadStreams } from "./streams.ts";
@@ -29,7 +30,7 @@ export async function finetune(
   const encoding = { ...chosen, tokenizer: base.tokenizer, model: base.model };
   const upload = await openUpload(chosen, start, encoding, context);
   const curve = chosen.curve && (await openCurve(chosen.curve, encoding, upload.poisoned, upload.ask));
-  const method = methodOf(chosen.method);
+  const method = choose(METHODS, chosen.method);
   const [user = ""] = method.streams;
   const defender = {
     alignment: { option: "alignment", source: chosen.alignment },

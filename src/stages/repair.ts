@@ -1,8 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
+import { choose, rowOf } from "../choice.ts";
 import { BoosterError, stopIfAsked } from "../errors.ts";
-import { configureTransform, type LoraAdapter, type TransformContext } from "../methods/transform.ts";
+import { TRANSFORMS } from "../methods/registry.ts";
+import type { LoraAdapter, TransformContext } from "../methods/transform.ts";
 import { type Changes, changesOf, normOf } from "../models/adapters.ts";
 import { type LoadedModel, readChain, readLora } from "../models/load.ts";
 import { MODEL_FILE } from "../models/model-file.ts";
@@ -52,11 +54,12 @@ export interface RepairOutcome {
 export async function repair(options: z.input<typeof RepairOptions>, context: Context = {}): Promise<RepairOutcome> {
   const chosen = parseOptions(RepairOptions, options, "repair");
   const bench = context.bench ?? new Workbench(chosen);
-  const { name, ...settings } = chosen.method;
-  const transform = configureTransform(name, settings);
+  const { name } = chosen.method;
+  const { stage } = rowOf(TRANSFORMS, name);
+  const transform = choose(TRANSFORMS, chosen.method);
   const origin = await bench.open(chosen);
   const change = changeOf(chosen, origin);
-  if (transform.stage === "alignment" && change.aligned.length > 0) {
+  if (stage === "align" && change.aligned.length > 0) {
     throw new BoosterError("OPTIONS_CONFLICT", `${name} changes an alignment, before the user's fine-tuning`, {
       expected: "a model whose only adapter is the alignment's",
       found: [...change.aligned, ...change.gained].map(({ folder }) => folder).join(", "),
@@ -89,7 +92,7 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
   });
   try {
     run.writeFile("data.json", `${JSON.stringify(data.records, undefined, 2)}\n`);
-    const { adapter: repaired, report } = await transform.transform(
+    const { adapter: repaired, report } = await transform.apply(
       transformContext({
         base,
         adapter,
@@ -121,7 +124,7 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
       ...report,
     };
     run.writeFile(REPORT, `${JSON.stringify(written, undefined, 2)}\n`);
-    const aligns = transform.stage === "alignment";
+    const aligns = stage === "align";
     const made = { origin, below: aligned, aligns, template: chosen.template };
     return { run: chosen.run, adapter: await publishAdapter(run, repaired, base.model, made), report: written };
   } finally {

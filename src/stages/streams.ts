@@ -1,6 +1,6 @@
 import type { SourceOptions } from "../data/options.ts";
 import { BoosterError } from "../errors.ts";
-import type { ConfiguredMethod } from "../methods/registry.ts";
+import type { TrainingMethod } from "../methods/method.ts";
 import type { Example } from "../models/index.ts";
 import type { Following } from "../train/index.ts";
 import { type Encoding, encodeAll, loadDataSet, teller, trainable } from "./data.ts";
@@ -19,7 +19,7 @@ export interface Streams {
  * @throws {BoosterError} `DATA_MISSING` naming the option, and what loading and encoding throw
  */
 export async function loadStreams(
-  method: Pick<ConfiguredMethod, "name" | "streams">,
+  method: Pick<TrainingMethod, "name" | "streams">,
   sources: Readonly<Record<string, { readonly option: string; readonly source: SourceOptions | undefined }>>,
   encoding: Encoding,
   avoid: readonly SourceOptions[],

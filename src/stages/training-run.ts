@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { choose } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
 import type { Adapter } from "../formats/peft.ts";
+import { METHODS } from "../methods/registry.ts";
 import type { LoraAdapter } from "../models/adapters.ts";
 import type { Example } from "../models/index.ts";
 import { freshLora, type LoadedModel, loraScale, type NamedWeights } from "../models/load.ts";
@@ -13,7 +14,6 @@ import { type Evaluation, type Following, type RunDescription, RunDirectory, tra
 import { planRun } from "../train/run-facts.ts";
 import { TrainingProgram } from "../train/training-program.ts";
 import { TrainingStepper } from "../train/training-stepper.ts";
-import { methodOf } from "./named.ts";
 import { TrainingOptions } from "./options.ts";
 import { publishAdapter, publishModel } from "./publish.ts";
 import type { StartingPoint } from "./workbench.ts";
@@ -89,7 +89,7 @@ export interface TrainingRun {
 export async function runTraining(job: TrainingRun, { emit, signal }: Following): Promise<TrainingOutcome> {
   const { training, start } = job;
   const { base } = start;
-  const method = methodOf(job.method);
+  const method = choose(METHODS, job.method);
   const optimizer = choose(OPTIMIZERS, training.optimizer)(training.weightDecay);
   const { config, tensors } = initial(start, training);
   const scale = config === undefined ? 1 : loraScale(config);

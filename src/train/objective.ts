@@ -60,9 +60,8 @@ export function stepContext({ model, frozen, inputs, microBatches = 1, loss }: C
       if (microBatches > 1) throw needsWholeBatch(microBatches);
       return paddedOf(microBatchName(stream, 0), inputs);
     },
-    copies: {},
-    memory: {},
     inputs: {},
+    state: {},
   };
 }
 

@@ -1,12 +1,11 @@
 import { BatchSampler } from "../data/batches.ts";
 import { BoosterError } from "../errors.ts";
-import type { RunFacts } from "../methods/method.ts";
-import type { ConfiguredMethod } from "../methods/registry.ts";
+import type { RunFacts, TrainingMethod } from "../methods/method.ts";
 import type { Model } from "../models/index.ts";
 
 export interface RunOptions {
   readonly model: Model;
-  readonly method: ConfiguredMethod;
+  readonly method: TrainingMethod;
   /** Number of rows of each stream. */
   readonly rows: Readonly<Record<string, number>>;
   readonly batchSize: number;
@@ -17,7 +16,7 @@ export interface RunOptions {
 }
 
 /** Every method reads its first stream in the same order, so that methods differ in nothing but what they do. */
-const orderOf = (stream: string, { streams }: ConfiguredMethod): string => {
+const orderOf = (stream: string, { streams }: TrainingMethod): string => {
   if (stream === streams[0]) return "alignment";
   return stream === "alignment" ? "guide" : stream;
 };
@@ -34,7 +33,7 @@ export function planRun(options: RunOptions): {
   readonly steps: number;
 } {
   const { model, method, rows, batchSize, seed, epochs } = options;
-  const sizes = method.batchSizes();
+  const sizes = method.schedule.batchSizes;
   const batches = Object.fromEntries(
     Object.entries(rows).map(([stream, count]) => [
       stream,
@@ -58,5 +57,5 @@ export function planRun(options: RunOptions): {
     stepsPerEpoch,
     batch: (stream, n) => sampler(stream).batch(n),
   };
-  return { batches, facts, steps: facts.steps + method.extraSteps(facts) };
+  return { batches, facts, steps: facts.steps + method.schedule.extraSteps(facts) };
 }

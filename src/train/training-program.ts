@@ -1,7 +1,6 @@
 import { ops, type Tensor, type TensorType, type Tree, tree } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
-import type { Look, Outcome } from "../methods/method.ts";
-import { type ConfiguredMethod, checkTuned } from "../methods/registry.ts";
+import { checkTuned, type Look, type Outcome, type StepContext, type TrainingMethod } from "../methods/method.ts";
 import {
   batchSpec,
   countLabelled,
@@ -33,7 +32,7 @@ export interface TrainingOptions extends Omit<LossOptions, keyof Look> {
   readonly frozen: DeviceTensors;
   /** What is trained: LoRA factors, or weights themselves (then they replace the frozen ones of the same name). */
   readonly trainable: ReadonlyMap<string, HostTensor<"float32">>;
-  readonly method: ConfiguredMethod;
+  readonly method: TrainingMethod;
   readonly optimizer: Optimizer;
   /** Largest global gradient norm; larger gradients are scaled down. */
   readonly maxGradNorm: number;
@@ -137,7 +136,7 @@ export class TrainingProgram {
       .filter(([weight]) => !trainable.has(weight))
       .map(([weight, { dims }]): [string, TensorType] => [weight, { dtype: "float32", shape: dims }]);
     const types = { ...this.optimizer.state(this.layout.size), ...this.methodState.types() };
-    const own = method.inputs({ model, rows });
+    const own = method.schedule.inputs({ model, rows });
     return device.compile(
       {
         inputs: Object.assign(
@@ -150,15 +149,26 @@ export class TrainingProgram {
       },
       ({ inputs, state }) => {
         const base = Object.fromEntries(frozenTypes.map(([weight]) => [weight, inputs[weight] as Tensor]));
-        const outcome = method.run(name, {
+        const outcome = this.build(name)({
           ...stepContext({ model, frozen: base, inputs, microBatches, loss: this.options }),
           weights: unflatten(state[WEIGHTS] as Tensor, this.layout),
           inputs: Object.fromEntries(Object.keys(own).map((input) => [input, inputs[input] as Tensor])),
-          ...this.methodState.read(state),
+          state: this.methodState.read(state) as StepContext["state"],
         });
         return this.update(outcome, state, inputs[LEARNING_RATE] as Tensor);
       },
     );
+  }
+
+  /** The method's program of that name. */
+  private build(name: string) {
+    const { name: method, programs } = this.options.method;
+    const found = programs[name];
+    if (found !== undefined) return found;
+    throw new BoosterError("INTERNAL", `${method} plans a program that it does not have`, {
+      expected: Object.keys(programs).join(", "),
+      found: name,
+    });
   }
 
   /** Clipping, the optimiser, and no change at all where something is not finite. */
@@ -248,7 +258,7 @@ export class TrainingProgram {
   async prepare(rows: Readonly<Record<string, readonly Example[]>>, seed: number, signal?: AbortSignal): Promise<void> {
     const { device, model, frozen, trainable, loraScale } = this.options;
     const given = { device, model, frozen, trainable, loraScale, rows, seed };
-    const prepared = await this.options.method.prepare(signal === undefined ? given : { ...given, signal });
+    const prepared = (await this.options.method.prepare?.(signal === undefined ? given : { ...given, signal })) ?? {};
     const changed = {
       ...(prepared.weights === undefined ? {} : { [WEIGHTS]: flattenHost(prepared.weights, this.layout) }),
       ...this.methodState.prepared(prepared),

@@ -1,6 +1,5 @@
 import { BoosterError } from "../errors.ts";
-import type { Call, RunFacts } from "../methods/method.ts";
-import type { ConfiguredMethod } from "../methods/registry.ts";
+import type { Call, RunFacts, TrainingMethod } from "../methods/method.ts";
 import type { Example } from "../models/index.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { type Stepper, type StepResult, split } from "./stepper.ts";
@@ -8,7 +7,7 @@ import type { TrainingProgram } from "./training-program.ts";
 
 export interface StepperOptions {
   readonly program: TrainingProgram;
-  readonly method: ConfiguredMethod;
+  readonly method: TrainingMethod;
   /** The examples of each stream of the method; batches name them by their place. */
   readonly rows: Readonly<Record<string, readonly Example[]>>;
   readonly facts: RunFacts;
@@ -28,12 +27,12 @@ export class TrainingStepper implements Stepper {
   steps = 0;
   seconds = 0;
   private readonly options: StepperOptions;
-  private readonly readers: ReturnType<ConfiguredMethod["readers"]>;
+  private readonly readers: ReturnType<TrainingMethod["schedule"]["readers"]>;
 
   constructor(options: StepperOptions) {
     this.options = options;
     this.streams = options.method.streams;
-    this.readers = options.method.readers(options.rows, options.facts.seed);
+    this.readers = options.method.schedule.readers(options.rows, options.facts.seed);
   }
 
   async step(
@@ -42,7 +41,7 @@ export class TrainingStepper implements Stepper {
     step: number,
   ): Promise<StepResult> {
     const { program, method, facts } = this.options;
-    const calls = method.plan(step, facts);
+    const calls = method.schedule.calls(step, facts);
     const start = performance.now();
     let [applied, tokens] = [true, 0];
     const metrics: Record<string, number> = {};

@@ -1,7 +1,9 @@
 /** Methods that look at the model before they train it: what they leave alone, and where they begin. */
+
 import { describe, expect, test } from "vitest";
 import { ops } from "../../src/autodiff/index.ts";
-import { configureMethod } from "../../src/methods/registry.ts";
+import { choose } from "../../src/choice.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import type { Example } from "../../src/models/index.ts";
 import { mergeLora } from "../../src/models/merge.ts";
 import { gram, Observer } from "../../src/models/observe.ts";
@@ -43,7 +45,7 @@ async function trainer(name: string, options: object, trainable: Weights) {
     model,
     frozen: await device.uploadAll(Object.entries(base)),
     trainable,
-    method: configureMethod(name, options),
+    method: choose(METHODS, { name, ...options }),
     optimizer: adamW({ weightDecay: 0.1 }),
     maxGradNorm: 1,
     loraScale: trainable === all ? 1 : SCALE,

@@ -1,7 +1,9 @@
 /** One batch, many ways to compute it: in parts, without its padding, by chunks. The gradient is the same. */
+
 import { describe, expect, test } from "vitest";
 import type { Tree } from "../../src/autodiff/index.ts";
-import { configureMethod } from "../../src/methods/registry.ts";
+import { choose } from "../../src/choice.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import { batchSpec, type Example, packBatch } from "../../src/models/index.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { microBatchName, stepContext } from "../../src/train/objective.ts";
@@ -50,7 +52,10 @@ async function gradientOf(
   const build = (inputs: Tree): Tree => {
     const frozen = pick(inputs, model.weights.keys());
     const loss = { chunks, loraScale: 0.5, recompute };
-    const { gradient, metrics } = configureMethod(method, through === undefined ? {} : { through }).step({
+    const { gradient, metrics } = choose(METHODS, {
+      name: method,
+      ...(through === undefined ? {} : { through }),
+    }).programs.step({
       ...stepContext({ model, frozen, inputs, microBatches: parts.length, loss }),
       weights: pick(inputs, trained),
     });

@@ -1,8 +1,10 @@
 /** Booster against its definition: special cases, closed forms, central differences. */
+
 import { describe, expect, test } from "vitest";
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../src/autodiff/index.ts";
+import { choose } from "../../src/choice.ts";
 import type { StepContext } from "../../src/methods/method.ts";
-import { configureMethod } from "../../src/methods/registry.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import { batchSpec } from "../../src/models/index.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { tensor } from "../../src/tensor/tensor.ts";
@@ -64,7 +66,9 @@ const contextWith = (given: Pick<StepContext, "weights" | "loss">): StepContext 
 const stepWith =
   (method: string, options: object, { names, lossOf }: ReturnType<typeof problem>) =>
   (inputs: Tree) =>
-    configureMethod(method, options).step(contextWith({ weights: pick(inputs, names), loss: lossOf(inputs) }));
+    choose(METHODS, { name: method, ...options }).programs.step(
+      contextWith({ weights: pick(inputs, names), loss: lossOf(inputs) }),
+    );
 
 async function gradientOf(method: string, options: object, p: ReturnType<typeof problem>): Promise<number[]> {
   const result = await evaluate(device, p.feeds, renamed(stepWith(method, options, p)), p.spec);
@@ -132,7 +136,7 @@ describe("the simulated step", () => {
             streams.push(stream);
             return loss(w, stream);
           };
-          configureMethod("booster", { alpha, through }).step(contextWith({ weights, loss: observed }));
+          choose(METHODS, { name: "booster", alpha, through }).programs.step(contextWith({ weights, loss: observed }));
           expect(streams).toEqual(["harmful", "harmful", "alignment"]);
           return { length: tree.globalNorm(tree.sub(at[1] as Tree, weights)) };
         },
@@ -229,7 +233,7 @@ describe("on a quadratic, h(w) = w'Hw / 2 and f = 0", () => {
           const quadratic = ops.mul(ops.sum(ops.mul(ops.matmul(x, inputs.H as Tensor), x)), 0.5);
           return stream === "harmful" ? quadratic : ops.mul(ops.sum(x), 0);
         };
-        return configureMethod("booster", { lambda, alpha, through }).step(
+        return choose(METHODS, { name: "booster", lambda, alpha, through }).programs.step(
           contextWith({ weights: pick(inputs, ["a", "b"]), loss }),
         );
       }),

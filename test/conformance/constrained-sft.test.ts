@@ -1,8 +1,10 @@
 /** Constrained SFT: its weights are the derivative of its objective, and a brake. */
+
 import { describe, expect, test } from "vitest";
 import { ops, type Tensor, type Tree, valueAndGrad } from "../../src/autodiff/index.ts";
+import { choose } from "../../src/choice.ts";
 import { constrainedBetas, constrainedWeights } from "../../src/methods/finetuning/constrained-weights.ts";
-import { configureMethod } from "../../src/methods/registry.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import { labelledTokens } from "../../src/methods/tokens.ts";
 import { sgd } from "../../src/optim/index.ts";
 import { tensor } from "../../src/tensor/tensor.ts";
@@ -89,7 +91,7 @@ test("a large beta on the first token keeps its probability near the reference's
       model,
       frozen,
       trainable: new Map(Object.entries(randomTensors(loraShapes(model), "float32", 2))),
-      method: configureMethod(name, options),
+      method: choose(METHODS, { name, ...options }),
       optimizer: sgd(),
       maxGradNorm: 1,
       ...LOSS,

@@ -1,9 +1,11 @@
 /** A step costs no more than its passes, in the arithmetic that ONNX Runtime records: what passes can share, they share. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { configureMethod, METHODS } from "../../src/methods/registry.ts";
+import { choose, rowOf } from "../../src/choice.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import type { Example } from "../../src/models/index.ts";
 import { freshLora } from "../../src/models/load.ts";
 import { adamW } from "../../src/optim/index.ts";
@@ -31,8 +33,6 @@ const SETTINGS: Readonly<Record<string, object>> = {
   lisa: { alignmentSteps: 0 },
   safeinstr: { safetyRatio: 1 },
 };
-/** Methods of which all weights are trained. */
-const FULL: readonly string[] = ["sn-tune", "rsn-tune"];
 /** Methods whose passes are counted over several programs, of which `step` is one. */
 const SEVERAL: Readonly<Record<string, { readonly forward: number; readonly backward: number }>> = {
   tar: { forward: 2, backward: 1 },
@@ -44,7 +44,7 @@ async function arithmeticOf(name: string, options: object, full: boolean): Promi
   const folder = mkdtempSync(join(tmpdir(), "booster-cost-"));
   try {
     const device = new Device({ threads: 1, profilePrefix: join(folder, "trace") });
-    const method = configureMethod(name, options);
+    const method = choose(METHODS, { name, ...options });
     const weights = Object.entries(randomTensors(model.weights, "float32"));
     const counts = Object.fromEntries(method.streams.map((stream) => [stream, ROWS]));
     const { facts } = planRun({ model, method, rows: counts, batchSize: ROWS, seed: 5, steps: 4, epochs: 1 });
@@ -60,8 +60,8 @@ async function arithmeticOf(name: string, options: object, full: boolean): Promi
       chunks: 1,
       rows: counts,
     });
-    const step = facts.steps + method.extraSteps(facts) - 1;
-    const call = method.plan(name in SEVERAL ? step : 0, facts).at(-1);
+    const step = facts.steps + method.schedule.extraSteps(facts) - 1;
+    const call = method.schedule.calls(name in SEVERAL ? step : 0, facts).at(-1);
     const drawn = (stream: string) =>
       Array.from(call?.rows?.[stream] ?? facts.batch(stream, 0), (row) => rows[row] as Example);
     const batches = Object.fromEntries(method.streams.map((stream) => [stream, drawn(stream)]));
@@ -74,7 +74,7 @@ async function arithmeticOf(name: string, options: object, full: boolean): Promi
 }
 
 const CASES: readonly (readonly [name: string, options: object])[] = [
-  ...METHODS.map(({ name }) => [name, SETTINGS[name] ?? {}] as const),
+  ...METHODS.rows.map(({ name }) => [name, SETTINGS[name] ?? {}] as const),
   ["booster", { through: "exact" }],
   ["ldifs", { variant: "disl" }],
   ["kl", { softmax: "time" }],
@@ -84,8 +84,8 @@ const CASES: readonly (readonly [name: string, options: object])[] = [
 const sft = { lora: arithmeticOf("sft", {}, false), full: arithmeticOf("sft", {}, true) };
 
 test.each(CASES)("%s %o", async (name, options) => {
-  const { forward, backward } = SEVERAL[name] ?? configureMethod(name, options).passes();
-  const full = FULL.includes(name);
+  const { forward, backward } = SEVERAL[name] ?? choose(METHODS, { name, ...options }).passes;
+  const full = rowOf(METHODS, name).trains === "full";
   const passes = (await arithmeticOf(name, options, full)) / (await (full ? sft.full : sft.lora));
   expect(passes).toBeLessThan((MOST * (forward + backward)) / 2);
   if (!full && !CHEAPER.includes(name)) expect(passes).toBeGreaterThan((LEAST * (forward + backward)) / 2);

@@ -1,8 +1,10 @@
 /** EWC and its Fisher information against their definitions. */
+
 import { describe, expect, test } from "vitest";
 import { ops, type Tensor, valueAndGrad } from "../../src/autodiff/index.ts";
+import { choose } from "../../src/choice.ts";
 import { fisherInformation } from "../../src/methods/finetuning/fisher.ts";
-import { configureMethod } from "../../src/methods/registry.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import { batchOf, batchSpec, type Example, packBatch, tokenLoss } from "../../src/models/index.ts";
 import { type HostTensor, zeros } from "../../src/tensor/tensor.ts";
 import { copyName, device, gradients, LOSS, metric, model, names, onToy, problem, rows, run } from "./finetuning.ts";
@@ -114,7 +116,7 @@ describe("the penalty", () => {
             return ops.mul(ops.sum(ops.mul(off, off)), ops.mul(x, 0.5));
           })
           .reduce((a, b) => ops.add(a, b));
-      const { gradient } = await onToy(configureMethod("ewc", { lambda }), best, loss, { anchor: w0, fisher: F });
+      const { gradient } = await onToy(choose(METHODS, { name: "ewc", lambda }), best, loss, { anchor: w0, fisher: F });
       // Rounding of w moves the gradient by its curvature.
       for (const g of gradient) expect(Math.abs(g)).toBeLessThan(1e-15 * (1e3 + lambda));
       // The stronger, the nearer to the anchor; where F is 0 it does not count.

@@ -1,6 +1,7 @@
 import { type Tensor, type Tree, tree } from "../../src/autodiff/index.ts";
-import type { Outcome } from "../../src/methods/method.ts";
-import { type ConfiguredMethod, configureMethod } from "../../src/methods/registry.ts";
+import { choose } from "../../src/choice.ts";
+import type { Outcome, TrainingMethod } from "../../src/methods/method.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import { batchSpec, packPadded, paddedSpec } from "../../src/models/index.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { type HostTensor, tensor } from "../../src/tensor/tensor.ts";
@@ -50,9 +51,9 @@ export function problem(
     memory = {} as HostTensors,
   } = {},
 ): Problem {
-  const method = configureMethod(name, options);
+  const method = choose(METHODS, { name, ...options });
   const lora = randomTensors(loraShapes(model), dtype, 2);
-  const copies = Object.keys(method.copies());
+  const copies = Object.keys(method.state).filter((name) => method.state[name]?.kind === "copy");
   const feeds: HostTensors = Object.assign(
     { ...randomTensors(model.weights, dtype), ...lora, ...prefixed("input ", given), ...prefixed("memory ", memory) },
     ...copies.map((copy, i) =>
@@ -66,17 +67,19 @@ export function problem(
     ]),
   );
   const outcome = (inputs: Tree) =>
-    method.run(program, {
+    (method.programs[program] as typeof method.programs.step)({
       ...stepContext({ model, frozen: pick(inputs, model.weights.keys()), inputs, loss: LOSS }),
       weights: pick(inputs, names),
       inputs: unprefixed("input ", given, inputs),
-      memory: unprefixed("memory ", memory, inputs),
-      copies: Object.fromEntries(
-        copies.map((copy) => [
-          copy,
-          Object.fromEntries(names.map((weight) => [weight, inputs[copyName(copy, weight)] as Tensor])),
-        ]),
-      ),
+      state: {
+        ...unprefixed("memory ", memory, inputs),
+        ...Object.fromEntries(
+          copies.map((copy) => [
+            copy,
+            Object.fromEntries(names.map((weight) => [weight, inputs[copyName(copy, weight)] as Tensor])),
+          ]),
+        ),
+      },
     });
   return { feeds, outcome };
 }
@@ -100,11 +103,15 @@ export const run = ({ feeds, outcome }: Problem): Promise<Record<string, HostTen
     device,
     feeds,
     (inputs) => {
-      const { gradient, metrics = {}, copies = {} } = outcome(inputs);
+      const { gradient, metrics = {}, state = {} } = outcome(inputs);
+      // What is no tensor is a copy of the weights.
+      const copies = Object.entries(state).flatMap(([name, x = {}]) =>
+        "dtype" in x ? [] : [[name, x as Tree] as const],
+      );
       return {
         ...prefixed("d ", gradient),
         ...metrics,
-        ...Object.assign({}, ...Object.entries(copies).map(([copy, x]) => prefixed(`next ${copy} `, x))),
+        ...Object.assign({}, ...copies.map(([copy, x]) => prefixed(`next ${copy} `, x))),
       };
     },
     SPEC,
@@ -126,7 +133,7 @@ export const scalar = (value: number, dtype: "float32" | "float64" = "float64") 
 
 /** A method on two scalars `a`, `b` with losses of one's own, in float64. */
 export async function onToy(
-  method: ConfiguredMethod,
+  method: TrainingMethod,
   at: readonly number[],
   loss: (w: Tensor, stream: string) => Tensor,
   copies: Readonly<Record<string, readonly number[]>> = {},
@@ -139,15 +146,17 @@ export async function onToy(
   const found = await evaluate(device, feeds, (inputs) => {
     const {
       gradient,
-      copies: next = {},
+      state: next = {},
       metrics = {},
-    } = method.step({
+    } = method.programs.step({
       ...stepContext({ model, frozen: {}, inputs: {}, loss: LOSS }),
       weights: { w: inputs.w as Tensor },
       loss: (weights, stream) => loss(weights.w as Tensor, stream),
-      copies: Object.fromEntries(Object.keys(copies).map((copy) => [copy, { w: inputs[`copy ${copy}`] as Tensor }])),
+      state: Object.fromEntries(Object.keys(copies).map((copy) => [copy, { w: inputs[`copy ${copy}`] as Tensor }])),
     });
-    const changed = Object.fromEntries(Object.entries(next).map(([copy, x]) => [`next ${copy}`, x.w as Tensor]));
+    const changed = Object.fromEntries(
+      Object.entries(next).map(([copy, x]) => [`next ${copy}`, (x as Tree).w as Tensor]),
+    );
     return { ...tree.mapTree(metrics, (x) => x), d: gradient.w as Tensor, ...changed };
   });
   const numbers = (key: string) => Array.from(found[key]?.data ?? [], Number);

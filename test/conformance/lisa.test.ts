@@ -1,7 +1,9 @@
 /** Lisa: which state a step is in, when the pull acts, what a switch stores. */
+
 import { describe, expect, test } from "vitest";
+import { choose } from "../../src/choice.ts";
 import { stateAt } from "../../src/methods/finetuning/lisa.ts";
-import { configureMethod } from "../../src/methods/registry.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import { adamW, sgd } from "../../src/optim/index.ts";
 import type { HostTensor } from "../../src/tensor/tensor.ts";
 import { planRun } from "../../src/train/run-facts.ts";
@@ -28,7 +30,7 @@ function statesByClock(steps: number, k1: number, k2: number): { state: string; 
 const factsOf = (steps: number, alignment = 20) =>
   planRun({
     model,
-    method: configureMethod("lisa"),
+    method: choose(METHODS, { name: "lisa" }),
     rows: { user: 12, ...(alignment === 0 ? {} : { alignment }) },
     batchSize: 4,
     seed: 1,
@@ -37,7 +39,9 @@ const factsOf = (steps: number, alignment = 20) =>
   }).facts;
 
 const inputsOf = (options: object, step: number, steps: number) =>
-  configureMethod("lisa", options).plan(step, factsOf(steps))[0]?.inputs?.({}) ?? {};
+  choose(METHODS, { name: "lisa", ...options })
+    .schedule.calls(step, factsOf(steps))[0]
+    ?.inputs?.({}) ?? {};
 const pullAt = (options: object, step: number, steps: number) => inputsOf(options, step, steps).pull?.data[0];
 
 describe("states", () => {
@@ -57,16 +61,18 @@ describe("states", () => {
   });
 
   test("alignment steps take the alignment batches one after the other", () => {
-    const lisa = configureMethod("lisa", { alignmentSteps: 2, userSteps: 3 });
+    const lisa = choose(METHODS, { name: "lisa", alignmentSteps: 2, userSteps: 3 });
     const facts = factsOf(12);
-    const taken = Array.from({ length: 12 }, (_, step) => lisa.plan(step, facts)[0]?.rows?.alignment);
+    const taken = Array.from({ length: 12 }, (_, step) => lisa.schedule.calls(step, facts)[0]?.rows?.alignment);
     expect(taken.filter((rows) => rows !== undefined)).toEqual(
       [0, 1, 2, 3, 4, 5].map((n) => facts.batch("alignment", n)),
     );
   });
 
   test("without alignment rows every step is the user's", () => {
-    const plans = [0, 1, 5].map((step) => configureMethod("lisa").plan(step, factsOf(10, 0))[0]?.program);
+    const plans = [0, 1, 5].map(
+      (step) => choose(METHODS, { name: "lisa" }).schedule.calls(step, factsOf(10, 0))[0]?.program,
+    );
     expect(plans).toEqual([undefined, undefined, undefined]);
   });
 });
@@ -122,7 +128,7 @@ describe("whole steps", () => {
   /** Weights and anchors before each step and after the last. */
   async function trajectory(options: object, steps: number, method = "lisa", optimizer = adamW()) {
     const frozen = await device.uploadAll(Object.entries(randomTensors(model.weights, "float32")));
-    const configured = configureMethod(method, options);
+    const configured = choose(METHODS, { name: method, ...options });
     const program = await TrainingProgram.compile({
       device,
       model,
@@ -136,7 +142,7 @@ describe("whole steps", () => {
     const facts = factsOf(steps);
     const states = [await program.save()];
     for (let step = 0; step < steps; step++) {
-      const call = configured.plan(step, facts)[0] ?? {};
+      const call = configured.schedule.calls(step, facts)[0] ?? {};
       await program.run({
         program: call.program ?? "step",
         batches: { user: [rows.user], alignment: [method === "sft" ? rows.user : rows.alignment] },

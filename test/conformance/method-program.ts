@@ -1,6 +1,7 @@
 import type { Tensor, Tree } from "../../src/autodiff/index.ts";
-import type { StepContext } from "../../src/methods/method.ts";
-import { configureMethod } from "../../src/methods/registry.ts";
+import { choose } from "../../src/choice.ts";
+import type { StepContext, TrainingMethod } from "../../src/methods/method.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import { batchSpec, type Example, type Model, packPadded, paddedSpec } from "../../src/models/index.ts";
 import type { Device, Program } from "../../src/runtime/index.ts";
 import type { HostTensor } from "../../src/tensor/tensor.ts";
@@ -30,7 +31,7 @@ export interface Situation {
 /** One program of a method, compiled, with everything that it reads: what it hands out, by the names of the outputs. */
 export async function methodProgram(device: Device, model: Model, name: string, options: object, given: Situation) {
   const { rows, dtype = "float32", trained = loraShapes(model), memory = {}, inputs: own = {}, padId = 0 } = given;
-  const method = configureMethod(name, options);
+  const method = choose(METHODS, { name, ...options });
   const facts = { model, rows: {} };
   const weights = randomTensors(model.weights, dtype);
   const streams = method.streams.map((stream) => [stream, rows[stream] as readonly Example[]] as const);
@@ -43,7 +44,7 @@ export async function methodProgram(device: Device, model: Model, name: string, 
     ]),
   );
   const symbolic = Object.assign(
-    { ...method.inputs(facts) },
+    { ...method.schedule.inputs(facts) },
     ...streams.flatMap(([stream]) => [
       batchSpec(microBatchName(stream, 0), LOSS.chunks),
       paddedSpec(microBatchName(stream, 0)),
@@ -54,16 +55,17 @@ export async function methodProgram(device: Device, model: Model, name: string, 
     const context: StepContext = {
       ...stepContext({ model, frozen: pick(inputs, model.weights.keys()), inputs, loss: LOSS }),
       weights: pick(inputs, trained.keys()),
-      memory: Object.fromEntries(Object.keys(memory).map((key) => [key, inputs[MEMORY + key] as Tensor])),
-      inputs: pick(inputs, Object.keys(method.inputs(facts))),
+      state: stateOf(method, (key) => inputs[MEMORY + key]),
+      inputs: pick(inputs, Object.keys(method.schedule.inputs(facts))),
     };
-    const outcome = method.run(given.program ?? "step", given.context?.(context) ?? context);
+    const build = method.programs[given.program ?? "step"] as typeof method.programs.step;
+    const outcome = build(given.context?.(context) ?? context);
     const named = (tree: Tree = {}, prefix: string) =>
       Object.fromEntries(Object.entries(tree).map(([key, x]) => [prefix + key, x]));
     return {
       outputs: {
         ...named(outcome.gradient, GRADIENT),
-        ...named(outcome.memory, MEMORY),
+        ...named(outcome.state as Tree, MEMORY),
         ...outcome.metrics,
         ...given.seen,
       },
@@ -72,6 +74,15 @@ export async function methodProgram(device: Device, model: Model, name: string, 
   const run = (changed: HostTensors = {}): Promise<Record<string, HostTensor>> => program.run({ ...feeds, ...changed });
   return { feeds, names: [...trained.keys()], run };
 }
+
+/** A method's memory, each tensor by the name that it has in a checkpoint. */
+const stateOf = ({ state }: TrainingMethod, memory: (name: string) => Tensor | undefined): Tree =>
+  Object.fromEntries(
+    Object.keys(state).flatMap((name) => {
+      const found = memory(name);
+      return found === undefined ? [] : [[name, found]];
+    }),
+  );
 
 /** The gradient among a program's outputs, one number after the other. */
 export const gradientOf = (outputs: HostTensors, names: Iterable<string>): number[] =>

@@ -1,35 +1,15 @@
 /** What every row of the table of methods promises: same bytes, across stop and resume too; its limit; no trace of NaN. */
+
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { configureMethod, METHODS } from "../../src/methods/registry.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import { type HostTensor, tensor } from "../../src/tensor/tensor.ts";
 import { STEPS, settingsOf, trainer } from "./trainer.ts";
 import { hash } from "./training.ts";
 
-/** Settings in which a method is plain SFT on its first stream, bit for bit. */
-const LIMITS: Readonly<Record<string, object>> = {
-  booster: { lambda: 0 },
-  vaccine: { rho: 0 },
-  "booster-vaccine": { lambda: 0, rho: 0 },
-  "t-vaccine": { rho: 0, activeLayers: 2 },
-  repnoise: { alpha: 0, beta: 0 },
-  "united-alignment": { rho: 0 },
-  united: { lambda: 0 },
-  lisa: { rho: 0, alignmentSteps: 0 },
-  ldifs: { alpha: 0 },
-  ewc: { lambda: 0 },
-  kl: { lambda: 0 },
-  vlguard: { lambda: 0 },
-  safeinstr: { safetyRatio: 0 },
-  panacea: { lambda: 0, addPerturbation: false },
-  "safety-layers": { layers: [1, 0] },
-  tar: { lambda: 0, representations: false, innerSteps: 2, subsample: 1, adversaryRates: [1e-2] },
-  "constrained-sft": { beta: 0 },
-};
-describe.each(METHODS.map(({ name }) => name))("%s", (name) => {
+describe.each(METHODS.rows)("$name", ({ name, options, limit, trains }) => {
   test("every option says what it means", () => {
-    const method = METHODS.find((row) => row.name === name)?.method;
-    const { properties = {} } = z.toJSONSchema(method?.options as z.ZodType, { io: "input" });
+    const { properties = {} } = z.toJSONSchema(options, { io: "input" });
     for (const [option, schema] of Object.entries(properties)) {
       expect((schema as { description?: string }).description, option).toMatch(/\w{3}/);
     }
@@ -84,17 +64,14 @@ describe.each(METHODS.map(({ name }) => name))("%s", (name) => {
     expect(hash(await stepper.save())).toBe(hash(state));
   });
 
-  test.runIf(name in LIMITS)("in its limit it is SFT on its first stream, bit for bit", async () => {
-    const [limit, sft] = [
-      await trainer(name, LIMITS[name] ?? {}),
-      await trainer("sft", {}, configureMethod(name).trains),
-    ];
-    await limit.stepper.prepare();
-    const adapterAfter = async ({ run, stepper }: typeof limit) => {
+  test.runIf(limit)("in its limit it is SFT on its first stream, bit for bit", async () => {
+    const [limited, sft] = [await trainer(name, limit ?? {}), await trainer("sft", {}, trains)];
+    await limited.stepper.prepare();
+    const adapterAfter = async ({ run, stepper }: typeof limited) => {
       await run(0, STEPS);
       return hash(await stepper.adapter());
     };
-    expect(await adapterAfter(limit)).toBe(await adapterAfter(sft));
+    expect(await adapterAfter(limited)).toBe(await adapterAfter(sft));
   });
 });
 

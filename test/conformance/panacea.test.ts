@@ -1,7 +1,9 @@
 /** Panacea: the perturbation, the direction on a quadratic, what is published. */
+
 import { describe, expect, test } from "vitest";
 import { ops, type Tensor } from "../../src/autodiff/index.ts";
-import { configureMethod } from "../../src/methods/registry.ts";
+import { choose } from "../../src/choice.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import { tensor } from "../../src/tensor/tensor.ts";
 import { device, model, names, onToy, problem, rows, run } from "./finetuning.ts";
 import { numbers, relativeError } from "./tiny-model.ts";
@@ -68,7 +70,7 @@ test("on a quadratic h(w) = w'Hw / 2 and linear g: G = a - lambda H eps, eps = r
     const row = ops.reshape(x, [1, 2]);
     return ops.mul(ops.sum(ops.mul(ops.matmul(row, fixed(H.flat(), [2, 2])), row)), 0.5);
   };
-  const found = await onToy(configureMethod("panacea", { lambda, rho, cap: 1e6 }), w, loss);
+  const found = await onToy(choose(METHODS, { name: "panacea", lambda, rho, cap: 1e6 }), w, loss);
   const epsilon = times(w).map((x) => (rho * x) / norm(times(w)));
   expect(relativeError(found.copies.perturbation ?? [], epsilon)).toBeLessThan(1e-7);
   const expected = times(epsilon).map((x, i) => (a[i] as number) - lambda * x);

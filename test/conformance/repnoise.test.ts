@@ -1,6 +1,8 @@
 /** Representation noising against its definition: which tokens count, its terms, its limits, what it does to a toy model. */
+
 import { describe, expect, test } from "vitest";
 import { ops } from "../../src/autodiff/index.ts";
+import { choose } from "../../src/choice.ts";
 import {
   answerTokens,
   differingTokens,
@@ -10,7 +12,7 @@ import {
   tokenInputs,
 } from "../../src/methods/alignment/repnoise-tokens.ts";
 import type { RunFacts } from "../../src/methods/method.ts";
-import { configureMethod } from "../../src/methods/registry.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import { type Example, IGNORE, packPadded, paddedOf, paddedSpec } from "../../src/models/index.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { type HostTensor, tensor } from "../../src/tensor/tensor.ts";
@@ -31,7 +33,9 @@ const facts: RunFacts = {
   batch: () => Int32Array.of(),
 };
 const inputsOf = (options: object, step = 0, given: Record<string, Example[]> = rows): HostTensors =>
-  configureMethod("repnoise", options).plan(step, facts)[0]?.inputs?.(given) ?? {};
+  choose(METHODS, { name: "repnoise", ...options })
+    .schedule.calls(step, facts)[0]
+    ?.inputs?.(given) ?? {};
 
 const gradient = async (options: object, given: { padId?: number; step?: number } = {}) => {
   const inputs = inputsOf(options, given.step);

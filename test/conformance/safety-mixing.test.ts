@@ -1,7 +1,9 @@
 /** Safety rows beside the user's: weighed by lambda (`vlguard`), or mixed into one data set (`safeinstr`). */
+
 import { describe, expect, test } from "vitest";
 import { valueAndGrad } from "../../src/autodiff/index.ts";
-import { configureMethod } from "../../src/methods/registry.ts";
+import { choose } from "../../src/choice.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import { batchOf, batchSpec, packBatch, tokenLoss } from "../../src/models/index.ts";
 import { planRun } from "../../src/train/run-facts.ts";
 import { device, gradients, LOSS, model, names, problem, rows, run } from "./finetuning.ts";
@@ -14,9 +16,9 @@ function runOf(
   counts: Record<string, number>,
   length: { steps?: number; epochs?: number },
 ) {
-  const configured = configureMethod(method, options);
+  const configured = choose(METHODS, { name: method, ...options });
   const planned = planRun({ model, method: configured, rows: counts, batchSize: 5, seed: 3, epochs: 1, ...length });
-  return { ...planned, plan: (step: number) => configured.plan(step, planned.facts) };
+  return { ...planned, plan: (step: number) => configured.schedule.calls(step, planned.facts) };
 }
 
 describe("vlguard", () => {
@@ -69,9 +71,11 @@ describe("safeinstr", () => {
   });
 
   test("a batch of both is one batch: the gradient of the mean token loss of all its rows", async () => {
-    const method = configureMethod("safeinstr", { safetyRatio: 1 });
+    const method = choose(METHODS, { name: "safeinstr", safetyRatio: 1 });
     const { facts } = runOf("safeinstr", { safetyRatio: 1 }, { user: 8, alignment: 8 }, {});
-    const mixed = [0, 1, 2].flatMap((step) => method.plan(step, facts)).find((call) => call.inputs !== undefined);
+    const mixed = [0, 1, 2]
+      .flatMap((step) => method.schedule.calls(step, facts))
+      .find((call) => call.inputs !== undefined);
     const inputs = mixed?.inputs?.(rows) ?? {};
     const p = problem("safeinstr", {}, { dtype: "float32", inputs });
     const found = await run(p);

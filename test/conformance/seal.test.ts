@@ -1,8 +1,10 @@
 /** SEAL: the selector's gradient, what it keeps, and what is trained on it. */
+
 import { describe, expect, test } from "vitest";
 import type { Tensor } from "../../src/autodiff/index.ts";
+import { choose } from "../../src/choice.ts";
 import { keepBest, rowWeights, selectorStep } from "../../src/methods/finetuning/seal/selector.ts";
-import { configureMethod } from "../../src/methods/registry.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import type { Example } from "../../src/models/index.ts";
 import { adamW, sgd } from "../../src/optim/index.ts";
 import { RandomStream } from "../../src/tensor/random.ts";
@@ -88,7 +90,7 @@ async function trainer(
   rows: Readonly<Record<string, readonly Example[]>>,
   full = false,
 ) {
-  const method = configureMethod(name, options);
+  const method = choose(METHODS, { name, ...options });
   const counts = Object.fromEntries(Object.entries(rows).map(([stream, list]) => [stream, list.length]));
   const base = randomTensors(model.weights, "float32");
   const program = await TrainingProgram.compile({

@@ -1,8 +1,12 @@
 /** Programs that are no optimiser step, and steps of several calls: what they report, and what they leave when they fail. */
+
 import { expect, test } from "vitest";
-import { ops, type Tensor, type Tree, tree } from "../../src/autodiff/index.ts";
-import type { Call, Outcome, StepContext } from "../../src/methods/method.ts";
-import { type ConfiguredMethod, configureMethod } from "../../src/methods/registry.ts";
+import { z } from "zod";
+import { ops, tree } from "../../src/autodiff/index.ts";
+import { choose } from "../../src/choice.ts";
+import { type Call, method, type Outcome, type StepContext, type StepDirection } from "../../src/methods/method.ts";
+import { METHODS } from "../../src/methods/registry.ts";
+import { copy, scalar } from "../../src/methods/state.ts";
 import { adamW } from "../../src/optim/index.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { planRun } from "../../src/train/run-facts.ts";
@@ -15,42 +19,52 @@ const device = new Device({ threads: 1 });
 const model = tinyModel();
 const RATE = 1e-2;
 
-const programs: Record<string, (context: StepContext) => Outcome> = {
+const STATE = { start: copy("weights"), note: scalar() };
+
+const programs: Record<string, (context: StepContext<typeof STATE>) => Outcome<typeof STATE>> = {
   /** No metric, no weights. */
-  note: ({ memory }) => ({ memory: { note: ops.add(memory.note as Tensor, 1) } }),
-  spoil: ({ memory }) => ({ memory: { note: ops.div(ops.add(memory.note as Tensor, 1), 0) } }),
+  note: ({ state }) => ({ state: { note: ops.add(state.note, 1) } }),
+  spoil: ({ state }) => ({ state: { note: ops.div(ops.add(state.note, 1), 0) } }),
   /** Weights without a gradient. */
-  back: ({ copies }) => ({ weights: copies.start as Tree }),
-  away: ({ weights, memory }) => ({
+  back: ({ state }) => ({ weights: state.start }),
+  away: ({ weights, state }) => ({
     weights: tree.scale(weights, 2),
-    memory: { note: ops.add(memory.note as Tensor, 1) },
+    state: { note: ops.add(state.note, 1) },
     metrics: { away: ops.constant(1, "float32") },
   }),
 };
 
-async function trainer(plan: (step: number) => readonly Call[]) {
-  const sft = configureMethod("sft");
-  const method: ConfiguredMethod = {
-    ...sft,
-    copies: () => ({ start: "weights" }),
-    memory: () => ({ note: { shape: [], fill: 0 } }),
-    run: (name, context) => programs[name]?.(context) ?? sft.step(context),
-    plan,
-  };
+async function trainer(calls: (step: number) => readonly Call[]) {
+  const sft = choose(METHODS, { name: "sft" });
+  const own = method({
+    name: "several-calls",
+    label: "Several calls",
+    stage: "align",
+    streams: sft.streams,
+    options: z.strictObject({}),
+    tried: [],
+    best: 0,
+    state: STATE,
+    create: () => ({
+      passes: sft.passes,
+      programs: { step: (context) => sft.programs.step(context) as StepDirection<typeof STATE>, ...programs },
+      schedule: { calls },
+    }),
+  }).create({});
   const rows = { alignment: randomRows(model, [5, 6, 7]) };
   const program = await TrainingProgram.compile({
     device,
     model,
     frozen: await device.uploadAll(Object.entries(randomTensors(model.weights, "float32"))),
     trainable: new Map(Object.entries(randomTensors(loraShapes(model), "float32", 2))),
-    method,
+    method: own,
     optimizer: adamW(),
     maxGradNorm: 1,
     loraScale: 0.5,
     chunks: 1,
   });
-  const { facts } = planRun({ model, method, rows: { alignment: 3 }, batchSize: 3, seed: 1, steps: 4, epochs: 1 });
-  const stepper = new TrainingStepper({ program, method, rows, facts });
+  const { facts } = planRun({ model, method: own, rows: { alignment: 3 }, batchSize: 3, seed: 1, steps: 4, epochs: 1 });
+  const stepper = new TrainingStepper({ program, method: own, rows, facts });
   const step = (at: number) => stepper.step({ alignment: [Int32Array.of(0, 1, 2)] }, RATE, at);
   return { program, step };
 }

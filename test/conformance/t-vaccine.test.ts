@@ -1,8 +1,10 @@
 /** T-Vaccine against its definition: the draw, who is perturbed and trained, its limit. */
+
 import { describe, expect, test } from "vitest";
 import { ops, type Tensor } from "../../src/autodiff/index.ts";
+import { choose } from "../../src/choice.ts";
 import type { RunFacts, StepContext } from "../../src/methods/method.ts";
-import { configureMethod } from "../../src/methods/registry.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { RandomStream } from "../../src/tensor/random.ts";
 import { type HostTensor, tensor } from "../../src/tensor/tensor.ts";
@@ -39,8 +41,8 @@ const facts: RunFacts = {
 
 describe("the plan", () => {
   const programsAt = (step: number) =>
-    configureMethod("t-vaccine", { drawEvery: 2, probeEvery: 6 })
-      .plan(step, facts)
+    choose(METHODS, { name: "t-vaccine", drawEvery: 2, probeEvery: 6 })
+      .schedule.calls(step, facts)
       .map(({ program = "step" }) => program);
 
   test("is probe, draw, train, the first two at their multiples", () => {
@@ -56,13 +58,13 @@ describe("the plan", () => {
   });
 
   test("gives each probe the harmful rows that come next", () => {
-    const method = configureMethod("t-vaccine", { probeEvery: 6 });
-    expect([0, 6, 12].map((step) => method.plan(step, facts)[0]?.rows?.harmful?.[0])).toEqual([0, 1, 2]);
+    const method = choose(METHODS, { name: "t-vaccine", probeEvery: 6 });
+    expect([0, 6, 12].map((step) => method.schedule.calls(step, facts)[0]?.rows?.harmful?.[0])).toEqual([0, 1, 2]);
   });
 
   test("draws with noise that depends on the draw alone", () => {
     const gumbelAt = (step: number) => {
-      const call = configureMethod("t-vaccine").plan(step, facts);
+      const call = choose(METHODS, { name: "t-vaccine" }).schedule.calls(step, facts);
       return Array.from(call.find(({ program }) => program === "draw")?.inputs?.({}).gumbel?.data ?? [], Number);
     };
     expect(gumbelAt(20)).toEqual(gumbelAt(20));
@@ -231,5 +233,5 @@ describe("several steps", () => {
 });
 
 test("the cost counts the probes", () => {
-  expect(configureMethod("t-vaccine", { probeEvery: 4 }).passes()).toEqual({ forward: 2.25, backward: 2.25 });
+  expect(choose(METHODS, { name: "t-vaccine", probeEvery: 4 }).passes).toEqual({ forward: 2.25, backward: 2.25 });
 });

@@ -1,9 +1,11 @@
 /** TAR: what an adversary does and leaves behind, when it is evaluated, and the gradients of its losses. */
+
 import { describe, expect, test } from "vitest";
-import { ops, type Tensor } from "../../src/autodiff/index.ts";
+import { ops, type Tensor, type Tree } from "../../src/autodiff/index.ts";
+import { choose } from "../../src/choice.ts";
 import { drawAdversary, trajectoryWeights } from "../../src/methods/alignment/tar/trajectory.ts";
 import type { Call } from "../../src/methods/method.ts";
-import { configureMethod } from "../../src/methods/registry.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import { adamW } from "../../src/optim/index.ts";
 import { tensor } from "../../src/tensor/tensor.ts";
 import { stepContext } from "../../src/train/objective.ts";
@@ -16,7 +18,7 @@ import { hash } from "./training.ts";
 const factsOf = (options: object) =>
   planRun({
     model,
-    method: configureMethod("tar", options),
+    method: choose(METHODS, { name: "tar", ...options }),
     rows: { alignment: 40, harmful: 400 },
     batchSize: 4,
     seed: 1,
@@ -25,7 +27,7 @@ const factsOf = (options: object) =>
   }).facts;
 
 const planOf = (options: object, step: number): readonly Call[] =>
-  configureMethod("tar", options).plan(step, factsOf(options));
+  choose(METHODS, { name: "tar", ...options }).schedule.calls(step, factsOf(options));
 const countOf = (calls: readonly Call[], name: string) => calls.filter(({ program }) => program === name).length;
 const inputsOf = (calls: readonly Call[], name: string) =>
   calls.flatMap(({ inputs }) => Array.from(inputs?.({})[name]?.data ?? [], Number));
@@ -106,7 +108,7 @@ describe("an adversary", () => {
     ops.mul(ops.sum(ops.mul(ops.constantTensor(tensor("float64", [2], factors)), ops.mul(w, w))), 0.5);
 
   test("takes an AdamW step, and the gradient there goes into the buffer", async () => {
-    const method = configureMethod("tar", { representations: false });
+    const method = choose(METHODS, { name: "tar", representations: false });
     const zero = tensor("float64", [2], [0, 0]);
     const feeds = {
       w: tensor("float64", [2], start),
@@ -123,17 +125,20 @@ describe("an adversary", () => {
         weights: { w: w as Tensor },
         loss: (weights: { readonly [name: string]: Tensor }, stream: string) =>
           quadratic(weights.w as Tensor, stream === "harmful" ? harm : safe),
-        copies: {
+        state: {
           firstMoment: { w: nothing as Tensor },
           secondMoment: { w: nothing as Tensor },
           buffer: { w: buffer as Tensor },
+          correction1: none as Tensor,
+          correction2: none as Tensor,
+          tamper: none as Tensor,
         },
-        memory: { correction1: none as Tensor, correction2: none as Tensor, tamper: none as Tensor },
         inputs: { rate: eta as Tensor, scale: scale as Tensor },
       };
-      const attacked = method.run("adversary", context);
-      const after = method.run("tamper", { ...context, weights: attacked.weights ?? {} });
-      return { attacked: attacked.weights?.w as Tensor, buffered: after.copies?.buffer?.w as Tensor };
+      const attacked = method.programs.adversary?.(context);
+      const after = method.programs.tamper?.({ ...context, weights: attacked?.weights ?? {} });
+      const buffered = after?.state?.buffer as Tree;
+      return { attacked: attacked?.weights?.w as Tensor, buffered: buffered.w as Tensor };
     });
     // AdamW's first step: decay, then the sign of the gradient.
     const attacked = start.map((w, i) => {
@@ -153,7 +158,7 @@ describe("a whole step", () => {
       model,
       frozen: await device.uploadAll(Object.entries(randomTensors(model.weights, "float32"))),
       trainable: new Map(Object.entries(randomTensors(loraShapes(model), "float32", 2))),
-      method: configureMethod("tar", options),
+      method: choose(METHODS, { name: "tar", ...options }),
       optimizer: adamW(),
       maxGradNorm: 1,
       ...LOSS,

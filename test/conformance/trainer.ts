@@ -1,4 +1,5 @@
-import { configureMethod } from "../../src/methods/registry.ts";
+import { choose, rowOf } from "../../src/choice.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import { type Example, IGNORE } from "../../src/models/index.ts";
 import { adamW } from "../../src/optim/index.ts";
 import { Device } from "../../src/runtime/index.ts";
@@ -15,24 +16,8 @@ export const STEPS = 6;
 const RATE = 1e-2;
 const LENGTHS = [5, 7, 4, 9, 6, 8, 5, 3];
 
-/** Settings in which a method does all that it can within a few steps of a tiny model; its defaults otherwise. */
-const SETTINGS: Readonly<Record<string, object>> = {
-  salora: { safetyRank: 2, taskRank: 3 },
-  "deep-alignment": { refusals: 3, anchors: 4 },
-  "sn-tune": { epsilon: 0.1 },
-  lisa: { alignmentSteps: 2, userSteps: 1 },
-  ewc: { lambda: 1, fisherBatchSize: 3 },
-  safeinstr: { safetyRatio: 0.5 },
-  "t-vaccine": { activeLayers: 1, drawEvery: 2, probeEvery: 4 },
-  repnoise: { beta: 0.1, mode: "reference" },
-  "rsn-tune": { select: "top", topAttention: 3, topFeedForward: 8 },
-  tar: { innerSteps: 4, subsample: 2, trajectories: 2, adversaryRates: [1e-2], mappingSteps: 1 },
-  seal: { mode: "twoModel", selectorEpochs: 1, secondRate: 1e-2 },
-};
-/** Methods that begin with factors of their own, and refuse trained ones. */
-const FRESH: readonly string[] = ["salora"];
-
-export const settingsOf = (name: string): object => SETTINGS[name] ?? {};
+/** Settings in which a method does all that it can within a few steps of a tiny model. */
+export const settingsOf = (name: string): object => rowOf(METHODS, name).trial ?? {};
 
 /** The same LoRA factors with B zero. */
 const withoutEffect = (factors: ReadonlyMap<string, HostTensor<"float32">>) =>
@@ -45,8 +30,8 @@ const withPrompt = ({ inputIds, labels }: Example, i: number): Example => ({
 });
 
 /** A method at work on rows of its own. */
-export async function trainer(name: string, settings: object, tune = configureMethod(name).trains ?? "lora") {
-  const method = configureMethod(name, settings);
+export async function trainer(name: string, settings: object, tune = rowOf(METHODS, name).trains ?? "lora") {
+  const method = choose(METHODS, { name, ...settings });
   const frozen = await device.uploadAll(Object.entries(randomTensors(model.weights, "float32")));
   const shapes = tune === "full" ? model.weights : loraShapes(model);
   const rows: Record<string, Example[]> = Object.fromEntries(
@@ -67,7 +52,8 @@ export async function trainer(name: string, settings: object, tune = configureMe
     device,
     model,
     frozen,
-    trainable: FRESH.includes(name) ? withoutEffect(initial) : initial,
+    // Methods for factors alone begin with their own, and refuse trained ones.
+    trainable: method.trains === "lora" ? withoutEffect(initial) : initial,
     method,
     optimizer: adamW({ weightDecay: 0.1 }),
     maxGradNorm: 1,

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { configureMethod } from "../../src/methods/registry.ts";
+import { choose } from "../../src/choice.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import type { Model } from "../../src/models/index.ts";
 import { adamW } from "../../src/optim/index.ts";
 import type { Device, DeviceTensors } from "../../src/runtime/index.ts";
@@ -25,7 +26,7 @@ export async function compileTraining(
     model,
     frozen,
     trainable: new Map(Object.entries(randomTensors(loraShapes(model), "float32", seed + 1))),
-    method: configureMethod(method, options),
+    method: choose(METHODS, { name: method, ...options }),
     optimizer: adamW({ weightDecay: 0.1 }),
     maxGradNorm: 1,
     loraScale: 0.5,

@@ -1,8 +1,10 @@
 /** United alignment, United fine-tuning, and Vaccine with Booster, against their definitions. */
+
 import { describe, expect, test } from "vitest";
 import { ops, type Tensor, type Tree } from "../../src/autodiff/index.ts";
+import { choose } from "../../src/choice.ts";
 import type { StepContext } from "../../src/methods/method.ts";
-import { configureMethod } from "../../src/methods/registry.ts";
+import { METHODS } from "../../src/methods/registry.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { tensor } from "../../src/tensor/tensor.ts";
 import { gradientOf, methodProgram, outputOf } from "./method-program.ts";
@@ -93,7 +95,7 @@ describe("United alignment on quadratics, f(w) = w'Fw / 2 and h(w) = w'Hw / 2", 
         return ops.mul(ops.sum(ops.mul(ops.matmul(x, M), x)), 0.5);
       };
       const context = { weights: pick(inputs, ["a", "b"]), loss } as StepContext;
-      const { gradient, metrics } = configureMethod("united-alignment", { rho }).step(context);
+      const { gradient, metrics } = choose(METHODS, { name: "united-alignment", rho }).programs.step(context);
       return { da: gradient.a as Tensor, db: gradient.b as Tensor, loss: metrics.loss };
     });
     const h = dot(w, times(H, w)) / 2;

@@ -2,7 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runExperiment } from "../../src/experiments/experiment.ts";
-import { hyperparametersOf, pipelineName, pipelineOf, STAGES } from "../../src/experiments/pipeline.ts";
+import { hyperparametersOf, pipelineName, pipelineOf } from "../../src/experiments/pipeline.ts";
+import { DEFENCES } from "../../src/methods/registry.ts";
 import type { Event } from "../../src/train/index.ts";
 import { computed, makeTinyWorld, quickAlignment, states, type TinyWorld } from "./tiny-world.ts";
 
@@ -40,7 +41,7 @@ describe("a list of methods", () => {
     refused(named("lisa", "ldifs"), "OPTIONS_CONFLICT");
     refused(named("magic"), "UNKNOWN_METHOD");
     refused({ name: "booster", colour: 1 }, "METHOD_OPTIONS_INVALID");
-    refused([{ name: "booster" }, { name: "shrink", keep: 2 }], "TRANSFORM_OPTIONS_INVALID");
+    refused([{ name: "booster" }, { name: "shrink", keep: 2 }], "METHOD_OPTIONS_INVALID");
   });
 
   test("has one name and the settings of all its stages", () => {
@@ -52,7 +53,7 @@ describe("a list of methods", () => {
   });
 
   test("no name means two things", () => {
-    const names = STAGES.map(({ name }) => name);
+    const names = DEFENCES.rows.map(({ name }) => name);
     expect(names).toEqual([...new Set(names)]);
   });
 });

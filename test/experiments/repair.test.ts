@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readAdapter, writeAdapter } from "../../src/formats/peft.ts";
 import { openSafetensors } from "../../src/formats/safetensors.ts";
-import { TRANSFORMS } from "../../src/methods/transform.ts";
+import { TRANSFORMS } from "../../src/methods/registry.ts";
 import { changesOf } from "../../src/models/adapters.ts";
 import { align } from "../../src/stages/align.ts";
 import { finetune } from "../../src/stages/finetune.ts";
@@ -48,24 +48,27 @@ const options = (name: string, method: string | { name: string; [setting: string
   run: run(name),
 });
 
-test.each(TRANSFORMS)("$name of a trained adapter: the same bytes twice, and a report", async ({ name, stage }) => {
-  const adapters = stage === "alignment" ? [aligned] : [aligned, attacked];
-  const first = await repair({ ...options(`${name} 1`, name), adapters });
-  const second = await repair({ ...options(`${name} 2`, name), adapters });
-  const bytes = (folder: string) => readFileSync(join(folder, "adapter_model.safetensors")).toString("base64");
-  expect(bytes(second.adapter) === bytes(first.adapter)).toBe(true);
-  const report = readRepair(first.run);
-  expect(report).toEqual(first.report);
-  expect(report.method).toBe(name);
-  expect(report.normBefore).toBeGreaterThan(0);
-  expect(Number.isFinite(report.normAfter) && Number.isFinite(report.moved)).toBe(true);
-  expect(report.moved).toBeGreaterThan(0);
-  const described = JSON.parse(readFileSync(join(first.run, "run.json"), "utf8"));
-  expect(described.config).toMatchObject({ stage: "repair", method: { name } });
-  expect(Object.keys(described.data)).toEqual(
-    expect.arrayContaining(["model", ...adapters.map((_, i) => `adapter ${i + 1}`)]),
-  );
-});
+test.each(TRANSFORMS.rows)(
+  "$name of a trained adapter: the same bytes twice, and a report",
+  async ({ name, stage }) => {
+    const adapters = stage === "align" ? [aligned] : [aligned, attacked];
+    const first = await repair({ ...options(`${name} 1`, name), adapters });
+    const second = await repair({ ...options(`${name} 2`, name), adapters });
+    const bytes = (folder: string) => readFileSync(join(folder, "adapter_model.safetensors")).toString("base64");
+    expect(bytes(second.adapter) === bytes(first.adapter)).toBe(true);
+    const report = readRepair(first.run);
+    expect(report).toEqual(first.report);
+    expect(report.method).toBe(name);
+    expect(report.normBefore).toBeGreaterThan(0);
+    expect(Number.isFinite(report.normAfter) && Number.isFinite(report.moved)).toBe(true);
+    expect(report.moved).toBeGreaterThan(0);
+    const described = JSON.parse(readFileSync(join(first.run, "run.json"), "utf8"));
+    expect(described.config).toMatchObject({ stage: "repair", method: { name } });
+    expect(Object.keys(described.data)).toEqual(
+      expect.arrayContaining(["model", ...adapters.map((_, i) => `adapter ${i + 1}`)]),
+    );
+  },
+);
 
 test("what changes an alignment refuses the adapter of a user", async () => {
   const given = options("extrapolated", "lox");

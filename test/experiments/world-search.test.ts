@@ -1,30 +1,14 @@
 /** The search for settings in the bundled world gives every method the same number of trials, all with settings that exist. */
-import { describe, expect, test } from "vitest";
-import { CANDIDATES } from "../../scripts/world-search/candidates.ts";
-import { pipelineOf, STAGES } from "../../src/experiments/pipeline.ts";
+import { expect, test } from "vitest";
+import { pipelineOf } from "../../src/experiments/pipeline.ts";
+import { DEFENCES } from "../../src/methods/registry.ts";
 import { AlignOptions } from "../../src/stages/options.ts";
-import { WORLD_RECIPE } from "../../src/stages/world-recipe.ts";
 
-test("no method is forgotten, and none gets more trials", () => {
-  expect(Object.keys(CANDIDATES).sort()).toEqual(STAGES.map(({ name }) => name).sort());
-  expect(new Set(Object.values(CANDIDATES).map(({ length }) => length)).size).toBe(1);
-});
-
-describe.each(Object.entries(CANDIDATES))("%s", (name, candidates) => {
-  test("its settings are the method's", () => {
-    for (const { settings, align = {} } of candidates) {
-      expect(() => pipelineOf({ name, ...settings })).not.toThrow();
-      expect(Object.keys(align).filter((option) => !(option in AlignOptions.shape))).toEqual([]);
-    }
-  });
-});
-
-test("what the demo uses was tried", () => {
-  for (const [name, { settings = {}, align = {} }] of Object.entries(WORLD_RECIPE.methods)) {
-    const tried = (CANDIDATES[name] ?? []).map((candidate) => ({ ...candidate.settings, ...candidate.align }));
-    // SFT's alignment is that of the recipe itself.
-    const { learningRate } = WORLD_RECIPE.alignment;
-    expect(tried, name).toContainEqual(name === "sft" ? { learningRate } : { ...settings, ...align });
+test.each(DEFENCES.rows)("$name is tried as often as the others, with its own settings", ({ name, tried, best }) => {
+  expect(tried).toHaveLength(4);
+  expect(tried[best]).toBeDefined();
+  for (const { align = {}, ...settings } of tried) {
+    expect(() => pipelineOf({ name, ...settings })).not.toThrow();
+    expect(Object.keys(align).filter((option) => !(option in AlignOptions.shape))).toEqual([]);
   }
-  expect(Object.keys(WORLD_RECIPE.methods).sort()).toEqual(STAGES.map(({ name }) => name).sort());
 });

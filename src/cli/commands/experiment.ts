@@ -1,6 +1,6 @@
 import { runExperiment } from "../../experiments/experiment.ts";
 import { ExperimentOptions } from "../../experiments/options.ts";
-import { STAGES } from "../../experiments/pipeline.ts";
+import { DEFENCES } from "../../methods/registry.ts";
 import { defineCommand } from "../command.ts";
 import { runExperimentCommand } from "../experiment-command.ts";
 import {
@@ -24,8 +24,8 @@ command goes on after Ctrl-C.`,
   ],
   options: ExperimentOptions,
   named: [
-    { group: "methods.*.method", rows: STAGES, fileOnly: true },
-    { group: "methods.*.method.*", rows: STAGES, fileOnly: true },
+    { group: "methods.*.method", rows: DEFENCES.rows, fileOnly: true },
+    { group: "methods.*.method.*", rows: DEFENCES.rows, fileOnly: true },
     { ...METHOD_OPTIONS, group: "attack.method", fileOnly: true },
     ...["attack.attack", "strengths.*.attack"].map((group) => ({ ...ATTACK_OPTIONS, group, fileOnly: true as const })),
     ...["align.optimizer", "attack.optimizer", "strengths.*.optimizer"].map((group) => ({

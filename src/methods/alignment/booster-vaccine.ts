@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { tree } from "../../autodiff/index.ts";
-import type { Method } from "../method.ts";
+import { method } from "../method.ts";
 import { harmfulAttenuation } from "./booster.ts";
 import { vaccinate } from "./vaccine.ts";
 
@@ -21,18 +21,26 @@ const options = z.strictObject({
  * Four forward and four backward passes.
  * Source: git-disl/Booster, `perturb_aware`; docs/methods/booster-vaccine.md.
  */
-export const boosterVaccine: Method<z.infer<typeof options>> = {
+export const boosterVaccine = method({
   name: "booster-vaccine",
-  stage: "alignment",
+  label: "Booster + Vaccine",
+  stage: "align",
   streams: ["alignment", "harmful"],
   options,
-  passes: () => ({ forward: 4, backward: 4 }),
-  step(context, { rho, ...booster }) {
-    const attenuation = harmfulAttenuation(context, booster);
-    const align = vaccinate(context, rho);
-    return {
-      gradient: tree.add(align.gradient, attenuation.gradient),
-      metrics: { ...align.metrics, ...attenuation.metrics },
-    };
-  },
-};
+  limit: { lambda: 0, rho: 0 },
+  tried: [0.5, 2, 5, 20].map((rho) => ({ rho, lambda: 1, alpha: 0.1 })),
+  best: 0,
+  create: ({ rho, ...booster }) => ({
+    passes: { forward: 4, backward: 4 },
+    programs: {
+      step(context) {
+        const attenuation = harmfulAttenuation(context, booster);
+        const align = vaccinate(context, rho);
+        return {
+          gradient: tree.add(align.gradient, attenuation.gradient),
+          metrics: { ...align.metrics, ...attenuation.metrics },
+        };
+      },
+    },
+  }),
+});

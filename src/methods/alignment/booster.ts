@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ops, tree, valueAndGrad } from "../../autodiff/index.ts";
-import type { Method, Outcome, StepContext, StepDirection } from "../method.ts";
+import { method, type Outcome, type StepContext, type StepDirection } from "../method.ts";
 
 const { add, globalNorm, scale, step, sub } = tree;
 
@@ -29,14 +29,27 @@ const NORM_FLOOR = 1e-7;
  * the Hessian of h. With λ = 0 this is SFT. Three forward and three backward passes, `exact` five.
  * Source: Huang et al., arXiv 2409.01586, Algorithm 1; docs/methods/booster.md compares it with the authors' code.
  */
-export const booster: Method<BoosterOptions> = {
+export const booster = method({
   name: "booster",
-  stage: "alignment",
+  label: "Booster",
+  stage: "align",
   streams: ["alignment", "harmful"],
   options,
-  passes: ({ through }) => ({ forward: 3, backward: through === "exact" ? 5 : 3 }),
-  step: (context, chosen) => (chosen.through === "exact" ? exact(context, chosen) : attenuate(context, chosen)),
-};
+  limit: { lambda: 0 },
+  tried: [
+    { lambda: 1, alpha: 0.1 },
+    { lambda: 1, alpha: 0.2 },
+    { lambda: 2, alpha: 0.1 },
+    { lambda: 5, alpha: 0.1 },
+  ],
+  best: 0,
+  create: (chosen) => ({
+    passes: { forward: 3, backward: chosen.through === "exact" ? 5 : 3 },
+    programs: {
+      step: (context) => (chosen.through === "exact" ? exact(context, chosen) : attenuate(context, chosen)),
+    },
+  }),
+});
 
 function attenuate(context: StepContext, chosen: BoosterOptions): StepDirection {
   const attenuation = harmfulAttenuation(context, chosen);

@@ -14,7 +14,7 @@ import { batchSpec } from "../../models/index.ts";
 import { Device } from "../../runtime/index.ts";
 import { microBatchName, stepContext } from "../../train/objective.ts";
 import { packStream } from "../../train/training-program.ts";
-import type { StepContext } from "../method.ts";
+import type { StepContext, StepDirection } from "../method.ts";
 import { deepAlignment } from "./deep-alignment.ts";
 
 const device = new Device({ threads: 1 });
@@ -24,7 +24,7 @@ const streams = { ...rows, both: [...rows.alignment, ...rows.general] };
 const names = [...loraShapes(model).keys()];
 
 /** Loss and gradient in float64. */
-async function evaluate(direction: (context: StepContext) => ReturnType<typeof deepAlignment.step>) {
+async function evaluate(direction: (context: StepContext) => StepDirection) {
   const feeds = Object.assign(
     { ...randomTensors(model.weights, "float64"), ...randomTensors(loraShapes(model), "float64", 2) },
     ...Object.entries(streams).map(([stream, examples]) => packStream(stream, [examples], 1)),
@@ -36,7 +36,7 @@ async function evaluate(direction: (context: StepContext) => ReturnType<typeof d
     (inputs) => {
       const frozen = pick(inputs, model.weights.keys());
       const context = stepContext({ model, frozen, inputs, loss: { loraScale: 0.5, chunks: 1 } });
-      const { gradient, metrics } = direction({ ...context, weights: pick(inputs, names) });
+      const { gradient, metrics } = direction({ ...context, weights: pick(inputs, names), state: {} });
       return {
         ...Object.fromEntries(names.map((name) => [`d ${name}`, gradient[name] as Tensor])),
         loss: metrics.loss,
@@ -61,7 +61,7 @@ const sftOn = (stream: string) =>
   });
 
 const deep = (options: object) =>
-  evaluate((context) => deepAlignment.step(context, deepAlignment.options.parse(options)));
+  evaluate((context) => deepAlignment.create(deepAlignment.options.parse(options)).programs.step(context));
 
 describe("deep alignment", () => {
   test("pooled, it is the loss of both batches in one", async () => {

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, valueAndGrad } from "../../autodiff/index.ts";
 import { RandomStream } from "../../tensor/random.ts";
-import type { Method, StepContext } from "../method.ts";
+import { method, type StepContext } from "../method.ts";
 import { lateRefusals } from "./deep-augmentation.ts";
 
 const options = z.strictObject({
@@ -25,31 +25,41 @@ const options = z.strictObject({
  * Which refusals come late, and how late, is drawn for each use: `lateRefusals`. Two forward and two backward passes.
  * Source: Qi et al., arXiv 2406.05946, equation 2; docs/methods/deep-alignment.md compares it with the authors' code.
  */
-export const deepAlignment: Method<z.infer<typeof options>> = {
+export const deepAlignment = method({
   name: "deep-alignment",
-  stage: "alignment",
+  label: "Deep alignment",
+  stage: "align",
   streams: ["alignment", "general", "harmful"],
   options,
-  readers: (rows, seed) => ({
-    alignment: lateRefusals(rows.alignment ?? [], rows.harmful ?? [], new RandomStream(seed, "late-refusals")),
+  trial: { refusals: 3, anchors: 4 },
+  tried: [4, 8, 16, 32].map((refusals) => ({ refusals, anchors: 16 })),
+  best: 0,
+  create: ({ mode, alpha, refusals, anchors }) => ({
+    passes: { forward: 2, backward: 2 },
+    schedule: {
+      batchSizes: { alignment: refusals, general: anchors },
+      readers: (rows, seed) => ({
+        alignment: lateRefusals(rows.alignment ?? [], rows.harmful ?? [], new RandomStream(seed, "late-refusals")),
+      }),
+    },
+    programs: {
+      step(context) {
+        const parts: Record<string, Tensor> = {};
+        const { value, grad } = valueAndGrad((w) => {
+          const refused = countedLoss(context, w, "alignment");
+          const anchored = countedLoss(context, w, "general");
+          Object.assign(parts, { refusalLoss: refused.loss, anchorLoss: anchored.loss });
+          const share =
+            mode === "paper"
+              ? ops.constant(alpha, refused.loss.dtype)
+              : ops.div(refused.tokens, ops.add(refused.tokens, anchored.tokens));
+          return ops.add(ops.mul(refused.loss, share), ops.mul(anchored.loss, ops.sub(1, share)));
+        })(context.weights);
+        return { gradient: grad, metrics: { loss: value, ...parts } };
+      },
+    },
   }),
-  batchSizes: ({ refusals, anchors }) => ({ alignment: refusals, general: anchors }),
-  passes: () => ({ forward: 2, backward: 2 }),
-  step(context, { mode, alpha }) {
-    const parts: Record<string, Tensor> = {};
-    const { value, grad } = valueAndGrad((w) => {
-      const refusals = countedLoss(context, w, "alignment");
-      const anchors = countedLoss(context, w, "general");
-      Object.assign(parts, { refusalLoss: refusals.loss, anchorLoss: anchors.loss });
-      const share =
-        mode === "paper"
-          ? ops.constant(alpha, refusals.loss.dtype)
-          : ops.div(refusals.tokens, ops.add(refusals.tokens, anchors.tokens));
-      return ops.add(ops.mul(refusals.loss, share), ops.mul(anchors.loss, ops.sub(1, share)));
-    })(context.weights);
-    return { gradient: grad, metrics: { loss: value, ...parts } };
-  },
-};
+});
 
 /** A stream's mean loss, and the number of tokens that it is the mean of. */
 function countedLoss({ loss }: StepContext, weights: Tree, stream: string) {

@@ -1,11 +1,13 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, randomAdapter } from "../../../test/transform-context.ts";
+import { choose } from "../../choice.ts";
 import { adapterOfChanges, changesOf, normOf } from "../../models/adapters.ts";
 import { tensor, zeros } from "../../tensor/tensor.ts";
-import { configureTransform, type LoraAdapter } from "../transform.ts";
+import { TRANSFORMS } from "../registry.ts";
+import type { LoraAdapter } from "../transform.ts";
 
 const lox = async (adapter: LoraAdapter, options: object) =>
-  (await configureTransform("lox", options).transform(contextOf(adapter))).adapter;
+  (await choose(TRANSFORMS, { name: "lox", ...options }).apply(contextOf(adapter))).adapter;
 
 const adapter = randomAdapter({ q: [9, 7], v: [4, 12] });
 
@@ -62,8 +64,8 @@ test("closed form: of a change along the axes with singular values 5, 3 and 1 th
 
 test("coefficient 0 is the alignment, byte for byte", async () => {
   for (const rank of [0, 1]) expect(await lox(adapter, { rank, coefficient: 0 })).toEqual(adapter);
-  expect(configureTransform("lox", { coefficient: 0 }).mustChange).toBe(false);
-  expect(configureTransform("lox").mustChange).toBe(true);
+  expect(choose(TRANSFORMS, { name: "lox", coefficient: 0 }).mustChange).toBe(false);
+  expect(choose(TRANSFORMS, { name: "lox" }).mustChange).toBe(true);
 });
 
 test("the adapter's rank is all of it: the same bytes as rank 0, which is every change times 1 + coefficient", async () => {

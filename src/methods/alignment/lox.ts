@@ -2,7 +2,7 @@ import { z } from "zod";
 import { strongest } from "../../models/adapter-sum.ts";
 import { type Factors, factorsOf, multiply, nameOfA, nameOfB, transposed } from "../../models/adapters.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
-import type { AdapterTransform, LoraAdapter } from "../transform.ts";
+import { type LoraAdapter, transform } from "../transform.ts";
 
 const options = z.strictObject({
   rank: z
@@ -50,13 +50,18 @@ export function extrapolated(adapter: LoraAdapter, { rank, coefficient }: z.infe
  * models: every matrix is extrapolated, embedding and output layer among them. Here those that carry the adapter are, since no other moved.
  *
  * @example
- * configureTransform("lox", { rank: 6, coefficient: 1.25 });
+ * choose(TRANSFORMS, { name: "lox", rank: 6, coefficient: 1.25 });
  */
-export const lox: AdapterTransform<z.infer<typeof options>> = {
+export const lox = transform({
   name: "lox",
-  stage: "alignment",
+  label: "LoX",
+  stage: "align",
   options,
-  needs: () => [],
-  mustChange: ({ coefficient }) => coefficient > 0,
-  transform: async ({ adapter }, chosen) => ({ adapter: extrapolated(adapter, chosen), report: {} }),
-};
+  tried: [0.5, 1.25, 2, 4].map((coefficient) => ({ coefficient, rank: 6 })),
+  best: 0,
+  create: (chosen) => ({
+    needs: [],
+    mustChange: chosen.coefficient > 0,
+    apply: async ({ adapter }) => ({ adapter: extrapolated(adapter, chosen), report: {} }),
+  }),
+});

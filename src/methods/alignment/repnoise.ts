@@ -4,7 +4,7 @@ import { type PaddedBatch, paddedStates } from "../../models/index.ts";
 import { linearCrossEntropy, weight } from "../../nn/index.ts";
 import { RandomStream } from "../../tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../../tensor/tensor.ts";
-import type { Call, Method, RunFacts, StepContext, StepDirection } from "../method.ts";
+import { method, type StepContext, type StepDirection } from "../method.ts";
 import { average } from "../sums.ts";
 import { mmd } from "./mmd.ts";
 import {
@@ -46,40 +46,52 @@ type Terms = StepDirection["metrics"];
  * every step. With α = β = 0, mode `paper` is SFT. Two forward and two backward passes, and the head once more a layer.
  * Source: Rosati et al., arXiv 2405.14577, Algorithm 1; docs/methods/repnoise.md compares it with the authors' code.
  */
-export const repnoise: Method<RepNoiseOptions> = {
+export const repnoise = method({
   name: "repnoise",
-  stage: "alignment",
+  label: "RepNoise",
+  stage: "align",
   streams: ["alignment", "harmful"],
   options,
-  passes: () => ({ forward: 2, backward: 2 }),
-  inputs: ({ model: { layers, hiddenSize } }) => ({
-    ...tokenInputs("alignment"),
-    ...tokenInputs("harmful"),
-    noise: { dtype: "float32", shape: [layers, ...gridOf("harmful"), hiddenSize] },
-  }),
-  plan,
-  step(context, chosen) {
-    const metrics: Partial<Terms> = {};
-    const { grad } = valueAndGrad((w) => Object.assign(metrics, termsAt(context, w, chosen)).loss)(context.weights);
-    return { gradient: grad, metrics: metrics as Terms };
-  },
-};
-
-function plan(step: number, { model, seed }: RunFacts, { mode }: RepNoiseOptions): Call[] {
-  return [
-    {
-      inputs({ alignment = [], harmful = [] }) {
-        const tokens =
-          mode === "paper"
-            ? placeAnswers("harmful", harmful)
-            : { ...placeAll("harmful", harmful, alignment), ...placeAll("alignment", alignment, harmful) };
-        const shape = [model.layers, ...(tokens["harmful.cells"] as HostTensor).shape, model.hiddenSize];
-        const noise = new RandomStream(seed, `repnoise step ${step}`).normals(sizeOf(shape));
-        return { ...tokens, noise: tensor("float32", shape, noise) };
+  limit: { alpha: 0, beta: 0 },
+  trial: { beta: 0.1, mode: "reference" },
+  tried: [
+    { alpha: 0.02, beta: 0.001 },
+    { alpha: 0.1, beta: 0.001 },
+    { alpha: 0.1, beta: 0.1 },
+    { alpha: 1, beta: 0.001 },
+  ],
+  best: 0,
+  create: (chosen) => ({
+    passes: { forward: 2, backward: 2 },
+    programs: {
+      step(context) {
+        const metrics: Partial<Terms> = {};
+        const { grad } = valueAndGrad((w) => Object.assign(metrics, termsAt(context, w, chosen)).loss)(context.weights);
+        return { gradient: grad, metrics: metrics as Terms };
       },
     },
-  ];
-}
+    schedule: {
+      inputs: ({ model: { layers, hiddenSize } }) => ({
+        ...tokenInputs("alignment"),
+        ...tokenInputs("harmful"),
+        noise: { dtype: "float32", shape: [layers, ...gridOf("harmful"), hiddenSize] },
+      }),
+      calls: (step, { model, seed }) => [
+        {
+          inputs({ alignment = [], harmful = [] }) {
+            const tokens =
+              chosen.mode === "paper"
+                ? placeAnswers("harmful", harmful)
+                : { ...placeAll("harmful", harmful, alignment), ...placeAll("alignment", alignment, harmful) };
+            const shape = [model.layers, ...(tokens["harmful.cells"] as HostTensor).shape, model.hiddenSize];
+            const noise = new RandomStream(seed, `repnoise step ${step}`).normals(sizeOf(shape));
+            return { ...tokens, noise: tensor("float32", shape, noise) };
+          },
+        },
+      ],
+    },
+  }),
+});
 
 /** The loss and its parts at the given weights. */
 function termsAt(context: StepContext, weights: Tree, { alpha, beta, mode, layerPrecision }: RepNoiseOptions): Terms {

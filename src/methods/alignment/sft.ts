@@ -1,8 +1,6 @@
 import { z } from "zod";
 import { valueAndGrad } from "../../autodiff/index.ts";
-import type { Method } from "../method.ts";
-
-const options = z.strictObject({});
+import { method } from "../method.ts";
 
 /**
  * Supervised fine-tuning: `minimise f(w)`, f the mean token cross-entropy on the training rows.
@@ -10,14 +8,22 @@ const options = z.strictObject({});
  * The alignment baseline of every table, and what a user's plain fine-tuning does. One forward and one backward pass.
  * Source: docs/methods/sft.md; git-disl/Booster, `script/alignment/sft.sh`.
  */
-export const sft: Method<z.infer<typeof options>> = {
+export const sft = method({
   name: "sft",
-  stage: "alignment",
+  label: "SFT",
+  stage: "align",
   streams: ["alignment"],
-  options,
-  passes: () => ({ forward: 1, backward: 1 }),
-  step({ weights, loss }) {
-    const { value, grad } = valueAndGrad((w) => loss(w, "alignment"))(weights);
-    return { gradient: grad, metrics: { loss: value } };
-  },
-};
+  options: z.strictObject({}),
+  // The first is the world's own learning rate.
+  tried: [{}, ...[5e-4, 1e-3, 4e-3].map((learningRate) => ({ align: { learningRate } }))],
+  best: 0,
+  create: () => ({
+    passes: { forward: 1, backward: 1 },
+    programs: {
+      step({ weights, loss }) {
+        const { value, grad } = valueAndGrad((w) => loss(w, "alignment"))(weights);
+        return { gradient: grad, metrics: { loss: value } };
+      },
+    },
+  }),
+});

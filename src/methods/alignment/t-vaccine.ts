@@ -3,7 +3,8 @@ import { ops, type Tensor, tree } from "../../autodiff/index.ts";
 import { RandomStream } from "../../tensor/random.ts";
 import { tensor } from "../../tensor/tensor.ts";
 import { gradientAtOutputs } from "../hidden.ts";
-import type { Call, Method, Outcome, RunFacts, StepContext } from "../method.ts";
+import { type Call, method, type StepContext } from "../method.ts";
+import { memory } from "../state.ts";
 import { isAttention, vaccinate } from "./vaccine.ts";
 
 const options = z.strictObject({
@@ -21,7 +22,11 @@ const options = z.strictObject({
     .default("paper")
     .describe("train the active layers alone, or, as the authors' code, also the MLPs from the lowest of them upwards"),
 });
-type TVaccineOptions = z.infer<typeof options>;
+
+const STATE = {
+  sensitivity: memory(({ model }) => [model.layers], 1),
+  active: memory(({ model }) => [model.layers], 1),
+};
 
 /** Below it a layer's share of the sensitivity is as good as none. */
 const TINY = 1e-30;
@@ -42,68 +47,74 @@ const DEEP = 26;
  * Source: Liu et al., arXiv 2410.09760;
  * docs/methods/t-vaccine.md compares it with the authors' code (Lslland/T-Vaccine).
  */
-export const tVaccine: Method<TVaccineOptions> = {
+export const tVaccine = method({
   name: "t-vaccine",
-  stage: "alignment",
+  label: "T-Vaccine",
+  stage: "align",
   streams: ["alignment", "harmful"],
   options,
+  limit: { rho: 0, activeLayers: 2 },
+  trial: { activeLayers: 1, drawEvery: 2, probeEvery: 4 },
+  tried: [0.5, 2, 5, 20].map((rho) => ({ rho, activeLayers: 2 })),
+  best: 0,
   masked: true,
-  passes: ({ probeEvery }) => ({ forward: 2 + 1 / probeEvery, backward: 2 + 1 / probeEvery }),
-  batchSizes: ({ probeRows }) => ({ harmful: probeRows }),
-  memory: ({ model: { layers } }) => ({
-    sensitivity: { shape: [layers], fill: 1 },
-    active: { shape: [layers], fill: 1 },
+  state: STATE,
+  create: ({ rho, mode, activeLayers, drawEvery, probeEvery, probeRows }) => ({
+    passes: { forward: 2 + 1 / probeEvery, backward: 2 + 1 / probeEvery },
+    programs: {
+      step(context) {
+        const isActive = activeFlags(context);
+        const trained = mode === "paper" ? isActive : referenceFlags(context, isActive);
+        const { gradient, metrics } = vaccinate(context, rho, isActive);
+        const active = tree.mapTree(gradient, (_, name) => trained(name));
+        return { gradient: tree.mapTree(gradient, (g, name) => ops.mul(g, trained(name))), active, metrics };
+      },
+      probe,
+      draw: (context) => draw(context, activeLayers),
+    },
+    schedule: {
+      batchSizes: { harmful: probeRows },
+      inputs: ({ model: { layers } }) => ({ gumbel: { dtype: "float32", shape: [layers] } }),
+      calls(step, { seed, model: { layers }, batch }) {
+        const calls: Call[] = [];
+        if (step % probeEvery === 0) {
+          calls.push({ program: "probe", rows: { harmful: batch("harmful", step / probeEvery) } });
+        }
+        if (step % drawEvery === 0) {
+          const random = new RandomStream(seed, "t-vaccine layers");
+          const first = (step / drawEvery) * layers;
+          const gumbel = Array.from({ length: layers }, (_, l) => -Math.log(-Math.log(random.uniform(first + l))));
+          calls.push({ program: "draw", inputs: () => ({ gumbel: tensor("float32", [layers], gumbel) }) });
+        }
+        return [...calls, {}];
+      },
+    },
   }),
-  inputs: ({ model: { layers } }) => ({ gumbel: { dtype: "float32", shape: [layers] } }),
-  also: { probe, draw },
-  plan,
-  step(context, { rho, mode }) {
-    const isActive = activeFlags(context);
-    const trained = mode === "paper" ? isActive : referenceFlags(context, isActive);
-    const { gradient, metrics } = vaccinate(context, rho, isActive);
-    const active = tree.mapTree(gradient, (_, name) => trained(name));
-    return { gradient: tree.mapTree(gradient, (g, name) => ops.mul(g, trained(name))), active, metrics };
-  },
-};
-
-function plan(step: number, { seed, model, batch }: RunFacts, { drawEvery, probeEvery }: TVaccineOptions): Call[] {
-  const calls: Call[] = [];
-  if (step % probeEvery === 0) {
-    calls.push({ program: "probe", rows: { harmful: batch("harmful", step / probeEvery) } });
-  }
-  if (step % drawEvery === 0) {
-    const random = new RandomStream(seed, "t-vaccine layers");
-    const first = (step / drawEvery) * model.layers;
-    const gumbel = Array.from({ length: model.layers }, (_, l) => -Math.log(-Math.log(random.uniform(first + l))));
-    calls.push({ program: "draw", inputs: () => ({ gumbel: tensor("float32", [model.layers], gumbel) }) });
-  }
-  return [...calls, {}];
-}
+});
 
 /** How much each layer's attention output has to do with the harmful loss. */
-function probe({ weights, loss, model }: StepContext): Outcome {
+function probe({ weights, loss, model }: StepContext) {
   const { value, gradient } = gradientAtOutputs(isAttention, (tap) => loss(weights, "harmful", { tap }));
   const norms = Array.from({ length: model.layers }, (_, l) => {
     const g = gradient[`model.layers.${l}.self_attn`] as Tensor;
     return ops.reshape(ops.sqrt(ops.sum(ops.mul(g, g))), [1]);
   });
   const sensitivity = ops.concat(norms, 0);
-  return { memory: { sensitivity }, metrics: { probeLoss: value, probeSensitivity: ops.sum(sensitivity) } };
+  return { state: { sensitivity }, metrics: { probeLoss: value, probeSensitivity: ops.sum(sensitivity) } };
 }
 
 /**
  * Layers without replacement: the S largest of `log p + Gumbel noise`, which has the distribution of drawing one after the
  * other with the probabilities of those that are left.
  */
-function draw({ memory, inputs, model }: StepContext, { activeLayers }: TVaccineOptions): Outcome {
-  const sensitivity = memory.sensitivity as Tensor;
+function draw({ state: { sensitivity }, inputs, model }: StepContext<typeof STATE>, activeLayers: number) {
   const share = ops.div(sensitivity, ops.sum(sensitivity));
   const active = largest(
     ops.add(ops.log(ops.maximum(share, TINY)), inputs.gumbel as Tensor),
     model.layers,
     activeLayers,
   );
-  return { memory: { active }, metrics: { activeSensitivity: ops.sum(ops.mul(share, active)) } };
+  return { state: { active }, metrics: { activeSensitivity: ops.sum(ops.mul(share, active)) } };
 }
 
 /** 1 at the `count` largest of `length` numbers, 0 elsewhere: those that fewer than `count` others exceed. */
@@ -121,8 +132,7 @@ const layerOf = (name: string): number | undefined => {
 type Flags = (name: string) => Tensor;
 
 /** By a module's or a weight's name, whether its layer is active; what belongs to no layer is not. */
-function activeFlags({ memory, model }: StepContext): Flags {
-  const active = memory.active as Tensor;
+function activeFlags({ state: { active }, model }: StepContext<typeof STATE>): Flags {
   const flags = Array.from({ length: model.layers }, (_, l) => ops.reshape(ops.slice(active, 0, l, l + 1), []));
   return (name) => flags[layerOf(`${name}.`) ?? -1] ?? ops.constant(0, active.dtype);
 }

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { grad, ops, tree, valueAndGrad } from "../../autodiff/index.ts";
 import { squaredDistance } from "../distance.ts";
-import type { Method } from "../method.ts";
+import { method } from "../method.ts";
 
 const options = z.strictObject({
   rho: z.number().min(0).default(1).describe("weight of the squared distance between the two gradients (ρ)"),
@@ -19,26 +19,34 @@ const options = z.strictObject({
  * the gradient of a gradient is one forward and three backward passes.
  * Source: git-disl/Booster, class `UnitedAlignmentTrainer` (no paper); docs/methods/united-alignment.md.
  */
-export const unitedAlignment: Method<z.infer<typeof options>> = {
+export const unitedAlignment = method({
   name: "united-alignment",
-  stage: "alignment",
+  label: "United alignment",
+  stage: "align",
   streams: ["alignment", "harmful"],
   options,
-  passes: () => ({ forward: 2, backward: 4 }),
-  step({ weights, loss }, { rho }) {
-    const align = valueAndGrad((w) => loss(w, "alignment"))(weights);
-    const distance = valueAndGrad((w) => {
-      const gu = grad((v) => ops.neg(ops.log(loss(v, "harmful"))))(w);
-      return squaredDistance(gu, align.grad);
-    })(weights);
-    return {
-      gradient: tree.add(align.grad, tree.scale(distance.grad, rho)),
-      metrics: {
-        loss: ops.add(align.value, ops.mul(distance.value, rho)),
-        alignmentLoss: align.value,
-        harmfulLoss: loss(weights, "harmful"),
-        gradientDistance: distance.value,
+  limit: { rho: 0 },
+  tried: [{ rho: 0.1 }, { rho: 1 }, { rho: 10 }, { rho: 100 }],
+  best: 0,
+  create: ({ rho }) => ({
+    passes: { forward: 2, backward: 4 },
+    programs: {
+      step({ weights, loss }) {
+        const align = valueAndGrad((w) => loss(w, "alignment"))(weights);
+        const distance = valueAndGrad((w) => {
+          const gu = grad((v) => ops.neg(ops.log(loss(v, "harmful"))))(w);
+          return squaredDistance(gu, align.grad);
+        })(weights);
+        return {
+          gradient: tree.add(align.grad, tree.scale(distance.grad, rho)),
+          metrics: {
+            loss: ops.add(align.value, ops.mul(distance.value, rho)),
+            alignmentLoss: align.value,
+            harmfulLoss: loss(weights, "harmful"),
+            gradientDistance: distance.value,
+          },
+        };
       },
-    };
-  },
-};
+    },
+  }),
+});

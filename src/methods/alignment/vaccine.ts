@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
 import { gradientAtOutputs } from "../hidden.ts";
-import type { Method, StepContext, StepDirection } from "../method.ts";
+import { method, type StepContext, type StepDirection } from "../method.ts";
 
 const options = z.strictObject({
   rho: z.number().min(0).default(2).describe("length of the perturbation of the hidden states (the paper's ρ)"),
@@ -24,14 +24,20 @@ export const isAttention = (module: string): boolean => module.endsWith(".self_a
  * is SFT. Two forward and two backward passes.
  * Source: Huang, Hu, Liu, arXiv 2402.01109, Algorithm 1; docs/methods/vaccine.md compares it with the authors' code.
  */
-export const vaccine: Method<z.infer<typeof options>> = {
+export const vaccine = method({
   name: "vaccine",
-  stage: "alignment",
+  label: "Vaccine",
+  stage: "align",
   streams: ["alignment"],
   options,
-  passes: () => ({ forward: 2, backward: 2 }),
-  step: (context, { rho }) => vaccinate(context, rho),
-};
+  limit: { rho: 0 },
+  tried: [{ rho: 0.5 }, { rho: 2 }, { rho: 5 }, { rho: 20 }],
+  best: 0,
+  create: ({ rho }) => ({
+    passes: { forward: 2, backward: 2 },
+    programs: { step: (context) => vaccinate(context, rho) },
+  }),
+});
 
 /**
  * The gradient under the worst perturbation of length ρ of the attention outputs of the layers that `among` keeps (0 or 1

@@ -1,6 +1,7 @@
 import { z } from "zod";
-import { ops, type Tensor, type Tree, valueAndGrad } from "../../autodiff/index.ts";
-import type { Method } from "../method.ts";
+import { ops, type Tensor, valueAndGrad } from "../../autodiff/index.ts";
+import { method } from "../method.ts";
+import { copy } from "../state.ts";
 import { labelledTokens } from "../tokens.ts";
 import { constrainedBetas, constrainedWeights } from "./constrained-weights.ts";
 
@@ -24,31 +25,39 @@ const options = z.strictObject({
  * this is SFT. Two forward passes and one backward pass.
  * Source: Qi et al., arXiv 2406.05946, equation 3; Unispac/shallow-vs-deep-alignment, `soft_sft`.
  */
-export const constrainedSft: Method<z.infer<typeof options>> = {
+export const constrainedSft = method({
   name: "constrained-sft",
-  stage: "fine-tuning",
+  label: "Constrained SFT",
+  stage: "finetune",
   streams: ["user"],
   options,
-  copies: () => ({ reference: "weights" }),
-  passes: () => ({ forward: 2, backward: 1 }),
-  step({ weights, copies, loss }, chosen) {
-    const reference = labelledTokens({ loss }, copies.reference as Tree, "user").logProbability;
-    let weighed: Tensor | undefined;
-    let plain: Tensor | undefined;
-    const { value, grad } = valueAndGrad((w) =>
-      loss(w, "user", {
-        weigh: (tokens) => {
-          const betas = constrainedBetas(tokens.place, chosen, reference.dtype);
-          const weight = constrainedWeights(tokens.logProbability, reference, betas);
-          weighed = ops.sum(ops.mul(weight, tokens.shares));
-          plain = ops.neg(ops.sum(ops.mul(tokens.logProbability, tokens.shares)));
-          return ops.mul(weight, tokens.shares);
-        },
-      }),
-    )(weights);
-    return {
-      gradient: grad,
-      metrics: { loss: value, tokenLoss: plain as Tensor, meanTokenWeight: weighed as Tensor },
-    };
-  },
-};
+  limit: { beta: 0 },
+  tried: [{ beta: 0.03 }, { beta: 0.1 }, { beta: 0.3 }, { beta: 1 }],
+  best: 0,
+  state: { reference: copy("weights") },
+  create: (chosen) => ({
+    passes: { forward: 2, backward: 1 },
+    programs: {
+      step({ weights, state, loss }) {
+        const reference = labelledTokens({ loss }, state.reference, "user").logProbability;
+        let weighed: Tensor | undefined;
+        let plain: Tensor | undefined;
+        const { value, grad } = valueAndGrad((w) =>
+          loss(w, "user", {
+            weigh: (tokens) => {
+              const betas = constrainedBetas(tokens.place, chosen, reference.dtype);
+              const weight = constrainedWeights(tokens.logProbability, reference, betas);
+              weighed = ops.sum(ops.mul(weight, tokens.shares));
+              plain = ops.neg(ops.sum(ops.mul(tokens.logProbability, tokens.shares)));
+              return ops.mul(weight, tokens.shares);
+            },
+          }),
+        )(weights);
+        return {
+          gradient: grad,
+          metrics: { loss: value, tokenLoss: plain as Tensor, meanTokenWeight: weighed as Tensor },
+        };
+      },
+    },
+  }),
+});

@@ -1,7 +1,8 @@
 import { z } from "zod";
-import { ops, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
+import { ops, tree, valueAndGrad } from "../../autodiff/index.ts";
 import { squaredDistance } from "../distance.ts";
-import type { Method } from "../method.ts";
+import { method } from "../method.ts";
+import { copy } from "../state.ts";
 import { fisherInformation } from "./fisher.ts";
 
 const options = z.strictObject({
@@ -20,23 +21,31 @@ const options = z.strictObject({
  * Source: Kirkpatrick et al., arXiv 1612.00796, as used in arXiv 2402.01109;
  * docs/methods/ewc.md compares it with that code.
  */
-export const ewc: Method<z.infer<typeof options>> = {
+export const ewc = method({
   name: "ewc",
-  stage: "fine-tuning",
+  label: "EWC",
+  stage: "finetune",
   streams: ["user", "alignment"],
   options,
-  passes: () => ({ forward: 1, backward: 1 }),
-  copies: () => ({ anchor: "weights", fisher: "zeros" }),
-  prepare: async (preparation, { fisherBatchSize }) => ({
-    copies: { fisher: await fisherInformation(preparation, "alignment", fisherBatchSize) },
+  limit: { lambda: 0 },
+  trial: { lambda: 1, fisherBatchSize: 3 },
+  tried: [{ lambda: 1e3 }, { lambda: 1e5 }, { lambda: 1e7 }, { lambda: 1e9 }],
+  best: 0,
+  state: { anchor: copy("weights"), fisher: copy("zeros") },
+  create: ({ lambda, fisherBatchSize }) => ({
+    passes: { forward: 1, backward: 1 },
+    prepare: async (preparation) => ({
+      state: { fisher: await fisherInformation(preparation, "alignment", fisherBatchSize) },
+    }),
+    programs: {
+      step({ weights, loss, state: { anchor, fisher } }) {
+        const user = valueAndGrad((w) => loss(w, "user"))(weights);
+        const penalty = valueAndGrad((w) => ops.mul(squaredDistance(w, anchor, fisher), lambda))(weights);
+        return {
+          gradient: tree.add(user.grad, penalty.grad),
+          metrics: { loss: ops.add(user.value, penalty.value), userLoss: user.value, penalty: penalty.value },
+        };
+      },
+    },
   }),
-  step({ weights, loss, copies }, { lambda }) {
-    const { anchor, fisher } = copies as Record<"anchor" | "fisher", Tree>;
-    const user = valueAndGrad((w) => loss(w, "user"))(weights);
-    const penalty = valueAndGrad((w) => ops.mul(squaredDistance(w, anchor, fisher), lambda))(weights);
-    return {
-      gradient: tree.add(user.grad, penalty.grad),
-      metrics: { loss: ops.add(user.value, penalty.value), userLoss: user.value, penalty: penalty.value },
-    };
-  },
-};
+});

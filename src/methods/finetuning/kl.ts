@@ -2,7 +2,8 @@ import { z } from "zod";
 import { ops, product, type Tensor, type Tree, valueAndGrad } from "../../autodiff/index.ts";
 import { IGNORE, type PaddedBatch, paddedStates } from "../../models/index.ts";
 import { weight } from "../../nn/index.ts";
-import type { Method, StepContext } from "../method.ts";
+import { method, type StepContext } from "../method.ts";
+import { copy } from "../state.ts";
 
 const options = z.strictObject({
   lambda: z.number().min(0).default(0.001).describe("weight of the divergence (the paper's λ)"),
@@ -24,30 +25,38 @@ const AXES = { vocabulary: 2, time: 1 } as const;
  * `[batch, time, vocabulary]` buffers.
  * Source: git-disl/Vaccine, `KLTrainer`; a baseline of arXiv 2402.01109; docs/methods/kl.md compares it.
  */
-export const kl: Method<z.infer<typeof options>> = {
+export const kl = method({
   name: "kl",
-  stage: "fine-tuning",
+  label: "KL",
+  stage: "finetune",
   streams: ["user"],
   options,
-  passes: () => ({ forward: 2, backward: 1 }),
-  copies: () => ({ teacher: "weights" }),
-  step(context, { lambda, softmax }) {
-    const axis = AXES[softmax];
-    const logQ = logSoftmax(logitsOf(context, context.copies.teacher as Tree), axis);
-    const q = ops.exp(logQ);
-    const parts: Record<string, Tensor> = {};
-    const { value, grad } = valueAndGrad((w) => {
-      // All logits cost more than the labelled ones, and round differently: not where they are for nothing.
-      if (lambda === 0) return context.loss(w, "user");
-      const logits = logitsOf(context, w);
-      const userLoss = nextTokenLoss(logSoftmax(logits, AXES.vocabulary), context.padded("user"));
-      const divergence = ops.mean(ops.sum(ops.mul(q, ops.sub(logQ, logSoftmax(logits, axis))), { axes: [1, 2] }));
-      Object.assign(parts, { userLoss, divergence });
-      return ops.add(userLoss, ops.mul(divergence, lambda));
-    })(context.weights);
-    return { gradient: grad, metrics: { loss: value, ...parts } };
-  },
-};
+  limit: { lambda: 0 },
+  tried: [{ lambda: 0.001 }, { lambda: 0.1 }, { lambda: 1 }, { lambda: 10 }],
+  best: 1,
+  state: { teacher: copy("weights") },
+  create: ({ lambda, softmax }) => ({
+    passes: { forward: 2, backward: 1 },
+    programs: {
+      step(context) {
+        const axis = AXES[softmax];
+        const logQ = logSoftmax(logitsOf(context, context.state.teacher), axis);
+        const q = ops.exp(logQ);
+        const parts: Record<string, Tensor> = {};
+        const { value, grad } = valueAndGrad((w) => {
+          // All logits cost more than the labelled ones, and round differently: not where they are for nothing.
+          if (lambda === 0) return context.loss(w, "user");
+          const logits = logitsOf(context, w);
+          const userLoss = nextTokenLoss(logSoftmax(logits, AXES.vocabulary), context.padded("user"));
+          const divergence = ops.mean(ops.sum(ops.mul(q, ops.sub(logQ, logSoftmax(logits, axis))), { axes: [1, 2] }));
+          Object.assign(parts, { userLoss, divergence });
+          return ops.add(userLoss, ops.mul(divergence, lambda));
+        })(context.weights);
+        return { gradient: grad, metrics: { loss: value, ...parts } };
+      },
+    },
+  }),
+});
 
 /** `[batch, time, vocabulary]` */
 function logitsOf({ model, params, padded, loraScale }: StepContext, w: Tree): Tensor {

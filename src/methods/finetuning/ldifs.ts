@@ -2,7 +2,8 @@ import { z } from "zod";
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
 import { BoosterError } from "../../errors.ts";
 import { clipByNorm } from "../../optim/index.ts";
-import type { Method, StepContext } from "../method.ts";
+import { method, type StepContext } from "../method.ts";
+import { copy } from "../state.ts";
 import { total } from "../sums.ts";
 
 const options = z.strictObject({
@@ -23,6 +24,8 @@ const options = z.strictObject({
 });
 type LdifsOptions = z.infer<typeof options>;
 
+const STATE = { reference: copy("weights") };
+
 /** Parts of the depth after which the paper looks at the stream, beside the embedding. */
 const DEPTHS = [0.25, 0.5, 0.75, 1];
 const NORM_FLOOR = 1e-10;
@@ -42,32 +45,42 @@ const TINY = 1e-30;
  * Source: Mukhoti et al., arXiv 2308.13320 (images; carried over to text here), and git-disl/Booster, `LDIFSTrainer`
  * (`disl`); docs/methods/ldifs.md compares them.
  */
-export const ldifs: Method<LdifsOptions> = {
+export const ldifs = method({
   name: "ldifs",
-  stage: "fine-tuning",
+  label: "LDIFS",
+  stage: "finetune",
   streams: ["user"],
   options,
-  passes: () => ({ forward: 2, backward: 1 }),
-  copies: () => ({ reference: "weights" }),
-  step(context, chosen) {
+  limit: { alpha: 0 },
+  tried: [{ alpha: 1 }, { alpha: 10 }, { alpha: 100 }, { alpha: 1000 }],
+  best: 0,
+  state: STATE,
+  create(chosen) {
     const isDisl = chosen.variant === "disl";
-    const penaltyOf = isDisl ? layerDistance(context, chosen) : depthDistance(context, chosen);
-    const parts: Record<string, Tensor> = {};
-    const { value, grad } = valueAndGrad((w) => {
-      // Every position costs more than the labelled ones, and rounds differently: not where it is for nothing.
-      if ((isDisl ? chosen.rho : chosen.alpha) === 0) return context.loss(w, "user");
-      const { loss, outputs } = lookInto(context, w, isDisl ? isMlp : isStream);
-      const penalty = penaltyOf(outputs);
-      Object.assign(parts, { userLoss: loss, penalty });
-      return ops.add(loss, penalty);
-    })(context.weights);
-    const norm = tree.globalNorm(grad);
     return {
-      gradient: isDisl ? tree.mapTree(grad, (x) => clipByNorm(x, norm, chosen.innerClip)) : grad,
-      metrics: { loss: value, ...parts },
+      passes: { forward: 2, backward: 1 },
+      programs: {
+        step(context) {
+          const penaltyOf = isDisl ? layerDistance(context, chosen) : depthDistance(context, chosen);
+          const parts: Record<string, Tensor> = {};
+          const { value, grad } = valueAndGrad((w) => {
+            // Every position costs more than the labelled ones, and rounds differently: not where it is for nothing.
+            if ((isDisl ? chosen.rho : chosen.alpha) === 0) return context.loss(w, "user");
+            const { loss, outputs } = lookInto(context, w, isDisl ? isMlp : isStream);
+            const penalty = penaltyOf(outputs);
+            Object.assign(parts, { userLoss: loss, penalty });
+            return ops.add(loss, penalty);
+          })(context.weights);
+          const norm = tree.globalNorm(grad);
+          return {
+            gradient: isDisl ? tree.mapTree(grad, (x) => clipByNorm(x, norm, chosen.innerClip)) : grad,
+            metrics: { loss: value, ...parts },
+          };
+        },
+      },
     };
   },
-};
+});
 
 const isMlp = (module: string): boolean => module.endsWith(".mlp");
 /** The embedding, and each block. */
@@ -96,8 +109,8 @@ function lookInto({ model, loss }: StepContext, w: Tree, chosen: (module: string
 }
 
 /** Of the model as it was at the start. */
-const startOutputs = (context: StepContext, chosen: (module: string) => boolean): Tensor[] =>
-  lookInto(context, context.copies.reference as Tree, chosen).outputs;
+const startOutputs = (context: StepContext<typeof STATE>, chosen: (module: string) => boolean): Tensor[] =>
+  lookInto(context, context.state.reference, chosen).outputs;
 
 const squares = (x: Tensor, y: Tensor): Tensor => {
   const change = ops.sub(x, y);
@@ -106,7 +119,7 @@ const squares = (x: Tensor, y: Tensor): Tensor => {
 
 type Penalty = (outputs: readonly Tensor[]) => Tensor;
 
-function layerDistance(context: StepContext, { rho, threshold }: LdifsOptions): Penalty {
+function layerDistance(context: StepContext<typeof STATE>, { rho, threshold }: LdifsOptions): Penalty {
   const reference = startOutputs(context, isMlp);
   return (outputs) =>
     total(
@@ -117,7 +130,7 @@ function layerDistance(context: StepContext, { rho, threshold }: LdifsOptions): 
     );
 }
 
-function depthDistance(context: StepContext, { alpha, variant }: LdifsOptions): Penalty {
+function depthDistance(context: StepContext<typeof STATE>, { alpha, variant }: LdifsOptions): Penalty {
   const { model, padded } = context;
   const { mask } = padded("user");
   const [batch, time] = [mask.dim(0), mask.dim(1)];

@@ -1,8 +1,9 @@
 import { z } from "zod";
-import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
+import { ops, type Tensor, tree, valueAndGrad } from "../../autodiff/index.ts";
 import { tensor } from "../../tensor/tensor.ts";
 import { squaredDistance } from "../distance.ts";
-import type { Method, StepContext, StepDirection } from "../method.ts";
+import { method, type StepContext } from "../method.ts";
+import { copy, scalar } from "../state.ts";
 
 const options = z.strictObject({
   rho: z.number().min(0).default(1).describe("strength of the pull to where the other state ended (the paper's ρ)"),
@@ -13,8 +14,9 @@ const options = z.strictObject({
     .default("paper")
     .describe("pull from the first step on, or, as the authors' code does, only after a tenth of the steps"),
 });
-type LisaOptions = z.infer<typeof options>;
 type State = "alignment" | "user";
+
+const STATE = { alignment: copy("weights"), user: copy("weights"), switches: scalar() } as const;
 
 /**
  * Lisa: steps on refusals and steps on the user's data take turns, each kept near the place where the other ended.
@@ -28,26 +30,35 @@ type State = "alignment" | "user";
  * One forward and one backward pass.
  * Source: Huang et al., arXiv 2405.18641, Algorithm 2; docs/methods/lisa.md compares it with the authors' code.
  */
-export const lisa: Method<LisaOptions> = {
+export const lisa = method({
   name: "lisa",
-  stage: "fine-tuning",
+  label: "Lisa",
+  stage: "finetune",
   streams: ["user", "alignment"],
   options,
-  passes: () => ({ forward: 1, backward: 1 }),
-  copies: () => ({ alignment: "weights", user: "weights" }),
-  memory: () => ({ switches: { shape: [], fill: 0 } }),
-  inputs: () => ({ switches: { dtype: "float32", shape: [] }, pull: { dtype: "float32", shape: [] } }),
-  step: (context, chosen) => lazyStep("user", context, chosen),
-  also: { alignment: (context, chosen) => lazyStep("alignment", context, chosen) },
-  plan(step, { rows, steps, batch }, { alignmentSteps, userSteps, mode }) {
-    const { state, switches, place } = stateAt(step, (rows.alignment ?? 0) === 0 ? 0 : alignmentSteps, userSteps);
-    const pull = mode === "paper" || step > 0.1 * steps ? 1 : 0;
-    const inputs = () => ({ switches: tensor("float32", [], [switches]), pull: tensor("float32", [], [pull]) });
-    return [
-      state === "user" ? { inputs } : { program: "alignment", rows: { alignment: batch("alignment", place) }, inputs },
-    ];
-  },
-};
+  limit: { rho: 0, alignmentSteps: 0 },
+  trial: { alignmentSteps: 2, userSteps: 1 },
+  tried: [0.01, 0.1, 1, 10].map((rho) => ({ rho, alignmentSteps: 10, userSteps: 90 })),
+  best: 2,
+  state: STATE,
+  create: ({ rho, alignmentSteps, userSteps, mode }) => ({
+    passes: { forward: 1, backward: 1 },
+    programs: {
+      step: (context) => lazyStep("user", context, rho),
+      alignment: (context) => lazyStep("alignment", context, rho),
+    },
+    schedule: {
+      inputs: () => ({ switches: { dtype: "float32", shape: [] }, pull: { dtype: "float32", shape: [] } }),
+      calls(step, { rows, steps, batch }) {
+        const { state, switches, place } = stateAt(step, (rows.alignment ?? 0) === 0 ? 0 : alignmentSteps, userSteps);
+        const pull = mode === "paper" || step > 0.1 * steps ? 1 : 0;
+        const inputs = () => ({ switches: tensor("float32", [], [switches]), pull: tensor("float32", [], [pull]) });
+        if (state === "user") return [{ inputs }];
+        return [{ program: "alignment", rows: { alignment: batch("alignment", place) }, inputs }];
+      },
+    },
+  }),
+});
 
 /** The state of a step, the number of switches before it, and its place among the steps of its state. */
 export function stateAt(
@@ -64,23 +75,21 @@ export function stateAt(
     : { state: "user", switches: 2 * cycle + 1, place: cycle * userSteps + at - alignmentSteps };
 }
 
-function lazyStep(state: State, context: StepContext, { rho }: LisaOptions): StepDirection {
-  const { weights, loss, copies, memory, inputs } = context;
-  const other = state === "user" ? "alignment" : "user";
+function lazyStep(now: State, { weights, loss, state, inputs }: StepContext<typeof STATE>, rho: number) {
+  const other = now === "user" ? "alignment" : "user";
   // By switches seen, not by steps: were the first step after a switch skipped, the next one still stores the anchor.
-  const switched = ops.less(memory.switches as Tensor, inputs.switches as Tensor);
-  const anchor = tree.mapTree(weights, (w, name) => ops.where(switched, w, (copies[other] as Tree)[name] as Tensor));
-  const own = valueAndGrad((w) => loss(w, state))(weights);
+  const switched = ops.less(state.switches, inputs.switches as Tensor);
+  const anchor = tree.mapTree(weights, (w, name) => ops.where(switched, w, state[other][name] as Tensor));
+  const own = valueAndGrad((w) => loss(w, now))(weights);
   const strength = ops.mul(inputs.pull as Tensor, rho);
   const distance = squaredDistance(weights, anchor);
   return {
     gradient: tree.step(own.grad, tree.sub(weights, anchor), strength),
-    copies: { [other]: anchor },
-    memory: { switches: inputs.switches as Tensor },
+    state: { [other]: anchor, switches: inputs.switches as Tensor },
     metrics: {
       loss: ops.add(own.value, ops.mul(distance, ops.mul(strength, 0.5))),
       anchorDistance: distance,
-      drift: squaredDistance(anchor, copies[state] as Tree),
+      drift: squaredDistance(anchor, state[now]),
     },
   };
 }

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
 import { type HostTensor, tensor } from "../../tensor/tensor.ts";
-import type { Method } from "../method.ts";
+import { method } from "../method.ts";
+import { copy } from "../state.ts";
 
 const { add, globalNorm, scale, sub } = tree;
 
@@ -25,46 +26,53 @@ const NORM_FLOOR = 1e-7;
  * With λ = 0 and nothing added this is SFT. Three forward and three backward passes.
  * Source: Wang et al., arXiv 2501.18100; docs/methods/panacea.md compares it with the authors' code.
  */
-export const panacea: Method<z.infer<typeof options>> = {
+export const panacea = method({
   name: "panacea",
-  stage: "fine-tuning",
+  label: "Panacea",
+  stage: "finetune",
   streams: ["user", "harmful"],
   options,
-  passes: () => ({ forward: 3, backward: 3 }),
-  copies: () => ({ perturbation: "zeros" }),
-  step({ weights, loss }, { lambda, rho, cap }) {
-    const user = valueAndGrad((w) => loss(w, "user"))(weights);
-    const harmful = valueAndGrad((w) => loss(w, "harmful"))(weights);
-    const norm = ops.add(globalNorm(harmful.grad), NORM_FLOOR);
-    const epsilon = scale(harmful.grad, ops.div(rho, norm));
-    const perturbed = valueAndGrad((w) => ops.minimum(loss(w, "harmful"), cap))(add(weights, epsilon));
-    return {
-      gradient: sub(user.grad, scale(sub(perturbed.grad, harmful.grad), lambda)),
-      copies: { perturbation: epsilon },
-      metrics: {
-        loss: user.value,
-        harmfulLoss: harmful.value,
-        perturbedHarmfulLoss: perturbed.value,
-        ...layerNorms(epsilon),
+  limit: { lambda: 0, addPerturbation: false },
+  tried: [
+    { lambda: 0.001, rho: 0.1 },
+    { lambda: 0.001, rho: 1 },
+    { lambda: 0.1, rho: 0.1 },
+    { lambda: 1, rho: 0.1 },
+  ],
+  best: 1,
+  state: { perturbation: copy("zeros") },
+  create: ({ lambda, rho, cap, addPerturbation }) => ({
+    passes: { forward: 3, backward: 3 },
+    programs: {
+      step({ weights, loss }) {
+        const user = valueAndGrad((w) => loss(w, "user"))(weights);
+        const harmful = valueAndGrad((w) => loss(w, "harmful"))(weights);
+        const norm = ops.add(globalNorm(harmful.grad), NORM_FLOOR);
+        const epsilon = scale(harmful.grad, ops.div(rho, norm));
+        const perturbed = valueAndGrad((w) => ops.minimum(loss(w, "harmful"), cap))(add(weights, epsilon));
+        return {
+          gradient: sub(user.grad, scale(sub(perturbed.grad, harmful.grad), lambda)),
+          state: { perturbation: epsilon },
+          metrics: {
+            loss: user.value,
+            harmfulLoss: harmful.value,
+            perturbedHarmfulLoss: perturbed.value,
+            ...layerNorms(epsilon),
+          },
+        };
       },
-    };
-  },
-  publish({ weights, copies }, { addPerturbation }) {
-    if (!addPerturbation) return weights;
-    const perturbed = [...weights].map(([name, { shape, data }]) => {
-      const epsilon = copies.perturbation?.get(name) as HostTensor<"float32">;
-      return [
-        name,
-        tensor(
-          "float32",
-          shape,
-          data.map((x, i) => x + (epsilon.data[i] as number)),
-        ),
-      ] as const;
-    });
-    return new Map(perturbed);
-  },
-};
+    },
+    publish({ weights, state: { perturbation } }) {
+      if (!addPerturbation) return weights;
+      const perturbed = [...weights].map(([name, { shape, data }]) => {
+        const epsilon = perturbation.get(name) as HostTensor<"float32">;
+        const sum = data.map((x, i) => x + (epsilon.data[i] as number));
+        return [name, tensor("float32", shape, sum)] as const;
+      });
+      return new Map(perturbed);
+    },
+  }),
+});
 
 /** Length of the perturbation in each layer: the paper's picture of where safety sits. */
 function layerNorms(epsilon: Tree): Record<string, Tensor> {

@@ -4,7 +4,7 @@ import { BoosterError } from "../../errors.ts";
 import { countLabelled, type Example } from "../../models/index.ts";
 import { RandomStream } from "../../tensor/random.ts";
 import { type HostTensor, tensor } from "../../tensor/tensor.ts";
-import type { Method, RunFacts, StepDirection } from "../method.ts";
+import { method, type RunFacts, type StepDirection } from "../method.ts";
 
 const options = z.strictObject({
   safetyRatio: z.number().min(0).max(1).default(0.03).describe("safety rows that are added, as a share of the user's"),
@@ -23,49 +23,53 @@ type SafeInstrOptions = z.infer<typeof options>;
  * Source: Bianchi et al., arXiv 2309.07875; "mixed fine-tuning" of Zong et al., arXiv 2402.02207;
  * docs/methods/safeinstr.md.
  */
-export const safeinstr: Method<SafeInstrOptions> = {
+export const safeinstr = method({
   name: "safeinstr",
-  stage: "fine-tuning",
+  label: "SafeInstr",
+  stage: "finetune",
   streams: ["user", "alignment"],
   options,
-  passes: () => ({ forward: 1, backward: 1 }),
-  inputs: () => ({ alignmentShare: { dtype: "float32", shape: [] } }),
-  step({ weights, loss, inputs }) {
-    const share = inputs.alignmentShare as Tensor;
-    return descend(weights, (w) =>
-      ops.add(ops.mul(loss(w, "user"), ops.sub(1, share)), ops.mul(loss(w, "alignment"), share)),
-    );
-  },
-  also: {
-    user: ({ weights, loss }) => descend(weights, (w) => loss(w, "user")),
-    alignment: ({ weights, loss }) => descend(weights, (w) => loss(w, "alignment")),
-  },
-  extraSteps(facts, chosen) {
-    const epochs = facts.steps / facts.stepsPerEpoch;
-    return Math.ceil(epochs * mixOf(facts, chosen).stepsPerEpoch) - facts.steps;
-  },
-  plan(step, facts, chosen) {
-    const { user, safety, batchSize, stepsPerEpoch } = mixOf(facts, chosen);
-    // The user's own order of rows, so that this is SFT to the bit.
-    if (safety === 0) return [{ program: "user" }];
-    const order = new RandomStream(facts.seed, "safety-mix").permutation(
-      user + safety,
-      Math.floor(step / stepsPerEpoch),
-    );
-    const start = (step % stepsPerEpoch) * batchSize;
-    const places = [...order.slice(start, start + batchSize)];
-    const rows = {
-      user: Int32Array.from(places.filter((place) => place < user)),
-      alignment: Int32Array.from(
-        places.filter((place) => place >= user),
-        (place) => place - user,
-      ),
-    };
-    if (rows.alignment.length === 0) return [{ program: "user", rows }];
-    if (rows.user.length === 0) return [{ program: "alignment", rows }];
-    return [{ rows, inputs: ({ user: own = [], alignment = [] }) => shareOf(own, alignment) }];
-  },
-};
+  limit: { safetyRatio: 0 },
+  trial: { safetyRatio: 0.5 },
+  tried: [{ safetyRatio: 0.03 }, { safetyRatio: 0.1 }, { safetyRatio: 0.3 }, { safetyRatio: 1 }],
+  best: 3,
+  create: (chosen) => ({
+    passes: { forward: 1, backward: 1 },
+    programs: {
+      step({ weights, loss, inputs }) {
+        const share = inputs.alignmentShare as Tensor;
+        return descend(weights, (w) =>
+          ops.add(ops.mul(loss(w, "user"), ops.sub(1, share)), ops.mul(loss(w, "alignment"), share)),
+        );
+      },
+      user: ({ weights, loss }) => descend(weights, (w) => loss(w, "user")),
+      alignment: ({ weights, loss }) => descend(weights, (w) => loss(w, "alignment")),
+    },
+    schedule: {
+      inputs: () => ({ alignmentShare: { dtype: "float32", shape: [] } }),
+      extraSteps(facts) {
+        const epochs = facts.steps / facts.stepsPerEpoch;
+        return Math.ceil(epochs * mixOf(facts, chosen).stepsPerEpoch) - facts.steps;
+      },
+      calls(step, facts) {
+        const { user, safety, batchSize, stepsPerEpoch } = mixOf(facts, chosen);
+        // The user's own order of rows, so that this is SFT to the bit.
+        if (safety === 0) return [{ program: "user" }];
+        const epoch = Math.floor(step / stepsPerEpoch);
+        const order = new RandomStream(facts.seed, "safety-mix").permutation(user + safety, epoch);
+        const start = (step % stepsPerEpoch) * batchSize;
+        const places = order.slice(start, start + batchSize);
+        const rows = {
+          user: places.filter((place) => place < user),
+          alignment: places.filter((place) => place >= user).map((place) => place - user),
+        };
+        if (rows.alignment.length === 0) return [{ program: "user", rows }];
+        if (rows.user.length === 0) return [{ program: "alignment", rows }];
+        return [{ rows, inputs: ({ user: own = [], alignment = [] }) => shareOf(own, alignment) }];
+      },
+    },
+  }),
+});
 
 function descend(weights: Tree, objective: (w: Tree) => Tensor): StepDirection {
   const { value, grad } = valueAndGrad(objective)(weights);

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { ops, valueAndGrad } from "../../autodiff/index.ts";
-import type { Method } from "../method.ts";
+import { ops, type Tree, valueAndGrad } from "../../autodiff/index.ts";
+import { method } from "../method.ts";
 
 const options = z.strictObject({
   lambda: z
@@ -19,19 +19,26 @@ const options = z.strictObject({
  * λ = 0 this is SFT. Two forward and two backward passes.
  * Source: git-disl/Booster, class `UnitedTrainer` (no paper); docs/methods/united.md.
  */
-export const united: Method<z.infer<typeof options>> = {
+export const united = method({
   name: "united",
-  stage: "fine-tuning",
+  label: "United",
+  stage: "finetune",
   streams: ["user", "harmful"],
   options,
-  passes: () => ({ forward: 2, backward: 2 }),
-  step({ weights, loss }, { lambda }) {
-    const { value, grad } = valueAndGrad((w) => ops.sub(loss(w, "user"), ops.mul(ops.log(loss(w, "harmful")), lambda)))(
-      weights,
-    );
-    return {
-      gradient: grad,
-      metrics: { loss: value, userLoss: loss(weights, "user"), harmfulLoss: loss(weights, "harmful") },
-    };
-  },
-};
+  limit: { lambda: 0 },
+  tried: [{ lambda: 0.01 }, { lambda: 0.1 }, { lambda: 1 }, { lambda: 10 }],
+  best: 2,
+  create: ({ lambda }) => ({
+    passes: { forward: 2, backward: 2 },
+    programs: {
+      step({ weights, loss }) {
+        const objective = (w: Tree) => ops.sub(loss(w, "user"), ops.mul(ops.log(loss(w, "harmful")), lambda));
+        const { value, grad } = valueAndGrad(objective)(weights);
+        return {
+          gradient: grad,
+          metrics: { loss: value, userLoss: loss(weights, "user"), harmfulLoss: loss(weights, "harmful") },
+        };
+      },
+    },
+  }),
+});

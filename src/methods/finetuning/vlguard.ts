@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ops, tree, valueAndGrad } from "../../autodiff/index.ts";
-import type { Method } from "../method.ts";
+import { method } from "../method.ts";
 
 const options = z.strictObject({
   lambda: z.number().min(0).default(0.1).describe("weight of the loss on safety rows (the reference's lamb)"),
@@ -15,23 +15,31 @@ const options = z.strictObject({
  * Source: the port in git-disl/Booster, `VlguardTrainer`, of Zong et al., arXiv 2402.02207;
  * docs/methods/vlguard.md compares them.
  */
-export const vlguard: Method<z.infer<typeof options>> = {
+export const vlguard = method({
   name: "vlguard",
-  stage: "fine-tuning",
+  label: "VLGuard",
+  stage: "finetune",
   streams: ["user", "alignment"],
   options,
-  passes: () => ({ forward: 2, backward: 2 }),
-  batchSizes: ({ safetyBatchSize }) => ({ alignment: safetyBatchSize }),
-  step({ weights, loss }, { lambda }) {
-    const user = valueAndGrad((w) => loss(w, "user"))(weights);
-    const safety = valueAndGrad((w) => loss(w, "alignment"))(weights);
-    return {
-      gradient: tree.step(user.grad, safety.grad, lambda),
-      metrics: {
-        loss: ops.add(user.value, ops.mul(safety.value, lambda)),
-        userLoss: user.value,
-        alignmentLoss: safety.value,
+  limit: { lambda: 0 },
+  tried: [{ lambda: 0.1 }, { lambda: 0.5 }, { lambda: 1 }, { lambda: 5 }],
+  best: 3,
+  create: ({ lambda, safetyBatchSize }) => ({
+    passes: { forward: 2, backward: 2 },
+    schedule: { batchSizes: { alignment: safetyBatchSize } },
+    programs: {
+      step({ weights, loss }) {
+        const user = valueAndGrad((w) => loss(w, "user"))(weights);
+        const safety = valueAndGrad((w) => loss(w, "alignment"))(weights);
+        return {
+          gradient: tree.step(user.grad, safety.grad, lambda),
+          metrics: {
+            loss: ops.add(user.value, ops.mul(safety.value, lambda)),
+            userLoss: user.value,
+            alignmentLoss: safety.value,
+          },
+        };
       },
-    };
-  },
-};
+    },
+  }),
+});

@@ -1,8 +1,10 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, normal, randomAdapter } from "../../../test/transform-context.ts";
+import { choose } from "../../choice.ts";
 import { changesOf } from "../../models/adapters.ts";
 import { tensor } from "../../tensor/tensor.ts";
-import { configureTransform, type TransformContext } from "../transform.ts";
+import { TRANSFORMS } from "../registry.ts";
+import type { TransformContext } from "../transform.ts";
 import { highestOfEachRow, pruningScores } from "./antidote.ts";
 
 const modules = { "m.q": [5, 6], "m.v": [7, 4] } as const;
@@ -23,7 +25,7 @@ const observe: TransformContext["observe"] = async () => ({
 const weight = (module: string) => normal([...modules[module as keyof typeof modules]], `${module} weight`);
 const context = contextOf(adapter, { observe, weight });
 
-const apply = (options: object, on = context) => configureTransform("antidote", options).transform(on);
+const apply = (options: object, on = context) => choose(TRANSFORMS, { name: "antidote", ...options }).apply(on);
 
 test("the score of a 3x4 matrix, entry by entry", () => {
   const w = [1, -2, 3, -4, 0.5, 6, -7, 8, 0, -1, 2, -3];
@@ -91,10 +93,10 @@ test("full: the pruned entries of the weight with the change are zero, the other
 });
 
 test("magnitude and random need no data; random takes entries whatever their row", async () => {
-  expect(configureTransform("antidote").needs).toEqual(["harmful"]);
+  expect(choose(TRANSFORMS, { name: "antidote" }).needs).toEqual(["harmful"]);
   const blind = contextOf(adapter);
   for (const score of ["magnitude", "random"]) {
-    expect(configureTransform("antidote", { score }).needs).toEqual([]);
+    expect(choose(TRANSFORMS, { name: "antidote", score }).needs).toEqual([]);
     expect((await apply({ score, denseRatio: 0.5 }, blind)).report.pruned).toBe(6 + 5 + 4 + 7);
   }
 });

@@ -5,7 +5,7 @@ import { adapterOfChanges, changesOf, nameOfA, nameOfB } from "../../models/adap
 import { columnSquares } from "../../models/observe.ts";
 import type { RandomStream } from "../../tensor/random.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
-import type { AdapterTransform, LoraAdapter, TransformContext } from "../transform.ts";
+import { type LoraAdapter, type TransformContext, transform } from "../transform.ts";
 
 const options = z.strictObject({
   denseRatio: z.number().min(0).max(1).default(0.1).describe("Share of the entries that is set to zero"),
@@ -60,35 +60,40 @@ const randomPlaces = (entries: number, denseRatio: number, random: RandomStream)
  *
  * @throws {BoosterError} `TRANSFORM_UNFIT` for `lora-factors` of a continued adapter
  * @example
- * configureTransform("antidote", { denseRatio: 0.05, target: "delta" });
+ * choose(TRANSFORMS, { name: "antidote", denseRatio: 0.05, target: "delta" });
  */
-export const antidote: AdapterTransform<z.infer<typeof options>> = {
+export const antidote = transform({
   name: "antidote",
-  stage: "post-fine-tuning",
+  label: "Antidote",
+  stage: "repair",
   options,
-  needs: ({ score }) => (score === "wanda" ? ["harmful"] : []),
-  mustChange: ({ denseRatio }) => denseRatio > 0,
-  async transform(context, { denseRatio, score, target }) {
-    if (target === "lora-factors" && context.continued) {
-      throw new BoosterError("TRANSFORM_UNFIT", "a continued adapter has no factors that are the user's alone", {
-        hint: "Use target: delta, or fine-tune with adapterPolicy: merge-and-fresh.",
-      });
-    }
-    const squares = score === "wanda" ? await observedSquares(context) : undefined;
-    let pruned = 0;
-    const placesOf = (name: string, matrix: Matrix): number[] => {
-      const places =
-        score === "random"
-          ? randomPlaces(matrix.data.length, denseRatio, context.random(`antidote/${name}`))
-          : highestOfEachRow(pruningScores(matrix, squares?.(name)), matrix.shape[1] as number, denseRatio);
-      pruned += places.length;
-      return places;
-    };
-    const adapter =
-      target === "lora-factors" ? pruneFactors(context.adapter, placesOf) : pruneWeights(context, target, placesOf);
-    return { adapter, report: { pruned } };
-  },
-};
+  tried: [{ denseRatio: 0.05 }, { denseRatio: 0.1 }, { denseRatio: 0.25 }, { denseRatio: 0.5 }],
+  best: 0,
+  create: ({ denseRatio, score, target }) => ({
+    needs: score === "wanda" ? ["harmful"] : [],
+    mustChange: denseRatio > 0,
+    async apply(context) {
+      if (target === "lora-factors" && context.continued) {
+        throw new BoosterError("TRANSFORM_UNFIT", "a continued adapter has no factors that are the user's alone", {
+          hint: "Use target: delta, or fine-tune with adapterPolicy: merge-and-fresh.",
+        });
+      }
+      const squares = score === "wanda" ? await observedSquares(context) : undefined;
+      let pruned = 0;
+      const placesOf = (name: string, matrix: Matrix): number[] => {
+        const places =
+          score === "random"
+            ? randomPlaces(matrix.data.length, denseRatio, context.random(`antidote/${name}`))
+            : highestOfEachRow(pruningScores(matrix, squares?.(name)), matrix.shape[1] as number, denseRatio);
+        pruned += places.length;
+        return places;
+      };
+      const adapter =
+        target === "lora-factors" ? pruneFactors(context.adapter, placesOf) : pruneWeights(context, target, placesOf);
+      return { adapter, report: { pruned } };
+    },
+  }),
+});
 
 /** Mean squares of what goes into each matrix: under a linear's name, and under those of its factors. */
 export async function observedSquares(context: TransformContext): Promise<(name: string) => ArrayLike<number>> {

@@ -1,12 +1,13 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, randomAdapter } from "../../../test/transform-context.ts";
+import { choose } from "../../choice.ts";
 import { changesOf, normOf } from "../../models/adapters.ts";
-import { configureTransform } from "../transform.ts";
+import { TRANSFORMS } from "../registry.ts";
 
 const modules = { q: [30, 40], v: [20, 50] } as const;
 const adapter = randomAdapter(modules);
 const changes = changesOf(adapter);
-const apply = (name: string, options: object) => configureTransform(name, options).transform(contextOf(adapter));
+const apply = (name: string, options: object) => choose(TRANSFORMS, { name, ...options }).apply(contextOf(adapter));
 
 test.each([0, 0.3, 1])("shrink leaves %s of every change", async (keep) => {
   const { adapter: repaired } = await apply("shrink", { keep });
@@ -44,8 +45,8 @@ test("noise on the factors keeps their shapes and is drawn anew for each", async
 });
 
 test("names and options that do not exist are told", () => {
-  expect(() => configureTransform("magic")).toThrow(expect.objectContaining({ code: "UNKNOWN_TRANSFORM" }));
-  expect(() => configureTransform("shrink", { keep: 2 })).toThrow(
+  expect(() => choose(TRANSFORMS, { name: "magic" })).toThrow(expect.objectContaining({ code: "UNKNOWN_TRANSFORM" }));
+  expect(() => choose(TRANSFORMS, { name: "shrink", keep: 2 })).toThrow(
     expect.objectContaining({ code: "TRANSFORM_OPTIONS_INVALID" }),
   );
 });

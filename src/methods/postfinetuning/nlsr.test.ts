@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, normal, randomAdapter } from "../../../test/transform-context.ts";
+import { choose } from "../../choice.ts";
 import { multiply, transposed } from "../../models/adapters.ts";
-import { configureTransform, type TransformContext } from "../transform.ts";
+import { TRANSFORMS } from "../registry.ts";
+import type { TransformContext } from "../transform.ts";
 import { lowRank, realignmentProbabilities, safetyMask } from "./nlsr.ts";
 
 const modules = { m: [6, 8], n: [6, 8], o: [6, 8] } as const;
@@ -55,7 +57,7 @@ test("realigned entries are the extrapolated safety adapter's, all others the us
     ["reference", { lora_A: 1.8, lora_B: 1.8 }],
     ["weak-to-strong", { lora_A: 1, lora_B: 1.9 }],
   ] as const) {
-    const { adapter, report } = await configureTransform("nlsr", { ...all, extrapolation }).transform(context);
+    const { adapter, report } = await choose(TRANSFORMS, { name: "nlsr", ...all, extrapolation }).apply(context);
     expect(report).toEqual({ realigned: 3, matrices: 3 });
     for (const [name, { data }] of adapter.tensors) {
       const [own, other] = [user.tensors.get(name)?.data, safe.tensors.get(name)?.data];
@@ -66,8 +68,10 @@ test("realigned entries are the extrapolated safety adapter's, all others the us
       for (const i of changed) expect(data[i]).toBeCloseTo(factor * (other?.[i] ?? 0), 5);
     }
   }
-  const none = await configureTransform("nlsr", { pruneRate: 0, epsilon: 0 }).transform(context);
+  const none = await choose(TRANSFORMS, { name: "nlsr", pruneRate: 0, epsilon: 0 }).apply(context);
   expect(none.adapter.tensors).toEqual(user.tensors);
   const unlike = { ...context, safety: () => ({ ...safe, config: { ...safe.config, alpha: 2 } }) };
-  await expect(configureTransform("nlsr").transform(unlike)).rejects.toMatchObject({ code: "TRANSFORM_UNFIT" });
+  await expect(choose(TRANSFORMS, { name: "nlsr" }).apply(unlike)).rejects.toMatchObject({
+    code: "TRANSFORM_UNFIT",
+  });
 });

@@ -6,7 +6,7 @@ import { loraScale } from "../../models/load.ts";
 import { gram } from "../../models/observe.ts";
 import { symmetricEigen } from "../../tensor/eigen.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
-import type { AdapterTransform, LoraAdapter, TransformContext } from "../transform.ts";
+import { type LoraAdapter, type TransformContext, transform } from "../transform.ts";
 
 const options = z.strictObject({
   alpha: z.number().min(0).default(0.9).describe("How far the safety adapter is extrapolated"),
@@ -104,29 +104,34 @@ export function realign(
  *
  * @throws {BoosterError} `SAFETY_ADAPTER_MISSING`, `TRANSFORM_UNFIT`
  * @example
- * configureTransform("nlsr", { extrapolation: "weak-to-strong" });
+ * choose(TRANSFORMS, { name: "nlsr", extrapolation: "weak-to-strong" });
  */
-export const nlsr: AdapterTransform<NlsrOptions> = {
+export const nlsr = transform({
   name: "nlsr",
-  stage: "post-fine-tuning",
+  label: "NLSR",
+  stage: "repair",
   options,
-  needs: () => ["alignment"],
-  mustChange: () => false,
-  async transform(context, chosen) {
-    const user = context.adapter;
-    const reference = extrapolated(context.safety(), chosen);
-    checkAlike(user, reference);
-    const masks = await masksOf(context, reference, chosen.sparsity);
-    const modules = factorsOf(user).map(({ module }) => module);
-    const probabilities = realignmentProbabilities(similarities(user, reference, masks), chosen);
-    const random = context.random("nlsr");
-    const drawn = modules.filter((_, i) => random.uniform(i) < (probabilities[i] as number));
-    return {
-      adapter: realign(user, reference, masks, new Set(drawn)),
-      report: { realigned: drawn.length, matrices: modules.length },
-    };
-  },
-};
+  tried: [{ sparsity: 0.5 }, { sparsity: 0.7 }, { sparsity: 0.8 }, { sparsity: 0.9 }],
+  best: 3,
+  create: (chosen) => ({
+    needs: ["alignment"],
+    mustChange: false,
+    async apply(context) {
+      const user = context.adapter;
+      const reference = extrapolated(context.safety(), chosen);
+      checkAlike(user, reference);
+      const masks = await masksOf(context, reference, chosen.sparsity);
+      const modules = factorsOf(user).map(({ module }) => module);
+      const probabilities = realignmentProbabilities(similarities(user, reference, masks), chosen);
+      const random = context.random("nlsr");
+      const drawn = modules.filter((_, i) => random.uniform(i) < (probabilities[i] as number));
+      return {
+        adapter: realign(user, reference, masks, new Set(drawn)),
+        report: { realigned: drawn.length, matrices: modules.length },
+      };
+    },
+  }),
+});
 
 function extrapolated({ config, tensors }: LoraAdapter, { alpha, extrapolation }: NlsrOptions): LoraAdapter {
   const factor = (name: string) => {

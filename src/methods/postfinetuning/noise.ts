@@ -2,7 +2,7 @@ import { z } from "zod";
 import { adapterOfChanges, changesOf, normOf } from "../../models/adapters.ts";
 import type { RandomStream } from "../../tensor/random.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
-import type { AdapterTransform } from "../transform.ts";
+import { transform } from "../transform.ts";
 
 const options = z.strictObject({
   relativeNorm: z
@@ -43,24 +43,29 @@ function disturbed<D extends "float32" | "float64">(
  * Source: the random-perturbation ablation of Panacea, arXiv 2501.18100 (there on the factors, with a standard deviation that is given).
  *
  * @example
- * configureTransform("noise", { relativeNorm: 2 });
+ * choose(TRANSFORMS, { name: "noise", relativeNorm: 2 });
  */
-export const noise: AdapterTransform<z.infer<typeof options>> = {
+export const noise = transform({
   name: "noise",
-  stage: "post-fine-tuning",
+  label: "Noise",
+  stage: "repair",
   baseline: true,
   options,
-  needs: () => [],
-  mustChange: ({ relativeNorm }) => relativeNorm > 0,
-  async transform({ adapter, random }, { relativeNorm, space }) {
-    const { config, tensors } = adapter;
-    if (space === "factors") {
-      const noiseNorm = relativeNorm * normOf(tensors.values());
-      return { adapter: { config, tensors: disturbed(tensors, noiseNorm, random) }, report: { noiseNorm } };
-    }
-    const changes = changesOf(adapter);
-    const noiseNorm = relativeNorm * normOf(changes.values());
-    const noisy = disturbed(changes, noiseNorm, random);
-    return { adapter: adapterOfChanges(noisy, config.targetModules), report: { noiseNorm } };
-  },
-};
+  tried: [{ relativeNorm: 0.25 }, { relativeNorm: 0.5 }, { relativeNorm: 1 }, { relativeNorm: 2 }],
+  best: 0,
+  create: ({ relativeNorm, space }) => ({
+    needs: [],
+    mustChange: relativeNorm > 0,
+    async apply({ adapter, random }) {
+      const { config, tensors } = adapter;
+      if (space === "factors") {
+        const noiseNorm = relativeNorm * normOf(tensors.values());
+        return { adapter: { config, tensors: disturbed(tensors, noiseNorm, random) }, report: { noiseNorm } };
+      }
+      const changes = changesOf(adapter);
+      const noiseNorm = relativeNorm * normOf(changes.values());
+      const noisy = disturbed(changes, noiseNorm, random);
+      return { adapter: adapterOfChanges(noisy, config.targetModules), report: { noiseNorm } };
+    },
+  }),
+});

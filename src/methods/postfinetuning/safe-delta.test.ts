@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, normal, randomAdapter } from "../../../test/transform-context.ts";
+import { choose, settingsOf } from "../../choice.ts";
 import { changesOf, multiply } from "../../models/adapters.ts";
 import { tensor } from "../../tensor/tensor.ts";
-import { configureTransform } from "../transform.ts";
+import { TRANSFORMS } from "../registry.ts";
 import { inverseFactor, type SafeDeltaOptions, safeDeltaOf } from "./safe-delta.ts";
 
 const COLUMNS = 8;
@@ -16,7 +17,7 @@ const turned = tensor(
   Array.from({ length: COLUMNS * 20 }, (_, i) => x.data[(i % 20) * COLUMNS + Math.floor(i / 20)] as number),
 );
 const hessian = multiply(turned, x);
-const chosen = (options: object) => configureTransform("safe-delta", options).options as SafeDeltaOptions;
+const chosen = (options: object) => settingsOf(TRANSFORMS, { name: "safe-delta", ...options }) as SafeDeltaOptions;
 
 test("U' U is the inverse of the damped Hessian", () => {
   const u = inverseFactor(hessian, 0);
@@ -66,7 +67,7 @@ test("the transform changes the matrices of the adapter from their inputs on saf
       return { rows: 4, sums: new Map([["m", hessian]]) };
     },
   });
-  const apply = (options: object) => configureTransform("safe-delta", options).transform(context);
+  const apply = (options: object) => choose(TRANSFORMS, { name: "safe-delta", ...options }).apply(context);
   expectClose(
     changesOf((await apply({ s: 1e9, ignored: 0 })).adapter).get("m")?.data ?? [],
     changesOf(adapter).get("m")?.data ?? [],

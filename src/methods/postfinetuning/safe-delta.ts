@@ -3,7 +3,7 @@ import { BoosterError } from "../../errors.ts";
 import { adapterOfChanges, changesOf } from "../../models/adapters.ts";
 import { gram } from "../../models/observe.ts";
 import { type HostTensor, zeros } from "../../tensor/tensor.ts";
-import type { AdapterTransform } from "../transform.ts";
+import { transform } from "../transform.ts";
 
 const options = z.strictObject({
   s: z
@@ -160,31 +160,36 @@ function cheapest(
  *
  * @throws {BoosterError} `NOT_POSITIVE_DEFINITE`
  * @example
- * configureTransform("safe-delta", { s: 0.2 }).needs; // ["alignment"]
+ * choose(TRANSFORMS, { name: "safe-delta", s: 0.2 }).needs; // ["alignment"]
  */
-export const safeDelta: AdapterTransform<SafeDeltaOptions> = {
+export const safeDelta = transform({
   name: "safe-delta",
-  stage: "post-fine-tuning",
+  label: "Safe Delta",
+  stage: "repair",
   options,
-  needs: () => ["alignment"],
-  mustChange: () => false,
-  async transform({ adapter, weight, observe }, chosen) {
-    const changes = changesOf(adapter);
-    const { sums, rows } = await observe("alignment", undefined, {
-      reduce: (linear, x) => (changes.has(linear) ? { [linear]: gram(x) } : {}),
-    });
-    const kept = new Map<string, Matrix>();
-    let [taken, entries] = [0, 0];
-    for (const [module, change] of changes) {
-      const aligned: Matrix = { ...change, data: Float64Array.from(weight(module).data) };
-      const tuned = { ...change, data: change.data.map((value, i) => value + (aligned.data[i] as number)) };
-      const seen = sums.get(module) as Matrix;
-      const hessian = { ...seen, data: seen.data.map((sum) => (2 * sum) / rows) };
-      const found = safeDeltaOf(aligned, tuned, hessian, chosen);
-      kept.set(module, { ...change, data: found.weight.data.map((value, i) => value - (aligned.data[i] as number)) });
-      taken += found.taken;
-      entries += change.data.length;
-    }
-    return { adapter: adapterOfChanges(kept, adapter.config.targetModules), report: { taken, entries } };
-  },
-};
+  tried: [{ s: 0.01 }, { s: 0.1 }, { s: 1 }, { s: 10 }],
+  best: 0,
+  create: (chosen) => ({
+    needs: ["alignment"],
+    mustChange: false,
+    async apply({ adapter, weight, observe }) {
+      const changes = changesOf(adapter);
+      const { sums, rows } = await observe("alignment", undefined, {
+        reduce: (linear, x) => (changes.has(linear) ? { [linear]: gram(x) } : {}),
+      });
+      const kept = new Map<string, Matrix>();
+      let [taken, entries] = [0, 0];
+      for (const [module, change] of changes) {
+        const aligned: Matrix = { ...change, data: Float64Array.from(weight(module).data) };
+        const tuned = { ...change, data: change.data.map((value, i) => value + (aligned.data[i] as number)) };
+        const seen = sums.get(module) as Matrix;
+        const hessian = { ...seen, data: seen.data.map((sum) => (2 * sum) / rows) };
+        const found = safeDeltaOf(aligned, tuned, hessian, chosen);
+        kept.set(module, { ...change, data: found.weight.data.map((value, i) => value - (aligned.data[i] as number)) });
+        taken += found.taken;
+        entries += change.data.length;
+      }
+      return { adapter: adapterOfChanges(kept, adapter.config.targetModules), report: { taken, entries } };
+    },
+  }),
+});

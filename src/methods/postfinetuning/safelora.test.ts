@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { contextOf, expectClose, normal, randomAdapter } from "../../../test/transform-context.ts";
+import { choose } from "../../choice.ts";
 import { asFloat32, changesOf, multiply, normOf } from "../../models/adapters.ts";
 import { tensor } from "../../tensor/tensor.ts";
-import { configureTransform } from "../transform.ts";
+import { TRANSFORMS } from "../registry.ts";
 import { project, projectPair } from "./safelora.ts";
 
 const SIZE = 5;
@@ -76,7 +77,7 @@ describe("the transform", () => {
   const adapter = randomAdapter(modules);
   const alignment = changesOf(randomAdapter(modules, 2));
   const context = contextOf(adapter, { alignmentChange: (module) => alignment.get(module)! });
-  const apply = (options: object) => configureTransform("safelora", options).transform(context);
+  const apply = (options: object) => choose(TRANSFORMS, { name: "safelora", ...options }).apply(context);
 
   test("threshold -1 projects nothing, 1 everything; number K exactly K, those of the lowest cosine", async () => {
     expect((await apply({ select: "threshold", threshold: -1 })).adapter.tensors).toEqual(adapter.tensors);

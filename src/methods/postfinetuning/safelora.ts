@@ -2,7 +2,7 @@ import { z } from "zod";
 import { asFloat32, factorsOf, multiply, nameOfB, normOf, transposed } from "../../models/adapters.ts";
 import { symmetricEigen } from "../../tensor/eigen.ts";
 import { type HostTensor, zeros } from "../../tensor/tensor.ts";
-import type { AdapterTransform } from "../transform.ts";
+import { transform } from "../transform.ts";
 
 const options = z.strictObject({
   select: z
@@ -92,29 +92,34 @@ export function thresholdOf(cosines: readonly number[], { select, number, thresh
  *
  * @throws {BoosterError} `ALIGNMENT_MISSING` when no alignment is known
  * @example
- * configureTransform("safelora", { select: "threshold", threshold: 0.35 });
+ * choose(TRANSFORMS, { name: "safelora", select: "threshold", threshold: 0.35 });
  */
-export const safelora: AdapterTransform<SafeLoraOptions> = {
+export const safelora = transform({
   name: "safelora",
-  stage: "post-fine-tuning",
+  label: "SafeLoRA",
+  stage: "repair",
   options,
-  needs: () => [],
-  mustChange: ({ select, number }) => select === "number" && number > 0,
-  async transform({ adapter, alignmentChange }, chosen) {
-    const pairs = factorsOf(adapter).map(({ module, a, b }) => ({
-      module,
-      ...projectPair({ v: alignmentChange(module), a, b }, chosen.projector),
-    }));
-    const tau = thresholdOf(
-      pairs.map(({ cosine }) => cosine),
-      chosen,
-    );
-    const hit = pairs.filter(({ cosine }) => cosine <= tau);
-    const replaced = hit.map(({ module, projected }) => [nameOfB(module), asFloat32(projected)] as const);
-    const meanCosine = pairs.reduce((sum, { cosine }) => sum + cosine, 0) / pairs.length;
-    return {
-      adapter: { config: adapter.config, tensors: new Map([...adapter.tensors, ...replaced]) },
-      report: { projected: hit.length, matrices: pairs.length, meanCosine },
-    };
-  },
-};
+  tried: [1, 3, 6, 9].map((number) => ({ number, projector: "orthogonal" as const })),
+  best: 2,
+  create: (chosen) => ({
+    needs: [],
+    mustChange: chosen.select === "number" && chosen.number > 0,
+    async apply({ adapter, alignmentChange }) {
+      const pairs = factorsOf(adapter).map(({ module, a, b }) => ({
+        module,
+        ...projectPair({ v: alignmentChange(module), a, b }, chosen.projector),
+      }));
+      const tau = thresholdOf(
+        pairs.map(({ cosine }) => cosine),
+        chosen,
+      );
+      const hit = pairs.filter(({ cosine }) => cosine <= tau);
+      const replaced = hit.map(({ module, projected }) => [nameOfB(module), asFloat32(projected)] as const);
+      const meanCosine = pairs.reduce((sum, { cosine }) => sum + cosine, 0) / pairs.length;
+      return {
+        adapter: { config: adapter.config, tensors: new Map([...adapter.tensors, ...replaced]) },
+        report: { projected: hit.length, matrices: pairs.length, meanCosine },
+      };
+    },
+  }),
+});

@@ -1,14 +1,15 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, randomAdapter } from "../../../test/transform-context.ts";
+import { choose } from "../../choice.ts";
 import { changesOf, multiply, nameOfA, nameOfB } from "../../models/adapters.ts";
-import { configureTransform } from "../transform.ts";
+import { TRANSFORMS } from "../registry.ts";
 
 const modules = { m: [4, 6], n: [4, 6] } as const;
 const user = randomAdapter(modules);
 const safe = randomAdapter(modules, 2);
 const alignment = changesOf(randomAdapter(modules, 3));
 const context = contextOf(user, { alignmentChange: (module) => alignment.get(module)!, safety: () => safe });
-const apply = (options: object, on = context) => configureTransform("safemerge", options).transform(on);
+const apply = (options: object, on = context) => choose(TRANSFORMS, { name: "safemerge", ...options }).apply(on);
 
 test("threshold -1 keeps the user's adapter", async () => {
   const { adapter, report } = await apply({ threshold: -1 });

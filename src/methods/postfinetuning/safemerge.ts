@@ -4,7 +4,7 @@ import type { LoraConfig } from "../../formats/peft.ts";
 import { factorsOf, nameOfA, nameOfB } from "../../models/adapters.ts";
 import { loraScale } from "../../models/load.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
-import type { AdapterTransform, LoraAdapter } from "../transform.ts";
+import { type LoraAdapter, transform } from "../transform.ts";
 import { projectPair } from "./safelora.ts";
 
 const options = z.strictObject({
@@ -62,22 +62,27 @@ const unfit = (name: string, wanted: readonly number[], found: readonly number[]
  *
  * @throws {BoosterError} `ALIGNMENT_MISSING`, `SAFETY_ADAPTER_MISSING`, `TRANSFORM_UNFIT`
  * @example
- * configureTransform("safemerge", { threshold: 0.5 });
+ * choose(TRANSFORMS, { name: "safemerge", threshold: 0.5 });
  */
-export const safemerge: AdapterTransform<z.infer<typeof options>> = {
+export const safemerge = transform({
   name: "safemerge",
-  stage: "post-fine-tuning",
+  label: "SafeMERGE",
+  stage: "repair",
   options,
-  needs: () => [],
-  mustChange: () => false,
-  async transform({ adapter, alignmentChange, safety }, { threshold, ...weights }) {
-    const modules = factorsOf(adapter);
-    const merged = modules.flatMap(({ module, a, b }) =>
-      projectPair({ v: alignmentChange(module), a, b }, "paper-approx").cosine < threshold ? [module] : [],
-    );
-    return {
-      adapter: mergeLinear(adapter, safety(), new Set(merged), weights),
-      report: { merged: merged.length, matrices: modules.length },
-    };
-  },
-};
+  tried: [{ threshold: 0.2 }, { threshold: 0.4 }, { threshold: 0.6 }, { threshold: 0.8 }],
+  best: 1,
+  create: ({ threshold, ...weights }) => ({
+    needs: [],
+    mustChange: false,
+    async apply({ adapter, alignmentChange, safety }) {
+      const modules = factorsOf(adapter);
+      const merged = modules.flatMap(({ module, a, b }) =>
+        projectPair({ v: alignmentChange(module), a, b }, "paper-approx").cosine < threshold ? [module] : [],
+      );
+      return {
+        adapter: mergeLinear(adapter, safety(), new Set(merged), weights),
+        report: { merged: merged.length, matrices: modules.length },
+      };
+    },
+  }),
+});

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { AdapterTransform } from "../transform.ts";
+import { transform } from "../transform.ts";
 
 const options = z.strictObject({
   keep: z.number().min(0).max(1).default(0.5).describe("Share of the user's change that stays"),
@@ -12,21 +12,26 @@ const options = z.strictObject({
  * Source: the third acceptance diagnostic of arXiv 2605.10575.
  *
  * @example
- * configureTransform("shrink", { keep: 0.3 });
+ * choose(TRANSFORMS, { name: "shrink", keep: 0.3 });
  */
-export const shrink: AdapterTransform<z.infer<typeof options>> = {
+export const shrink = transform({
   name: "shrink",
-  stage: "post-fine-tuning",
+  label: "Change scaled down",
+  stage: "repair",
   baseline: true,
   options,
-  needs: () => [],
-  mustChange: ({ keep }) => keep < 1,
-  async transform({ adapter: { config, tensors } }, { keep }) {
-    const scaled = [...tensors].map(([name, factor]) =>
-      name.endsWith(".lora_B.weight")
-        ? ([name, { ...factor, data: factor.data.map((value) => keep * value) }] as const)
-        : ([name, factor] as const),
-    );
-    return { adapter: { config, tensors: new Map(scaled) }, report: {} };
-  },
-};
+  tried: [{ keep: 0.75 }, { keep: 0.5 }, { keep: 0.25 }, { keep: 0.1 }],
+  best: 0,
+  create: ({ keep }) => ({
+    needs: [],
+    mustChange: keep < 1,
+    async apply({ adapter: { config, tensors } }) {
+      const scaled = [...tensors].map(([name, factor]) =>
+        name.endsWith(".lora_B.weight")
+          ? ([name, { ...factor, data: factor.data.map((value) => keep * value) }] as const)
+          : ([name, factor] as const),
+      );
+      return { adapter: { config, tensors: new Map(scaled) }, report: {} };
+    },
+  }),
+});

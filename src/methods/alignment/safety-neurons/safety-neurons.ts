@@ -1,8 +1,9 @@
 import { z } from "zod";
-import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../../autodiff/index.ts";
+import { ops, type Tensor, tree, valueAndGrad } from "../../../autodiff/index.ts";
 import type { Model } from "../../../models/index.ts";
 import { type HostTensor, zeros } from "../../../tensor/tensor.ts";
-import type { MemorySpec, Method } from "../../method.ts";
+import { method } from "../../method.ts";
+import { memories } from "../../state.ts";
 import { total } from "../../sums.ts";
 import { detectNeurons } from "./detect.ts";
 import { blocksOf, KINDS } from "./scorer.ts";
@@ -34,9 +35,7 @@ const options = z.strictObject({
     .default(false)
     .describe("clip the gradient of all weights before the neurons are picked out, as the authors' code does"),
 });
-type SafetyNeuronsOptions = z.infer<typeof options>;
 
-const maskOf = (module: string): string => `mask ${module}`;
 const modulesOf = (model: Model): string[] =>
   blocksOf(model).flatMap((block) => KINDS.map((kind) => `${block}.${kind}`));
 
@@ -59,53 +58,75 @@ function maskShape(model: Model, module: string): readonly [number, number] {
  * Source: Zhao et al., "Understanding and Enhancing Safety Mechanisms of LLMs via Safety-Specific Neuron", ICLR 2025;
  * docs/methods/sn-tune.md compares it with the authors' code.
  */
-function neuronTuning(name: string, foundation: boolean): Method<SafetyNeuronsOptions> {
-  return {
+const neuronTuning = <const Name extends string>(
+  name: Name,
+  label: string,
+  foundation: boolean,
+  trial: z.input<typeof options>,
+) =>
+  method({
     name,
-    stage: "alignment",
+    label,
+    stage: "align",
     streams: foundation ? ["alignment", "harmful", "general"] : ["alignment", "harmful"],
     options,
+    trial,
+    tried: [1e-4, 3e-4, 1e-3, 2e-3].map((learningRate) => ({
+      select: "top" as const,
+      topAttention: 64,
+      topFeedForward: 160,
+      queries: 100,
+      align: { tune: "full", learningRate },
+    })),
+    best: 0,
     masked: true,
     trains: "full",
-    memory: ({ model }) =>
-      Object.fromEntries(
-        modulesOf(model).map((module): [string, MemorySpec] => [
-          maskOf(module),
-          { shape: maskShape(model, module), fill: 0 },
-        ]),
+    state: {
+      mask: memories(({ model }) =>
+        Object.fromEntries(modulesOf(model).map((module) => [module, maskShape(model, module)])),
       ),
-    prepare: async (preparation, chosen) => {
-      const masks = [...(await detectNeurons(preparation, chosen, foundation))].map(
-        ([module, places]): [string, HostTensor<"float32">] => {
+    },
+    create: (chosen) => ({
+      passes: { forward: 1, backward: 1 },
+      async prepare(preparation) {
+        const masks: Record<string, HostTensor<"float32">> = {};
+        for (const [module, places] of await detectNeurons(preparation, chosen, foundation)) {
           const mask = zeros("float32", maskShape(preparation.model, module));
           for (const place of places) mask.data[place] = 1;
-          return [maskOf(module), mask];
+          masks[module] = mask;
+        }
+        return { state: { mask: masks } };
+      },
+      programs: {
+        step({ weights, loss, state }) {
+          const { clipBeforeMask } = chosen;
+          const masks = Object.fromEntries(
+            Object.entries(state.mask).map(([module, mask]) => [`${module}.weight`, mask]),
+          );
+          const tuned = Object.fromEntries(
+            Object.entries(weights).filter(([weight]) => clipBeforeMask || weight in masks),
+          );
+          const { value, grad } = valueAndGrad((w) => loss({ ...weights, ...w }, "alignment"))(tuned);
+          const masked = (weight: string): Tensor => masks[weight] ?? ops.constant(0);
+          const neurons = total(Object.values(masks).map((mask) => ops.sum(mask)));
+          return {
+            gradient: clipBeforeMask
+              ? grad
+              : tree.mapTree(weights, (w, weight) => ops.mul(grad[weight] ?? w, masked(weight))),
+            active: tree.mapTree(weights, (_, weight) => masked(weight)),
+            metrics: { loss: value, neurons },
+          };
         },
-      );
-      return { memory: Object.fromEntries(masks) };
-    },
-    step({ weights, loss, memory, model }, { clipBeforeMask }) {
-      const masks = Object.fromEntries(
-        modulesOf(model).map((module) => [`${module}.weight`, memory[maskOf(module)] as Tensor]),
-      );
-      const tuned = Object.fromEntries(Object.entries(weights).filter(([weight]) => clipBeforeMask || weight in masks));
-      const { value, grad } = valueAndGrad((w) => loss({ ...weights, ...w }, "alignment"))(tuned);
-      const masked = (weight: string): Tensor => masks[weight] ?? ops.constant(0);
-      const neurons = total(Object.values(masks).map((mask) => ops.sum(mask)));
-      return {
-        gradient: clipBeforeMask
-          ? grad
-          : tree.mapTree(weights, (w, weight) => ops.mul(grad[weight] ?? w, masked(weight))),
-        active: tree.mapTree(weights, (_, weight) => masked(weight)) satisfies Tree,
-        metrics: { loss: value, neurons },
-      };
-    },
-    passes: () => ({ forward: 1, backward: 1 }),
-  };
-}
+      },
+    }),
+  });
 
 /** SN-Tune: the safety neurons. */
-export const snTune = neuronTuning("sn-tune", false);
+export const snTune = neuronTuning("sn-tune", "SN-Tune", false, { epsilon: 0.1 });
 
 /** RSN-Tune: the safety neurons that are no foundation neurons, so that a user's honest tuning leaves them. */
-export const rsnTune = neuronTuning("rsn-tune", true);
+export const rsnTune = neuronTuning("rsn-tune", "RSN-Tune", true, {
+  select: "top",
+  topAttention: 3,
+  topFeedForward: 8,
+});

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { INNER_STATE } from "../../inner-adamw.ts";
+import { copy, memory, scalar } from "../../state.ts";
 import { PREFERENCES } from "./losses.ts";
 
 /** Options of `tar`. */
@@ -39,3 +41,14 @@ export const options = z.strictObject({
   mappingSteps: z.int().min(0).default(0).describe("steps of random mapping before the first outer step"),
 });
 export type TarOptions = z.infer<typeof options>;
+
+/** What of an adversary and the buffer lives from call to call. */
+export const stateOf = ({ representations, tamperLoss, mappingSteps }: TarOptions) => ({
+  snapshot: copy("weights"),
+  buffer: copy("zeros"),
+  tamper: scalar(),
+  ...INNER_STATE,
+  ...(representations || tamperLoss === "preference" ? { reference: copy("weights") } : {}),
+  ...(mappingSteps > 0 ? { randomVectors: memory(({ model }) => [model.vocabSize, model.hiddenSize]) } : {}),
+});
+export type TarState = ReturnType<typeof stateOf>;

@@ -1,17 +1,16 @@
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../../autodiff/index.ts";
 import { paddedStates } from "../../../models/index.ts";
 import { weight } from "../../../nn/index.ts";
-import type { Outcome, StepContext } from "../../method.ts";
+import type { StepContext } from "../../method.ts";
 import { labelledTokens } from "../../tokens.ts";
 import { answerLogProbability, negativeEntropy, preferenceLosses, sharesOf, unlikelihood } from "./losses.ts";
-import type { TarOptions } from "./options.ts";
+import type { TarOptions, TarState } from "./options.ts";
 
 /** Adds the gradient of a tamper loss at the present weights to the buffer. */
-export function accumulate({ weights, copies, memory, inputs }: StepContext, loss: (weights: Tree) => Tensor): Outcome {
+export function accumulate({ weights, state, inputs }: StepContext<TarState>, loss: (weights: Tree) => Tensor) {
   const { value, grad } = valueAndGrad((w) => ops.mul(loss(w), inputs.scale as Tensor))(weights);
   return {
-    copies: { buffer: tree.add(copies.buffer as Tree, grad) },
-    memory: { tamper: ops.add(memory.tamper as Tensor, value) },
+    state: { buffer: tree.add(state.buffer, grad), tamper: ops.add(state.tamper, value) },
     metrics: { scaledTamperLoss: value },
   };
 }
@@ -22,7 +21,7 @@ export const answersOf = (context: StepContext, weights: Tree, stream: string): 
 
 /** L_TR: what has to stay small after tampering. */
 export function tamperLossOf(
-  context: StepContext,
+  context: StepContext<TarState>,
   weights: Tree,
   { tamperLoss, preference, preferenceBeta }: TarOptions,
 ): Tensor {
@@ -39,7 +38,7 @@ export function tamperLossOf(
     case "unlikelihood":
       return unlikelihood(labelledTokens(context, weights, "harmful"));
     case "preference": {
-      const reference = context.copies.reference as Tree;
+      const reference = context.state.reference as Tree;
       const pairs = {
         chosen: answersOf(context, weights, "alignment"),
         rejected: answersOf(context, weights, "harmful"),

@@ -1,9 +1,9 @@
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../../autodiff/index.ts";
-import { freshInner, INNER_COPIES, INNER_MEMORY } from "../../inner-adamw.ts";
-import type { Call, Method, StepContext, StepDirection } from "../../method.ts";
+import { freshInner } from "../../inner-adamw.ts";
+import { type Call, method, type StepContext, type StepDirection } from "../../method.ts";
 import { adversaryStep } from "./adversary.ts";
 import { sharesOf } from "./losses.ts";
-import { options, type TarOptions } from "./options.ts";
+import { options, stateOf, type TarOptions, type TarState } from "./options.ts";
 import { randomMapping, randomVectors } from "./random-mapping.ts";
 import { lossAndStates, stateDistance } from "./representations.ts";
 import { accumulate, tamperLossOf } from "./tamper.ts";
@@ -24,77 +24,84 @@ import { drawAdversary, trajectory, trajectoryRows } from "./trajectory.ts";
  * `mappingSteps` puts random mapping before it: the hidden states of harmful rows are turned towards a random vector a token.
  * Source: Tamirisa et al., arXiv 2408.00761, Algorithm 1; docs/methods/tar.md compares it with the authors' code.
  */
-export const tar: Method<TarOptions> = {
+export const tar = method({
   name: "tar",
-  stage: "alignment",
+  label: "TAR",
+  stage: "align",
   streams: ["alignment", "harmful"],
   options,
-  copies: ({ representations, tamperLoss }) => ({
-    snapshot: "weights",
-    buffer: "zeros",
-    ...INNER_COPIES,
-    ...(representations || tamperLoss === "preference" ? { reference: "weights" } : {}),
-  }),
-  memory: ({ model }, { mappingSteps }) => ({
-    tamper: { shape: [], fill: 0 },
-    ...INNER_MEMORY,
-    ...(mappingSteps > 0 ? { randomVectors: { shape: [model.vocabSize, model.hiddenSize], fill: 0 } } : {}),
-  }),
-  inputs: () => ({ rate: { dtype: "float32", shape: [] }, scale: { dtype: "float32", shape: [] } }),
-  passes({ innerSteps, trajectories, subsample, tamperLoss, representations }) {
-    const evaluations = trajectories * Math.floor(innerSteps / subsample);
-    const [forward, backward] = tamperLoss === "preference" ? [4, 2] : [1, 1];
-    const own = trajectories * innerSteps + 1;
-    return {
-      forward: own + evaluations * forward + (representations ? 1 : 0),
-      backward: own + evaluations * backward,
-    };
-  },
-  also: {
-    begin(context) {
-      const { copies, memory } = freshInner(context);
-      const buffer = tree.scale(context.copies.buffer as Tree, 0);
-      return {
-        weights: context.weights,
-        copies: { ...copies, snapshot: context.weights, buffer },
-        memory: { ...memory, tamper: ops.mul(context.memory.tamper as Tensor, 0) },
-      };
+  limit: { lambda: 0, representations: false, innerSteps: 2, subsample: 1, adversaryRates: [1e-2] },
+  trial: { innerSteps: 4, subsample: 2, trajectories: 2, adversaryRates: [1e-2], mappingSteps: 1 },
+  tried: [0.25, 1, 4, 16].map((lambda) => ({
+    lambda,
+    innerSteps: 8,
+    subsample: 2,
+    adversaryRates: [1e-4, 5e-4, 2e-3],
+  })),
+  best: 3,
+  state: stateOf,
+  create: (chosen) => ({
+    passes: passesOf(chosen),
+    prepare: async ({ model, seed }) => ({
+      state: chosen.mappingSteps === 0 ? {} : { randomVectors: randomVectors(model, seed) },
+    }),
+    programs: {
+      step: (context) => outerStep(context, chosen),
+      begin: ({ weights, state }) => ({
+        weights,
+        state: {
+          ...freshInner(state),
+          snapshot: weights,
+          buffer: tree.scale(state.buffer, 0),
+          tamper: ops.mul(state.tamper, 0),
+        },
+      }),
+      again: ({ state }) => ({ weights: state.snapshot, state: freshInner(state) }),
+      adversary: (context) => adversaryStep(context, "harmful"),
+      adversaryOnRetain: (context) => adversaryStep(context, "alignment"),
+      tamper: (context) => accumulate(context, (w) => tamperLossOf(context, w, chosen)),
+      map: randomMapping,
+      firstStep: (context) => ({ ...outerStep(context, chosen), restart: true }),
     },
-    again: (context) => ({ weights: context.copies.snapshot as Tree, ...freshInner(context) }),
-    adversary: (context) => adversaryStep(context, "harmful"),
-    adversaryOnRetain: (context) => adversaryStep(context, "alignment"),
-    tamper: (context, chosen) => accumulate(context, (w) => tamperLossOf(context, w, chosen)),
-    map: randomMapping,
-    firstStep: (context, chosen) => ({ ...outerStep(context, chosen), restart: true }),
-  },
-  step: outerStep,
-  plan(step, facts, chosen) {
-    const { mappingSteps, trajectories, innerSteps } = chosen;
-    if (step < mappingSteps) return [{ program: "map" }];
-    const outer = step - mappingSteps;
-    const paired = chosen.tamperLoss === "preference";
-    const attacks = Array.from({ length: trajectories }, (_, m): Call[] => {
-      const n = outer * trajectories + m;
-      const rows = trajectoryRows(facts, step, n, { innerSteps, paired });
-      return [
-        { program: m === 0 ? "begin" : "again" },
-        ...trajectory(chosen, drawAdversary(facts.seed, n, chosen), rows),
-      ];
-    });
-    return [...attacks.flat(), { program: outer === 0 && mappingSteps > 0 ? "firstStep" : "step" }];
-  },
-  extraSteps: (_, { mappingSteps }) => mappingSteps,
-  prepare: async ({ model, seed }, { mappingSteps }) =>
-    mappingSteps === 0 ? {} : { memory: { randomVectors: randomVectors(model, seed) } },
-};
+    schedule: {
+      inputs: () => ({ rate: { dtype: "float32", shape: [] }, scale: { dtype: "float32", shape: [] } }),
+      extraSteps: () => chosen.mappingSteps,
+      calls(step, facts) {
+        const { mappingSteps, trajectories, innerSteps } = chosen;
+        if (step < mappingSteps) return [{ program: "map" }];
+        const outer = step - mappingSteps;
+        const paired = chosen.tamperLoss === "preference";
+        const attacks = Array.from({ length: trajectories }, (_, m): Call[] => {
+          const n = outer * trajectories + m;
+          const rows = trajectoryRows(facts, step, n, { innerSteps, paired });
+          return [
+            { program: m === 0 ? "begin" : "again" },
+            ...trajectory(chosen, drawAdversary(facts.seed, n, chosen), rows),
+          ];
+        });
+        return [...attacks.flat(), { program: outer === 0 && mappingSteps > 0 ? "firstStep" : "step" }];
+      },
+    },
+  }),
+});
+
+function passesOf({ innerSteps, trajectories, subsample, tamperLoss, representations }: TarOptions) {
+  const evaluations = trajectories * Math.floor(innerSteps / subsample);
+  const [forward, backward] = tamperLoss === "preference" ? [4, 2] : [1, 1];
+  const own = trajectories * innerSteps + 1;
+  return {
+    forward: own + evaluations * forward + (representations ? 1 : 0),
+    backward: own + evaluations * backward,
+  };
+}
 
 /** Loss on refusals, and how far their hidden states are from those of the first weights. */
-export function retainLoss(context: StepContext, weights: Tree, { representations, retainNorm }: TarOptions) {
+export function retainLoss(context: StepContext<TarState>, weights: Tree, { representations, retainNorm }: TarOptions) {
   if (!representations) {
     const loss = context.loss(weights, "alignment");
     return { loss, total: loss };
   }
-  const reference = lossAndStates(context, context.copies.reference as Tree, "alignment");
+  const reference = lossAndStates(context, context.state.reference as Tree, "alignment");
   const { loss, states } = lossAndStates(context, weights, "alignment");
   const distance = stateDistance(
     states,
@@ -106,10 +113,8 @@ export function retainLoss(context: StepContext, weights: Tree, { representation
 }
 
 /** From the snapshot along the retain gradient and the buffer. */
-function outerStep(context: StepContext, chosen: TarOptions): StepDirection {
-  const snapshot = context.copies.snapshot as Tree;
-  const buffer = context.copies.buffer as Tree;
-  const tamper = context.memory.tamper as Tensor;
+function outerStep(context: StepContext<TarState>, chosen: TarOptions): StepDirection<TarState> {
+  const { snapshot, buffer, tamper } = context.state;
   const metrics: Record<string, Tensor> = { tamperLosses: tamper };
   const { grad } = valueAndGrad((w) => {
     const { total, ...parts } = retainLoss(context, w, chosen);

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { ops, type Tree, valueAndGrad } from "../../../autodiff/index.ts";
-import type { Method, StepContext } from "../../method.ts";
+import { ops, tree, valueAndGrad } from "../../../autodiff/index.ts";
+import { method } from "../../method.ts";
 import { checkLast, frozenNames, type LayerRange } from "./layers.ts";
 
 const layer = z.int().min(0);
@@ -17,7 +17,6 @@ const options = z.strictObject({
     .default(true)
     .describe("freeze the layers' norms too; the authors' code freezes attention and feed-forward parts alone"),
 });
-type SafetyLayersOptions = z.infer<typeof options>;
 
 /** Llama-2-7b-chat's safety layers, and its depth. */
 const KNOWN = { first: 6, last: 14, layers: 32 };
@@ -39,24 +38,31 @@ const inProportion = (layers: number): LayerRange => [
  *
  * @throws {BoosterError} `LAYER_RANGE_INVALID` when the model has not these layers
  */
-export const safetyLayers: Method<SafetyLayersOptions> = {
+export const safetyLayers = method({
   name: "safety-layers",
-  stage: "fine-tuning",
+  label: "Safety layers",
+  stage: "finetune",
   streams: ["user"],
   options,
+  limit: { layers: [1, 0] },
+  tried: [{ layers: [0, 0] }, { layers: [1, 1] }, { layers: [0, 1] }, { layers: [1, 2] }],
+  best: 3,
   masked: true,
-  step: ({ weights, loss, model }: StepContext, { layers = inProportion(model.layers), freezeNorms }) => {
-    checkLast(layers, model.layers);
-    const frozen = new Set(frozenNames(Object.keys(weights), layers, { freezeNorms }));
-    const tuned = Object.fromEntries(Object.entries(weights).filter(([name]) => !frozen.has(name)));
-    const { value, grad } = valueAndGrad((w) => loss({ ...weights, ...w }, "user"))(tuned);
-    const each = (of: (name: string) => Tree[string]) =>
-      Object.fromEntries(Object.keys(weights).map((name) => [name, of(name)]));
-    return {
-      gradient: each((name) => grad[name] ?? ops.mul(weights[name] as Tree[string], 0)),
-      active: each((name) => ops.constant(frozen.has(name) ? 0 : 1)),
-      metrics: { loss: value },
-    };
-  },
-  passes: () => ({ forward: 1, backward: 1 }),
-};
+  create: ({ layers: chosen, freezeNorms }) => ({
+    passes: { forward: 1, backward: 1 },
+    programs: {
+      step({ weights, loss, model }) {
+        const layers = chosen ?? inProportion(model.layers);
+        checkLast(layers, model.layers);
+        const frozen = new Set(frozenNames(Object.keys(weights), layers, { freezeNorms }));
+        const tuned = Object.fromEntries(Object.entries(weights).filter(([name]) => !frozen.has(name)));
+        const { value, grad } = valueAndGrad((w) => loss({ ...weights, ...w }, "user"))(tuned);
+        return {
+          gradient: tree.mapTree(weights, (w, name) => grad[name] ?? ops.mul(w, 0)),
+          active: tree.mapTree(weights, (_, name) => ops.constant(frozen.has(name) ? 0 : 1)),
+          metrics: { loss: value },
+        };
+      },
+    },
+  }),
+});

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, valueAndGrad } from "../../../autodiff/index.ts";
 import type { HostTensor } from "../../../tensor/tensor.ts";
-import type { Method } from "../../method.ts";
+import { method } from "../../method.ts";
+import { copy, memories } from "../../state.ts";
 import { calibrate, moduleOf } from "./calibrate.ts";
 import { fold, matrixOf, tensorOf } from "./projection.ts";
 
@@ -24,9 +25,6 @@ const options = z.strictObject({
       "measure a layer's task directions on a model whose lower layers lack their factors, as the authors' code does",
     ),
 });
-type SaloraOptions = z.infer<typeof options>;
-
-const safetyOf = (module: string): string => `safety ${module}`;
 
 /**
  * SaLoRA: LoRA whose output has no part in the directions that the model's safe answers take.
@@ -41,52 +39,61 @@ const safetyOf = (module: string): string => `safety ${module}`;
  * forward passes over the calibration rows. C is never formed: `C B = B - V_s (V_s' B)`.
  * Source: Li et al., arXiv 2501.01765; docs/methods/salora.md compares it with the authors' code.
  */
-export const salora: Method<SaloraOptions> = {
+export const salora = method({
   name: "salora",
-  stage: "fine-tuning",
+  label: "SaLoRA",
+  stage: "finetune",
   streams: ["user", "alignment"],
   options,
+  trial: { safetyRank: 2, taskRank: 3 },
+  tried: [8, 16, 32, 64].map((safetyRank) => ({ safetyRank, taskRank: 16 })),
+  best: 0,
   trains: "lora",
-  copies: () => ({ initial: "zeros" }),
-  memory: ({ model }, { safetyRank }) =>
-    Object.fromEntries(
-      [...model.linears].map(([module, [out]]) => [safetyOf(module), { shape: [safetyRank, out], fill: 0 }]),
+  state: ({ safetyRank }) => ({
+    initial: copy("zeros"),
+    safety: memories(({ model }) =>
+      Object.fromEntries([...model.linears].map(([module, [out]]) => [module, [safetyRank, out]])),
     ),
-  async prepare(preparation, chosen) {
-    const weights = new Map<string, HostTensor<"float32">>();
-    const memory: Record<string, HostTensor<"float32">> = {};
-    for (const [module, { safety, A, B }] of await calibrate(preparation, chosen)) {
-      weights.set(`${module}.lora_A.weight`, tensorOf(A));
-      weights.set(`${module}.lora_B.weight`, tensorOf(B));
-      memory[safetyOf(module)] = tensorOf(safety);
-    }
-    return { weights, copies: { initial: weights }, memory };
-  },
-  step({ weights, loss, copies, memory }) {
-    const { value, grad } = valueAndGrad((w) => loss(deployed(w, copies.initial as Tree, memory), "user"))(weights);
-    return { gradient: grad, metrics: { loss: value } };
-  },
-  passes: () => ({ forward: 1, backward: 1 }),
-  publish({ weights, copies, memory }) {
-    const published = new Map<string, HostTensor<"float32">>();
-    for (const module of new Set([...weights.keys()].map(moduleOf))) {
-      const factors = (from: ReadonlyMap<string, HostTensor<"float32">>) => ({
-        A: matrixOf(from.get(`${module}.lora_A.weight`) as HostTensor<"float32">),
-        B: matrixOf(from.get(`${module}.lora_B.weight`) as HostTensor<"float32">),
-      });
-      const safety = matrixOf(memory[safetyOf(module)] as HostTensor<"float32">);
-      const { A, B } = fold(factors(weights), factors(copies.initial as typeof weights), safety);
-      published.set(`${module}.lora_A.weight`, tensorOf(A));
-      published.set(`${module}.lora_B.weight`, tensorOf(B));
-    }
-    return published;
-  },
-};
+  }),
+  create: (chosen) => ({
+    passes: { forward: 1, backward: 1 },
+    async prepare(preparation) {
+      const weights = new Map<string, HostTensor<"float32">>();
+      const directions: Record<string, HostTensor<"float32">> = {};
+      for (const [module, { safety, A, B }] of await calibrate(preparation, chosen)) {
+        weights.set(`${module}.lora_A.weight`, tensorOf(A));
+        weights.set(`${module}.lora_B.weight`, tensorOf(B));
+        directions[module] = tensorOf(safety);
+      }
+      return { weights, state: { initial: weights, safety: directions } };
+    },
+    programs: {
+      step({ weights, loss, state: { initial, safety } }) {
+        const { value, grad } = valueAndGrad((w) => loss(deployed(w, initial, safety), "user"))(weights);
+        return { gradient: grad, metrics: { loss: value } };
+      },
+    },
+    publish({ weights, state: { initial, safety } }) {
+      const published = new Map<string, HostTensor<"float32">>();
+      for (const module of new Set([...weights.keys()].map(moduleOf))) {
+        const factors = (from: ReadonlyMap<string, HostTensor<"float32">>) => ({
+          A: matrixOf(from.get(`${module}.lora_A.weight`) as HostTensor<"float32">),
+          B: matrixOf(from.get(`${module}.lora_B.weight`) as HostTensor<"float32">),
+        });
+        const directions = matrixOf(safety[module] as HostTensor<"float32">);
+        const { A, B } = fold(factors(weights), factors(initial), directions);
+        published.set(`${module}.lora_A.weight`, tensorOf(A));
+        published.set(`${module}.lora_B.weight`, tensorOf(B));
+      }
+      return published;
+    },
+  }),
+});
 
 /** `[C B, -C B0]` and `[A; A0]` as the factors of each layer. */
-function deployed(trained: Tree, initial: Tree, memory: Tree): Tree {
+function deployed(trained: Tree, initial: Tree, safety: Tree): Tree {
   const factors = Object.entries(trained).map(([name, x]): [string, Tensor] => {
-    const V = memory[safetyOf(moduleOf(name))] as Tensor;
+    const V = safety[moduleOf(name)] as Tensor;
     const x0 = initial[name] as Tensor;
     if (name.endsWith(".lora_A.weight")) return [name, ops.concat([x, x0], 0)];
     const project = (b: Tensor) => ops.sub(b, ops.matmul(V, ops.matmul(V, b), { transA: true }));

@@ -1,10 +1,11 @@
 import { z } from "zod";
-import { dim, ops, type Tensor, type Tree, valueAndGrad } from "../../../autodiff/index.ts";
+import { dim, ops, type Tensor, valueAndGrad } from "../../../autodiff/index.ts";
 import type { LabelledTokens } from "../../../models/index.ts";
 import { adamW } from "../../../optim/index.ts";
 import { tensor } from "../../../tensor/tensor.ts";
-import { INNER_COPIES, INNER_MEMORY, innerAdamW } from "../../inner-adamw.ts";
-import type { Method, Outcome, RunFacts, StepContext } from "../../method.ts";
+import { INNER_STATE, innerAdamW } from "../../inner-adamw.ts";
+import { method, type Outcome, type StepContext } from "../../method.ts";
+import { copy, memory, type StateFacts, scalar } from "../../state.ts";
 import { ACTIVATIONS, keepBest, rowLosses, rowShares, rowWeights, selectorStep } from "./selector.ts";
 
 const { add, gather, mul, sub, sum } = ops;
@@ -32,6 +33,20 @@ const BETAS = { beta1: 0.9, beta2: 0.95 };
 /** Where logits begin, as in the authors' code. */
 const START = { softmax: 0.1, sigmoid: -1e-4 };
 
+const each = ({ rows }: StateFacts) => [rows.user ?? 0];
+const stateOf = ({ mode, activation }: SealOptions) => ({
+  initial: copy("weights"),
+  omega: memory(each, START[activation]),
+  omegaFirst: memory(each),
+  omegaSecond: memory(each),
+  omegaCorrection1: scalar(),
+  omegaCorrection2: scalar(),
+  userLoss: scalar(),
+  kept: memory(each, 1),
+  ...(mode === "twoModel" ? { second: copy("weights"), ...INNER_STATE } : {}),
+});
+type SealState = ReturnType<typeof stateOf>;
+
 /** Weight of the safe loss in an epoch, counted from 0. */
 export const gammaAt = (epoch: number, { gamma, gammaStep }: Pick<SealOptions, "gamma" | "gammaStep">): number =>
   Math.max(0, gamma - gammaStep * epoch);
@@ -50,68 +65,59 @@ export const gammaAt = (epoch: number, { gamma, gammaStep }: Pick<SealOptions, "
  * Source: Shen, Chen, Das, Chen, arXiv 2410.07471, Algorithms 1 (`twoModel`) and 2;
  * docs/methods/seal.md compares it with the authors' code.
  */
-export const seal: Method<SealOptions> = {
+export const seal = method({
   name: "seal",
-  stage: "fine-tuning",
+  label: "SEAL",
+  stage: "finetune",
   streams: ["user", "alignment"],
   options,
-  // Of a run with as many steps for ω as for the weights.
-  passes: ({ mode }) => (mode === "twoModel" ? { forward: 2, backward: 2 } : { forward: 1.5, backward: 1.5 }),
-  copies: ({ mode }) => ({
-    initial: "weights",
-    ...(mode === "twoModel" ? { second: "weights", ...INNER_COPIES } : {}),
-  }),
-  memory({ rows }, { activation, mode }) {
-    const shape = [rows.user ?? 0];
-    return {
-      omega: { shape, fill: START[activation] },
-      omegaFirst: { shape, fill: 0 },
-      omegaSecond: { shape, fill: 0 },
-      omegaCorrection1: { shape: [], fill: 0 },
-      omegaCorrection2: { shape: [], fill: 0 },
-      userLoss: { shape: [], fill: 0 },
-      kept: { shape, fill: 1 },
-      ...(mode === "twoModel" ? INNER_MEMORY : {}),
-    };
-  },
-  inputs: () => ({
-    index: { dtype: "int32", shape: [dim("seal.rows")] },
-    gamma: { dtype: "float32", shape: [] },
-  }),
-  also: { select, choose },
-  plan(step, facts, chosen) {
-    const before = selectorSteps(facts, chosen);
-    // A step of its own: taken back together with a training step that is not finite, the choice would be lost.
-    if (step === before) return [{ program: "choose" }];
-    const selecting = step < before;
-    const n = selecting ? step : step - before - 1;
-    const rows = { user: facts.batch("user", n), alignment: facts.batch("alignment", n) };
-    const inputs = () => ({
-      index: tensor("int32", [rows.user.length], rows.user),
-      gamma: tensor("float32", [], [gammaAt(Math.floor(n / facts.stepsPerEpoch), chosen)]),
-    });
-    return [{ program: selecting ? "select" : "step", rows, inputs }];
-  },
-  extraSteps: (facts, chosen) => selectorSteps(facts, chosen) + 1,
-  step({ weights, memory, inputs, loss }) {
-    let share: Tensor | undefined;
-    const { value, grad } = valueAndGrad((w) =>
-      loss(w, "user", {
-        weigh({ shares, row }) {
-          const kept = mul(shares, gather(gather(memory.kept as Tensor, inputs.index as Tensor), row));
-          share = sum(kept);
-          // A batch without a kept row has no loss, rather than none that is a number.
-          return ops.div(kept, ops.where(ops.less(0, share), share, 1));
-        },
+  trial: { mode: "twoModel", selectorEpochs: 1, secondRate: 1e-2 },
+  tried: [0.5, 0.7, 0.8, 0.9].map((topp) => ({ topp, selectorRate: 0.1 })),
+  best: 0,
+  state: stateOf,
+  create: (chosen) => ({
+    // Of a run with as many steps for ω as for the weights.
+    passes: chosen.mode === "twoModel" ? { forward: 2, backward: 2 } : { forward: 1.5, backward: 1.5 },
+    programs: {
+      step({ weights, state, inputs, loss }) {
+        let share: Tensor | undefined;
+        const { value, grad } = valueAndGrad((w) =>
+          loss(w, "user", {
+            weigh({ shares, row }) {
+              const kept = mul(shares, gather(gather(state.kept, inputs.index as Tensor), row));
+              share = sum(kept);
+              // A batch without a kept row has no loss, rather than none that is a number.
+              return ops.div(kept, ops.where(ops.less(0, share), share, 1));
+            },
+          }),
+        )(weights);
+        return { gradient: grad, metrics: { loss: value, keptShare: share as Tensor } };
+      },
+      select: (context) => select(context, chosen),
+      choose: (context) => keep(context, chosen.topp),
+    },
+    schedule: {
+      inputs: () => ({
+        index: { dtype: "int32", shape: [dim("seal.rows")] },
+        gamma: { dtype: "float32", shape: [] },
       }),
-    )(weights);
-    return { gradient: grad, metrics: { loss: value, keptShare: share as Tensor } };
-  },
-};
-
-function selectorSteps({ stepsPerEpoch }: RunFacts, { selectorEpochs }: SealOptions): number {
-  return selectorEpochs * stepsPerEpoch;
-}
+      extraSteps: ({ stepsPerEpoch }) => chosen.selectorEpochs * stepsPerEpoch + 1,
+      calls(step, { stepsPerEpoch, batch }) {
+        const before = chosen.selectorEpochs * stepsPerEpoch;
+        // A step of its own: taken back together with a training step that is not finite, the choice would be lost.
+        if (step === before) return [{ program: "choose" }];
+        const selecting = step < before;
+        const n = selecting ? step : step - before - 1;
+        const rows = { user: batch("user", n), alignment: batch("alignment", n) };
+        const inputs = () => ({
+          index: tensor("int32", [rows.user.length], rows.user),
+          gamma: tensor("float32", [], [gammaAt(Math.floor(n / stepsPerEpoch), chosen)]),
+        });
+        return [{ program: selecting ? "select" : "step", rows, inputs }];
+      },
+    },
+  }),
+});
 
 /** Weights of tokens in `mean over rows of factor * mean token loss`; factors `[rows]`. */
 const byRow = (tokens: LabelledTokens, factors: Tensor): Tensor =>
@@ -140,10 +146,10 @@ export function bilevelLoss({ weights, loss, padded }: StepContext, p: Tensor, g
 }
 
 /** One step of the model and one of ω. */
-function select(context: StepContext, chosen: SealOptions): Outcome {
-  const { memory, inputs } = context;
+function select(context: StepContext<SealState>, chosen: SealOptions): Outcome<SealState> {
+  const { state, inputs } = context;
   const index = inputs.index as Tensor;
-  const omega = memory.omega as Tensor;
+  const omega = state.omega;
   const p = gather(rowWeights(omega, chosen.activation), index);
   const { value, grad, safeLosses, userLosses } = bilevelLoss(context, p, inputs.gamma as Tensor);
   const second = chosen.mode === "twoModel" ? secondModel(context, p, chosen.secondRate) : undefined;
@@ -154,10 +160,10 @@ function select(context: StepContext, chosen: SealOptions): Outcome {
       losses: second === undefined ? userLosses : sub(userLosses, second.losses),
       activation: chosen.activation,
       state: {
-        firstMoment: memory.omegaFirst as Tensor,
-        secondMoment: memory.omegaSecond as Tensor,
-        correction1: memory.omegaCorrection1 as Tensor,
-        correction2: memory.omegaCorrection2 as Tensor,
+        firstMoment: state.omegaFirst,
+        secondMoment: state.omegaSecond,
+        correction1: state.omegaCorrection1,
+        correction2: state.omegaCorrection2,
       },
       learningRate: ops.constant(chosen.selectorRate, omega.dtype),
       clip: chosen.selectorClip,
@@ -169,15 +175,14 @@ function select(context: StepContext, chosen: SealOptions): Outcome {
   const userLoss = ops.mean(userLosses);
   return {
     gradient: grad,
-    copies: second?.copies ?? {},
-    memory: {
+    state: {
       omega: selector.weights,
       omegaFirst: firstMoment,
       omegaSecond: secondMoment,
       omegaCorrection1: correction1,
       omegaCorrection2: correction2,
       userLoss,
-      ...second?.memory,
+      ...second?.state,
     },
     metrics: {
       loss: value,
@@ -189,8 +194,9 @@ function select(context: StepContext, chosen: SealOptions): Outcome {
 }
 
 /** A step of the second model on the weighted rows of the user alone, and their losses before it. */
-function secondModel({ copies, memory, loss }: StepContext, p: Tensor, rate: number) {
-  const weights = copies.second as Tree;
+function secondModel({ state, loss }: StepContext<SealState>, p: Tensor, rate: number) {
+  const own = state as Required<typeof state>;
+  const weights = own.second;
   let losses: Tensor | undefined;
   const { grad } = valueAndGrad((w) =>
     loss(w, "user", {
@@ -200,19 +206,13 @@ function secondModel({ copies, memory, loss }: StepContext, p: Tensor, rate: num
       },
     }),
   )(weights);
-  const given = { weights, gradient: grad, copies, memory, learningRate: ops.constant(rate, p.dtype) };
-  const { weights: next, ...state } = innerAdamW(given, BETAS);
-  return { losses: losses as Tensor, copies: { ...state.copies, second: next }, memory: state.memory };
+  const given = { weights, gradient: grad, state: own, learningRate: ops.constant(rate, p.dtype) };
+  const next = innerAdamW(given, BETAS);
+  return { losses: losses as Tensor, state: { ...next.state, second: next.weights } };
 }
 
 /** Keeps the best rows, and begins again from the weights at the start. The loss is that of the step before. */
-function choose({ copies, memory }: StepContext, { topp }: SealOptions): Outcome {
-  const omega = memory.omega as Tensor;
+function keep({ state: { omega, initial, userLoss } }: StepContext<SealState>, topp: number): Outcome<SealState> {
   const count = Math.max(1, Math.trunc(topp * (omega.dim(0) as number)));
-  return {
-    weights: copies.initial as Tree,
-    restart: true,
-    memory: { kept: keepBest(omega, count) },
-    metrics: { loss: memory.userLoss as Tensor },
-  };
+  return { weights: initial, restart: true, state: { kept: keepBest(omega, count) }, metrics: { loss: userLoss } };
 }
