@@ -50,3 +50,11 @@ describe.each(pages)("%s", (page) => {
 test("README stays short", () => {
   expect(read("README.md").split("\n").length).toBeLessThanOrEqual(200);
 });
+
+test("every dependency is told of, with its version", () => {
+  const { dependencies, devDependencies } = JSON.parse(read("package.json")) as Record<string, Record<string, string>>;
+  const rows = read("docs/dependencies.md").split("\n");
+  const told = ([name, version]: [string, string]) =>
+    rows.some((row) => row.includes(`\`${name}\``) && row.includes(version));
+  expect(Object.entries({ ...dependencies, ...devDependencies }).filter((one) => !told(one))).toEqual([]);
+});
