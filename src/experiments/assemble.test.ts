@@ -6,8 +6,7 @@ import type { z } from "zod";
 import { rate } from "../evaluate/index.ts";
 import type { EvaluationReport } from "../stages/evaluate.ts";
 import { parseOptions } from "../stages/options.ts";
-import { assemble } from "./assemble.ts";
-import type { CellResult } from "./grid.ts";
+import { assemble, type CellResult } from "./assemble.ts";
 import { ExperimentOptions } from "./options.ts";
 
 const run = mkdtempSync(join(tmpdir(), "assemble-"));

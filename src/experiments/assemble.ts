@@ -8,12 +8,22 @@ import type { EvaluationReport } from "../stages/evaluate.ts";
 import { readCost } from "../stages/training-run.ts";
 import { type MetricsRow, readMetrics } from "../train/index.ts";
 import { idOf, strengthOptionsOf } from "./cell-options.ts";
-import type { CellResult } from "./grid.ts";
 import { passesOf } from "./method-cost.ts";
 import type { ExperimentOptions } from "./options.ts";
 import { hyperparametersOf, isBaseline, pipelineName, pipelineOf } from "./pipeline.ts";
 import { alignmentData, attackData } from "./run-data.ts";
 import { chosen, strengthLabel } from "./strengths.ts";
+
+/** A cell's runs on disk and its scores. */
+export interface CellResult {
+  readonly method: number;
+  readonly seed: number;
+  readonly strength: number;
+  readonly alignRun: string;
+  readonly attackRun: string;
+  readonly before: EvaluationReport;
+  readonly after: EvaluationReport;
+}
 
 /** Points of an alignment curve in a report: enough for the eye. */
 const POINTS = 40;

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { BoosterError } from "../errors.ts";
-import { attackOptionsOf, checkCells } from "./cell-options.ts";
+import { attackOptionsOf } from "./cell-options.ts";
+import { planExperiment } from "./experiment.ts";
 import { ExperimentOptions } from "./options.ts";
 import { pipelineOf } from "./pipeline.ts";
 
@@ -51,9 +52,9 @@ describe("what would fail hours later is told at once", () => {
     attack: { task: here("rows.jsonl"), harmful: here("rows.jsonl") },
     evaluate: { harmful: here("*.jsonl"), moderator: "refusal-phrases" },
   });
-  const found = (changed: object) => {
+  const found = async (changed: object) => {
     try {
-      checkCells(ExperimentOptions.parse({ ...sound, ...changed }));
+      await planExperiment(ExperimentOptions.parse({ ...sound, ...changed }));
     } catch (error) {
       const { code, details } = error as BoosterError;
       return [code, details.where, details.found];
@@ -63,78 +64,78 @@ describe("what would fail hours later is told at once", () => {
   const attack = (changed: object) => found({ attack: { ...sound.attack, ...changed } });
   const evaluation = (changed: object) => found({ evaluate: { ...sound.evaluate, ...changed } });
 
-  test("nothing is wrong with what is sound", () => {
-    expect(found({})).toBeUndefined();
+  test("nothing is wrong with what is sound", async () => {
+    expect(await found({})).toBeUndefined();
   });
 
-  test("harmful rows that the attack needs", () => {
+  test("harmful rows that the attack needs", async () => {
     const { harmful: _, ...honest } = sound.attack;
-    expect(found({ attack: honest })).toEqual(["DATA_MISSING", "attack.harmful", "no source"]);
-    expect(found({ attack: { ...honest, poisonRatio: 0 } })).toBeUndefined();
+    expect(await found({ attack: honest })).toEqual(["DATA_MISSING", "attack.harmful", "no source"]);
+    expect(await found({ attack: { ...honest, poisonRatio: 0 } })).toBeUndefined();
   });
 
-  test("a method that cannot train what it should", () => {
-    expect(found({ methods: [{ method: "sn-tune" }] })).toEqual(["OPTIONS_CONFLICT", "tune", "tune: lora"]);
-    expect(found({ methods: [{ method: "sn-tune", align: { tune: "full" } }] })).toBeUndefined();
-    expect(found({ methods: [{ method: "salora" }], strengths: [{ tune: "full" }] })).toEqual([
+  test("a method that cannot train what it should", async () => {
+    expect(await found({ methods: [{ method: "sn-tune" }] })).toEqual(["OPTIONS_CONFLICT", "tune", "tune: lora"]);
+    expect(await found({ methods: [{ method: "sn-tune", align: { tune: "full" } }] })).toBeUndefined();
+    expect(await found({ methods: [{ method: "salora" }], strengths: [{ tune: "full" }] })).toEqual([
       "OPTIONS_CONFLICT",
       "tune",
       "tune: full",
     ]);
   });
 
-  test("two of one name", () => {
+  test("two of one name", async () => {
     const twice = [{ method: "booster" }, { method: { name: "booster", lambda: 1 } }];
-    expect(found({ methods: twice })).toEqual(["OPTIONS_CONFLICT", "methods", "booster"]);
-    expect(found({ methods: [twice[0], { ...twice[1], id: "weaker" }] })).toBeUndefined();
+    expect(await found({ methods: twice })).toEqual(["OPTIONS_CONFLICT", "methods", "booster"]);
+    expect(await found({ methods: [twice[0], { ...twice[1], id: "weaker" }] })).toBeUndefined();
     const strengths = [{ learningRate: 1e-5 }, { poisonRatio: 0.2, label: "lr 1e-5" }];
-    expect(found({ strengths })).toEqual(["OPTIONS_CONFLICT", "strengths", "lr 1e-5"]);
-    expect(found({ seeds: [1, 0, 1] })).toEqual(["OPTIONS_CONFLICT", "seeds", "1"]);
+    expect(await found({ strengths })).toEqual(["OPTIONS_CONFLICT", "strengths", "lr 1e-5"]);
+    expect(await found({ seeds: [1, 0, 1] })).toEqual(["OPTIONS_CONFLICT", "seeds", "1"]);
   });
 
-  test("files that are not there, for any seed", () => {
+  test("files that are not there, for any seed", async () => {
     const missing = (path: string) => ["DATA_NOT_FOUND", here(path), undefined];
     const path = here("typo.jsonl");
-    expect(attack({ task: path })).toEqual(missing("typo.jsonl"));
-    expect(attack({ curve: { every: 1, harmful: path } })).toEqual(missing("typo.jsonl"));
-    expect(evaluation({ harmful: path })).toEqual(missing("typo.jsonl"));
-    expect(evaluation({ moderator: { name: "classifier", file: path } })).toEqual(missing("typo.jsonl"));
-    expect(found({ seeds: [0, 2] })).toEqual(missing("refusals-2.jsonl"));
+    expect(await attack({ task: path })).toEqual(missing("typo.jsonl"));
+    expect(await attack({ curve: { every: 1, harmful: path } })).toEqual(missing("typo.jsonl"));
+    expect(await evaluation({ harmful: path })).toEqual(missing("typo.jsonl"));
+    expect(await evaluation({ moderator: { name: "classifier", file: path } })).toEqual(missing("typo.jsonl"));
+    expect(await found({ seeds: [0, 2] })).toEqual(missing("refusals-2.jsonl"));
     const repairs = { methods: [{ method: "antidote" }], repair: { harmful: path } };
-    expect(found(repairs)).toEqual(missing("typo.jsonl"));
-    expect(found({ repair: { safety: path } })).toEqual(["FILE_NOT_FOUND", path, undefined]);
+    expect(await found(repairs)).toEqual(missing("typo.jsonl"));
+    expect(await found({ repair: { safety: path } })).toEqual(["FILE_NOT_FOUND", path, undefined]);
   });
 
-  test("names that are not there", () => {
-    expect(evaluation({ task: here("rows.jsonl") })?.[0]).toBe("TASK_METRIC_MISSING");
-    expect(evaluation({ moderator: "jury" })?.[0]).toBe("MODERATOR_UNKNOWN");
-    expect(attack({ curve: { every: 1, moderator: "classifier" } })?.[0]).toBe("MODERATOR_SETTINGS");
-    expect(found({ strengths: [{ optimizer: "adam" }] })?.[0]).toBe("UNKNOWN_OPTIMIZER");
+  test("names that are not there", async () => {
+    expect((await evaluation({ task: here("rows.jsonl") }))?.[0]).toBe("TASK_METRIC_MISSING");
+    expect((await evaluation({ moderator: "jury" }))?.[0]).toBe("MODERATOR_UNKNOWN");
+    expect((await attack({ curve: { every: 1, moderator: "classifier" } }))?.[0]).toBe("MODERATOR_SETTINGS");
+    expect((await found({ strengths: [{ optimizer: "adam" }] }))?.[0]).toBe("UNKNOWN_OPTIMIZER");
   });
 
-  test("factors that a continued adapter does not have", () => {
+  test("factors that a continued adapter does not have", async () => {
     const continued = (changed: object, strength: object = {}, align: object = {}) =>
       found({
         align: { ...sound.align, loraRank: 16, ...align },
         attack: { ...sound.attack, adapterPolicy: "continue", ...changed },
         strengths: [strength],
       });
-    expect(continued({})).toBeUndefined();
-    expect(continued({ loraRank: 16 }, { loraRank: 16 })).toBeUndefined();
-    expect(continued({ loraAlpha: 8 })).toEqual(["OPTIONS_CONFLICT", "loraAlpha", "8"]);
-    expect(continued({ targetModules: ["q_proj"] })).toEqual(["OPTIONS_CONFLICT", "targetModules", '["q_proj"]']);
-    expect(continued({}, { loraRank: 8 })).toEqual(["OPTIONS_CONFLICT", "loraRank", "8"]);
-    expect(continued({}, { loraRank: 32 })).toEqual(["OPTIONS_CONFLICT", "loraRank", "32"]);
-    expect(continued({}, { loraRank: 32 }, { tune: "full" })).toBeUndefined();
-    expect(continued({ adapterPolicy: "merge-and-fresh" }, { loraRank: 8 })).toBeUndefined();
+    expect(await continued({})).toBeUndefined();
+    expect(await continued({ loraRank: 16 }, { loraRank: 16 })).toBeUndefined();
+    expect(await continued({ loraAlpha: 8 })).toEqual(["OPTIONS_CONFLICT", "loraAlpha", "8"]);
+    expect(await continued({ targetModules: ["q_proj"] })).toEqual(["OPTIONS_CONFLICT", "targetModules", '["q_proj"]']);
+    expect(await continued({}, { loraRank: 8 })).toEqual(["OPTIONS_CONFLICT", "loraRank", "8"]);
+    expect(await continued({}, { loraRank: 32 })).toEqual(["OPTIONS_CONFLICT", "loraRank", "32"]);
+    expect(await continued({}, { loraRank: 32 }, { tune: "full" })).toBeUndefined();
+    expect(await continued({ adapterPolicy: "merge-and-fresh" }, { loraRank: 8 })).toBeUndefined();
   });
 
-  test("all weights that cannot be trained", () => {
+  test("all weights that cannot be trained", async () => {
     const whole = { strengths: [{ tune: "full" }] };
     const continued = { attack: { ...sound.attack, adapterPolicy: "continue" } };
-    expect(found({ ...whole, ...continued })).toEqual(["OPTIONS_CONFLICT", "adapterPolicy", undefined]);
+    expect(await found({ ...whole, ...continued })).toEqual(["OPTIONS_CONFLICT", "adapterPolicy", undefined]);
     const rebuilt = { methods: [{ method: "sft", align: { tune: "full" } }] };
-    expect(found({ ...whole, ...continued, ...rebuilt })).toBeUndefined();
-    expect(found({ ...whole, model: here("model") })).toEqual(["OPTIONS_CONFLICT", here("model"), undefined]);
+    expect(await found({ ...whole, ...continued, ...rebuilt })).toBeUndefined();
+    expect((await found({ ...whole, model: here("model") }))?.[0]).toBe("MODEL_UNKNOWN");
   });
 });

@@ -1,17 +1,14 @@
-import { existsSync } from "node:fs";
 import { choose, type Named } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { checkTuned } from "../methods/method.ts";
 import { METHODS } from "../methods/registry.ts";
-import { determining } from "../stages/describe-run.ts";
 import { metricOf } from "../stages/evaluate.ts";
 import { parseOptions } from "../stages/options.ts";
-import { checkFiles } from "../stages/sources.ts";
 import { checkFactors, checkStart } from "../stages/training-run.ts";
 import { checkHarmful } from "../stages/upload.ts";
 import { ExperimentOptions, type MethodEntry } from "./options.ts";
-import { defenderData, type Pipeline, pipelineName, pipelineOf } from "./pipeline.ts";
+import { defenderData, type Pipeline, pipelineName } from "./pipeline.ts";
 import { strengthLabel } from "./strengths.ts";
 
 type Attack = ExperimentOptions["attack"];
@@ -48,13 +45,12 @@ const dataMissing = (name: string, option: string) =>
   });
 
 /**
- * Makes the options of all cells once, so that what does not fit is told before hours of work.
+ * What can be told of an experiment before its cells are planned.
  *
- * @throws {BoosterError} `OPTIONS_INVALID`, `OPTIONS_CONFLICT`, `DATA_MISSING`, `DATA_NOT_FOUND`, `FILE_NOT_FOUND`, `TASK_METRIC_MISSING`, and the codes of
- * unknown names and wrong settings
+ * @throws {BoosterError} `OPTIONS_CONFLICT`, `TASK_METRIC_MISSING`
  */
-export function checkCells(options: ExperimentOptions): void {
-  const { methods, strengths, seeds, evaluate, repair } = options;
+export function checkExperiment(options: ExperimentOptions): void {
+  const { methods, strengths, seeds, evaluate } = options;
   checkDistinct(
     "methods",
     methods.map((_, index) => idOf(options, index)),
@@ -67,48 +63,39 @@ export function checkCells(options: ExperimentOptions): void {
   );
   checkDistinct("seeds", seeds, "Give each seed once.");
   metricOf(evaluate);
-  for (const model of [options.model, repair.unaligned, repair.safety]) {
-    if (model === undefined || existsSync(model)) continue;
-    throw new BoosterError("FILE_NOT_FOUND", "there is no model here", { where: model });
-  }
-  for (const seed of seeds) {
-    for (const entry of methods) checkMethod(options, entry, seed);
-    checkStage(forSeed(evaluate, seed));
-  }
 }
 
-/** Unknown names, wrong settings and missing files in the options of a stage. */
-function checkStage(options: object): void {
-  determining({ ...options });
-  checkFiles(options);
-}
-
-function checkMethod(options: ExperimentOptions, entry: MethodEntry, seed: number): void {
-  const pipeline = pipelineOf(entry.method);
+/**
+ * Whether a cell's alignment and attack go together.
+ *
+ * @throws {BoosterError} `OPTIONS_CONFLICT`, `DATA_MISSING`
+ */
+export function checkCell(
+  options: ExperimentOptions,
+  pipeline: Pipeline,
+  alignment: ExperimentOptions["align"] & { readonly method: Named },
+  attack: Attack,
+  strength: number,
+): void {
   const { alignmentTransforms, repairs } = pipeline;
-  const name = entry.id ?? pipelineName(entry.method);
-  const alignment = alignOptionsOf(options, entry, pipeline, seed);
   const rebuilt = alignment.tune === "full";
-  checkStage(alignment);
+  const continued = attack.adapterPolicy === "continue" && !rebuilt;
   checkTuned(choose(METHODS, alignment.method), alignment.tune);
+  checkTuned(choose(METHODS, attack.method), attack.tune);
   checkStart(alignment, false);
-  if (rebuilt && alignmentTransforms.length > 0) throw nothingToRepair(name);
-  for (const [strength, { loraRank }] of options.strengths.entries()) {
-    const attack = attackOptionsOf(options, pipeline, strength, seed);
-    const continued = attack.adapterPolicy === "continue" && !rebuilt;
-    checkStage(attack);
-    checkTuned(choose(METHODS, attack.method), attack.tune);
-    // An alignment of all weights leaves a folder and no adapter, whatever the model was.
-    if (!rebuilt) checkStart(attack, continued);
-    if (continued) {
-      checkFactors(attack, alignment);
-      checkFactors(loraRank === undefined ? {} : { loraRank }, alignment, {});
-    }
-    checkHarmful(attack, choose(ATTACKS, attack.attack), "attack.harmful");
-    if (attack.tune === "full" && repairs.length > 0) throw nothingToRepair(name);
+  // An alignment of all weights leaves a folder and no adapter, whatever the model was.
+  if (!rebuilt) checkStart(attack, continued);
+  if (continued) {
+    const { loraRank } = options.strengths[strength] ?? {};
+    checkFactors(attack, alignment);
+    checkFactors(loraRank === undefined ? {} : { loraRank }, alignment, {});
   }
-  for (const method of [...alignmentTransforms, ...repairs]) {
-    checkStage(repairOptionsOf(options, method, "merge-and-fresh", seed));
+  checkHarmful(attack, choose(ATTACKS, attack.attack), "attack.harmful");
+  if ((rebuilt && alignmentTransforms.length > 0) || (attack.tune === "full" && repairs.length > 0)) {
+    throw new BoosterError("OPTIONS_CONFLICT", "training all weights leaves no adapter that could be repaired", {
+      where: `${pipeline.alignment.name}, ${attack.method.name}`,
+      hint: "Train with tune: lora, or leave the repairs to an experiment of their own.",
+    });
   }
 }
 
@@ -117,12 +104,6 @@ function checkDistinct(where: string, names: readonly (string | number)[], hint:
   if (twice === undefined) return;
   throw new BoosterError("OPTIONS_CONFLICT", "two of these are the same", { found: String(twice), where, hint });
 }
-
-const nothingToRepair = (where: string) =>
-  new BoosterError("OPTIONS_CONFLICT", "training all weights leaves no adapter that could be repaired", {
-    where,
-    hint: "Train with tune: lora, or leave the repairs to an experiment of their own.",
-  });
 
 /**
  * How a cell is aligned.

@@ -1,7 +1,9 @@
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
 import { BoosterError } from "../errors.ts";
 import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
+import { lineage } from "../models/model-file.ts";
 import {
   type ExperimentResult,
   renderCsv,
@@ -10,26 +12,21 @@ import {
   renderLatex,
   renderMarkdown,
 } from "../report/index.ts";
+import { readEvaluation } from "../stages/evaluate.ts";
 import { parseOptions } from "../stages/options.ts";
+import { checkFiles, fileHashes, pathsIn } from "../stages/sources.ts";
 import { Workbench } from "../stages/workbench.ts";
-import { type Event, type Following, runInChild } from "../train/index.ts";
-import { assemble } from "./assemble.ts";
-import { checkCells } from "./cell-options.ts";
-import { type CellResult, type Group, type GroupResult, groupsOf, runGroup, stagesOfGroups } from "./grid.ts";
-import { passesOf } from "./method-cost.ts";
-import { ExperimentOptions, type MethodEntry } from "./options.ts";
-import { pipelineOf } from "./pipeline.ts";
-import { WallTime } from "./wall-time.ts";
+import type { Event, Following } from "../train/index.ts";
+import { assemble, type CellResult } from "./assemble.ts";
+import { checkExperiment, idOf } from "./cell-options.ts";
+import { ExperimentOptions } from "./options.ts";
+import { type Cell, type Hashes, type Key, type Plan, planOf } from "./plan.ts";
+import { localRunner, type Outcome } from "./runners/local.ts";
+import { strengthLabel } from "./strengths.ts";
 
 export interface ExperimentContext extends Following {
   /** Module whose processes do the work (see `worker.ts`); absent: everything in this process, one after the other. */
   readonly worker?: URL | string;
-}
-
-/** What a worker process is given and tells. */
-export interface GridTask {
-  readonly options: ExperimentOptions;
-  readonly groups: readonly Group[];
 }
 
 /**
@@ -37,36 +34,33 @@ export interface GridTask {
  * HTML, Markdown, CSV and LaTeX into the experiment's folder. What is there already is not computed again. A cell
  * that diverges is left out and noted.
  *
- * @throws {BoosterError} `OPTIONS_INVALID`, what `checkCells` throws, `STOPPED`, `EXPERIMENT_DIVERGED` where no cell is left, and
+ * @throws {BoosterError} `OPTIONS_INVALID`, what `planExperiment` throws, `STOPPED`, `EXPERIMENT_DIVERGED` where no cell is left, and
  * what the stages throw
  * @example
  * const result = await runExperiment({ out: "runs/sweep", model, methods: [{ method: "sft" }, { method: "booster" }], ... });
  */
 export async function runExperiment(
   options: z.input<typeof ExperimentOptions>,
-  { emit: tell, signal, worker }: ExperimentContext = {},
+  { emit, signal, worker }: ExperimentContext = {},
 ): Promise<ExperimentResult> {
   const chosen = parseOptions(ExperimentOptions, options, "experiment");
-  checkCells(chosen);
+  const plan = await planExperiment(chosen);
   makeFolder(chosen.out);
-  const groups = groupsOf(chosen);
-  const time = new WallTime(chosen.out);
-  const count = countPieces(stagesOfGroups(chosen, groups));
-  const emit = (event: Event): void => {
+  const time = wallTime(chosen.out);
+  const counted = (event: Event): void => {
     if (event.type === "piece" && event.state === "done") time.record();
-    tell?.(event.type === "piece" ? count(event) : event);
+    emit?.(event);
   };
-  const { cells, notes } =
-    worker === undefined
-      ? await runGroups({ options: chosen, groups }, { emit, signal })
-      : await runInWorkers(chosen, groups, worker, { emit, signal });
+  const outcomes = await localRunner(chosen, worker)(plan.pieces, { emit: counted, signal });
+  const notes = notesOf(chosen, plan, outcomes);
+  const cells = plan.cells.flatMap((cell) => resultOf(cell, outcomes));
   if (cells.length === 0) {
     throw new BoosterError("EXPERIMENT_DIVERGED", "there is nothing to report", {
       found: notes.join("; "),
       hint: "Lower the learning rates.",
     });
   }
-  const result = assemble(chosen, inOrder(cells), time.seconds(), notes.toSorted());
+  const result = assemble(chosen, cells, time.seconds(), notes);
   for (const [name, text] of Object.entries({
     "result.json": renderJson(result),
     "report.html": renderHtml(result),
@@ -79,80 +73,72 @@ export async function runExperiment(
   return result;
 }
 
-/** Runs groups one after the other; they share one device, its programs and the base model. */
-export async function runGroups({ options, groups }: GridTask, following: Following): Promise<GroupResult> {
-  const bench = new Workbench(options);
-  const results: GroupResult[] = [];
-  for (const group of groups) results.push(await runGroup(options, group, bench, following));
-  return together(results);
-}
-
-const together = (results: readonly GroupResult[]): GroupResult => ({
-  cells: results.flatMap(({ cells }) => cells),
-  notes: results.flatMap(({ notes }) => notes),
-});
-
-async function runInWorkers(
-  options: ExperimentOptions,
-  groups: readonly Group[],
-  worker: URL | string,
-  { emit: onMessage, signal: asked }: Following,
-): Promise<GroupResult> {
-  // One that fails stops the others, and all are waited for before the failure is told.
-  const failed = new AbortController();
-  const signal = asked === undefined ? failed.signal : AbortSignal.any([asked, failed.signal]);
-  const results = await Promise.allSettled(
-    share(options, groups).map(async (part) => {
-      try {
-        return await runInChild<Event, GroupResult>(worker, { options, groups: part }, { onMessage, signal });
-      } catch (error) {
-        failed.abort("another process failed");
-        throw error;
-      }
-    }),
-  );
-  const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
-  // The first to fail is the cause; the others say STOPPED.
-  const cause = failures.find((error) => (error as { code?: string }).code !== "STOPPED") ?? failures[0];
-  if (cause !== undefined) throw cause;
-  return together(results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : [])));
-}
-
-/** Groups dealt out to the processes, the costly ones first, each to the one with the least to do. */
-function share(options: ExperimentOptions, groups: readonly Group[]): Group[][] {
-  const cost = ({ method }: Group) => {
-    const { alignment, fineTuning = options.attack.method } = pipelineOf(
-      (options.methods[method] as MethodEntry).method,
-    );
-    return passesOf(alignment) + options.strengths.length * passesOf(fineTuning);
-  };
-  const parts = Array.from({ length: Math.min(options.jobs, groups.length) }, () => ({
-    load: 0,
-    groups: [] as Group[],
-  }));
-  for (const group of groups.toSorted((a, b) => cost(b) - cost(a))) {
-    const idlest = parts.reduce((best, part) => (part.load < best.load ? part : best));
-    idlest.groups.push(group);
-    idlest.load += cost(group);
+/**
+ * The plan of an experiment on this host. What does not fit is told before anything is read at length.
+ *
+ * @throws {BoosterError} what `checkExperiment` and `planOf` throw, `DATA_NOT_FOUND`, `FILE_NOT_FOUND`
+ */
+export async function planExperiment(options: ExperimentOptions): Promise<Plan> {
+  checkExperiment(options);
+  const { pieces } = planOf(options, { models: {}, files: {} });
+  const models = [options.model, options.repair.unaligned, options.repair.safety].filter((path) => path !== undefined);
+  for (const path of models) {
+    if (!existsSync(path)) throw new BoosterError("FILE_NOT_FOUND", "there is no model here", { where: path });
   }
-  return parts.map((part) => part.groups);
+  const paths = new Set(pieces.flatMap((piece) => pathsIn(piece.options)));
+  for (const path of paths) checkFiles({ path });
+  const hashes: Hashes = {
+    models: Object.fromEntries(await Promise.all(models.map(async (path) => [path, await identityOf(path)]))),
+    files: Object.fromEntries(await Promise.all([...paths].map(async (path) => [path, await fileHashes({ path })]))),
+  };
+  return planOf(options, hashes);
 }
 
-/** Cells in the order of methods, strengths, seeds, whoever computed them. */
-const inOrder = (cells: readonly CellResult[]): CellResult[] =>
-  cells.toSorted((a, b) => a.method - b.method || a.strength - b.strength || a.seed - b.seed);
+/** What tells a model from others: its base, and the adapters of a run. */
+async function identityOf(model: string): Promise<string> {
+  const { sha256, adapters } = await new Workbench({ provider: "cpu" }).open({ model });
+  return lineage(sha256, adapters);
+}
 
-type PieceEvent = Extract<Event, { type: "piece" }>;
+function resultOf({ align, attack, before, after, ...place }: Cell, outcomes: Map<Key, Outcome>): CellResult[] {
+  const runs = [align, attack, before, after].flatMap((key) => {
+    const outcome = outcomes.get(key);
+    return outcome !== undefined && "run" in outcome ? [outcome.run] : [];
+  });
+  if (runs.length < 4) return [];
+  const [alignRun = "", attackRun = "", first = "", last = ""] = runs;
+  return [{ ...place, alignRun, attackRun, before: readEvaluation(first), after: readEvaluation(last) }];
+}
 
-function countPieces(pieces: number) {
-  const start = performance.now();
-  let done = 0;
-  let computed = 0;
-  return (event: PieceEvent): PieceEvent => {
-    if (event.state !== "started") done++;
-    if (event.state === "done") computed++;
-    const seconds = (performance.now() - start) / 1000;
-    const left = computed === 0 ? {} : { secondsLeft: (seconds / computed) * (pieces - done) };
-    return { ...event, done, pieces, ...left };
+/** A sentence on each cell that had to be left out; one on all of a method and seed where its alignment was. */
+function notesOf(options: ExperimentOptions, { cells }: Plan, outcomes: Map<Key, Outcome>): string[] {
+  const reason = (key: Key): string | undefined => {
+    const outcome = outcomes.get(key);
+    return outcome !== undefined && "leftOut" in outcome ? outcome.leftOut : undefined;
+  };
+  const notes = cells.flatMap(({ method, seed, strength, before, after }) => {
+    const name = `${idOf(options, method)} seed ${seed}`;
+    const [all, own] = [reason(before), reason(after)];
+    if (all !== undefined) return [`${name}, all attacks: left out, since ${all}`];
+    return own === undefined ? [] : [`${name}: attack ${strengthLabel(options, strength)}: left out, since ${own}`];
+  });
+  return [...new Set(notes)].sort();
+}
+
+/**
+ * How long an experiment has been at work over all its starts: kept in its folder after each piece of work, so that a kill
+ * loses one piece at most, and left alone by a start that finds everything done.
+ */
+function wallTime(out: string): { seconds(): number; record(): void } {
+  const file = join(out, "wall-time.json");
+  const seconds = (): number =>
+    existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as { readonly seconds: number }).seconds : 0;
+  const [earlier, start] = [seconds(), performance.now()];
+  return {
+    seconds,
+    record: () => {
+      const now = { seconds: earlier + (performance.now() - start) / 1000 };
+      writeFileAtomic(file, [Buffer.from(`${JSON.stringify(now)}\n`)]);
+    },
   };
 }

@@ -1,6 +1,5 @@
-import type { StageName, StageOptions, StageResult } from "../stages/stage.ts";
-import { type Event, type Following, runInChild } from "../train/index.ts";
-import type { Task } from "./worker.ts";
+import type { StageName, StageOptions, StageResult, Task } from "../stages/stage.ts";
+import { type Following, runInChild } from "../train/index.ts";
 
 /** The compiled module that worker processes run. */
 export const WORKER = new URL("./worker.js", import.meta.url);
@@ -15,7 +14,6 @@ export const WORKER = new URL("./worker.js", import.meta.url);
 export const inChild = <Name extends StageName>(
   stage: Name,
   options: StageOptions<Name>,
-  { emit, signal }: Following = {},
+  following: Following = {},
   worker: URL | string = WORKER,
-): Promise<StageResult<Name>> =>
-  runInChild<Event, StageResult<Name>>(worker, { stage, options } satisfies Task, { onMessage: emit, signal });
+): Promise<StageResult<Name>> => runInChild<StageResult<Name>>(worker, { stage, options } satisfies Task, following);

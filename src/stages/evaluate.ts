@@ -90,6 +90,7 @@ export async function evaluate(
     keep: 1,
   });
   try {
+    context.emit?.({ type: "work", text: "loading" });
     const store = new VerdictStore(run);
     const report = existsSync(join(chosen.run, REPORT)) ? readEvaluation(chosen.run) : await complete(store);
     store.remove();

@@ -49,6 +49,7 @@ export async function pretrain(
   const initial = join(chosen.run, "initial");
   const training = join(chosen.run, "training");
   const config = { ...WORLD_RECIPE.model, vocab_size: vocabulary().length };
+  context.emit?.({ type: "work", text: "drawing fresh weights" });
   const stored = { config: () => config, tokenizerFiles: worldTokenizerFiles };
   writeModel(initial, stored, freshWeights(createModel(config), seed));
   const origin = await bench.open({ model: initial });

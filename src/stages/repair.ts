@@ -91,6 +91,7 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
     keep: 1,
   });
   try {
+    context.emit?.({ type: "work", text: "repairing" });
     run.writeFile("data.json", `${JSON.stringify(data.records, undefined, 2)}\n`);
     const { adapter: repaired, report } = await transform.apply(
       transformContext({

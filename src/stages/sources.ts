@@ -7,7 +7,7 @@ import { BoosterError } from "../errors.ts";
 const PATH_OPTIONS = new Set(["path", "file"]);
 
 /** Paths of all data sources and moderators in options, however deep. */
-function pathsIn(value: unknown): string[] {
+export function pathsIn(value: unknown): string[] {
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([name, inner]: [string, unknown]) =>
     PATH_OPTIONS.has(name) && typeof inner === "string" ? [inner] : pathsIn(inner),

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
 import { align } from "./align.ts";
@@ -45,3 +46,21 @@ export type StageName = Row["name"];
 type Named<Name extends StageName> = Extract<Row, { readonly name: Name }>;
 export type StageOptions<Name extends StageName> = z.output<Named<Name>["options"]>;
 export type StageResult<Name extends StageName> = Awaited<ReturnType<Named<Name>["run"]>>;
+
+/** A stage to be run, as data. */
+export interface Task {
+  readonly stage: StageName;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+const rowOf = (stage: StageName): Stage<StageName, z.ZodType<Task["options"]>, unknown> =>
+  STAGES.find(({ name }) => name === stage) as never;
+
+/** Whether what the stage makes is there, with options that are complete. */
+export const isDone = ({ stage, options }: Task): boolean => existsSync(rowOf(stage).proof(options));
+
+/** Runs a stage. Throws what it throws. */
+export function runTask({ stage, options }: Task, context: Context): Promise<unknown> {
+  context.emit?.({ type: "work", text: "loading", preparing: true });
+  return rowOf(stage).run(options, context);
+}

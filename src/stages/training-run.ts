@@ -105,6 +105,7 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
     steps: training.steps,
     epochs,
   });
+  emit?.({ type: "work", text: "compiling", preparing: true });
   const program = await TrainingProgram.compile({
     device: base.device,
     model: base.model,

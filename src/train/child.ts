@@ -2,16 +2,18 @@ import { type ChildProcess, fork } from "node:child_process";
 import type { Readable } from "node:stream";
 import type { ErrorCode } from "../error-codes.ts";
 import { BoosterError, type ErrorDetails } from "../errors.ts";
+import type { Event, Following } from "./event.ts";
 import { stopOnSignals } from "./signals.ts";
 
 /** What the parent says to the child. */
 type ToChild =
   | { readonly kind: "start"; readonly payload: unknown }
-  | { readonly kind: "stop"; readonly reason: string };
+  | { readonly kind: "stop"; readonly reason: string }
+  | { readonly kind: "leave" };
 
 /** What the child says to the parent. */
 type ToParent =
-  | { readonly kind: "message"; readonly value: unknown }
+  | { readonly kind: "event"; readonly event: Event }
   | { readonly kind: "done"; readonly value: unknown }
   | {
       readonly kind: "failed";
@@ -23,60 +25,109 @@ type ToParent =
 /** Characters kept of what the child writes to its standard error, for the report of a crash. */
 const STDERR_KEPT = 4096;
 
-export interface ChildOptions<Message> {
-  /** Called with each message of the child, in order. */
-  readonly onMessage?: ((message: Message) => void) | undefined;
-  /** Aborted to ask the child to finish its step and leave; `runInChild` still waits for its result. */
-  readonly signal?: AbortSignal | undefined;
-}
-
 /**
- * Runs a module in a process of its own, so that a native call that blocks, a crash or lack of memory there leaves this
- * process alive and answering. The child is in its own process group: Ctrl-C reaches it only through `signal`. When this
+ * A module in a process of its own, so that a native call that blocks, a crash or lack of memory there leaves this process alive
+ * and answering. It is in its own process group: Ctrl-C reaches it only through the signal of what it was asked. When this
  * process exits the child is killed; when this process is killed the child stops by itself, cleanly.
  *
- * The module calls `serveParent`. Payload, messages and result are structured clones; both sides come from one program,
- * so their types are taken on trust.
- *
- * @throws {BoosterError} the child's own error code, or `CHILD_KILLED`, `OUT_OF_MEMORY`, `CHILD_CRASHED` with the end of
- * its standard error.
- * @example
- * const result = await runInChild<Progress, TrainingResult>(new URL("./trainer.js", import.meta.url), config, { onMessage });
+ * The module calls `serveParent`. Payloads, events and results are structured clones; both sides come from one program, so their
+ * types are taken on trust.
  */
-export async function runInChild<Message, Result>(
+export class Child {
+  private readonly process: ChildProcess;
+  private readonly kill = (): void => void this.process.kill("SIGKILL");
+  private readonly gone: Promise<() => BoosterError>;
+
+  constructor(module: URL | string) {
+    this.process = fork(module, [], {
+      detached: true,
+      serialization: "advanced",
+      stdio: ["ignore", "inherit", "pipe", "ipc"],
+    });
+    const stderr = collectTail(this.process.stderr);
+    this.gone = new Promise((resolve, reject) => {
+      this.process.on("error", reject);
+      this.process.on("close", (code, killedBy) => resolve(() => crash(code, killedBy, stderr())));
+    });
+    this.gone.catch(() => undefined);
+    process.once("exit", this.kill);
+  }
+
+  /**
+   * One piece of work; the child takes one at a time. Asked to stop it finishes its step and saves, and its result is waited for;
+   * as long as it is preparing there is nothing to save, and it is killed.
+   *
+   * @throws {BoosterError} the child's own error code, `STOPPED`, or `CHILD_KILLED`, `OUT_OF_MEMORY`, `CHILD_CRASHED` with the end of
+   * its standard error
+   */
+  async ask<Result>(payload: unknown, { emit, signal }: Following = {}): Promise<Result> {
+    let preparing = true;
+    let dropped = false;
+    const stop = (): void => {
+      dropped = preparing;
+      if (preparing) this.kill();
+      else send(this.process, { kind: "stop", reason: String(signal?.reason) });
+    };
+    let listener: (message: unknown) => void = () => undefined;
+    const answered = new Promise<() => Result>((resolve) => {
+      listener = (message) => {
+        const said = message as ToParent;
+        if (said.kind === "done") resolve(() => said.value as Result);
+        if (said.kind === "failed") {
+          const { code, problem, details } = said;
+          resolve(() => {
+            throw new BoosterError(code, problem, details);
+          });
+        }
+        if (said.kind !== "event") return;
+        preparing = said.event.type === "work" && said.event.preparing === true;
+        emit?.(said.event);
+      };
+    });
+    this.process.on("message", listener);
+    try {
+      if (signal?.aborted === true) throw stopped();
+      send(this.process, { kind: "start", payload });
+      signal?.addEventListener("abort", stop, { once: true });
+      const end = await Promise.race([
+        answered,
+        this.gone.then((crashed) => () => {
+          throw dropped ? stopped() : crashed();
+        }),
+      ]);
+      return end();
+    } finally {
+      this.process.off("message", listener);
+      signal?.removeEventListener("abort", stop);
+    }
+  }
+
+  /** Lets the child go once it has nothing to do. */
+  async close(): Promise<void> {
+    send(this.process, { kind: "leave" });
+    await this.gone;
+    process.off("exit", this.kill);
+  }
+}
+
+const stopped = () => new BoosterError("STOPPED", "the work was stopped before its first step");
+
+/**
+ * One piece of work in a process of its own. Throws what `Child.ask` throws.
+ *
+ * @example
+ * const result = await runInChild<TrainingOutcome>(new URL("./worker.js", import.meta.url), task, { emit: console.log });
+ */
+export async function runInChild<Result>(
   module: URL | string,
   payload: unknown,
-  { onMessage, signal }: ChildOptions<Message> = {},
+  following: Following = {},
 ): Promise<Result> {
-  const child = fork(module, [], {
-    detached: true,
-    serialization: "advanced",
-    stdio: ["ignore", "inherit", "pipe", "ipc"],
-  });
-  const kill = (): void => void child.kill("SIGKILL");
-  const stop = (): void => send(child, { kind: "stop", reason: String(signal?.reason) });
-  process.once("exit", kill);
+  const child = new Child(module);
   try {
-    const stderr = collectTail(child.stderr);
-    let last: ToParent | undefined;
-    child.on("message", (message) => {
-      last = message as ToParent;
-      if (last.kind === "message") onMessage?.(last.value as Message);
-    });
-    const closed = new Promise<[code: number | null, killedBy: NodeJS.Signals | null]>((resolve, reject) => {
-      child.on("error", reject);
-      child.on("close", (code, killedBy) => resolve([code, killedBy]));
-    });
-    send(child, { kind: "start", payload });
-    if (signal?.aborted === true) stop();
-    else signal?.addEventListener("abort", stop, { once: true });
-    const [code, killedBy] = await closed;
-    if (last?.kind === "done") return last.value as Result;
-    if (last?.kind === "failed") throw new BoosterError(last.code, last.problem, last.details);
-    throw crash(code, killedBy, stderr());
+    return await child.ask<Result>(payload, following);
   } finally {
-    process.off("exit", kill);
-    signal?.removeEventListener("abort", stop);
+    await child.close();
   }
 }
 
@@ -118,36 +169,40 @@ function crash(code: number | null, killedBy: NodeJS.Signals | null, stderr: str
 
 const lastLines = (text: string): string => text.trim().split("\n").slice(-5).join(" | ");
 
-/** What a module in a child process gets to work with. */
-export interface ParentLink<Message> {
-  /** Aborted when the parent, a signal, or the parent's disappearance asks for a stop. */
-  readonly signal: AbortSignal;
-  /** Sends a message to the parent; dropped when the parent is gone. */
-  send(message: Message): void;
-}
-
 /**
- * The child's side of `runInChild`: waits for the payload, works, sends the result or the error, and exits.
+ * The child's side: does one piece of work after the other, and exits when the parent lets go or is gone.
  *
+ * @param work its signal is aborted when the parent, a signal, or the parent's disappearance asks for a stop
  * @example
- * serveParent<Config, Progress>(async (config, { signal, send }) => train({ ...plan(config), signal, onProgress: send }));
+ * serveParent<Task>((task, { emit, signal }) => align(task.options, { emit, signal }));
  */
-export function serveParent<Payload, Message>(
-  work: (payload: Payload, link: ParentLink<Message>) => Promise<unknown>,
+export function serveParent<Payload>(
+  work: (
+    payload: Payload,
+    following: { readonly emit: (event: Event) => void; readonly signal: AbortSignal },
+  ) => Promise<unknown>,
 ): void {
-  const asked = new AbortController();
   const signals = stopOnSignals();
-  const link = {
-    signal: AbortSignal.any([asked.signal, signals.signal]),
-    send: (value: Message) => tell({ kind: "message", value }),
-  };
-  process.on("disconnect", () => asked.abort("the parent process is gone"));
+  const emit = (event: Event): void => tell({ kind: "event", event });
+  let asked = new AbortController();
+  let busy = false;
+  process.on("disconnect", () => {
+    asked.abort("the parent process is gone");
+    if (!busy) process.exit();
+  });
   process.on("message", (message: ToChild) => {
+    if (message.kind === "leave") process.exit();
     if (message.kind === "stop") return asked.abort(message.reason);
-    work(message.payload as Payload, link).then(
-      (value) => tell({ kind: "done", value }, () => process.exit(0)),
-      (error: unknown) => tell(failure(error), () => process.exit(1)),
-    );
+    asked = new AbortController();
+    busy = true;
+    const signal = AbortSignal.any([asked.signal, signals.signal]);
+    work(message.payload as Payload, { signal, emit })
+      .then((value): ToParent => ({ kind: "done", value }), failure)
+      .then((end) => {
+        busy = false;
+        if (process.connected) tell(end);
+        else process.exit();
+      });
   });
 }
 
@@ -162,7 +217,6 @@ function failure(error: unknown): ToParent {
   return { kind: "failed", code: error.code, problem: error.problem, details };
 }
 
-function tell(message: ToParent, then: () => void = () => undefined): void {
-  if (process.connected && process.send !== undefined) process.send(message, undefined, undefined, then);
-  else then();
+function tell(message: ToParent): void {
+  if (process.connected) process.send?.(message);
 }

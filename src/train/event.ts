@@ -4,8 +4,8 @@ import type { Progress } from "./pace.ts";
 export type Event =
   /** After each training step. */
   | (Told & { readonly type: "step" } & Progress)
-  /** How far work without training steps is; said often. */
-  | (Told & { readonly type: "work"; readonly text: string })
+  /** How far work without training steps is; said often. `preparing`: nothing has been written yet, so a stop has nothing to save. */
+  | (Told & { readonly type: "work"; readonly text: string; readonly preparing?: true })
   /** What a person should know. */
   | (Told & { readonly type: "notice"; readonly text: string })
   /** A piece of an experiment begins, is done, was there already (`skipped`), or cannot be done (`left out`). */

@@ -1,5 +1,5 @@
 export { type Checkpoint, CheckpointStore, type NewestCheckpoint } from "./checkpoint.ts";
-export { type ChildOptions, type ParentLink, runInChild, serveParent } from "./child.ts";
+export { Child, runInChild, serveParent } from "./child.ts";
 export type { Event, Following } from "./event.ts";
 export { type Json, sortedJson } from "./json-differences.ts";
 export { type BatchSource, type Evaluation, type TrainingPlan, type TrainingResult, train } from "./loop.ts";

@@ -72,6 +72,7 @@ export async function train(plan: TrainingPlan): Promise<TrainingResult> {
   const { run, stepper, signal, emit } = plan;
   const total = totalSteps(plan);
   for (const text of run.notices) emit?.({ type: "notice", text });
+  emit?.({ type: "work", text: "first step" });
   const { counters, saved } = await restore(plan);
   let savedStep = saved;
   const pace = new Pace(total);

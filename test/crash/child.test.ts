@@ -29,10 +29,10 @@ async function doJob(job: OddJob): Promise<unknown> {
   }
 }
 
-test("messages arrive in order, then the result", async () => {
-  const messages: unknown[] = [];
-  const result = await runInChild<number, Float32Array>(oddJobs.path, "count", { onMessage: (m) => messages.push(m) });
-  expect(messages).toEqual(Array.from({ length: 1000 }, (_, i) => i));
+test("events arrive in order, then the result", async () => {
+  const events: unknown[] = [];
+  const result = await runInChild(oddJobs.path, "count", { emit: (event) => events.push(event) });
+  expect(events).toEqual(Array.from({ length: 1000 }, (_, i) => ({ type: "work", text: String(i) })));
   expect(result).toEqual(Float32Array.of(1, Number.NaN));
 });
 
@@ -70,8 +70,8 @@ test("a full heap is told as such", async () => {
 test("a stop request reaches a child whose steps block it", async () => {
   const job: TrainerJob = { run: join(folder, "stop"), steps: 1000, size: 100, milliseconds: 50 };
   const controller = new AbortController();
-  const onMessage = () => setTimeout(() => controller.abort("SIGINT"), 200);
-  const result = await runInChild(trainer.path, job, { onMessage, signal: controller.signal });
+  const emit = () => setTimeout(() => controller.abort("SIGINT"), 200);
+  const result = await runInChild(trainer.path, job, { emit, signal: controller.signal });
   expect(result).toMatch(/^stopped \d+/);
 });
 

@@ -9,15 +9,16 @@ const root = resolve(import.meta.dirname, "../..");
  * throw-away folder below node_modules, from where packages are found.
  *
  * @param entry path below the repository root, e.g. "test/crash/trainer.ts".
+ * @param others programs that it starts
  */
-export function compileProgram(entry: string): { path: string; remove: () => void } {
+export function compileProgram(entry: string, ...others: string[]): { path: string; remove: () => void } {
   const cache = join(root, "node_modules/.cache");
   mkdirSync(cache, { recursive: true });
   const folder = mkdtempSync(join(cache, "child-"));
   const config = {
     extends: join(root, "tsconfig.build.json"),
     compilerOptions: { outDir: folder, rootDir: root, declaration: false, noCheck: true },
-    files: [join(root, entry)],
+    files: [entry, ...others].map((file) => join(root, file)),
     include: [],
   };
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));

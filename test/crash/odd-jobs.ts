@@ -4,10 +4,10 @@ import { serveParent } from "../../src/train/child.ts";
 /** Ways in which a child can end. */
 export type OddJob = "count" | "refuse" | "throw" | "kill" | "abort" | "exit" | "heap";
 
-serveParent<OddJob, number>(async (job, { send }) => {
+serveParent<OddJob>(async (job, { emit }) => {
   switch (job) {
     case "count":
-      for (let i = 0; i < 1000; i++) send(i);
+      for (let i = 0; i < 1000; i++) emit({ type: "work", text: String(i) });
       return Float32Array.of(1, Number.NaN);
     case "refuse":
       throw new BoosterError("DISK_FULL", "no space", {

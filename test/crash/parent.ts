@@ -6,8 +6,8 @@ import { stopOnSignals } from "../../src/train/signals.ts";
 const [module = "", job = ""] = process.argv.slice(2);
 const stop = stopOnSignals(() => console.log("stopping"));
 try {
-  const result = await runInChild<string, string>(module, JSON.parse(job), {
-    onMessage: (text) => console.log(text),
+  const result = await runInChild<string>(module, JSON.parse(job), {
+    emit: (event) => event.type === "work" && console.log(event.text),
     signal: stop.signal,
   });
   console.log(result);

@@ -75,8 +75,8 @@ function fillDisk(run: string): void {
 /** With a job as argument it is a program of its own, without one it serves `runInChild`. */
 const argument = process.argv[2];
 if (argument === undefined) {
-  serveParent<TrainerJob, string>((job, { signal, send }) => {
-    send("started");
+  serveParent<TrainerJob>((job, { signal, emit }) => {
+    emit({ type: "work", text: "started" });
     return runJob(job, signal);
   });
 } else {

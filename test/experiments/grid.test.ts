@@ -127,7 +127,7 @@ test("what diverges is left out, and this is said in the report, in the terminal
   expect(result.alignments.map(({ method }) => method)).toEqual(["sft"]);
   const reason = "left out, since 3 steps in a row gave no finite loss and gradient";
   expect(result.notes).toEqual([`lost seed 0, all attacks: ${reason}`, `sft seed 0: attack absurd: ${reason}`]);
-  expect(told).toEqual(expect.arrayContaining(result.notes));
+  expect(told.sort()).toEqual([`lost seed 0: align: ${reason}`, `sft seed 0: attack absurd: ${reason}`]);
   const report = readFileSync(join(world.folder, "diverged", "report.html"), "utf8");
   for (const note of result.notes)
     expect([report, renderTerminalTable(result)]).toEqual(Array(2).fill(expect.stringContaining(note)));

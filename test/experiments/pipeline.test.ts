@@ -136,16 +136,14 @@ describe("an experiment", () => {
       const attack = "attack lr 1e-3";
       const list = "lisa+antidote+shrink seed 0";
       expect(events).toEqual([
-        "1/10 sft seed 0: align done",
-        "2/10 sft seed 0: evaluate before the attack done",
-        `3/10 sft seed 0: ${attack} done`,
-        `4/10 sft seed 0: ${attack}, evaluate done`,
-        `5/10 ${list}: align skipped`,
-        `6/10 ${list}: evaluate before the attack skipped`,
-        `7/10 ${list}: ${attack} done`,
-        `8/10 ${list}: ${attack}: antidote done`,
-        `9/10 ${list}: ${attack}: shrink done`,
-        `10/10 ${list}: ${attack}, evaluate done`,
+        "1/8 sft seed 0: align done",
+        "2/8 sft seed 0: evaluate before the attack done",
+        `3/8 sft seed 0: ${attack} done`,
+        `4/8 sft seed 0: ${attack}, evaluate done`,
+        `5/8 ${list}: ${attack} done`,
+        `6/8 ${list}: ${attack}: antidote done`,
+        `7/8 ${list}: ${attack}: shrink done`,
+        `8/8 ${list}: ${attack}, evaluate done`,
       ]);
       expect(result.methods.map(({ id, name }) => [id, name])).toEqual([
         ["sft", "sft"],

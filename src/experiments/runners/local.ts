@@ -1,0 +1,186 @@
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { BoosterError } from "../../errors.ts";
+import type { DeviceChoice } from "../../stages/options.ts";
+import { isDone, runTask, type Task } from "../../stages/stage.ts";
+import { Workbench } from "../../stages/workbench.ts";
+import { Child, type Event, type Following } from "../../train/index.ts";
+import { isPick, type Key, needsOf, type Piece } from "../plan.ts";
+
+/** What came of a piece: a folder, or why there is none. */
+export type Outcome = { readonly run: string } | { readonly leftOut: string };
+
+/** Does pieces in an order that their needs allow. What is there already is not done again, what was cut short goes on. */
+export type Runner = (pieces: readonly Piece[], following: Following) => Promise<Map<Key, Outcome>>;
+
+/** Where the experiment's folder and model are on this host, and what it computes on. */
+export interface Here extends DeviceChoice {
+  readonly out: string;
+  readonly model: string;
+  /** Processes that work side by side. */
+  readonly jobs: number;
+}
+
+/** Milliseconds between two looks at a piece that a process of another start is working on. */
+const LOOK = 1000;
+/** A try loads data and models before it meets the lock: it rests for so many times as long, to leave the other the machine. */
+const REST = 10;
+
+/** One who does tasks, one at a time, and keeps models loaded between them. */
+interface Worker {
+  /** What it made, the newest last: it has those models loaded, or what they stand on. */
+  readonly made: Key[];
+  run(task: Task, following: Following): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+function workerIn(module: URL | string | undefined, device: DeviceChoice): Worker {
+  if (module === undefined) {
+    const bench = new Workbench(device);
+    return { made: [], run: (task, following) => runTask(task, { ...following, bench }), close: async () => undefined };
+  }
+  let child: Child | undefined;
+  return {
+    made: [],
+    run(task, following) {
+      child ??= new Child(module);
+      return child.ask(task, following);
+    },
+    close: async () => child?.close(),
+  };
+}
+
+/**
+ * Runs pieces on this host, in this process or in `jobs` others. A piece that diverges, and all that needs it, is left out. Several
+ * runners on one folder share the work: whoever has a run's lock does it, the others go on with something else.
+ *
+ * @param module whose processes do the work (see `worker.ts`); absent: everything in this process, one after the other
+ * @throws {BoosterError} `STOPPED` when asked to stop before the end, and what the stages throw
+ */
+export const localRunner =
+  (here: Here, module?: URL | string): Runner =>
+  async (pieces, { emit, signal }) => {
+    const { out, jobs, provider, threads } = here;
+    const device = { provider, ...(threads === undefined ? {} : { threads }) };
+    const needs = new Map(pieces.map((piece) => [piece, needsOf(piece)]));
+    const outcomes = new Map<Key, Outcome>();
+    const underWay = new Set<Piece>();
+    /** Until when a piece is left to the process that has its lock. */
+    const resting = new Map<Piece, number>();
+    const errors: unknown[] = [];
+    const failed = new AbortController();
+    const stop = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
+    const start = performance.now();
+    let computed = 0;
+
+    const tell = ({ label }: Piece, state: Extract<Event, { type: "piece" }>["state"]): void => {
+      const left = ((performance.now() - start) / computed) * (pieces.length - outcomes.size);
+      const secondsLeft = computed === 0 ? {} : { secondsLeft: left / 1000 };
+      emit?.({ type: "piece", piece: label, state, done: outcomes.size, pieces: pieces.length, ...secondsLeft });
+    };
+    const settle = (
+      piece: Piece,
+      state: "done" | "skipped" | "left out",
+      outcome: Outcome = { run: folderOf(piece) },
+    ) => {
+      outcomes.set(piece.key, outcome);
+      resting.delete(piece);
+      if (state === "done") computed++;
+      tell(piece, state);
+    };
+    const folderOf = ({ folder, key }: Piece): string => join(out, folder, key);
+    const runOf = (key: Key): string => (outcomes.get(key) as { readonly run: string }).run;
+    const taskOf = (piece: Piece): Task => {
+      const { stage, options, on } = piece;
+      const chosen = isPick(options) ? options.pick(options.from.map(runOf)) : options;
+      const model = on.model === undefined ? here.model : join(runOf(on.model), "model");
+      const adapters = stage === "align" ? {} : { adapters: on.adapters.map((made) => join(runOf(made), "adapter")) };
+      return { stage, options: { ...chosen, ...device, model, ...adapters, run: folderOf(piece), resume: true } };
+    };
+
+    /** A piece whose needs are there: one that needs what the worker made last, or what it made at all, or the first. */
+    const readyFor = ({ made }: Worker): Piece | undefined => {
+      let best: Piece | undefined;
+      let rank = Number.NEGATIVE_INFINITY;
+      for (const [piece, needed] of needs) {
+        if (outcomes.has(piece.key) || underWay.has(piece) || !needed.every((key) => outcomes.has(key))) continue;
+        if ((resting.get(piece) ?? 0) > performance.now()) continue;
+        const own = Math.max(-1, ...needed.map((key) => made.lastIndexOf(key)));
+        if (own <= rank) continue;
+        best = piece;
+        rank = own;
+      }
+      return best;
+    };
+    /** The next piece that a worker has work with; those without are settled on the way. */
+    const nextFor = (worker: Worker): Piece | undefined => {
+      for (;;) {
+        const piece = readyFor(worker);
+        const lost =
+          piece &&
+          needs
+            .get(piece)
+            ?.map((key) => outcomes.get(key))
+            .find((need) => need && "leftOut" in need);
+        if (piece === undefined) return undefined;
+        if (lost !== undefined) settle(piece, "left out", lost);
+        else if (isDone(taskOf(piece))) settle(piece, "skipped");
+        else return piece;
+      }
+    };
+    const work = async (worker: Worker, piece: Piece): Promise<void> => {
+      const task = taskOf(piece);
+      const since = performance.now();
+      if (!resting.delete(piece)) tell(piece, "started");
+      try {
+        await worker.run(task, { signal: stop, emit: (event) => emit?.({ ...event, piece: piece.label }) });
+        if (!isDone(task)) throw stopped();
+        worker.made.push(piece.key);
+        settle(piece, "done");
+      } catch (error) {
+        if (error instanceof BoosterError && error.code === "RUN_LOCKED") {
+          resting.set(piece, performance.now() + REST * (performance.now() - since));
+        } else if (error instanceof BoosterError && error.kind === "diverged") {
+          emit?.({ type: "notice", text: `${piece.label}: left out, since ${error.problem}` });
+          settle(piece, "left out", { leftOut: error.problem });
+        } else {
+          errors.push(error);
+          failed.abort("another piece failed");
+        }
+      }
+    };
+
+    const count = module === undefined ? 1 : Math.min(jobs, pieces.length);
+    const workers = Array.from({ length: count }, () => workerIn(module, device));
+    const running = new Map<Worker, Promise<void>>();
+    try {
+      for (;;) {
+        for (const piece of resting.keys()) if (isDone(taskOf(piece))) settle(piece, "skipped");
+        for (const worker of workers) {
+          const piece = stop.aborted || running.has(worker) ? undefined : nextFor(worker);
+          if (piece === undefined) continue;
+          underWay.add(piece);
+          const job = work(worker, piece).finally(() => {
+            underWay.delete(piece);
+            running.delete(worker);
+          });
+          running.set(worker, job);
+        }
+        const looks = resting.size > 0 && !stop.aborted ? [delay(LOOK)] : [];
+        if (running.size + looks.length === 0) break;
+        await Promise.race([...running.values(), ...looks]);
+      }
+    } finally {
+      await Promise.all(workers.map((worker) => worker.close()));
+    }
+    // The first to fail is the cause; the others say STOPPED.
+    const cause = errors.find((error) => (error as { code?: string }).code !== "STOPPED") ?? errors[0];
+    if (cause !== undefined) throw cause;
+    if (outcomes.size < pieces.length) throw stopped();
+    return outcomes;
+  };
+
+const stopped = () =>
+  new BoosterError("STOPPED", "the experiment was stopped before its end", {
+    hint: "Start it again with the same options: what is done is kept.",
+  });
