@@ -1,7 +1,5 @@
 import type { ErrorCode } from "../error-codes.ts";
-import { BoosterError } from "../errors.ts";
-import { parseStrictJson } from "../formats/strict-json.ts";
-import { findJsonFault } from "./json-fault.ts";
+import { findJsonFault } from "../formats/strict-json.ts";
 import { MAX_JSON_DEPTH, MAX_ROW_BYTES, type RowSink } from "./rows.ts";
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -24,14 +22,9 @@ export function readJsonRow(text: string, line: number, column: number, sink: Ro
     sink.fault({ line: line + before.length - 1, column: start + (before.at(-1)?.length ?? 0), code, problem });
     return false;
   };
-  let value: unknown;
-  try {
-    value = parseStrictJson(text, "", { depth: MAX_JSON_DEPTH, values: MAX_ROW_BYTES });
-  } catch (error) {
-    if (!(error instanceof BoosterError)) throw error;
-    const found = findJsonFault(text, MAX_JSON_DEPTH) ?? { at: 0, code: error.code, problem: "is not valid JSON" };
-    return fault(found.at, found.code, found.problem);
-  }
+  const found = findJsonFault(text, { depth: MAX_JSON_DEPTH, values: MAX_ROW_BYTES });
+  if (found !== undefined) return fault(found.at, found.code, found.problem);
+  const value: unknown = JSON.parse(text);
   const escapeAt = text.search(/\\u[dD][89a-fA-F]/);
   if (!isObject(value)) {
     return fault(0, "ROW_NOT_OBJECT", 'is JSON, but no object such as {"prompt": ..., "completion": ...}');

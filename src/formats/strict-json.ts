@@ -4,23 +4,140 @@ import { BoosterError } from "../errors.ts";
 export interface JsonLimits {
   /** Nesting of objects and arrays. */
   readonly depth: number;
-  /** Keys, and elements of arrays, altogether: bounds the memory that parsing takes. */
+  /** Commas: keys, and elements of arrays, altogether: bounds the memory that parsing takes. */
   readonly values: number;
   /** Refuse fractions, exponents and minus signs (for headers that hold counts only). */
   readonly naturalsOnly?: boolean;
 }
 
 /** Limits for hand-written files such as config.json. */
-export const CONFIG_LIMITS: JsonLimits = { depth: 64, values: 200_000 };
+const CONFIG_LIMITS: JsonLimits = { depth: 64, values: 200_000 };
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COLON = 0x3a;
-const COMMA = 0x2c;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
+/** What is wrong with a JSON text, and at which character (from 0). `problem` never quotes the text. */
+export interface JsonFault {
+  readonly at: number;
+  readonly code: "JSON_INVALID" | "JSON_TOO_DEEP" | "JSON_TOO_LARGE" | "JSON_DUPLICATE_KEY";
+  readonly problem: string;
+}
+
+class Found extends Error {
+  readonly fault: JsonFault;
+  constructor(fault: JsonFault) {
+    super(fault.problem);
+    this.fault = fault;
+  }
+}
+
+const BLANKS = /[ \t\n\r]*/y;
+const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: JSON strings must not hold them
+const CLEAN = /[^"\\\u0000-\u001f]*/y;
+const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
+const WORD = /true|false|null/y;
+
+/**
+ * Finds the first fault of a JSON text: against the grammar, a key given twice, more than the limits allow. Nothing is built.
+ *
+ * @returns undefined when there is none
+ */
+export function findJsonFault(text: string, limits: JsonLimits): JsonFault | undefined {
+  let at = 0;
+  let values = 0;
+  const fail = (code: JsonFault["code"], problem: string): never => {
+    throw new Found({ at, code, problem });
+  };
+  const skip = (pattern: RegExp): boolean => {
+    pattern.lastIndex = at;
+    if (!pattern.test(text)) return false;
+    const moved = pattern.lastIndex > at;
+    at = pattern.lastIndex;
+    return moved;
+  };
+  const expectChar = (char: string) => {
+    skip(BLANKS);
+    if (text[at] !== char)
+      fail("JSON_INVALID", at < text.length ? `expected ${char}` : `ends where ${char} is expected`);
+    at++;
+  };
+
+  /** Its text as written, in quotes. */
+  function string(): string {
+    const start = at;
+    expectChar('"');
+    for (;;) {
+      skip(CLEAN);
+      if (text[at] === '"') return text.slice(start, ++at);
+      if (at >= text.length) fail("JSON_INVALID", "ends within a string");
+      if (text[at] !== "\\") fail("JSON_INVALID", "has an unescaped control character in a string");
+      if (!skip(ESCAPE)) fail("JSON_INVALID", "has an unknown escape in a string");
+    }
+  }
+
+  function items(close: string, item: () => void): void {
+    at++;
+    skip(BLANKS);
+    if (text[at] === close) {
+      at++;
+      return;
+    }
+    for (;;) {
+      item();
+      skip(BLANKS);
+      if (text[at] !== ",") break;
+      if (++values > limits.values) fail("JSON_TOO_LARGE", `has more than ${limits.values} values`);
+      at++;
+    }
+    expectChar(close);
+  }
+
+  function number(): boolean {
+    const start = at;
+    if (!skip(NUMBER)) return false;
+    if (limits.naturalsOnly === true && /\D/.test(text.slice(start, at))) {
+      at = start;
+      fail("JSON_INVALID", "has a number that is not whole where only whole ones are allowed");
+    }
+    return true;
+  }
+
+  function value(depth: number): void {
+    skip(BLANKS);
+    const char = text[at];
+    if ((char === "{" || char === "[") && depth >= limits.depth) {
+      fail("JSON_TOO_DEEP", `is nested deeper than ${limits.depth}`);
+    }
+    if (char === "[") items("]", () => value(depth + 1));
+    else if (char === "{") {
+      const keys = new Set<string>();
+      items("}", () => {
+        skip(BLANKS);
+        const start = at;
+        const written = string();
+        const key: string = written.includes("\\") ? JSON.parse(written) : written.slice(1, -1);
+        if (keys.has(key)) {
+          at = start;
+          fail("JSON_DUPLICATE_KEY", "gives a key twice");
+        }
+        keys.add(key);
+        expectChar(":");
+        value(depth + 1);
+      });
+    } else if (char === '"') string();
+    else if (!number() && !skip(WORD)) {
+      fail("JSON_INVALID", at < text.length ? "expected a value" : "ends where a value is expected");
+    }
+  }
+
+  try {
+    value(0);
+    skip(BLANKS);
+    if (at < text.length) fail("JSON_INVALID", "goes on after its end");
+    return undefined;
+  } catch (error) {
+    if (error instanceof Found) return error.fault;
+    throw error;
+  }
+}
 
 /**
  * `JSON.parse` for files from outside: depth and size are bounded before anything is built, and a key given twice is an
@@ -31,12 +148,11 @@ const CLOSE_BRACKET = 0x5d;
  * parseStrictJson('{"a": 1, "a": 2}', "config.json"); // JSON_DUPLICATE_KEY
  */
 export function parseStrictJson(text: string, where: string, limits: JsonLimits = CONFIG_LIMITS): unknown {
-  checkStructure(text, where, limits);
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new BoosterError("JSON_INVALID", "this is not valid JSON", { where, cause, found: (cause as Error).message });
-  }
+  const fault = findJsonFault(text, limits);
+  if (fault === undefined) return JSON.parse(text);
+  const before = text.slice(0, fault.at).split("\n");
+  const place = `line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`;
+  throw new BoosterError(fault.code, `this JSON ${fault.problem}`, { where: `${where}: ${place}` });
 }
 
 /** Decodes UTF-8 strictly, then parses. @throws {BoosterError} as `parseStrictJson`. */
@@ -49,77 +165,3 @@ export function decodeStrictJson(bytes: Uint8Array, where: string, limits: JsonL
   }
   return parseStrictJson(text, where, limits);
 }
-
-/** Grammar is left to `JSON.parse`; this pass only needs to be right for valid documents and bounded for others. */
-function checkStructure(text: string, where: string, limits: JsonLimits): void {
-  const open: Set<string>[] = [];
-  let values = 0;
-  for (let i = 0; i < text.length; i++) {
-    const char = text.charCodeAt(i);
-    if (char === QUOTE) {
-      const end = endOfString(text, i, where);
-      const key = keyAt(text, i, end);
-      if (key !== undefined) {
-        const keys = open.at(-1);
-        if (keys?.has(key)) {
-          throw new BoosterError("JSON_DUPLICATE_KEY", "a key is given twice", { found: shorten(key), where });
-        }
-        keys?.add(key);
-      }
-      i = end;
-    } else if (char === OPEN_BRACE || char === OPEN_BRACKET) {
-      open.push(new Set());
-      if (open.length > limits.depth) {
-        throw new BoosterError("JSON_TOO_DEEP", "the document is nested too deeply", {
-          expected: `at most ${limits.depth} levels`,
-          where,
-        });
-      }
-    } else if (char === CLOSE_BRACE || char === CLOSE_BRACKET) {
-      open.pop();
-    } else if (char === COMMA && ++values > limits.values) {
-      throw new BoosterError("JSON_TOO_LARGE", "the document has too many values", {
-        expected: `at most ${limits.values}`,
-        where,
-      });
-    } else if (limits.naturalsOnly === true && isFraction(text, i, char)) {
-      throw new BoosterError("JSON_INVALID", "only whole numbers are allowed here", {
-        found: text.slice(Math.max(0, i - 8), i + 8),
-        where,
-      });
-    }
-  }
-}
-
-function endOfString(text: string, start: number, where: string): number {
-  for (let i = start + 1; i < text.length; i++) {
-    const char = text.charCodeAt(i);
-    if (char === QUOTE) return i;
-    if (char === BACKSLASH) i++;
-  }
-  throw new BoosterError("JSON_INVALID", "a string does not end", { where });
-}
-
-/** The string between two quotes if a colon follows it, unescaped so that `"a"` and `"\u0061"` are the same key. */
-function keyAt(text: string, start: number, end: number): string | undefined {
-  let next = end + 1;
-  while (next < text.length && text.charCodeAt(next) <= 0x20) next++;
-  if (text.charCodeAt(next) !== COLON) return undefined;
-  const raw = text.slice(start + 1, end);
-  if (!raw.includes("\\")) return raw;
-  try {
-    return JSON.parse(text.slice(start, end + 1)) as string;
-  } catch {
-    // An invalid escape: JSON.parse reports it with its position when it reads the whole document.
-    return raw;
-  }
-}
-
-function isFraction(text: string, i: number, char: number): boolean {
-  if (char === 0x2e || char === 0x2d) return true;
-  const isExponent = char === 0x65 || char === 0x45;
-  const before = i > 0 ? text.charCodeAt(i - 1) : 0;
-  return isExponent && before >= 0x30 && before <= 0x39;
-}
-
-const shorten = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);

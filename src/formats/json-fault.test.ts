@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { findJsonFault } from "./json-fault.ts";
+import { findJsonFault } from "./strict-json.ts";
 
 test.each([
   ['{"a": 1', 7, "JSON_INVALID"],
@@ -15,7 +15,7 @@ test.each([
   ['{"a": 1, "\\u0061": 2}', 9, "JSON_DUPLICATE_KEY"],
   ["[[[[[1]]]]]", 4, "JSON_TOO_DEEP"],
 ])("%j fails at %i with %s", (text, at, code) => {
-  expect(findJsonFault(text, 4)).toMatchObject({ at, code });
+  expect(findJsonFault(text, { depth: 4, values: 9 })).toMatchObject({ at, code });
 });
 
 test("agrees with JSON.parse on whole and on damaged texts", () => {
@@ -35,7 +35,7 @@ test("agrees with JSON.parse on whole and on damaged texts", () => {
       (json, at, junk) => {
         const place = at % (json.length + 1);
         for (const text of [json, json.slice(0, place), json.slice(0, place) + junk + json.slice(place + 1)]) {
-          const fault = findJsonFault(text, 64);
+          const fault = findJsonFault(text, { depth: 64, values: 1e6 });
           expect(fault === undefined || fault.code === "JSON_DUPLICATE_KEY").toBe(accepts(text));
         }
       },
