@@ -1,65 +1,38 @@
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { stringify } from "yaml";
 import { BoosterError } from "../errors.ts";
-import type { CommandSpec, NamedOptions } from "./command.ts";
+import type { CommandSpec } from "./command.ts";
+import { commandFields } from "./command-fields.ts";
 import { readConfigFile } from "./config-file.ts";
-import { type Field, fieldsOf } from "./fields.ts";
-import { addFlags, describeField, flagOf, readFlag } from "./flags.ts";
+import type { Field } from "./fields.ts";
+import { addFlags, readFlag } from "./flags.ts";
+import { commandHelp } from "./help.ts";
 import { Output } from "./output.ts";
 import { type GivenFlag, resolveConfig } from "./resolve-config.ts";
 
-/** All options of a command, those of its tables included. */
-export function commandFields(spec: CommandSpec): Field[] {
-  const tables = (spec.named ?? []).filter(({ fileOnly }) => fileOnly !== true);
-  const own = fieldsOf(spec.options).map((field): Field => {
-    const table = tables.find(({ group }) => group === field.flag.join(".") && field.flag.length < field.path.length);
-    return table === undefined ? field : { ...field, choices: table.rows.map(({ name }) => name) };
-  });
-  return [...own, ...tables.flatMap(tableFields)];
-}
-
-/** The options of a table's rows; rows that call an option alike share its flag. */
-function tableFields({ group, rows }: NamedOptions): Field[] {
-  const alike = new Map<string, { name: string; field: Field }[]>();
-  for (const { name, options } of rows) {
-    for (const field of fieldsOf(options)) {
-      const key = field.path.join(".");
-      alike.set(key, [...(alike.get(key) ?? []), { name, field }]);
-    }
-  }
-  return [...alike.values()].map((own): Field => {
-    const [first, ...others] = own as [(typeof own)[number], ...typeof own];
-    const path = [...group.split("."), ...first.field.path];
-    const shared = { ...first.field, path, flag: path, required: false };
-    if (others.length === 0) return { ...shared, description: `${first.name}: ${first.field.description}`.trim() };
-    const { choices: _, default: __, entries, ...common } = shared;
-    const description = own
-      .map(({ name, field }) => `${name}: ${describeField({ ...field, required: false })}`)
-      .join("; ");
-    const sameKind = others.every(({ field }) => field.kind === common.kind && field.entries === entries);
-    if (!sameKind) return { ...common, description, kind: "structure" };
-    return { ...common, description, ...(entries === undefined ? {} : { entries }) };
-  });
-}
-
 /** Gives a command its flags, its help and its work. */
-export function buildCommand(command: Command, spec: CommandSpec, exitWith: (code: number) => void): void {
-  const fields = commandFields(spec);
+export function buildCommand(
+  name: string,
+  command: Command,
+  spec: CommandSpec,
+  exitWith: (code: number) => void,
+): void {
+  const { own, settings } = commandFields(spec, false);
+  const fields = [...own, ...settings];
   const positional = (spec.positional ?? []).map((name) => fields.find(({ path }) => path.join(".") === name)!);
-  for (const field of positional) {
-    const name = field.path.at(-1) ?? "";
-    command.argument(`[${name}]`, `${describeField(field)}; also ${flagOf(field.flag)}`);
-  }
-  addFlags(command, fields, positional);
-  const common = (flags: string, text: string) => new Option(flags, text).helpGroup("Every command:");
+  for (const field of positional) command.argument(`[${field.path.at(-1)}]`);
+  addFlags(command, fields);
+  let all = false;
   command
-    .addOption(common("--config <file>", "YAML file with options; flags win over it"))
-    .addOption(common("--print-config", "print the resolved options as YAML and do nothing else"))
-    .addOption(common("--json", "one JSON object a line instead of text"))
-    .addHelpText("before", `${spec.details}\n`)
-    .addHelpText("after", examplesText(spec));
+    .option("--config <file>")
+    .option("--print-config")
+    .option("--json")
+    .option("--help-all")
+    .configureHelp({ formatHelp: () => commandHelp(name, spec, commandFields(spec), command.opts(), all) });
   command.action(async (...args: unknown[]) => {
     const given: Readonly<Record<string, unknown>> = command.opts();
+    all = given.helpAll === true;
+    if (all) return command.outputHelp();
     const texts = args.slice(0, positional.length);
     const flags = [
       ...positional.flatMap((field, i) => read(field, texts[i])),
@@ -93,9 +66,4 @@ function read(field: Field, given: unknown): GivenFlag[] {
       cause,
     });
   }
-}
-
-function examplesText({ examples }: CommandSpec): string {
-  const lines = examples.map(([line, why]) => `  # ${why}\n  ${line}`);
-  return lines.length === 0 ? "" : `\nExamples:\n${lines.join("\n")}`;
 }

@@ -17,6 +17,8 @@ export interface NamedOptions {
   /** No flags: the options stand in the configuration file alone. */
   readonly fileOnly?: true;
   readonly rows: readonly { readonly name: string; readonly options: z.ZodType }[];
+  /** Names that the command is made for, where that is not all of them: help and completion list no others. */
+  readonly listed?: readonly string[];
 }
 
 /** A command: its options are one schema, from which flags, help, YAML keys and JSON Schema come. */

@@ -1,4 +1,4 @@
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { parse as parseYaml } from "yaml";
 import type { Field } from "./fields.ts";
 
@@ -42,28 +42,17 @@ export function describeField(field: Field): string {
   return [field.description, ...(remarks.length === 0 ? [] : [`(${remarks.join("; ")})`])].join(" ").trim();
 }
 
-/** Options of one nested object stand together in the help. */
-const groupOf = ({ flag }: Field): string => (flag.length > 1 ? `${capital(flag[0] ?? "")}:` : "Options:");
+/** A flag with what it takes; of a boolean the one that changes its default. */
+export const flagText = ({ flag, kind, default: value }: Field): string =>
+  kind === "boolean" && value === true
+    ? flagOf(flag).replace("--", "--no-")
+    : `${flagOf(flag)} ${PLACEHOLDERS[kind]}`.trim();
 
-const capital = (text: string): string => {
-  const words = kebab(text).replaceAll("-", " ");
-  return words.charAt(0).toUpperCase() + words.slice(1);
-};
-
-/** Adds a flag for each option; booleans also get the flag that says no. The help shows positional ones as arguments. */
-export function addFlags(command: Command, fields: readonly Field[], positional: readonly Field[]): void {
-  for (const field of fields) {
-    const flag = flagOf(field.flag);
-    const group = groupOf(field);
-    const text = describeField(field);
-    if (field.kind === "boolean") {
-      const yes = new Option(flag, text).helpGroup(group);
-      const no = new Option(flag.replace("--", "--no-"), text).helpGroup(group);
-      command.addOption(yes.hideHelp(field.default === true)).addOption(no.hideHelp(field.default !== true));
-    } else {
-      const option = new Option(`${flag} ${PLACEHOLDERS[field.kind]}`, text).helpGroup(group);
-      command.addOption(option.hideHelp(positional.includes(field)));
-    }
+/** Adds a flag for each option; booleans also get the flag that says no. */
+export function addFlags(command: Command, fields: readonly Field[]): void {
+  for (const { kind, flag } of fields) {
+    command.option(`${flagOf(flag)} ${PLACEHOLDERS[kind]}`.trim());
+    if (kind === "boolean") command.option(flagOf(flag).replace("--", "--no-"));
   }
 }
 

@@ -35,7 +35,7 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     if (second === undefined) command.helpGroup(row.group);
     if (row.name !== words.slice(0, second === undefined ? 1 : 2).join(" ")) continue;
     const { buildCommand } = await import("./build-command.ts");
-    buildCommand(command, await row.load(), (code) => {
+    buildCommand(row.name, command, await row.load(), (code) => {
       process.exitCode = code;
     });
   }

@@ -14,6 +14,12 @@ export const METHOD_OPTIONS: NamedOptions = {
   rows: METHODS.rows,
 };
 
+/** These for a command of one stage. Plain SFT is for both. */
+export const methodsOf = (stage: "align" | "finetune"): NamedOptions => ({
+  ...METHOD_OPTIONS,
+  listed: METHODS.rows.filter((row) => row.name === "sft" || row.stage === stage).map(({ name }) => name),
+});
+
 /** The settings behind `--moderator`. */
 export const MODERATOR_OPTIONS: NamedOptions = { group: "moderator", rows: MODERATORS.rows };
 

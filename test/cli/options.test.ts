@@ -1,6 +1,8 @@
+import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { COMMANDS } from "../../src/cli/commands/index.ts";
 import { Cli, type Json } from "./run-cli.ts";
 
 let cli: Cli;
@@ -22,31 +24,37 @@ describe("help", () => {
     expect(await cli.run([])).toEqual(await cli.run(["--help"]));
   });
 
-  test("of a command names options, defaults, choices, the options of methods, and examples", async () => {
+  test("of a command describes what it needs and what it chooses from, and names the rest", async () => {
     const { code, stdout } = await cli.run(["align", "--help"]);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/--learning-rate <number>\s+Highest learning rate \(default: 5e-4\)/);
     expect(stdout).toMatch(/--alignment <text>[^-]*\(required\)/);
     expect(stdout).toMatch(/one of:\s+sft,[\s\w,-]+;\s+default:\s+sft/);
-    expect(stdout).toMatch(/--method.lambda <number>\s+[\s\S]*?booster: /);
+    expect(stdout).toMatch(/More options:[\s\S]* --learning-rate /);
     expect(stdout).toContain("Examples:");
+    // A method of fine-tuning is none of this command's.
+    expect(stdout).not.toMatch(/\blisa\b|--method\.lambda/);
   });
 
-  test("describes every setting of a moderator", async () => {
-    const { stdout } = await cli.run(["evaluate", "--help"]);
-    for (const flag of ["file", "base-url", "model", "template", "concurrency", "timeout-ms", "retries"]) {
-      expect(stdout).toMatch(new RegExp(`--moderator\\.${flag} <\\w+>\\s+(classifier|judge): \\w+`));
+  test("describes the settings of what is chosen beside it, and everything when asked for", async () => {
+    const { stdout } = await cli.run(["evaluate", "--moderator", "judge", "--help"]);
+    const { stdout: all } = await cli.run(["evaluate", "--help-all"]);
+    for (const flag of ["base-url", "model", "template", "concurrency", "timeout-ms", "retries"]) {
+      expect(stdout).toMatch(new RegExp(`--moderator\\.${flag} <\\w+>\\s+\\w+`));
+      expect(all).toMatch(new RegExp(`--moderator\\.${flag} <\\w+>\\s+(classifier|judge): \\w+`));
     }
+    expect(stdout).not.toMatch(/^ +--moderator\.file /m);
+    expect((await cli.run(["align", "--help-all"])).stdout).toMatch(
+      /--learning-rate <number>\s+Highest learning rate \(default: 5e-4\)/,
+    );
   });
 
-  test.each(["demo", "pretrain", "finetune", "evaluate", "report", "generate", "chat", "inspect", "env"])(
-    "of %s can be read",
-    async (name) => {
-      const { code, stdout } = await cli.run([name, "--help"]);
-      expect(code).toBe(0);
-      expect(stdout).toContain("Examples:");
-    },
-  );
+  test.each(COMMANDS.map(({ name }) => name))("of %s is no longer than a screen", async (name) => {
+    const { code, stdout } = await cli.run([...name.split(" "), "--help"]);
+    expect(code).toBe(0);
+    expect(stdout).toContain("Examples:");
+    const lines = stdout.split("\n").map((line) => Math.max(1, Math.ceil(line.length / 100)));
+    expect(lines.reduce((sum, line) => sum + line)).toBeLessThanOrEqual(48);
+  });
 
   test("of the program loads nothing heavy: it is there within 0.3 s", async () => {
     await cli.run(["--help"], { env: { NODE_V8_COVERAGE: join(cli.folder, "loaded") } });
@@ -199,4 +207,19 @@ describe("configuration files", () => {
 test("a reader that has enough, such as head, ends the command without an error", async () => {
   const { stderr } = await cli.run(["config-schema", "finetune"], { onOutput: (_, kill) => kill("SIGPIPE") });
   expect(stderr).toBe("");
+});
+
+test("bash completes commands, flags and what they choose from", async () => {
+  const script = cli.write("completion.bash", (await cli.run(["completion", "bash"])).stdout);
+  const complete = (...words: string[]) => {
+    const call = `source "$0"; COMP_WORDS=(booster "$@"); COMP_CWORD=$#; _booster; echo "\${COMPREPLY[*]}"`;
+    return execFileSync("bash", ["-c", call, script, ...words], { encoding: "utf8" }).trim();
+  };
+  expect(complete("ali")).toBe("align");
+  expect(complete("data", "s")).toBe("show stats");
+  expect(complete("align", "--method", "boo")).toBe("booster booster-vaccine");
+  expect(complete("align", "--method", "lis")).toBe("");
+  expect(complete("data", "show", "--kin")).toBe("--kind");
+  // Where words are no choice, the shell's own files are.
+  expect(complete("align", "--run", "")).toBe("");
 });

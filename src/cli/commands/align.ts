@@ -1,7 +1,7 @@
 import { inChild } from "../../experiments/in-child.ts";
 import { AlignOptions } from "../../stages/options.ts";
 import { defineCommand } from "../command.ts";
-import { METHOD_OPTIONS, OPTIMIZER_OPTIONS, runTrainingCommand } from "../training-command.ts";
+import { methodsOf, OPTIMIZER_OPTIONS, runTrainingCommand } from "../training-command.ts";
 
 /** `booster align` */
 export const align = defineCommand({
@@ -21,6 +21,6 @@ Ctrl-C saves and stops; --resume goes on and gives the same bytes as an uninterr
     ["booster align --config align.yaml --resume", "go on after Ctrl-C, a crash or a reboot"],
   ],
   options: AlignOptions,
-  named: [METHOD_OPTIONS, OPTIMIZER_OPTIONS],
+  named: [methodsOf("align"), OPTIMIZER_OPTIONS],
   run: (options, context) => runTrainingCommand(context, (following) => inChild("align", options, following)),
 });

@@ -3,9 +3,9 @@ import { FinetuneOptions } from "../../stages/options.ts";
 import { defineCommand } from "../command.ts";
 import {
   ATTACK_OPTIONS,
-  METHOD_OPTIONS,
   MODERATION_OPTIONS,
   MODERATOR_OPTIONS,
+  methodsOf,
   OPTIMIZER_OPTIONS,
   runTrainingCommand,
 } from "../training-command.ts";
@@ -31,7 +31,7 @@ Ctrl-C saves and stops; --resume goes on and gives the same bytes as an uninterr
   ],
   options: FinetuneOptions,
   named: [
-    METHOD_OPTIONS,
+    methodsOf("finetune"),
     OPTIMIZER_OPTIONS,
     ATTACK_OPTIONS,
     MODERATION_OPTIONS,

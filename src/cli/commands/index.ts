@@ -117,6 +117,12 @@ export const COMMANDS: readonly CommandRow[] = [
     load: async () => (await import("./config-schema.ts")).configSchemaCommand,
   },
   {
+    name: "completion",
+    about: "Print what makes the Tab key complete commands, flags and names: bash, zsh, fish",
+    group: OTHER,
+    load: async () => (await import("./completion.ts")).completion,
+  },
+  {
     name: "env",
     about: "Say what this machine and installation can do",
     group: OTHER,

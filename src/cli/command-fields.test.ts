@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { commandFields } from "./build-command.ts";
 import { defineCommand } from "./command.ts";
+import { commandFields } from "./command-fields.ts";
 
 const rows = [
   {
@@ -25,7 +25,11 @@ const command = (fileOnly?: true) =>
   });
 
 test("rows of a table that call an option alike share one flag, which says what it means to each", () => {
-  const fields = new Map(commandFields(command()).map((field) => [field.path.join("."), field]));
+  const fields = new Map(
+    Object.values(commandFields(command()))
+      .flat()
+      .map((field) => [field.path.join("."), field]),
+  );
   expect([...fields.keys()]).toEqual(["method.name", "method.rho", "method.own", "method.odd"]);
   expect(fields.get("method.name")?.choices).toEqual(["one", "two", "three"]);
   expect(fields.get("method.rho")).toMatchObject({
@@ -38,5 +42,9 @@ test("rows of a table that call an option alike share one flag, which says what 
 });
 
 test("tables for the file alone have no flags", () => {
-  expect(commandFields(command(true)).map(({ path }) => path.join("."))).toEqual(["method.name"]);
+  expect(
+    Object.values(commandFields(command(true)))
+      .flat()
+      .map(({ path }) => path.join(".")),
+  ).toEqual(["method.name"]);
 });

@@ -1,0 +1,120 @@
+import type { CommandSpec, NamedOptions } from "./command.ts";
+import type { CommandFields } from "./command-fields.ts";
+import { type Field, fieldsOf } from "./fields.ts";
+import { describeField, flagOf, flagText } from "./flags.ts";
+
+/** Characters of a line, and of its left column. */
+const WIDTH = 100;
+const LEFT = 30;
+/** Names of a group that are still listed. */
+const MANY = 8;
+
+/** What stands on the left of a line of help, and what on its right. */
+type Line = readonly [left: string, right: string];
+
+const COMMON: readonly Line[] = [
+  ["--config <file>", "YAML file with options; flags win over it"],
+  ["--print-config, --json", "print the resolved options instead; JSON lines for programs"],
+  ["--help-all", "describe every option, and show more examples"],
+];
+
+function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + word.length >= width) lines.push(word);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines;
+}
+
+function section(title: string, lines: readonly Line[]): string[] {
+  if (lines.length === 0) return [];
+  const left = Math.min(LEFT, Math.max(...lines.map(([text]) => text.length)));
+  const indent = " ".repeat(left + 4);
+  const body = lines.flatMap(([flag, text]) => {
+    const [first = "", ...rest] = wrapped(text, WIDTH - indent.length).map((line) => `${indent}${line}`);
+    const head = flag.length > left ? [`  ${flag}`, first] : [`  ${flag.padEnd(left)}${first.slice(left + 2)}`];
+    return [...head, ...rest].map((line) => line.trimEnd());
+  });
+  return ["", `\x1b[1m${title}\x1b[22m`, ...body];
+}
+
+const lineOf = (field: Field): Line => [flagText(field), describeField(field)];
+
+function grouped(fields: readonly Field[], keyOf: (field: Field) => string): Map<string, Field[]> {
+  const groups = new Map<string, Field[]>();
+  for (const field of fields) groups.set(keyOf(field), [...(groups.get(keyOf(field)) ?? []), field]);
+  return groups;
+}
+
+/** Names of flags, those of groups with the same members once: `--seed --{task,harmful}.{kind,limit}`. */
+function namesOf(fields: readonly Field[]): string {
+  const groups = grouped(fields, ({ flag }) => flagOf(flag.slice(0, -1)).slice(2));
+  const alike = new Map<string, string[]>();
+  for (const [group, members] of groups) {
+    const names = braced(members.map(({ flag }) => flagOf(flag.slice(-1)).slice(2)));
+    if (group !== "") alike.set(names, [...(alike.get(names) ?? []), group]);
+  }
+  const nested = [...alike].flatMap(([names, owners]) =>
+    names === "*" ? owners.map((owner) => `--${owner}.*`) : `--${braced(owners)}.${names}`,
+  );
+  return [...(groups.get("") ?? []).map(({ flag }) => flagOf(flag)), ...nested].join(" ");
+}
+
+/** Names in braces; of many, that there are some. */
+function braced(names: readonly string[]): string {
+  if (names.length > MANY) return "*";
+  return names.length === 1 ? names.join() : `{${names.join(",")}}`;
+}
+
+/** The settings of what was chosen from a table. */
+function settingsOf({ group, rows, fileOnly }: NamedOptions, name: unknown): string[] {
+  const row = fileOnly ? undefined : rows.find((candidate) => candidate.name === name);
+  if (row === undefined) return [];
+  const fields = fieldsOf(row.options).map((field) => {
+    const path = [...group.split("."), ...field.path];
+    return lineOf({ ...field, path, flag: path });
+  });
+  const none: Line[] = [["none", ""]];
+  return section(`Settings of --${group} ${row.name}:`, fields.length === 0 ? none : fields);
+}
+
+/**
+ * What `--help` shows of a command: the options that it needs or that stand in its examples, and the names of the others.
+ *
+ * @param own options of the command itself; `settings` are those of its tables
+ * @param given the flags that stand beside `--help`: the settings of what they choose from a table are shown
+ */
+export function commandHelp(
+  name: string,
+  spec: CommandSpec,
+  { own, settings }: CommandFields,
+  given: Readonly<Record<string, unknown>>,
+  all: boolean,
+): string {
+  const [[example = "", why = ""] = [], ...others] = spec.examples;
+  const tables = (spec.named ?? []).map(({ group }) => group).filter((group) => !group.includes("."));
+  const isOften = ({ required, flag }: Field) =>
+    required || tables.includes(flag.join(".")) || `${example} `.includes(` ${flagOf(flag)} `);
+  const often = own.filter(isOften).toSorted((a, b) => Number(b.required) - Number(a.required));
+  const rest = own.filter((field) => !isOften(field));
+  const groups = grouped([...own, ...settings], ({ flag }) => (flag.length > 1 ? flagOf(flag.slice(0, 1)) : "Options"));
+  return [
+    `Usage: booster ${[name, ...(spec.positional ?? []).map((text) => `[${text}]`)].join(" ")} [options]`,
+    "",
+    ...wrapped(spec.details.replaceAll("\n", " "), WIDTH),
+    ...(all
+      ? [...groups].flatMap(([title, members]) => section(`${title}:`, members.map(lineOf)))
+      : [
+          ...section("Options:", often.map(lineOf)),
+          ...(spec.named ?? []).flatMap((table) => settingsOf(table, given[table.group])),
+          ...(rest.length === 0 ? [] : section("More options:", [["", namesOf(rest)]])),
+        ]),
+    ...section("Every command:", COMMON),
+    "",
+    "\x1b[1mExamples:\x1b[22m",
+    ...[[example, why], ...(all ? others : [])].flatMap(([line, text]) => [`  # ${text}`, `  ${line}`]),
+    "",
+  ].join("\n");
+}
