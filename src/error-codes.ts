@@ -33,6 +33,7 @@ const CODES = {
     STREAM_MISSING: "the method needs data that it was not given",
     TASK_METRIC_MISSING: "it is not said how answers to the task are scored",
     TASK_METRIC_UNKNOWN: "there is no task metric of this name",
+    TEMPLATE_DIFFERS: "a model would be asked in another template than it was trained in",
     TEMPLATE_MISMATCH: "the template cannot write conversations",
     TOKEN_UNKNOWN: "a token id is outside the vocabulary",
     TOO_MANY_ARGUMENTS: "the command takes no such argument",

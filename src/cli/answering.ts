@@ -13,7 +13,9 @@ export const AnswerOptions = z.strictObject({
   template: z
     .enum(["chat", "alpaca", "none"])
     .optional()
-    .describe("How a prompt is written; by default the model's chat template where it has one, else none"),
+    .describe(
+      "How a prompt is written; by default as the model was trained, else in its chat template where it has one",
+    ),
   maxNewTokens: z.int().positive().default(256).describe("Longest answer, in tokens"),
   temperature: z.number().min(0).default(0).describe("0 takes the likeliest token; higher is more varied"),
   topK: z.int().positive().optional().describe("Draw among this many likeliest tokens only"),
@@ -35,9 +37,10 @@ export interface Answerer {
 /** Loads the model with its adapters. Throws what loading throws. */
 export async function openAnswerer(config: AnswerOptions): Promise<Answerer> {
   const bench = new Workbench(config);
-  const { base } = await bench.start(await bench.open(config), "merge");
+  const origin = await bench.open(config);
+  const { base } = await bench.start(origin, "merge");
   const { tokenizer, device, model, weights } = base;
-  const template = config.template ?? (tokenizer.chatTemplate === undefined ? "none" : "chat");
+  const template = config.template ?? origin.template ?? (tokenizer.chatTemplate === undefined ? "none" : "chat");
   const { temperature, topK, topP, seed, maxNewTokens } = config;
   const sampling = { temperature, topP, seed, ...(topK === undefined ? {} : { topK }) };
   return {

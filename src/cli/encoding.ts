@@ -1,14 +1,14 @@
 import type { TemplateOptions } from "../data/options.ts";
 import type { EncodeOptions } from "../data/templates.ts";
 import { createModel } from "../models/index.ts";
-import { openSource } from "../models/source.ts";
+import { openSource, templateFor } from "../models/source.ts";
 import { rowLimit } from "../stages/data.ts";
 
 /** How training would encode rows for this model. A folder that holds a tokenizer alone knows no longest row of its own. */
-export function encodingFor(path: string, template: TemplateOptions): EncodeOptions {
-  const { base } = openSource(path);
-  const tokenizer = base.tokenizer();
-  const config = base.config();
+export function encodingFor(path: string, options: TemplateOptions): EncodeOptions {
+  const stored = openSource(path);
+  const tokenizer = stored.base.tokenizer();
+  const config = stored.base.config();
   const model = config === undefined ? { maxPositions: Number.POSITIVE_INFINITY } : createModel(config);
-  return rowLimit({ ...template, tokenizer, model });
+  return rowLimit({ ...options, template: options.template ?? templateFor(stored), tokenizer, model });
 }

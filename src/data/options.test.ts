@@ -3,7 +3,7 @@ import { PoisonOptions, SourceOptions, TemplateOptions } from "./options.ts";
 
 test("defaults are the paper's", () => {
   expect(PoisonOptions.parse({})).toMatchObject({ poisonRatio: 0.1, sampleNumber: 1000 });
-  expect(TemplateOptions.parse({})).toEqual({ template: "alpaca", maxTokens: 256, tooLong: "truncate" });
+  expect(TemplateOptions.parse({})).toEqual({ maxTokens: 256, tooLong: "truncate" });
 });
 
 test("bounds and unknown keys", () => {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { TEMPLATES } from "../models/model-file.ts";
 import { FORMAT_NAMES } from "./formats.ts";
 import { FILE_KINDS } from "./sources.ts";
 import { TASK_NAMES } from "./tasks/table.ts";
@@ -28,9 +29,14 @@ export const PoisonOptions = z.strictObject({
 });
 export type PoisonOptions = z.infer<typeof PoisonOptions>;
 
-/** How examples become tokens; defaults are the paper's. */
+/** How examples become tokens. */
 export const TemplateOptions = z.strictObject({
-  template: z.enum(["alpaca", "chat"]).default("alpaca").describe("The paper's plain template, or the model's own"),
+  template: z
+    .enum(TEMPLATES)
+    .optional()
+    .describe(
+      "The paper's plain template, or the model's own; by default what the model was trained in, else its own where it has one",
+    ),
   maxTokens: z.int().positive().default(256).describe("Longest example, in tokens"),
   tooLong: z.enum(["truncate", "reject"]).default("truncate").describe("Cut longer examples, or refuse them"),
 });

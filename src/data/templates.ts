@@ -3,6 +3,7 @@ import type { ChatMessage } from "../formats/chat-template.ts";
 import { type LabelledTokens, renderForTraining } from "../formats/chat-training.ts";
 import { countLabelled, IGNORE } from "../formats/labels.ts";
 import type { TextSegment, Tokenizer } from "../formats/tokenizer.ts";
+import type { Template } from "../models/model-file.ts";
 import type { Example } from "./examples.ts";
 import { SHOWN_FAULTS } from "./rows.ts";
 
@@ -22,7 +23,7 @@ export interface EncodedExample {
 export interface EncodeOptions {
   readonly tokenizer: Tokenizer;
   /** `alpaca`: the paper's plain template; `chat`: the tokenizer's own. */
-  readonly template: "alpaca" | "chat";
+  readonly template: Template;
   readonly maxTokens: number;
   /** What to do with longer examples: cut their end off (as the reference code does), or refuse them. */
   readonly tooLong: "truncate" | "reject";

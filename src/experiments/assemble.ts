@@ -59,7 +59,7 @@ export function assemble(
     reference: idOf(options, 0),
     breakAt: options.breakAt,
     ...(options.utilityBound === undefined ? {} : { utilityBound: options.utilityBound }),
-    settings: settingsTable(options),
+    settings: settingsTable(options, cells[0]?.after.templates),
     notes: [...notes],
     wallSeconds,
     methods: methods.map(({ label, method, align }, index) => ({
@@ -196,12 +196,18 @@ function costOf(runs: readonly string[]): Partial<ExperimentResult["methods"][nu
   };
 }
 
-function settingsTable({ align, attack, threads, provider }: ExperimentOptions) {
+function settingsTable(
+  { align, attack, threads, provider }: ExperimentOptions,
+  templates: EvaluationReport["templates"],
+) {
   const rows = {
     Alignment: `${lengthOf(align)}, batch ${align.batchSize}, lr ${compact(align.learningRate)}, ${optimizerOf(align)}`,
     "Alignment trains": trainedBy(align),
     Attack: `${attack.sampleNumber} rows, ${compact(100 * poisonOf(attack))} % harmful, ${lengthOf(attack)}, batch ${attack.batchSize}, ${optimizerOf(attack)}`,
     "Attack trains": trainedBy(attack) + (attack.tune === "full" ? "" : `; ${attack.adapterPolicy}`),
+    ...(templates === undefined
+      ? {}
+      : { Template: `${templates.trained} in training, ${templates.asked} in the questions` }),
     Device: `${provider}${threads === undefined ? "" : `, ${threads} ${threads === 1 ? "thread" : "threads"} a process`}`,
   };
   return Object.entries(rows).map(([name, value]) => ({ name, value }));

@@ -48,7 +48,7 @@ describe("what would fail hours later is told at once", () => {
     methods: [{ method: "sft" }],
     strengths: [{ learningRate: 1e-5 }],
     seeds: [0, 1],
-    align: { alignment: here("refusals-{seed}.jsonl"), harmful: here("rows.jsonl") },
+    align: { template: "chat", alignment: here("refusals-{seed}.jsonl"), harmful: here("rows.jsonl") },
     attack: { task: here("rows.jsonl"), harmful: here("rows.jsonl") },
     evaluate: { harmful: here("*.jsonl"), moderator: "refusal-phrases" },
   });

@@ -23,6 +23,7 @@ import { ExperimentOptions } from "./options.ts";
 import { type Cell, type Hashes, type Key, type Plan, planOf } from "./plan.ts";
 import { localRunner, type Outcome } from "./runners/local.ts";
 import { strengthLabel } from "./strengths.ts";
+import { withTemplates } from "./templates.ts";
 
 export interface ExperimentContext extends Following {
   /** Module whose processes do the work (see `worker.ts`); absent: everything in this process, one after the other. */
@@ -76,10 +77,11 @@ export async function runExperiment(
 /**
  * The plan of an experiment on this host. What does not fit is told before anything is read at length.
  *
- * @throws {BoosterError} what `checkExperiment` and `planOf` throw, `DATA_NOT_FOUND`, `FILE_NOT_FOUND`
+ * @throws {BoosterError} what `checkExperiment`, `withTemplates` and `planOf` throw, `DATA_NOT_FOUND`, `FILE_NOT_FOUND`
  */
-export async function planExperiment(options: ExperimentOptions): Promise<Plan> {
-  checkExperiment(options);
+export async function planExperiment(given: ExperimentOptions): Promise<Plan> {
+  checkExperiment(given);
+  const options = withTemplates(given);
   const { pieces } = planOf(options, { models: {}, files: {} });
   const models = [options.model, options.repair.unaligned, options.repair.safety].filter((path) => path !== undefined);
   for (const path of models) {

@@ -17,12 +17,16 @@ const Sha256 = z.string().regex(/^[0-9a-f]{64}$/, "a SHA-256");
 /** `folder` is seen from the run's; `parent`: see `lineage`. */
 const Link = z.strictObject({ folder: Path, sha256: Sha256, parent: Sha256.optional() });
 
+/** How examples are written for a model: in the paper's plain template, or in the model's own. */
+export const TEMPLATES = ["alpaca", "chat"] as const;
+export type Template = (typeof TEMPLATES)[number];
+
 const ModelFile = z.strictObject({
   version: z.literal(VERSION),
   base: z.strictObject({ path: Path, sha256: Sha256 }),
   adapters: z.array(Link).max(100),
   alignment: z.array(Link).max(100),
-  template: z.enum(["alpaca", "chat"]),
+  template: z.enum(TEMPLATES),
 });
 
 /** The content of model.json: what a run's model consists of. */

@@ -15,7 +15,7 @@ import { openGguf } from "../formats/gguf.ts";
 import { ggufTokenizerFiles } from "../formats/gguf-tokenizer.ts";
 import { createTokenizer, type Tokenizer } from "../formats/tokenizer.ts";
 import { loadTokenizer } from "../formats/tokenizer-files.ts";
-import { type AdapterLink, isRun, MODEL_FILE, readModelFile } from "./model-file.ts";
+import { type AdapterLink, isRun, MODEL_FILE, readModelFile, type Template } from "./model-file.ts";
 import { type ModelWeights, openGgufModel, openModel, readConfig } from "./stored-weights.ts";
 
 /** A model as it is stored; nothing is read before it is asked for. */
@@ -42,7 +42,7 @@ export interface StoredModel {
   /** Those that made the aligned model; they may since have been trained on. */
   readonly alignment: readonly AdapterLink[];
   /** What it was trained in; undefined where nobody has said so. */
-  readonly template: "alpaca" | "chat" | undefined;
+  readonly template: Template | undefined;
 }
 
 /** A kind of place where a model is: one row of `SOURCES`. */
@@ -160,6 +160,15 @@ function firstBytes(path: string): string {
     closeSync(file);
   }
 }
+
+/**
+ * What examples are written in for a model: what it was trained in, else its own template where it has one, else the paper's.
+ *
+ * @example
+ * templateFor(openSource("models/smollm2")); // "chat"
+ */
+export const templateFor = ({ template, base }: StoredModel): Template =>
+  template ?? (base.tokenizer().chatTemplate === undefined ? "alpaca" : "chat");
 
 /**
  * What tells one model, or one adapter, from another: the SHA-256 of a GGUF file; of a folder that of the list of its weight, configuration,

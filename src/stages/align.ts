@@ -5,6 +5,7 @@ import { METHODS } from "../methods/registry.ts";
 import { describeRun } from "./describe-run.ts";
 import { AlignOptions, parseOptions } from "./options.ts";
 import { loadStreams } from "./streams.ts";
+import { trainingTemplate } from "./template.ts";
 import { runTraining, type TrainingOutcome } from "./training-run.ts";
 import { type Context, hashesOf, Workbench } from "./workbench.ts";
 
@@ -16,16 +17,17 @@ import { type Context, hashesOf, Workbench } from "./workbench.ts";
  * await align({ run: "runs/hard", model: "assets/world", method: "booster", alignment: "refusals.jsonl", harmful: "harmful.jsonl" });
  */
 export async function align(options: z.input<typeof AlignOptions>, context: Context = {}): Promise<TrainingOutcome> {
-  const chosen = parseOptions(AlignOptions, options, "align");
-  const bench = context.bench ?? new Workbench(chosen);
-  const method = choose(METHODS, chosen.method);
+  const asked = parseOptions(AlignOptions, options, "align");
+  const bench = context.bench ?? new Workbench(asked);
+  const method = choose(METHODS, asked.method);
   if (method.stage !== "align") {
     throw new BoosterError("OPTIONS_CONFLICT", `${method.name} is a method of fine-tuning, not of alignment`, {
       where: "method",
       hint: "Align with another method, and give this one to the fine-tuning (booster finetune).",
     });
   }
-  const origin = await bench.open(chosen);
+  const origin = await bench.open(asked);
+  const chosen = { ...asked, template: trainingTemplate(asked, origin, context.emit) };
   const start = await bench.start(origin, "merge");
   const { base } = start;
   const { rows, hashes, records } = await loadStreams(

@@ -16,6 +16,7 @@ import { BoosterError } from "../errors.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { checkPrompt, encodePrompt } from "../generate/index.ts";
 import type { Example, Model } from "../models/index.ts";
+import type { Template } from "../models/model-file.ts";
 import type { Following } from "../train/index.ts";
 
 /** A set of examples as a run uses it, with what the run records about it. */
@@ -68,6 +69,7 @@ export async function loadDataSet(
 
 /** How a run turns examples into tokens. */
 export interface Encoding extends TemplateOptions {
+  readonly template: Template;
   readonly tokenizer: Tokenizer;
   readonly model: Model;
   readonly unusable: "refuse" | "skip";
@@ -87,7 +89,8 @@ export const rowLimit = ({
   maxTokens,
   model,
   tokenizer,
-}: TemplateOptions & Pick<Encoding, "tokenizer"> & { readonly model: Pick<Model, "maxPositions"> }): EncodeOptions => ({
+}: TemplateOptions &
+  Pick<Encoding, "tokenizer" | "template"> & { readonly model: Pick<Model, "maxPositions"> }): EncodeOptions => ({
   tokenizer,
   template,
   tooLong,

@@ -18,14 +18,16 @@ import {
 } from "../evaluate/index.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { loraScale, type NamedWeights } from "../models/load.ts";
+import type { Template } from "../models/model-file.ts";
 import { RunDirectory } from "../train/index.ts";
 import { askedQuestion, goldOf, loadDataSet, type Question } from "./data.ts";
 import { describeRun } from "./describe-run.ts";
 import { EvaluateOptions, parseOptions } from "./options.ts";
 import { Respondent } from "./respondent.ts";
 import { fileHashes } from "./sources.ts";
+import { testTemplate } from "./template.ts";
 import { SETS, type SetName, type Verdict, VerdictStore } from "./verdicts.ts";
-import { type Context, hashesOf, type StartingPoint, Workbench } from "./workbench.ts";
+import { type Context, hashesOf, type Origin, type StartingPoint, Workbench } from "./workbench.ts";
 
 const REPORT = "evaluation.json";
 
@@ -34,6 +36,8 @@ export interface EvaluationReport {
   readonly version: 1;
   readonly model: string;
   readonly adapters: readonly string[];
+  /** Where it was asked in a framing of its own. */
+  readonly templates?: { readonly trained: string; readonly asked: Template };
   readonly harm: HarmReport;
   /** Share of harmless prompts that were refused. */
   readonly overRefusal?: Rate;
@@ -55,12 +59,14 @@ export async function evaluate(
   options: z.input<typeof EvaluateOptions>,
   context: Context = {},
 ): Promise<EvaluationReport> {
-  const chosen = parseOptions(EvaluateOptions, options, "evaluate");
-  const bench = context.bench ?? new Workbench(chosen);
-  const metric = metricOf(chosen);
-  const { ask = asItIs } = choose(ATTACKS, chosen.attack ?? { name: "mix" });
-  const moderator = openModerator(chosen.moderator);
-  const origin = await bench.open(chosen);
+  const asked = parseOptions(EvaluateOptions, options, "evaluate");
+  const bench = context.bench ?? new Workbench(asked);
+  const metric = metricOf(asked);
+  const { ask = asItIs } = choose(ATTACKS, asked.attack ?? { name: "mix" });
+  const moderator = openModerator(asked.moderator);
+  const origin = await bench.open(asked);
+  const template = testTemplate(asked, origin);
+  const chosen = asked.framing === undefined ? { ...asked, template } : asked;
   const hashes = { ...hashesOf(origin), ...(await fileHashes(chosen.moderator)) };
   const sets: Partial<Record<SetName, readonly DataExample[]>> = {};
   for (const name of SETS) {
@@ -78,9 +84,9 @@ export async function evaluate(
   }
   const complete = async (store: VerdictStore): Promise<EvaluationReport> => {
     const start = await bench.start(origin, "keep");
-    const questions = questionsOf({ ...chosen, ask }, sets, start);
+    const questions = questionsOf({ template, ask }, sets, start);
     await askAll(chosen, questions, start, judges(moderator, metric, context.signal), store, context);
-    const report = reportOf(chosen, store, moderator);
+    const report = reportOf(chosen, origin, store, moderator);
     if (chosen.keepAnswers) run.writeFile("answers.jsonl", answerLines(sets, questions, store));
     run.writeFile(REPORT, `${JSON.stringify(report, undefined, 2)}\n`);
     return report;
@@ -125,7 +131,7 @@ type Questions = Partial<Record<SetName, readonly Numbered[]>>;
 
 /** The questions of each set in the order of asking: long ones first, which is how they share batches. */
 function questionsOf(
-  { ask, ...options }: Pick<EvaluateOptions, "template"> & { readonly ask: typeof asItIs },
+  { ask, template }: { readonly template: Template; readonly ask: typeof asItIs },
   sets: Partial<Record<SetName, readonly DataExample[]>>,
   { base: { tokenizer, model } }: StartingPoint,
 ): Questions {
@@ -133,7 +139,7 @@ function questionsOf(
   for (const name of SETS) {
     const put = name === "harmful" ? ask : asItIs;
     const numbered = sets[name]?.map((example, number) => ({
-      ...askedQuestion(example, { ...options, tokenizer, model }, put),
+      ...askedQuestion(example, { template, tokenizer, model }, put),
       number,
     }));
     if (numbered === undefined) continue;
@@ -191,12 +197,18 @@ async function askAll(
   for (const name of SETS) await askSet(name);
 }
 
-function reportOf({ model, adapters }: EvaluateOptions, store: VerdictStore, moderator: Moderator): EvaluationReport {
+function reportOf(
+  { model, adapters, framing }: EvaluateOptions,
+  { template }: Origin,
+  store: VerdictStore,
+  moderator: Moderator,
+): EvaluationReport {
   const [harmless, task] = [store.of("harmless"), store.of("task")];
   return {
     version: 1,
     model,
     adapters,
+    ...(framing === undefined ? {} : { templates: { trained: template ?? "unknown", asked: framing } }),
     harm: harmReport(store.of("harmful"), moderator),
     ...(harmless.length === 0 ? {} : { overRefusal: rateOf(harmless, ({ refusal }) => refusal) }),
     ...(task.length === 0 ? {} : { accuracy: rateOf(task, ({ correct }) => correct) }),

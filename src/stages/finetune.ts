@@ -6,6 +6,7 @@ import { describeRun } from "./describe-run.ts";
 import { FinetuneOptions, parseOptions } from "./options.ts";
 import { fileHashes } from "./sources.ts";
 import { loadStreams } from "./streams.ts";
+import { trainingTemplate } from "./template.ts";
 import { runTraining, type TrainingOutcome } from "./training-run.ts";
 import { openUpload } from "./upload.ts";
 import { type Context, hashesOf, Workbench } from "./workbench.ts";
@@ -22,9 +23,10 @@ export async function finetune(
   options: z.input<typeof FinetuneOptions>,
   context: Context = {},
 ): Promise<TrainingOutcome> {
-  const chosen = parseOptions(FinetuneOptions, options, "finetune");
-  const bench = context.bench ?? new Workbench(chosen);
-  const origin = await bench.open(chosen);
+  const asked = parseOptions(FinetuneOptions, options, "finetune");
+  const bench = context.bench ?? new Workbench(asked);
+  const origin = await bench.open(asked);
+  const chosen = { ...asked, template: trainingTemplate(asked, origin, context.emit) };
   const start = await bench.start(origin, chosen.adapterPolicy === "continue" ? "keep" : "merge");
   const { base } = start;
   const encoding = { ...chosen, tokenizer: base.tokenizer, model: base.model };

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { PoisonOptions, SourceOptions, TemplateOptions } from "../data/options.ts";
 import { FORMER_METRICS, TASK_METRICS } from "../data/tasks/table.ts";
 import { BoosterError } from "../errors.ts";
+import { TEMPLATES } from "../models/model-file.ts";
 import { SCHEDULES } from "../optim/index.ts";
 import { PROVIDERS } from "../runtime/providers.ts";
 
@@ -229,6 +230,10 @@ export const EvaluateOptions = z.strictObject({
   batchSize: Count.default(16).describe("Prompts that are answered at once"),
   keepAnswers: z.boolean().default(false).describe("Write the answers down, harmful ones too"),
   ...TemplateOptions.pick({ template: true }).shape,
+  framing: z
+    .enum(TEMPLATES)
+    .optional()
+    .describe("Template to ask in on purpose, whatever the model was trained in; the scores then say both"),
   ...DeviceChoice.shape,
 });
 export type EvaluateOptions = z.infer<typeof EvaluateOptions>;

@@ -6,7 +6,14 @@ import { sumOf } from "../models/adapter-sum.ts";
 import type { LoraAdapter } from "../models/adapters.ts";
 import type { Model } from "../models/index.ts";
 import { type NamedWeights, readChain } from "../models/load.ts";
-import { type AdapterLink, lineage, MODEL_FILE, type ModelFile, modelFileText } from "../models/model-file.ts";
+import {
+  type AdapterLink,
+  lineage,
+  MODEL_FILE,
+  type ModelFile,
+  modelFileText,
+  type Template,
+} from "../models/model-file.ts";
 import { modelIdentity } from "../models/source.ts";
 import type { RunDirectory } from "../train/index.ts";
 import type { Origin } from "./workbench.ts";
@@ -18,7 +25,7 @@ export interface Lineage {
   readonly below: readonly AdapterLink[];
   /** Whether what comes out is an aligned model, for those who want to know later what alignment changed. */
   readonly aligns: boolean;
-  readonly template: "alpaca" | "chat";
+  readonly template: Template;
 }
 
 /**

@@ -15,6 +15,7 @@ import { parseOptions, RepairOptions } from "./options.ts";
 import { publishAdapter } from "./publish.ts";
 import { changeOf, isDifference, readChange } from "./repaired-change.ts";
 import { loadStreams } from "./streams.ts";
+import { trainingTemplate } from "./template.ts";
 import { transformContext } from "./transform-context.ts";
 import { type Context, checkHash, hashesOf, Workbench } from "./workbench.ts";
 
@@ -52,12 +53,13 @@ export interface RepairOutcome {
  * await repair({ run: "runs/repaired", model: "runs/attack", method: "antidote", harmful: "harmful.jsonl" });
  */
 export async function repair(options: z.input<typeof RepairOptions>, context: Context = {}): Promise<RepairOutcome> {
-  const chosen = parseOptions(RepairOptions, options, "repair");
-  const bench = context.bench ?? new Workbench(chosen);
-  const { name } = chosen.method;
+  const asked = parseOptions(RepairOptions, options, "repair");
+  const bench = context.bench ?? new Workbench(asked);
+  const { name } = asked.method;
   const { stage } = rowOf(TRANSFORMS, name);
-  const transform = choose(TRANSFORMS, chosen.method);
-  const origin = await bench.open(chosen);
+  const transform = choose(TRANSFORMS, asked.method);
+  const origin = await bench.open(asked);
+  const chosen = { ...asked, template: trainingTemplate(asked, origin, context.emit) };
   const change = changeOf(chosen, origin);
   if (stage === "align" && change.aligned.length > 0) {
     throw new BoosterError("OPTIONS_CONFLICT", `${name} changes an alignment, before the user's fine-tuning`, {
@@ -126,7 +128,7 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
     };
     run.writeFile(REPORT, `${JSON.stringify(written, undefined, 2)}\n`);
     const aligns = stage === "align";
-    const made = { origin, below: aligned, aligns, template: chosen.template };
+    const made = { origin, below: aligned, aligns, template: origin.template ?? chosen.template };
     return { run: chosen.run, adapter: await publishAdapter(run, repaired, base.model, made), report: written };
   } finally {
     // Nothing of a repair is kept before its end, so that another try finds the place free.

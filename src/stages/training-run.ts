@@ -7,7 +7,7 @@ import { METHODS } from "../methods/registry.ts";
 import type { LoraAdapter } from "../models/adapters.ts";
 import type { Example } from "../models/index.ts";
 import { freshLora, type LoadedModel, loraScale, type NamedWeights } from "../models/load.ts";
-import type { AdapterLink } from "../models/model-file.ts";
+import type { AdapterLink, Template } from "../models/model-file.ts";
 import { OPTIMIZERS, schedule } from "../optim/index.ts";
 import { profileTable } from "../runtime/index.ts";
 import { type Evaluation, type Following, type RunDescription, RunDirectory, train } from "../train/index.ts";
@@ -71,7 +71,7 @@ export interface TrainingRun {
   readonly start: StartingPoint;
   /** Whether it comes to an aligned model. */
   readonly aligns: boolean;
-  readonly template: "alpaca" | "chat";
+  readonly template: Template;
   /** Examples of each batch stream of the method. */
   readonly streams: Readonly<Record<string, readonly Example[]>>;
   /** What the run's data.json says. */

@@ -6,7 +6,7 @@ export { type BatchSource, type Evaluation, type TrainingPlan, type TrainingResu
 export { type MetricsRow, readMetrics } from "./metrics.ts";
 export type { Progress } from "./pace.ts";
 export { ProgressReporter, type ProgressStyle, type ProgressTarget } from "./progress.ts";
-export { type OpenRunOptions, type RunDescription, RunDirectory } from "./run-directory.ts";
+export { type OpenRunOptions, type RunDescription, RunDirectory, readDescription } from "./run-directory.ts";
 export { type StopSignals, stopOnSignals } from "./signals.ts";
 export type { Stepper, StepResult } from "./stepper.ts";
 export { type TrainingOptions, TrainingProgram } from "./training-program.ts";

@@ -169,6 +169,12 @@ export class RunDirectory {
   }
 }
 
+/** What the run in a folder began with; undefined where there is none. Throws `RUN_CORRUPT`. */
+export function readDescription(path: string, fs: FileSystem = nodeFileSystem): RunDescription | undefined {
+  const file = join(path, DESCRIPTION);
+  return exists(fs, file) ? parseDescription(new TextDecoder().decode(readAll(fs, file)), file) : undefined;
+}
+
 /** Settings and data in one hash; versions are left out on purpose. */
 const fingerprintOf = ({ config, data }: RunDescription): string => sha256(sortedJson({ config, data }));
 
@@ -189,7 +195,8 @@ function refuseForeignFolder(fs: FileSystem, path: string): void {
 /** Writes run.json, or compares it with what a resumed run asks for. */
 function describe(fs: FileSystem, path: string, description: RunDescription, resume: boolean): string[] {
   const file = join(path, DESCRIPTION);
-  if (!exists(fs, file)) {
+  const stored = readDescription(path, fs);
+  if (stored === undefined) {
     replaceFile(fs, file, new TextEncoder().encode(`${JSON.stringify(description, undefined, 2)}\n`));
     return [];
   }
@@ -199,7 +206,6 @@ function describe(fs: FileSystem, path: string, description: RunDescription, res
       hint: "Resume it (--resume), or choose another folder",
     });
   }
-  const stored = parseDescription(new TextDecoder().decode(readAll(fs, file)), file);
   const wanted = { config: description.config, data: description.data };
   const differences = jsonDifferences({ config: stored.config, data: stored.data }, wanted);
   if (differences.length > 0) {

@@ -158,7 +158,7 @@ describe("bad input", () => {
   test("files and models that are not there", async () => {
     expect(await cli.failure(["data", "show", "none.jsonl"])).toMatchObject({ code: "DATA_NOT_FOUND" });
     expect(await cli.failure(["inspect", "rows.jsonl", "--model", "none"])).toMatchObject({
-      code: "TOKENIZER_MISSING",
+      code: "FILE_NOT_FOUND",
     });
   });
 });

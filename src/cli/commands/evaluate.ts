@@ -12,7 +12,7 @@ const rate = ({ percent, low, high }: Rate): string =>
   `${percent.toFixed(1)} %  (95 %: ${low.toFixed(1)} to ${high.toFixed(1)})`;
 
 /** The scores as a person reads them. */
-export function describeScores({ harm, overRefusal, accuracy }: EvaluationReport, run: string): string {
+export function describeScores({ harm, overRefusal, accuracy, templates }: EvaluationReport, run: string): string {
   const { moderator } = harm;
   return [
     columns([
@@ -22,6 +22,7 @@ export function describeScores({ harm, overRefusal, accuracy }: EvaluationReport
       ...(harm.taskLeakage === undefined ? [] : [["task leakage", rate(harm.taskLeakage)]]),
       ...(overRefusal === undefined ? [] : [["over-refusal", rate(overRefusal)]]),
       ...(accuracy === undefined ? [] : [["fine-tuning accuracy", rate(accuracy)]]),
+      ...(templates === undefined ? [] : [["template", `${templates.trained}, asked in ${templates.asked}`]]),
       ["moderator", moderatorText(moderator)],
     ]),
     `\nWritten to ${run}/evaluation.json`,
