@@ -2,6 +2,7 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { fileSource } from "../src/formats/byte-source.ts";
 import { openGguf } from "../src/formats/gguf.ts";
 import { GgufCursor } from "../src/formats/gguf-cursor.ts";
+import { readMetadata } from "../src/formats/gguf-metadata.ts";
 import { floatToHalf } from "../src/tensor/half.ts";
 
 export type WideFormat = "F16" | "F32";
@@ -10,10 +11,6 @@ const TYPE_NUMBER: Readonly<Record<WideFormat, number>> = { F32: 0, F16: 1 };
 const ALIGNMENT = 32;
 /** Vocabularies and merges are most of a header. */
 const MAX_HEADER_BYTES = 128 * 2 ** 20;
-/** Sizes of the metadata's value types by number. */
-const VALUE_BYTES = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
-const STRING = 8;
-const ARRAY = 9;
 
 const aligned = (at: number): number => Math.ceil(at / ALIGNMENT) * ALIGNMENT;
 
@@ -27,7 +24,7 @@ export function writeWidened(from: string, to: string, format: WideFormat): void
   const infos: Buffer[] = [];
   let offset = 0;
   const formatOf = (shape: readonly number[]): WideFormat => (shape.length > 1 ? format : "F32");
-  for (const [name, { shape }] of source.tensors) {
+  for (const [name, { shape }] of source.entries) {
     infos.push(tensorInfo(name, shape, TYPE_NUMBER[formatOf(shape)], offset));
     offset = aligned(offset + shape.reduce((a, b) => a * b, 1) * (formatOf(shape) === "F16" ? 2 : 4));
   }
@@ -37,7 +34,7 @@ export function writeWidened(from: string, to: string, format: WideFormat): void
   try {
     writeSync(file, head, 0, head.length, 0);
     let at = dataStart;
-    for (const [name, { shape }] of source.tensors) {
+    for (const [name, { shape }] of source.entries) {
       const { data } = source.load(name);
       const values = formatOf(shape) === "F16" ? floatToHalf(data) : data;
       writeSync(file, values, 0, values.byteLength, at);
@@ -52,19 +49,9 @@ export function writeWidened(from: string, to: string, format: WideFormat): void
 function readHead(path: string): Uint8Array {
   const source = fileSource(path);
   const cursor = new GgufCursor(source, MAX_HEADER_BYTES);
-  const skip = (type: number) => {
-    if (type === STRING) cursor.text(MAX_HEADER_BYTES, "string");
-    else if (type === ARRAY) {
-      const item = cursor.u32();
-      for (let left = cursor.size(); left > 0; left--) skip(item);
-    } else for (let left = VALUE_BYTES[type] ?? 0; left > 0; left--) cursor.u8();
-  };
   // Magic and version, and the tensor count.
-  for (let skipped = 0; skipped < 2; skipped++) cursor.u64();
-  for (let left = cursor.size(); left > 0; left--) {
-    cursor.text(MAX_HEADER_BYTES, "key");
-    skip(cursor.u32());
-  }
+  for (let skipped = 0; skipped < 2; skipped++) cursor.size();
+  readMetadata(cursor, cursor.size(), path);
   const head = new Uint8Array(cursor.position);
   source.readInto(0, head);
   return head;

@@ -43,50 +43,19 @@ export class GgufCursor {
     return start;
   }
 
-  u8(): number {
-    const at = this.take(1);
-    return this.window.readUInt8(at);
+  /** Reads a value of so many bytes from a view on them. */
+  read<T>(bytes: number, value: (view: Buffer, at: number) => T): T {
+    const at = this.take(bytes);
+    return value(this.window, at);
   }
-  i8(): number {
-    const at = this.take(1);
-    return this.window.readInt8(at);
-  }
-  u16(): number {
-    const at = this.take(2);
-    return this.window.readUInt16LE(at);
-  }
-  i16(): number {
-    const at = this.take(2);
-    return this.window.readInt16LE(at);
-  }
+
   u32(): number {
-    const at = this.take(4);
-    return this.window.readUInt32LE(at);
-  }
-  i32(): number {
-    const at = this.take(4);
-    return this.window.readInt32LE(at);
-  }
-  f32(): number {
-    const at = this.take(4);
-    return this.window.readFloatLE(at);
-  }
-  f64(): number {
-    const at = this.take(8);
-    return this.window.readDoubleLE(at);
-  }
-  u64(): bigint {
-    const at = this.take(8);
-    return this.window.readBigUInt64LE(at);
-  }
-  i64(): bigint {
-    const at = this.take(8);
-    return this.window.readBigInt64LE(at);
+    return this.read(4, (view, at) => view.readUInt32LE(at));
   }
 
   /** An unsigned 64-bit count or size; beyond 2^53 it is rounded, which every limit refuses anyway. */
   size(): number {
-    return Number(this.u64());
+    return this.read(8, (view, at) => Number(view.readBigUInt64LE(at)));
   }
 
   /** A length and that many bytes of UTF-8; invalid sequences become U+FFFD, as tokens may hold parts of a character. */
@@ -99,7 +68,6 @@ export class GgufCursor {
         where: this.source.where,
       });
     }
-    const at = this.take(length);
-    return this.window.toString("utf8", at, at + length);
+    return this.read(length, (view, at) => view.toString("utf8", at, at + length));
   }
 }

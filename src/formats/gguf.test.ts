@@ -52,13 +52,13 @@ test("values of every kind; 64-bit integers as numbers where exact", () => {
 });
 
 test("tensors of every type, shapes row-major", () => {
-  const { load, tensors } = parseGguf(file, "memory");
+  const { load, entries } = parseGguf(file, "memory");
   expect(load("f32")).toEqual(tensor("float32", [32, 2], values));
   expect(load("f16")).toEqual(tensor("float32", [64], values));
   expect(load("bf16")).toEqual(tensor("float32", [64], values));
   expect(load("q8")).toEqual(tensor("float32", [2, 32], dequantise("Q8_0", quantiseQ8(values))));
   expect(load("scalar")).toEqual(tensor("float32", [], [3]));
-  expect([...tensors.values()].every(({ begin }) => begin % 64 === 0)).toBe(true);
+  expect([...entries.values()].every(({ begin }) => begin % 64 === 0)).toBe(true);
   expect(() => load("absent")).toThrow(expect.objectContaining({ code: "TENSOR_NOT_FOUND" }));
 });
 
@@ -82,9 +82,9 @@ test("a header longer than one read, from disk", () => {
 
 const smollm = sharedPath("models", "smollm2-135m-instruct", "SmolLM2-135M-Instruct.Q4_1.gguf");
 test.skipIf(smollm === undefined)("reads a real model's header", () => {
-  const { metadata, tensors } = openGguf(smollm!);
+  const { metadata, entries } = openGguf(smollm!);
   expect(metadata["general.architecture"]).toBe("llama");
   expect(metadata["tokenizer.ggml.tokens"]).toHaveLength(49152);
-  expect(tensors.get("token_embd.weight")).toMatchObject({ format: "Q8_0", shape: [49152, 576] });
-  expect(tensors.size).toBe(272);
+  expect(entries.get("token_embd.weight")).toMatchObject({ format: "Q8_0", shape: [49152, 576] });
+  expect(entries.size).toBe(272);
 });

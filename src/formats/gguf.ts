@@ -1,10 +1,10 @@
 import type { ErrorCode } from "../error-codes.ts";
 import { BoosterError } from "../errors.ts";
-import { bfloatToFloat, halfToFloat } from "../tensor/half.ts";
-import { BLOCK_BYTES, BLOCK_ELEMENTS, type BlockFormat, dequantise } from "../tensor/quantised.ts";
 import { type HostTensor, sizeOf } from "../tensor/tensor.ts";
 import { type ByteSource, bytesSource, fileSource } from "./byte-source.ts";
 import { GgufCursor } from "./gguf-cursor.ts";
+import { duplicate, type GgufValue, readMetadata } from "./gguf-metadata.ts";
+import { FORMATS, type FormatName, type StoredTensor, type TensorFile, tensorFile } from "./tensor-file.ts";
 
 /** Vocabularies of 262 144 tokens with merges take about 20 MB. */
 const MAX_HEADER_BYTES = 128 * 2 ** 20;
@@ -12,16 +12,8 @@ const MAX_HEADER_BYTES = 128 * 2 ** 20;
 const MAX_KEYS = 65_536;
 /** As for safetensors. */
 const MAX_TENSORS = 100_000;
-/** Elements of all arrays together: three lists (tokens, types, merges) of the largest vocabularies, four times over. */
-const MAX_ARRAY_ELEMENTS = 4_000_000;
-/** The format's own limit. */
-const MAX_KEY_BYTES = 65_535;
 /** ggml keeps names in 64 bytes (128 in some builds). */
 const MAX_NAME_BYTES = 128;
-/** Chat templates and licences are the longest values; whole licences appear. */
-const MAX_STRING_BYTES = 4 * 2 ** 20;
-/** No known key nests arrays at all. */
-const MAX_ARRAY_DEPTH = 4;
 /** ggml's `GGML_MAX_DIMS`. */
 const MAX_RANK = 4;
 /** Beyond any real dimension; the product is checked apart. */
@@ -32,43 +24,21 @@ const MAX_ALIGNMENT = 2 ** 21;
 
 const MAGIC = 0x46554747;
 
-interface Format {
-  readonly name: string;
-  readonly blockElements: number;
-  readonly blockBytes: number;
-}
-
-const block = (name: BlockFormat): Format => ({ name, blockElements: BLOCK_ELEMENTS, blockBytes: BLOCK_BYTES[name] });
-
 /** ggml's type numbers. */
-const FORMATS: Readonly<Record<number, Format>> = {
-  0: { name: "F32", blockElements: 1, blockBytes: 4 },
-  1: { name: "F16", blockElements: 1, blockBytes: 2 },
-  2: block("Q4_0"),
-  3: block("Q4_1"),
-  8: block("Q8_0"),
-  30: { name: "BF16", blockElements: 1, blockBytes: 2 },
+const FORMAT_NAMES: Readonly<Record<number, FormatName>> = {
+  0: "F32",
+  1: "F16",
+  2: "Q4_0",
+  3: "Q4_1",
+  8: "Q8_0",
+  30: "BF16",
 };
 
-/** A metadata value; 64-bit integers are numbers where a number holds them exactly. */
-export type GgufValue = number | bigint | boolean | string | readonly GgufValue[];
-
-/** One tensor: row-major shape (the file lists dimensions the other way round), and where its bytes lie in the file. */
-export interface GgufTensor {
-  readonly format: string;
-  readonly shape: readonly number[];
-  readonly begin: number;
-  readonly end: number;
-}
-
-/** An opened GGUF file: header checked, tensors read one by one. */
-export interface GgufFile {
-  readonly where: string;
+/** An opened GGUF file; shapes are row-major (the file lists dimensions the other way round), all tensors are read to float32. */
+export interface GgufFile extends TensorFile {
   readonly version: number;
   /** Has no prototype, so that any key is just a key. */
   readonly metadata: Readonly<Record<string, GgufValue>>;
-  readonly tensors: ReadonlyMap<string, GgufTensor>;
-  /** Widened to float32. @throws {BoosterError} `TENSOR_NOT_FOUND`, `FILE_CHANGED`. */
   load(name: string): HostTensor<"float32">;
 }
 
@@ -114,97 +84,12 @@ function openSource(source: ByteSource): GgufFile {
   if (keyCount > MAX_KEYS) throw tooMany("GGUF_TOO_MANY_KEYS", "metadata keys", MAX_KEYS, keyCount, where);
   const metadata = readMetadata(cursor, keyCount, where);
   const alignment = alignmentOf(metadata, where);
-  const tensors = readTensors(cursor, tensorCount, alignment, source);
-  return {
-    where,
-    version,
-    metadata,
-    tensors,
-    load(name) {
-      const tensor = tensors.get(name);
-      if (tensor === undefined) {
-        throw new BoosterError("TENSOR_NOT_FOUND", "the file has no such tensor", { found: name, where });
-      }
-      return loadTensor(source, tensor);
-    },
-  };
+  const file = tensorFile(source, readTensors(cursor, tensorCount, alignment, source));
+  return { ...file, version, metadata, load: (name) => file.load(name) as HostTensor<"float32"> };
 }
 
 const tooMany = (code: ErrorCode, what: string, limit: number, found: number, where: string): BoosterError =>
   new BoosterError(code, `the file has too many ${what}`, { expected: `at most ${limit}`, found: `${found}`, where });
-
-function readMetadata(cursor: GgufCursor, count: number, where: string): Record<string, GgufValue> {
-  const metadata: Record<string, GgufValue> = Object.create(null);
-  const budget = { elements: MAX_ARRAY_ELEMENTS };
-  for (let i = 0; i < count; i++) {
-    const key = cursor.text(MAX_KEY_BYTES, "key");
-    if (key in metadata) throw duplicate(key, where);
-    metadata[key] = readValue(cursor, cursor.u32(), 0, budget, `${where}: key ${key.slice(0, 80)}`);
-  }
-  return metadata;
-}
-
-const exact = (value: bigint): number | bigint => (BigInt.asIntN(54, value) === value ? Number(value) : value);
-
-/** Readers of the scalar types, by the format's type number; 9 is an array. */
-const SCALARS: readonly (((cursor: GgufCursor, where: string) => GgufValue) | undefined)[] = [
-  (cursor) => cursor.u8(),
-  (cursor) => cursor.i8(),
-  (cursor) => cursor.u16(),
-  (cursor) => cursor.i16(),
-  (cursor) => cursor.u32(),
-  (cursor) => cursor.i32(),
-  (cursor) => cursor.f32(),
-  readBoolean,
-  (cursor) => cursor.text(MAX_STRING_BYTES, "string"),
-  undefined,
-  (cursor) => exact(cursor.u64()),
-  (cursor) => exact(cursor.i64()),
-  (cursor) => cursor.f64(),
-];
-const ARRAY = 9;
-/** Bytes of the smallest value of each type, so that a count can be checked before its array is built. */
-const LEAST_BYTES = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8];
-
-function readBoolean(cursor: GgufCursor, where: string): boolean {
-  const value = cursor.u8();
-  if (value > 1) throw invalidValue("a boolean is neither 0 nor 1", `${value}`, where);
-  return value === 1;
-}
-
-function readValue(
-  cursor: GgufCursor,
-  type: number,
-  depth: number,
-  budget: { elements: number },
-  where: string,
-): GgufValue {
-  if (type !== ARRAY) {
-    const read = SCALARS[type];
-    if (read === undefined) throw invalidValue("there is no such value type", `${type}`, where);
-    return read(cursor, where);
-  }
-  if (depth === MAX_ARRAY_DEPTH) throw invalidValue("arrays are nested too deeply", `${depth + 1} levels`, where);
-  const itemType = cursor.u32();
-  const length = cursor.size();
-  budget.elements -= length;
-  if (budget.elements < 0 || length * (LEAST_BYTES[itemType] ?? 1) > cursor.remaining) {
-    throw new BoosterError("GGUF_ARRAY_TOO_LONG", "an array is longer than the file or than allowed", {
-      expected: `at most ${MAX_ARRAY_ELEMENTS} elements in all arrays, ${cursor.remaining} bytes`,
-      found: `${length} elements`,
-      where,
-    });
-  }
-  const items: GgufValue[] = [];
-  for (let i = 0; i < length; i++) items.push(readValue(cursor, itemType, depth + 1, budget, where));
-  return items;
-}
-
-const invalidValue = (problem: string, found: string, where: string): BoosterError =>
-  new BoosterError("GGUF_VALUE_INVALID", problem, { found, where });
-
-const duplicate = (name: string, where: string): BoosterError =>
-  new BoosterError("GGUF_DUPLICATE_NAME", "a key or tensor is given twice", { found: name.slice(0, 80), where });
 
 function alignmentOf(metadata: Readonly<Record<string, GgufValue>>, where: string): number {
   const value = metadata["general.alignment"] ?? DEFAULT_ALIGNMENT;
@@ -223,13 +108,13 @@ function readTensors(
   count: number,
   alignment: number,
   source: ByteSource,
-): Map<string, GgufTensor> {
-  const relative: [name: string, info: GgufTensor][] = [];
+): Map<string, StoredTensor> {
+  const relative: [name: string, info: StoredTensor][] = [];
   for (let i = 0; i < count; i++) relative.push(readTensor(cursor, source.where));
   const align = (position: number): number => Math.ceil(position / alignment) * alignment;
   const dataStart = align(cursor.position);
   relative.sort(([, a], [, b]) => a.begin - b.begin);
-  const tensors = new Map<string, GgufTensor>();
+  const tensors = new Map<string, StoredTensor>();
   let expected = 0;
   for (const [name, info] of relative) {
     if (tensors.has(name)) throw duplicate(name, source.where);
@@ -257,19 +142,17 @@ function readTensors(
 }
 
 /** One tensor info, its extent counted from the start of the data. */
-function readTensor(cursor: GgufCursor, where: string): [name: string, info: GgufTensor] {
+function readTensor(cursor: GgufCursor, where: string): [name: string, info: StoredTensor] {
   const name = cursor.text(MAX_NAME_BYTES, "tensor name");
   const place = `${where}: tensor ${name}`;
   const rank = cursor.u32();
   if (rank > MAX_RANK) throw invalidShape(`at most ${MAX_RANK} dimensions`, `${rank}`, place);
   const dims = Array.from({ length: rank }, () => cursor.size());
   const number = cursor.u32();
-  const format = FORMATS[number];
+  const format = FORMAT_NAMES[number];
   if (format === undefined) {
     throw new BoosterError("GGUF_DTYPE_UNSUPPORTED", "this tensor type is not read", {
-      expected: Object.values(FORMATS)
-        .map(({ name }) => name)
-        .join(", "),
+      expected: Object.values(FORMAT_NAMES).join(", "),
       found: `ggml type ${number}`,
       where: place,
       hint: "Use the same model in one of these types (Q8_0 is the usual choice) or its Hugging Face folder",
@@ -277,40 +160,18 @@ function readTensor(cursor: GgufCursor, where: string): [name: string, info: Ggu
   }
   const begin = cursor.size();
   const row = dims[0] ?? 1;
-  const bytes = (sizeOf(dims) / format.blockElements) * format.blockBytes;
-  if (dims.some((dim) => dim < 1 || dim > MAX_DIM) || row % format.blockElements !== 0 || !isSafe(bytes)) {
-    throw invalidShape(
-      `dimensions from 1 to 2^32, rows of whole blocks of ${format.blockElements}`,
-      `[${dims}]`,
-      place,
-    );
+  const { elements, bytes: blockBytes } = FORMATS[format];
+  const bytes = (sizeOf(dims) / elements) * blockBytes;
+  if (dims.some((dim) => dim < 1 || dim > MAX_DIM) || row % elements !== 0 || !isSafe(bytes)) {
+    throw invalidShape(`dimensions from 1 to 2^32, rows of whole blocks of ${elements}`, `[${dims}]`, place);
   }
   if (!isSafe(begin + bytes)) {
     throw new BoosterError("GGUF_OFFSET_INVALID", "the offset is too large", { found: `${begin}`, where: place });
   }
-  return [name, { format: format.name, shape: dims.reverse(), begin, end: begin + bytes }];
+  return [name, { format, shape: dims.reverse(), begin, end: begin + bytes }];
 }
 
 const isSafe = (value: number): boolean => Number.isSafeInteger(value);
 
 const invalidShape = (expected: string, found: string, where: string): BoosterError =>
   new BoosterError("GGUF_SHAPE_INVALID", "the tensor's dimensions cannot be used", { expected, found, where });
-
-function loadTensor(source: ByteSource, { format, shape, begin, end }: GgufTensor): HostTensor<"float32"> {
-  const bytes = new Uint8Array(end - begin);
-  source.readInto(begin, bytes);
-  return { dtype: "float32", shape, data: widen(format, bytes) };
-}
-
-function widen(format: string, bytes: Uint8Array<ArrayBuffer>): Float32Array {
-  switch (format) {
-    case "F32":
-      return new Float32Array(bytes.buffer);
-    case "F16":
-      return halfToFloat(new Uint16Array(bytes.buffer));
-    case "BF16":
-      return bfloatToFloat(new Uint16Array(bytes.buffer));
-    default:
-      return dequantise(format as BlockFormat, bytes);
-  }
-}

@@ -1,8 +1,8 @@
 import { BoosterError } from "../errors.ts";
-import { bfloatToFloat, halfToFloat } from "../tensor/half.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { type ByteSource, bytesSource, fileSource } from "./byte-source.ts";
 import { decodeStrictJson, type JsonLimits } from "./strict-json.ts";
+import { FORMATS, type FormatName, type StoredTensor, type TensorFile, tensorFile } from "./tensor-file.ts";
 
 /** The format's own limit: a reader must not be made to allocate more because of eight bytes. */
 export const MAX_HEADER_BYTES = 100_000_000;
@@ -18,28 +18,12 @@ export const MAX_DIM = 2 ** 32;
 /** root, tensor, shape. Each tensor has about 3 keys, 2 offsets and its dimensions. */
 const HEADER_LIMITS: JsonLimits = { depth: 3, values: 16 * MAX_TENSORS, naturalsOnly: true };
 
-/** Element types that are read, and their bytes. */
-const FILE_DTYPES = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, U8: 1, BOOL: 1 } as const;
+/** Element types that safetensors files hold, of those that are read. */
+const DTYPES: readonly string[] = ["F64", "F32", "F16", "BF16", "I64", "I32", "U8", "BOOL"] satisfies FormatName[];
 
-/** Element type in a file: floats F16 and BF16 are widened to float32, U8 to int32. */
-export type FileDType = keyof typeof FILE_DTYPES;
-
-/** One tensor of a file: type, shape, and where its bytes lie (positions in the file). */
-export interface TensorEntry {
-  readonly dtype: FileDType;
-  readonly shape: readonly number[];
-  readonly begin: number;
-  readonly end: number;
-}
-
-/** An opened safetensors file: the header is checked, tensors are read one by one. */
-export interface SafetensorsFile {
-  readonly where: string;
+/** An opened safetensors file. */
+export interface SafetensorsFile extends TensorFile {
   readonly metadata: ReadonlyMap<string, string>;
-  /** In the order of the data. */
-  readonly entries: ReadonlyMap<string, TensorEntry>;
-  /** @throws {BoosterError} `TENSOR_NOT_FOUND`, `FILE_CHANGED`. */
-  load(name: string): HostTensor;
 }
 
 /**
@@ -72,20 +56,8 @@ function loadAll(file: SafetensorsFile): Map<string, HostTensor> {
 }
 
 function openSource(source: ByteSource): SafetensorsFile {
-  const { where } = source;
   const { metadata, entries } = readHeader(source);
-  return {
-    where,
-    metadata,
-    entries,
-    load(name) {
-      const entry = entries.get(name);
-      if (entry === undefined) {
-        throw new BoosterError("TENSOR_NOT_FOUND", "the file has no such tensor", { found: name, where });
-      }
-      return loadEntry(source, entry);
-    },
-  };
+  return { ...tensorFile(source, entries), metadata };
 }
 
 function readHeader(source: ByteSource): Pick<SafetensorsFile, "metadata" | "entries"> {
@@ -132,7 +104,7 @@ function readMetadata(header: Record<string, unknown>, where: string): Map<strin
   throw new BoosterError("SAFETENSORS_METADATA_INVALID", "__metadata__ must map strings to strings", { where });
 }
 
-function readEntry(name: string, value: unknown, dataStart: number, where: string): TensorEntry {
+function readEntry(name: string, value: unknown, dataStart: number, where: string): StoredTensor {
   if (Buffer.byteLength(name) > MAX_NAME_BYTES || /[\ud800-\udfff]/u.test(name)) {
     throw new BoosterError("SAFETENSORS_NAME_INVALID", "a tensor's name is too long or not valid Unicode", {
       expected: `at most ${MAX_NAME_BYTES} bytes`,
@@ -145,16 +117,17 @@ function readEntry(name: string, value: unknown, dataStart: number, where: strin
   if (typeof dtype !== "string" || !isNaturals(shape) || !isNaturals(offsets) || offsets.length !== 2) {
     throw invalid("an entry needs dtype, shape and data_offsets as whole numbers", place);
   }
-  if (!Object.hasOwn(FILE_DTYPES, dtype)) {
+  if (!DTYPES.includes(dtype)) {
     throw new BoosterError("SAFETENSORS_DTYPE_UNSUPPORTED", "this element type is not read", {
-      expected: Object.keys(FILE_DTYPES).join(", "),
+      expected: DTYPES.join(", "),
       found: dtype.slice(0, 60),
       where: place,
     });
   }
   const [begin, end] = offsets as [number, number];
   if (!Number.isSafeInteger(begin) || !Number.isSafeInteger(end)) throw invalid("data_offsets are too large", place);
-  const bytes = byteSize(shape, FILE_DTYPES[dtype as FileDType], place);
+  const format = dtype as FormatName;
+  const bytes = byteSize(shape, FORMATS[format].bytes, place);
   if (end - begin !== bytes) {
     throw new BoosterError("SAFETENSORS_SIZE_MISMATCH", "shape and data_offsets disagree", {
       expected: `${bytes} bytes for ${dtype} [${shape.join(", ")}]`,
@@ -162,7 +135,7 @@ function readEntry(name: string, value: unknown, dataStart: number, where: strin
       where: place,
     });
   }
-  return { dtype: dtype as FileDType, shape, begin: dataStart + begin, end: dataStart + end };
+  return { format, shape, begin: dataStart + begin, end: dataStart + end };
 }
 
 /** shape x element size, refused before it could leave the whole numbers that a double holds. */
@@ -178,7 +151,7 @@ function byteSize(shape: readonly number[], elementBytes: number, where: string)
 }
 
 function checkLayout(
-  listed: readonly (readonly [string, TensorEntry])[],
+  listed: readonly (readonly [string, StoredTensor])[],
   dataStart: number,
   size: number,
   where: string,
@@ -225,28 +198,3 @@ const truncated = (expected: string, found: string, where: string): BoosterError
     where,
     hint: "Download or copy it again",
   });
-
-/** Typed arrays are little endian on every platform that ONNX Runtime is built for, as the file is. */
-function loadEntry(source: ByteSource, { dtype, shape, begin, end }: TensorEntry): HostTensor {
-  const bytes = new Uint8Array(end - begin);
-  source.readInto(begin, bytes);
-  const { buffer } = bytes;
-  switch (dtype) {
-    case "F64":
-      return { dtype: "float64", shape, data: new Float64Array(buffer) };
-    case "F32":
-      return { dtype: "float32", shape, data: new Float32Array(buffer) };
-    case "F16":
-      return { dtype: "float32", shape, data: halfToFloat(new Uint16Array(buffer)) };
-    case "BF16":
-      return { dtype: "float32", shape, data: bfloatToFloat(new Uint16Array(buffer)) };
-    case "I64":
-      return { dtype: "int64", shape, data: new BigInt64Array(buffer) };
-    case "I32":
-      return { dtype: "int32", shape, data: new Int32Array(buffer) };
-    case "U8":
-      return { dtype: "int32", shape, data: Int32Array.from(bytes) };
-    case "BOOL":
-      return { dtype: "bool", shape, data: bytes.map((value) => (value === 0 ? 0 : 1)) };
-  }
-}

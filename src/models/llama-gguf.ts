@@ -1,5 +1,6 @@
 import { BoosterError } from "../errors.ts";
-import type { GgufFile, GgufValue } from "../formats/gguf.ts";
+import type { GgufFile } from "../formats/gguf.ts";
+import type { GgufValue } from "../formats/gguf-metadata.ts";
 import type { GgufLayout } from "./gguf.ts";
 
 const LLAMA_NAMES = {
@@ -36,7 +37,7 @@ function llamaConfig(file: GgufFile, architecture: string, className: string): R
   if (heads < 1 || !Number.isInteger(headDim) || headDim % 2 !== 0) {
     throw metadataError(file, `${architecture}.attention.head_count`, "heads of an even number of rows", `${headDim}`);
   }
-  const vocabulary = file.tensors.get("token_embd.weight")?.shape[0];
+  const vocabulary = file.entries.get("token_embd.weight")?.shape[0];
   if (vocabulary === undefined) throw metadataError(file, "token_embd.weight", "the embedding", "nothing");
   return {
     model_type: architecture,
@@ -53,9 +54,9 @@ function llamaConfig(file: GgufFile, architecture: string, className: string): R
     rope_scaling: ropeScaling(file, architecture, headDim),
     max_position_embeddings: number("context_length"),
     vocab_size: vocabulary,
-    tie_word_embeddings: !file.tensors.has("output.weight"),
-    attention_bias: file.tensors.has("blk.0.attn_q.bias"),
-    mlp_bias: file.tensors.has("blk.0.ffn_up.bias"),
+    tie_word_embeddings: !file.entries.has("output.weight"),
+    attention_bias: file.entries.has("blk.0.attn_q.bias"),
+    mlp_bias: file.entries.has("blk.0.ffn_up.bias"),
     bos_token_id: file.metadata["tokenizer.ggml.bos_token_id"] ?? null,
     eos_token_id: file.metadata["tokenizer.ggml.eos_token_id"] ?? null,
     pad_token_id: file.metadata["tokenizer.ggml.padding_token_id"] ?? null,
@@ -76,7 +77,7 @@ function ropeScaling(file: GgufFile, architecture: string, headDim: number): Rec
   const number = reader(file, architecture);
   const rotated = number("rope.dimension_count", headDim);
   const type = file.metadata[`${architecture}.rope.scaling.type`] ?? "none";
-  if (file.tensors.has("rope_freqs.weight") || rotated !== headDim || (type !== "none" && type !== "linear")) {
+  if (file.entries.has("rope_freqs.weight") || rotated !== headDim || (type !== "none" && type !== "linear")) {
     throw new BoosterError("GGUF_ROPE_UNSUPPORTED", "the position encoding cannot be told from the file alone", {
       expected: "plain or linearly scaled rotary positions on whole heads",
       found: `scaling ${describe(type)}, ${rotated} of ${headDim} rows rotated`,

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { BoosterError } from "../errors.ts";
 import { readSmallFile } from "../formats/byte-source.ts";
 import { assertFinite } from "../formats/finite.ts";
-import { type GgufFile, type GgufValue, openGguf } from "../formats/gguf.ts";
+import { type GgufFile, openGguf } from "../formats/gguf.ts";
+import type { GgufValue } from "../formats/gguf-metadata.ts";
 import { openSafetensorsFolder } from "../formats/safetensors-folder.ts";
 import { decodeStrictJson } from "../formats/strict-json.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
@@ -81,7 +82,7 @@ function openFolder(folder: string): OpenedModel {
 export function openGgufModel(file: GgufFile): OpenedModel {
   const gguf = layoutNamed(file.metadata["general.architecture"], file.where);
   const config = gguf.config(file);
-  const stored = [...file.tensors].map(([ggufName, { shape }]): [string, Stored] => {
+  const stored = [...file.entries].map(([ggufName, { shape }]): [string, Stored] => {
     const name = translateName(gguf, "toHuggingFace", ggufName);
     if (name === undefined) {
       throw new BoosterError("GGUF_TENSOR_UNKNOWN", "the file has a tensor that the architecture has not", {

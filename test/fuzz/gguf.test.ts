@@ -48,7 +48,7 @@ function make(draws: Draws): Uint8Array {
 
 function parse(bytes: Uint8Array): void {
   const file = parseGguf(bytes, "fuzz");
-  for (const name of file.tensors.keys()) {
+  for (const name of file.entries.keys()) {
     const { shape, data } = file.load(name);
     if (data.length !== sizeOf(shape)) throw new Error("a tensor does not fill its shape");
   }

@@ -1,0 +1,71 @@
+import { BoosterError } from "../errors.ts";
+import { bfloatToFloat, halfToFloat } from "../tensor/half.ts";
+import { BLOCK_BYTES, BLOCK_ELEMENTS, type BlockFormat, dequantise } from "../tensor/quantised.ts";
+import type { HostTensor } from "../tensor/tensor.ts";
+import type { ByteSource } from "./byte-source.ts";
+
+/** How elements are stored: in blocks of so many elements and bytes, and what the bytes of a tensor are read to. */
+interface Format {
+  readonly elements: number;
+  readonly bytes: number;
+  read(bytes: Uint8Array<ArrayBuffer>): Pick<HostTensor, "dtype" | "data">;
+}
+
+const plain = (bytes: number, read: Format["read"]): Format => ({ elements: 1, bytes, read });
+
+const block = (name: BlockFormat): Format => ({
+  elements: BLOCK_ELEMENTS,
+  bytes: BLOCK_BYTES[name],
+  read: (bytes) => ({ dtype: "float32", data: dequantise(name, bytes) }),
+});
+
+/**
+ * Every way in which the files that are read store elements: floats of 16 bits and blocks are widened to float32, U8 to int32.
+ * Typed arrays are little endian on every platform that ONNX Runtime is built for, as the files are.
+ */
+export const FORMATS = {
+  F64: plain(8, ({ buffer }) => ({ dtype: "float64", data: new Float64Array(buffer) })),
+  F32: plain(4, ({ buffer }) => ({ dtype: "float32", data: new Float32Array(buffer) })),
+  F16: plain(2, ({ buffer }) => ({ dtype: "float32", data: halfToFloat(new Uint16Array(buffer)) })),
+  BF16: plain(2, ({ buffer }) => ({ dtype: "float32", data: bfloatToFloat(new Uint16Array(buffer)) })),
+  I64: plain(8, ({ buffer }) => ({ dtype: "int64", data: new BigInt64Array(buffer) })),
+  I32: plain(4, ({ buffer }) => ({ dtype: "int32", data: new Int32Array(buffer) })),
+  U8: plain(1, (bytes) => ({ dtype: "int32", data: Int32Array.from(bytes) })),
+  BOOL: plain(1, (bytes) => ({ dtype: "bool", data: bytes.map((value) => (value === 0 ? 0 : 1)) })),
+  Q8_0: block("Q8_0"),
+  Q4_0: block("Q4_0"),
+  Q4_1: block("Q4_1"),
+} as const satisfies Readonly<Record<string, Format>>;
+export type FormatName = keyof typeof FORMATS;
+
+/** One tensor of a file: how it is stored, its row-major shape, and where its bytes lie in the file. */
+export interface StoredTensor {
+  readonly format: FormatName;
+  readonly shape: readonly number[];
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** An opened file of tensors: the header is checked, tensors are read one by one. */
+export interface TensorFile {
+  readonly where: string;
+  /** In the order of the data. */
+  readonly entries: ReadonlyMap<string, StoredTensor>;
+  /** @throws {BoosterError} `TENSOR_NOT_FOUND`, `FILE_CHANGED`. */
+  load(name: string): HostTensor;
+}
+
+/** The file behind a source, once its header has been read. */
+export const tensorFile = (source: ByteSource, entries: ReadonlyMap<string, StoredTensor>): TensorFile => ({
+  where: source.where,
+  entries,
+  load(name) {
+    const entry = entries.get(name);
+    if (entry === undefined) {
+      throw new BoosterError("TENSOR_NOT_FOUND", "the file has no such tensor", { found: name, where: source.where });
+    }
+    const bytes = new Uint8Array(entry.end - entry.begin);
+    source.readInto(entry.begin, bytes);
+    return { shape: entry.shape, ...FORMATS[entry.format].read(bytes) } as HostTensor;
+  },
+});
