@@ -54,11 +54,12 @@ async function worker(name: string) {
     device,
     model,
     frozen,
-    trainable: isFull ? new Map([...model.weights.keys()].map((key) => [key, load(key)])) : freshLora(model, LORA, 3),
+    adapter: isFull
+      ? { scale: 1, tensors: new Map([...model.weights.keys()].map((key) => [key, load(key)])) }
+      : { scale: loraScale(LORA), tensors: freshLora(model, LORA, 3) },
     method,
     optimizer: adamW({ weightDecay: 0.1 }),
     maxGradNorm: 1,
-    loraScale: isFull ? 1 : loraScale(LORA),
     chunks: 4,
     rows: counts,
   });

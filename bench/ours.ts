@@ -39,11 +39,10 @@ const program = await TrainingProgram.compile({
   device,
   model,
   frozen,
-  trainable: freshLora(model, LORA, 3),
+  adapter: { scale: loraScale(LORA), tensors: freshLora(model, LORA, 3) },
   method: choose(METHODS, { name: args.method }),
   optimizer: adamW({ weightDecay: 0.1 }),
   maxGradNorm: 1,
-  loraScale: loraScale(LORA),
   chunks: args.chunks === undefined ? (low ? 16 : 4) : Number(args.chunks),
   recompute: low,
 });

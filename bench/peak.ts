@@ -1,4 +1,4 @@
-import { ops, type Tensor } from "../src/autodiff/index.ts";
+import { ops } from "../src/autodiff/index.ts";
 import { Device } from "../src/runtime/index.ts";
 import { RandomStream } from "../src/tensor/random.ts";
 import { tensor } from "../src/tensor/tensor.ts";
@@ -16,15 +16,11 @@ const SECONDS_PER_SHAPE = 1.5;
 async function speedOf([rows, inner, columns]: (typeof SHAPES)[number]): Promise<number> {
   const program = await new Device().compile(
     {
-      inputs: {
-        x: { dtype: "float32", shape: [rows, inner] },
-        w: { dtype: "float32", shape: [columns, inner] },
-      },
+      x: { dtype: "float32" as const, shape: [rows, inner] },
+      w: { dtype: "float32" as const, shape: [columns, inner] },
     },
     // Only one row is handed back: the copy of the whole product is not part of the measurement.
-    ({ inputs: { x, w } }) => ({
-      outputs: { y: ops.slice(ops.matmul(x as Tensor, w as Tensor, { transB: true }), 0, 0, 1) },
-    }),
+    ({ x, w }) => ({ y: ops.slice(ops.matmul(x, w, { transB: true }), 0, 0, 1) }),
   );
   const stream = new RandomStream(1, "peak");
   const random = (height: number, width: number) => {

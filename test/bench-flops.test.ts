@@ -30,11 +30,10 @@ test("the benchmark's operation count is the arithmetic that ONNX Runtime record
       device,
       model,
       frozen: await device.uploadAll([...model.weights].map(([name, shape]) => [name, zeros("float32", [...shape])])),
-      trainable: freshLora(model, lora, 1),
+      adapter: { scale: 1, tensors: freshLora(model, lora, 1) },
       method: choose(METHODS, { name: "sft" }),
       optimizer: adamW({ weightDecay: 0 }),
       maxGradNorm: 1,
-      loraScale: 1,
       chunks: 1,
     });
     // Every token but the last is followed by a labelled one, as in the dense workload.

@@ -11,11 +11,9 @@ export interface ProviderState {
 /** Squares a small matrix on an execution provider; a wrong product or an unusable provider is an error. */
 async function probe(provider: Provider): Promise<void> {
   const matrix = { dtype: "float32" as const, shape: [2, 2] };
-  const square = await new Device({ provider }).compile({ inputs: { x: matrix } }, ({ inputs }) => ({
-    outputs: { y: ops.matmul(inputs.x!, inputs.x!) },
-  }));
+  const square = await new Device({ provider }).compile({ x: matrix }, ({ x }) => ({ y: ops.matmul(x, x) }));
   const { y } = await square.run({ x: tensor("float32", [2, 2], [1, 2, 3, 4]) });
-  const found = Array.from(y?.data ?? [], Number).join(" ");
+  const found = Array.from(y.data, Number).join(" ");
   if (found !== "7 10 15 22") throw new Error(`it computes a wrong product: ${found}`);
 }
 

@@ -1,11 +1,9 @@
 import type { Model } from "../models/index.ts";
-import type { HostTensor } from "../tensor/tensor.ts";
-import { keysOf, valuesOf } from "./programs.ts";
+import { type HostTensor, tensor } from "../tensor/tensor.ts";
+import type { Past } from "./cached-attention.ts";
 
 /** Places that a cache grows by, at least: growing copies it, and attention reads free places too. */
 const SPARE = 64;
-
-type Named = Readonly<Record<string, HostTensor>>;
 
 /**
  * Keys and values of every layer for the rows that are still being written: `[rows, kvHeads, capacity, headDim]` in
@@ -13,7 +11,6 @@ type Named = Readonly<Record<string, HostTensor>>;
  * and copies nothing; a row that leaves is overwritten by the last one, which costs one row.
  */
 export class KvCache {
-  private readonly names: readonly string[];
   private readonly kvHeads: number;
   private readonly headDim: number;
   private buffers: Float32Array[] = [];
@@ -21,22 +18,26 @@ export class KvCache {
   private capacity = 0;
 
   /** From the results of a prefill, whose grid has `time` places a row; `room`: tokens that will follow at most. */
-  constructor({ layers, kvHeads, headDim }: Model, rows: number, time: number, room: number, prefilled: Named) {
-    this.names = Array.from({ length: layers }, (_, layer) => [keysOf(layer), valuesOf(layer)]).flat();
+  constructor(
+    { kvHeads, headDim }: Pick<Model, "kvHeads" | "headDim">,
+    rows: number,
+    time: number,
+    room: number,
+    prefilled: readonly Past<HostTensor>[],
+  ) {
     this.kvHeads = kvHeads;
     this.headDim = headDim;
     this.rows = rows;
-    this.buffers = this.names.map((name) => (prefilled[name] as HostTensor<"float32">).data);
+    this.buffers = prefilled.flatMap(({ keys, values }) => [keys, values].map(({ data }) => data as Float32Array));
     this.resize(time, time + Math.min(room, SPARE));
   }
 
   /** As arguments of the decoding program: views, no copies. */
-  arguments(): Record<string, HostTensor> {
+  views(): Past<HostTensor>[] {
     const shape = [this.rows, this.kvHeads, this.capacity, this.headDim];
     const length = this.rows * this.kvHeads * this.capacity * this.headDim;
-    return Object.fromEntries(
-      this.names.map((name, i) => [name, { dtype: "float32", shape, data: this.buffers[i]!.subarray(0, length) }]),
-    );
+    const view = (i: number) => tensor("float32", shape, (this.buffers[i] as Float32Array).subarray(0, length));
+    return Array.from({ length: this.buffers.length / 2 }, (_, i) => ({ keys: view(2 * i), values: view(2 * i + 1) }));
   }
 
   /** Writes a step's new keys and values, `[rows, layers * 2 * kvHeads * headDim]`, at each row's position. */

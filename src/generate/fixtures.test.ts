@@ -35,10 +35,9 @@ for (const name of ["llama", "qwen2"]) {
     };
 
     test("with the adapter", async () => {
-      const { model, weights, tensors, scale: loraScale, expected } = read();
+      const { model, weights, tensors, scale, expected } = read();
       const device = new Device({ threads: 1 });
-      const lora = new Map([...tensors].map(([name, { shape }]) => [name, shape]));
-      const options = { device, model, weights: await device.uploadAll(weights), lora, loraScale };
+      const options = { device, model, weights: await device.uploadAll(weights), adapter: { scale, tensors } };
       const generator = await Generator.create(options);
       const [answer] = await generator.generate([expected.prompt], { maxNewTokens: 16, lora: tensors });
       expect(answer).toEqual({ ids: expected.tokens, finish: "length" });

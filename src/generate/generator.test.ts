@@ -1,9 +1,8 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { ops } from "../autodiff/index.ts";
-import { batchOf, batchSpec, createModel, hiddenStates, packBatch } from "../models/index.ts";
+import { createModel, hiddenStates, packRows, rowsOf, rowTypes, weightsOf } from "../models/index.ts";
 import { mergeLora } from "../models/merge.ts";
-import { weight } from "../nn/index.ts";
-import { Device, type DeviceTensors } from "../runtime/index.ts";
+import { Device, type DeviceTensors, typesOf } from "../runtime/index.ts";
 import { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
 import { Generator } from "./generator.ts";
@@ -62,20 +61,14 @@ beforeAll(async () => {
 
 /** Greedy decoding without a cache: the whole sequence anew for each token, through the training forward pass. */
 async function recomputed(prompt: readonly number[], count: number): Promise<number[]> {
-  const params = Object.fromEntries(
-    [...model.weights].map(([name, shape]) => [name, { dtype: "float32", shape }] as const),
-  );
-  const program = await device.compile({ inputs: { ...batchSpec("b", 1), ...params } }, ({ inputs }) => {
-    const hidden = hiddenStates(model, inputs, batchOf("b", inputs), 1);
-    return { outputs: { tokens: ops.argmax(ops.matmul(hidden, weight(inputs, model.head), { transB: true })) } };
+  const program = await device.compile({ base: typesOf(weights), rows: rowTypes("b") }, (given) => {
+    const params = weightsOf(model, given.base);
+    return { tokens: ops.argmax(params.logits(hiddenStates(model, params, rowsOf(given.rows)))) };
   });
   const ids = [...prompt];
   for (let i = 0; i < count; i++) {
-    // One token of filler carries the label that a batch must have.
-    const inputIds = [...ids, 0];
-    const batch = packBatch("b", [{ inputIds, labels: inputIds }], { chunks: 1 });
-    const { tokens } = await program.run({ ...weights, ...batch });
-    ids.push(Number(tokens?.data[ids.length - 1]));
+    const { tokens } = await program.run({ base: weights, rows: packRows([{ ids, asked: [] }]) });
+    ids.push(Number(tokens.data[ids.length - 1]));
   }
   return ids.slice(prompt.length);
 }
@@ -124,7 +117,7 @@ describe("adapters", () => {
   const tensors = draw(lora, 20_000_000);
 
   test("LoRA factors are arguments: one generator serves several adapters, each as if merged into the weights", async () => {
-    const adapted = await Generator.create({ device, model, weights, lora, loraScale: 0.5 });
+    const adapted = await Generator.create({ device, model, weights, adapter: { scale: 0.5, tensors } });
     for (const factors of [tensors, draw(lora, 30_000_000)]) {
       const merged = await Generator.create({
         device,
@@ -139,7 +132,7 @@ describe("adapters", () => {
   });
 
   test("a generator made for LoRA asks for it", async () => {
-    const adapted = await Generator.create({ device, model, weights, lora, loraScale: 0.5 });
+    const adapted = await Generator.create({ device, model, weights, adapter: { scale: 0.5, tensors } });
     await expect(adapted.generate(prompts, { maxNewTokens: 1 })).rejects.toThrow(/lora_A.weight/);
   });
 });

@@ -1,5 +1,4 @@
 import { BoosterError, stopIfAsked } from "../errors.ts";
-import type { Feeds, Program } from "../runtime/index.ts";
 import type { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, tensor } from "../tensor/tensor.ts";
 import { KvCache } from "./cache.ts";
@@ -127,25 +126,26 @@ export class Generator {
 
   /** One batch until its last answer is complete. Rows that are complete leave it: the others run faster without them. */
   private async *decode(
-    prompts: readonly Prompt[],
+    all: readonly Prompt[],
     batch: readonly number[],
     { maxNewTokens, stopIds = [], sampling, lora = new Map<string, HostTensor>() }: GenerateOptions,
   ): AsyncGenerator<Event> {
     const { device, model, weights } = this.options;
     const { prefill, decode } = await this.programs(sampling === undefined ? "tokens" : "logits");
-    const args = { ...weights, ...(await device.uploadAll(lora)) };
-    const packed = packPrompts(batch.map((prompt) => prompts[prompt] as Prompt));
+    const args = { base: weights, tensors: await device.uploadAll(lora) };
+    const prompts = packPrompts(batch.map((prompt) => all[prompt] as Prompt));
     const rows = batch.map((prompt): Row => {
-      const { length } = prompts[prompt] as Prompt;
+      const { length } = all[prompt] as Prompt;
       const limit = Math.min(maxNewTokens, model.maxPositions - length);
       const stream = sampling && rowStream(sampling.seed, prompt);
       return { prompt, limit, stream, position: length - 1, token: 0, written: 0 };
     });
-    let outputs = await runFinite(prefill, { ...args, ...packed });
+    const read = checkFinite(await prefill.run({ ...args, prompts }));
     const room = Math.max(...rows.map(({ limit }) => limit));
-    const cache = new KvCache(model, rows.length, packed.grid!.shape[1] as number, room, outputs);
+    const cache = new KvCache(model, rows.length, prompts.grid.to.shape[1] as number, room, read.cache);
+    let { next: told } = read;
     for (;;) {
-      const next = nextTokens(rows, outputs, sampling);
+      const next = nextTokens(rows, told, sampling);
       // Backwards: the row that takes a finished one's place has had its turn.
       for (let r = rows.length - 1; r >= 0; r--) {
         const row = rows[r] as Row;
@@ -166,24 +166,17 @@ export class Generator {
       if (rows.length === 0) return;
       const vector = (values: number[]) => tensor("int32", [rows.length], values);
       const positions = rows.map(({ position }) => position);
-      outputs = await runFinite(decode, {
-        ...args,
-        ...cache.arguments(),
-        inputIds: vector(rows.map(({ token }) => token)),
-        positions: vector(positions),
-      });
-      cache.append((outputs.fresh as HostTensor<"float32">).data, positions);
+      const ids = vector(rows.map(({ token }) => token));
+      const step = await decode.run({ ...args, cache: cache.views(), ids, positions: vector(positions) });
+      cache.append((checkFinite(step).fresh as HostTensor<"float32">).data, positions);
+      told = step.next;
     }
   }
 }
 
-function nextTokens(
-  rows: readonly Row[],
-  { tokens, logits }: Readonly<Record<string, HostTensor>>,
-  sampling: Sampling | undefined,
-): ArrayLike<number> {
-  if (sampling === undefined) return (tokens as HostTensor<"int32">).data;
-  const { data, shape } = logits as HostTensor<"float32">;
+function nextTokens(rows: readonly Row[], told: HostTensor, sampling: Sampling | undefined): ArrayLike<number> {
+  if (sampling === undefined) return (told as HostTensor<"int32">).data;
+  const { data, shape } = told as HostTensor<"float32">;
   const vocabulary = shape[1] as number;
   return rows.map(({ stream, written }, r) => {
     const own = data.subarray(r * vocabulary, (r + 1) * vocabulary);
@@ -191,9 +184,8 @@ function nextTokens(
   });
 }
 
-async function runFinite(program: Program, feeds: Feeds): Promise<Record<string, HostTensor>> {
-  const outputs = await program.run(feeds);
-  if (outputs.finite?.data[0] === 0) return outputs;
+function checkFinite<T extends { readonly finite: HostTensor }>(outputs: T): T {
+  if (outputs.finite.data[0] === 0) return outputs;
   throw new BoosterError("NON_FINITE_LOGITS", "the model computes something that is no number", {
     hint: "Its weights have probably diverged.",
   });

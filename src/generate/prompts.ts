@@ -1,6 +1,5 @@
 import { BoosterError } from "../errors.ts";
-import type { Model } from "../models/index.ts";
-import { type HostTensor, tensor } from "../tensor/tensor.ts";
+import { type Model, packRows } from "../models/index.ts";
 
 /** A prompt as token ids. */
 export type Prompt = ArrayLike<number>;
@@ -38,28 +37,6 @@ export function checkPrompt(
   }
 }
 
-/** Prompts without their padding, as arguments of the prefill program; `last` is the place of each prompt's last token. */
-export function packPrompts(prompts: readonly Prompt[]): Record<string, HostTensor> {
-  const time = Math.max(...prompts.map((prompt) => prompt.length));
-  const tokens = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
-  const [inputIds, row, column] = [new Int32Array(tokens), new Int32Array(tokens), new Int32Array(tokens)];
-  const grid = new Int32Array(prompts.length * time).fill(-1);
-  const last = new Int32Array(prompts.length);
-  let token = 0;
-  for (const [r, prompt] of prompts.entries()) {
-    for (let t = 0; t < prompt.length; t++) {
-      inputIds[token] = prompt[t] as number;
-      row[token] = r;
-      column[token] = t;
-      grid[r * time + t] = token++;
-    }
-    last[r] = token - 1;
-  }
-  return {
-    inputIds: tensor("int32", [tokens], inputIds),
-    grid: tensor("int32", [prompts.length, time], grid),
-    row: tensor("int32", [tokens], row),
-    column: tensor("int32", [tokens], column),
-    last: tensor("int32", [prompts.length], last),
-  };
-}
+/** Prompts without their padding, as arguments of the prefill program: the successor of the last token of each is asked for. */
+export const packPrompts = (prompts: readonly Prompt[]) =>
+  packRows(prompts.map((ids) => ({ ids, asked: [ids.length - 1] })));

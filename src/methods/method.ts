@@ -1,18 +1,14 @@
 import type { z } from "zod";
 import type { Tensor, TensorType, Tree } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
-import type { Example, Forward, Model, PaddedBatch, Weigh } from "../models/index.ts";
+import type { Adapter, Example, LossOptions, Model, NamedWeights, PaddedBatch, Weights } from "../models/index.ts";
 import type { Device, DeviceTensors } from "../runtime/index.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import type { Row } from "./row.ts";
 import type { HostState, Some, StateFacts, StateOf, StateSpec } from "./state.ts";
 
 /** What a loss may show and change on its way. */
-export interface Look {
-  /** Sees, and may replace, what modules put out. */
-  readonly tap?: Forward["tap"];
-  /** Weight of each labelled token in place of 1 / their number. */
-  readonly weigh?: Weigh;
+export interface Look extends Pick<LossOptions, "tap" | "weigh"> {
   /** Compute every position, padding and the last layer's too, so that `tap` sees what it sees in `paddedStates`. */
   readonly padded?: true;
 }
@@ -23,10 +19,8 @@ export interface StepContext<S extends StateSpec = StateSpec> {
   /** Mean token cross-entropy of the stream's batch (a scalar), e.g. `loss(weights, "harmful")`. */
   loss(weights: Tree, stream: string, look?: Look): Tensor;
   readonly model: Model;
-  /** LoRA's alpha / rank; 1 where all weights are trained. */
-  readonly loraScale: number;
   /** All weights of the model, with the trainable ones as given. */
-  params(weights: Tree): Tree;
+  params(weights: Tree): Weights;
   /** The stream's batch with its padding, for methods that look at every position. */
   padded(stream: string): PaddedBatch;
   /** What the method's schedule declares as `inputs`. */
@@ -84,8 +78,8 @@ export interface Preparation {
   readonly model: Model;
   /** Weights that are not trained, on the device. */
   readonly frozen: DeviceTensors;
-  readonly trainable: ReadonlyMap<string, HostTensor<"float32">>;
-  readonly loraScale: number;
+  /** What is trained, as it is before the first step. */
+  readonly adapter: Adapter<NamedWeights>;
   /** Examples of each stream. */
   readonly rows: Readonly<Record<string, readonly Example[]>>;
   readonly seed: number;

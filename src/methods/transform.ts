@@ -32,7 +32,7 @@ export interface TransformContext {
   observe(
     data: Calibration,
     adapter: LoraAdapter | undefined,
-    options: Omit<ObserveOptions, "loraScale">,
+    options: ObserveOptions,
   ): Promise<{ readonly sums: Sums; readonly rows: number }>;
   /** A stream of random numbers of its own for each name. */
   random(name: string): RandomStream;

@@ -1,21 +1,27 @@
-import type { Tensor, Tree } from "../autodiff/index.ts";
+import type { Tensor } from "../autodiff/index.ts";
 import type { GgufLayout } from "./gguf.ts";
+import type { Weights } from "./weights.ts";
 
 /** How queries meet keys: `layer` keeps apart what a cache holds for each. Heads lie side by side in the last axis. */
 export type Attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) => Tensor;
 
-/** What a forward pass is given. `params` may hold LoRA factors beside the weights, or replace weights: same code. */
-export interface Forward {
-  readonly params: Tree;
-  /** LoRA's alpha / rank. */
-  readonly loraScale: number;
-  /** Compute in the backward pass again what is cheap to compute and large to keep. Default false. */
-  readonly recompute?: boolean;
-  /** int32 `[tokens]` */
-  readonly inputIds: Tensor;
+/** Where tokens stand and what they see: all that training, padded batches, prompts and decoding differ in. */
+export interface Where {
   /** int32 `[tokens]`, place of each token in its own row. */
   readonly positions: Tensor;
   readonly attend: Attend;
+  /** After the keys and values of the last layer only the tokens that `rows` picks out are computed. */
+  readonly only?: Omit<Where, "only"> & { rows(x: Tensor): Tensor };
+}
+
+/** What a forward pass is given. */
+export interface Forward {
+  readonly weights: Weights;
+  /** int32 `[tokens]` */
+  readonly ids: Tensor;
+  readonly where: Where;
+  /** Compute in the backward pass again what is cheap to compute and large to keep. Default false. */
+  readonly recompute?: boolean;
   /**
    * Given what a module puts out, returns what goes on from there. Modules by their Hugging Face names: the embedding
    * (`model.embed_tokens`), each block (`model.layers.0`) and its halves before they are added to the stream
@@ -24,13 +30,6 @@ export interface Forward {
   readonly tap?: (module: string, output: Tensor) => Tensor;
   /** Told what goes into each linear layer, by its name: `[tokens or selected, in]`. */
   readonly observe?: (linear: string, input: Tensor) => void;
-  /** After the keys and values of the last layer only these rows are computed. */
-  readonly select?: {
-    rows(x: Tensor): Tensor;
-    /** int32 `[selected]` */
-    readonly positions: Tensor;
-    readonly attend: Attend;
-  };
 }
 
 /** A causal language model: its sizes, its weights and its forward pass. */
@@ -47,12 +46,16 @@ export interface Model {
   readonly weights: ReadonlyMap<string, readonly number[]>;
   /** Linear layers that may carry LoRA factors: module name to `[out, in]`. */
   readonly linears: ReadonlyMap<string, readonly [number, number]>;
+  /** Weight of the embedding, `[vocabulary, hidden]`. */
+  readonly embedding: string;
   /** Weight of the output head, `[vocabulary, hidden]`; the embedding's where they are tied. */
   readonly head: string;
+  /** What scores are multiplied by in a layer's attention. */
+  attention(layer: number): { readonly scale: number };
   /** Final, normalised hidden states: `[tokens or selected, hidden]`. */
   hidden(forward: Forward): Tensor;
   /** The norm before the output head: `[tokens, hidden]` to the same. */
-  finalNorm(params: Tree, x: Tensor): Tensor;
+  finalNorm(weights: Weights, x: Tensor): Tensor;
 }
 
 /** A family of models: one file and one row of `ARCHITECTURES`. */

@@ -1,17 +1,15 @@
 export { countLabelled, IGNORE } from "../formats/labels.ts";
-export type { Architecture, Attend, Forward, Model } from "./architecture.ts";
+export type { Architecture, Attend, Forward, Model, Where } from "./architecture.ts";
 export {
   type Batch,
   batchOf,
-  batchSpec,
+  batchTypes,
   type Example,
-  hiddenStates,
-  type LabelledTokens,
-  type LossOptions,
-  labelledStates,
   packBatch,
-  tokenLoss,
-  type Weigh,
+  packRows,
+  type Rows,
+  rowsOf,
+  rowTypes,
 } from "./batch.ts";
 export {
   freshLora,
@@ -22,6 +20,9 @@ export {
   type NamedWeights,
   readLora,
 } from "./load.ts";
+export { type LabelledTokens, type LossOptions, tokenLoss, type Weigh } from "./loss.ts";
 export { mergeLora } from "./merge.ts";
-export { type PaddedBatch, packPadded, paddedOf, paddedSpec, paddedStates } from "./padded.ts";
+export { type PaddedBatch, packPadded, paddedTypes } from "./padded.ts";
 export { ARCHITECTURES, createModel } from "./registry.ts";
+export { hiddenStates, labelledStates, paddedStates, within } from "./states.ts";
+export { type Adapter, type Weights, weightsOf } from "./weights.ts";

@@ -1,10 +1,11 @@
 import { z } from "zod";
-import { ops, type Tensor, type Tree } from "../autodiff/index.ts";
+import { ops, type Tensor } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
-import { linear, rotaryFrequencies, rotaryTables, swiglu, weight } from "../nn/index.ts";
+import { rotaryFrequencies, rotaryTables, swiglu } from "../nn/index.ts";
 import type { Architecture, Forward, Model } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { llamaLayout } from "./llama-gguf.ts";
+import type { Weights } from "./weights.ts";
 
 const ropeScaling = z.union([
   z.object({
@@ -88,7 +89,8 @@ function createModel(variant: Variant, raw: unknown): Model {
     ["mlp.down_proj", hidden, inner],
   ];
   const linears = new Map<string, readonly [number, number]>();
-  const weights = new Map<string, readonly number[]>([["model.embed_tokens.weight", [config.vocab_size, hidden]]]);
+  const embedding = "model.embed_tokens.weight";
+  const weights = new Map<string, readonly number[]>([[embedding, [config.vocab_size, hidden]]]);
   const biased = variant.biases(config);
   for (let i = 0; i < layers; i++) {
     for (const [module, out, width] of blockLinears) {
@@ -100,7 +102,7 @@ function createModel(variant: Variant, raw: unknown): Model {
     weights.set(`${block(i)}.post_attention_layernorm.weight`, [hidden]);
   }
   weights.set("model.norm.weight", [hidden]);
-  const head = config.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+  const head = config.tie_word_embeddings ? embedding : "lm_head.weight";
   weights.set(head, [config.vocab_size, hidden]);
 
   const scaling = config.rope_scaling?.rope_type === "llama3" ? config.rope_scaling : undefined;
@@ -116,35 +118,34 @@ function createModel(variant: Variant, raw: unknown): Model {
   );
 
   /** `x + attention(norm(x))`, then `x + mlp(norm(x))`, the latter two on the selected rows alone in the last layer. */
-  function forward(pass: Forward): Tensor {
-    const { params, loraScale, recompute = false, inputIds, positions, attend, select } = pass;
-    const { tap = (_, x) => x, observe } = pass;
+  function forward({ weights, ids, where, recompute = false, tap = (_, x) => x, observe }: Forward): Tensor {
     const project = (name: string, x: Tensor) => {
       observe?.(name, x);
-      return linear(params, name, x, loraScale);
+      return weights.linear(name, x);
     };
-    let x = tap("model.embed_tokens", ops.gather(weight(params, "model.embed_tokens.weight"), inputIds));
-    const table = rotaryTables(positions, frequencies, x.dtype);
+    const norm = (name: string, x: Tensor) => ops.rmsNorm(x, weights.tensor(`${name}.weight`), epsilon);
+    let x = tap("model.embed_tokens", weights.embed(ids));
+    const table = rotaryTables(where.positions, frequencies, x.dtype);
     for (let i = 0; i < layers; i++) {
       const at = block(i);
-      const only = i === layers - 1 ? select : undefined;
-      const h = ops.rmsNorm(x, weight(params, `${at}.input_layernorm.weight`), epsilon);
+      const only = i === layers - 1 ? where.only : undefined;
+      const h = norm(`${at}.input_layernorm`, x);
       const k = ops.rotary(project(`${at}.self_attn.k_proj`, h), table.cos, table.sin, kvHeads);
       const v = project(`${at}.self_attn.v_proj`, h);
       const turn = only === undefined ? table : rotaryTables(only.positions, frequencies, x.dtype);
       const asking = only === undefined ? h : only.rows(h);
       const q = ops.rotary(project(`${at}.self_attn.q_proj`, asking), turn.cos, turn.sin, heads);
-      const attended = (only?.attend ?? attend)(i, q, k, v);
+      const attended = (only ?? where).attend(i, q, k, v);
       const mixed = tap(`${at}.self_attn`, project(`${at}.self_attn.o_proj`, attended));
       x = ops.add(only === undefined ? x : only.rows(x), mixed);
-      const m = ops.rmsNorm(x, weight(params, `${at}.post_attention_layernorm.weight`), epsilon);
+      const m = norm(`${at}.post_attention_layernorm`, x);
       const activated = swiglu(project(`${at}.mlp.gate_proj`, m), project(`${at}.mlp.up_proj`, m), recompute);
       x = tap(at, ops.add(x, tap(`${at}.mlp`, project(`${at}.mlp.down_proj`, activated))));
     }
-    return finalNorm(params, x);
+    return finalNorm(weights, x);
   }
 
-  const finalNorm = (params: Tree, x: Tensor) => ops.rmsNorm(x, weight(params, "model.norm.weight"), epsilon);
+  const finalNorm = (weights: Weights, x: Tensor) => ops.rmsNorm(x, weights.tensor("model.norm.weight"), epsilon);
 
   return {
     architecture: variant.name,
@@ -157,7 +158,9 @@ function createModel(variant: Variant, raw: unknown): Model {
     maxPositions: config.max_position_embeddings,
     weights,
     linears,
+    embedding,
     head,
+    attention: () => ({ scale: 1 / Math.sqrt(headDim) }),
     hidden: forward,
     finalNorm,
   };

@@ -10,6 +10,7 @@ import { type AdapterLink, lineage } from "./model-file.ts";
 import { createModel } from "./registry.ts";
 import { type Base, openSource } from "./source.ts";
 import type { ModelWeights } from "./stored-weights.ts";
+import type { Adapter as OnWeights } from "./weights.ts";
 
 /** LoRA factors or weights by name. */
 export type NamedWeights = ReadonlyMap<string, HostTensor<"float32">>;
@@ -73,6 +74,14 @@ function checkWeights(model: Model, weights: ModelWeights, where: string): void 
 
 /** The factor of B A: alpha / rank, or alpha / sqrt(rank) when rank-stabilised. */
 export const loraScale = ({ alpha, r, useRslora }: LoraConfig): number => alpha / (useRslora ? Math.sqrt(r) : r);
+
+/** What factors, or whole weights, are to a program; nothing at all where there are none. */
+export const asAdapter = (
+  read: { config?: LoraConfig; tensors: NamedWeights } | undefined,
+): OnWeights<NamedWeights> => ({
+  scale: read?.config === undefined ? 1 : loraScale(read.config),
+  tensors: read?.tensors ?? new Map(),
+});
 
 /**
  * New LoRA factors: A uniform in ±1/sqrt(in), B zero, so that the model is unchanged at first.

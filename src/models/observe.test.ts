@@ -33,6 +33,8 @@ const gramOf = (tokens: readonly number[][]) =>
     tokens.reduce((sum, x) => sum + (x[Math.floor(at / 8)] as number) * (x[at % 8] as number), 0),
   );
 
+const NONE = { scale: 1, tensors: new Map() };
+
 function close(found: ArrayLike<number> | undefined, expected: readonly number[]) {
   expect(found).toHaveLength(expected.length);
   expected.forEach((value, i) => {
@@ -41,7 +43,7 @@ function close(found: ArrayLike<number> | undefined, expected: readonly number[]
 }
 
 test("squares of columns and Gram matrices of the first layer's inputs are those of the normed embedding", async () => {
-  const observer = await Observer.compile(await tinyBase(), new Map(), {
+  const observer = await Observer.compile(await tinyBase(), NONE, {
     reduce: (linear, x) => (linear === FIRST ? { squares: columnSquares(x), gram: gram(x) } : {}),
   });
   const sums = await observer.sum(new Map(), rows);
@@ -58,7 +60,7 @@ test("squares of columns and Gram matrices of the first layer's inputs are those
 });
 
 test("answers alone: the tokens that carry a label, not those that predict them", async () => {
-  const observer = await Observer.compile(await tinyBase(), new Map(), {
+  const observer = await Observer.compile(await tinyBase(), NONE, {
     tokens: "answer",
     reduce: (linear, x) => (linear === FIRST ? { gram: gram(x) } : {}),
   });
@@ -74,13 +76,17 @@ test("answers alone: the tokens that carry a label, not those that predict them"
 test("every linear is seen, trained weights take the place of the model's, and a reduction may use factors", async () => {
   const base = await tinyBase();
   const factors = new Map(Object.entries(randomTensors([[`${FIRST}.lora_A.weight`, [2, 8]]], "float32", 3)));
-  const observer = await Observer.compile(base, factors, {
-    reduce(linear, x, params) {
-      const down = params[`${linear}.lora_A.weight`];
-      const inner = down === undefined ? {} : { inner: columnSquares(ops.matmul(x, down, { transB: true })) };
-      return { [`${linear}.weight`]: columnSquares(x), ...inner };
+  const observer = await Observer.compile(
+    base,
+    { scale: 1, tensors: factors },
+    {
+      reduce(linear, x, params) {
+        const down = params[`${linear}.lora_A.weight`];
+        const inner = down === undefined ? {} : { inner: columnSquares(ops.matmul(x, down, { transB: true })) };
+        return { [`${linear}.weight`]: columnSquares(x), ...inner };
+      },
     },
-  });
+  );
   const sums = await observer.sum(factors, rows);
   const linears = [...model.linears.keys()].map((linear) => `${linear}.weight`);
   expect([...sums.keys()].filter((name) => name !== "inner").sort()).toEqual(linears.sort());
@@ -93,7 +99,7 @@ test("every linear is seen, trained weights take the place of the model's, and a
     sums.get("inner")?.data,
     [0, 1].map((r) => inner.reduce((sum, y) => sum + (y[r] as number) ** 2, 0)),
   );
-  await expect(Observer.compile(base, new Map(), { reduce: () => ({}) })).rejects.toMatchObject({
+  await expect(Observer.compile(base, NONE, { reduce: () => ({}) })).rejects.toMatchObject({
     code: "NOTHING_OBSERVED",
   });
 });

@@ -1,13 +1,11 @@
-import { ops, type Tensor, type TensorType, type Tree } from "../autodiff/index.ts";
+import { ops, type Tensor, type Tree } from "../autodiff/index.ts";
 import { BoosterError, stopIfAsked } from "../errors.ts";
-import type { Program } from "../runtime/index.ts";
+import { type Program, typesOf } from "../runtime/index.ts";
 import { type HostTensor, zeros } from "../tensor/tensor.ts";
-import { batchOf, batchSpec, type Example, hiddenStates, packBatch } from "./batch.ts";
+import { batchOf, batchTypes, type Example, packBatch } from "./batch.ts";
 import type { LoadedModel, NamedWeights } from "./load.ts";
-
-const ROWS = "rows";
-/** Keeps the names of the sums apart from those of the weights. */
-const SUM = "sum ";
+import { hiddenStates } from "./states.ts";
+import { type Adapter, weightsOf } from "./weights.ts";
 
 /** Sums that an observation gives, by the names that its reduction chose. */
 export type Sums = ReadonlyMap<string, HostTensor<"float64">>;
@@ -15,13 +13,11 @@ export type Sums = ReadonlyMap<string, HostTensor<"float64">>;
 export interface ObserveOptions {
   /** The tokens that are looked at: every one, or those that carry a label themselves (the answer). Default `all`. */
   readonly tokens?: "all" | "answer";
-  /** LoRA's alpha / rank, where `trained` holds factors. Default 1. */
-  readonly loraScale?: number;
   /**
    * What is summed of a linear's input x `[tokens, in]`: named tensors whose shapes do not depend on the batch; `{}` for a linear
-   * that is of no interest. `params` holds the weights and factors, so that `A x` can be formed. Called while tracing.
+   * that is of no interest. `tensors` are the adapter's, so that `A x` can be formed. Called while tracing.
    */
-  reduce(linear: string, x: Tensor, params: Tree): Tree;
+  reduce(linear: string, x: Tensor, tensors: Tree): Tree;
 }
 
 /** Sum over tokens of each column's squares: x `[tokens, in]` to `[in]`. */
@@ -37,7 +33,7 @@ export const gram = (x: Tensor): Tensor => ops.matmul(x, x, { transA: true });
  * the sums leave the device, and only what they need is computed.
  *
  * @example
- * const seen = await Observer.compile(base, new Map(), { reduce: (linear, x) => ({ [linear]: gram(x) }) });
+ * const seen = await Observer.compile(base, { scale: 1, tensors: new Map() }, { reduce: (linear, x) => ({ [linear]: gram(x) }) });
  * const grams = await seen.sum(new Map(), rows); // "model.layers.0.mlp.up_proj" -> [in, in]
  */
 export class Observer {
@@ -52,29 +48,25 @@ export class Observer {
   }
 
   /**
-   * @param trained names and shapes of what each call brings: LoRA factors, or weights in the place of the model's own
+   * @param adapter its tensors are those whose names and shapes each call brings
    * @throws {BoosterError} `NOTHING_OBSERVED` when no linear has a reduction
    */
   static async compile(
     base: Pick<LoadedModel, "device" | "model" | "weights">,
-    trained: NamedWeights,
-    { tokens = "all", loraScale = 1, reduce }: ObserveOptions,
+    { scale, tensors }: Adapter<NamedWeights>,
+    { tokens = "all", reduce }: ObserveOptions,
   ): Promise<Observer> {
-    const float = (shape: readonly number[]): TensorType => ({ dtype: "float32", shape });
-    const params = Object.fromEntries([
-      ...Object.entries(base.weights).map(([name, { dims }]) => [name, float(dims)] as const),
-      ...[...trained].map(([name, { shape }]) => [name, float(shape)] as const),
-    ]);
-    const program = await base.device.compile({ inputs: { ...params, ...batchSpec(ROWS, 1) } }, ({ inputs }) => {
-      const batch = batchOf(ROWS, inputs);
-      const answer = ops.add(batch.labelledTokens, 1);
-      const outputs: Record<string, Tensor> = {};
-      hiddenStates(base.model, inputs, batch, loraScale, {
+    const inputs = { base: typesOf(base.weights), tensors: typesOf(tensors), batch: batchTypes("rows", 1) };
+    const program = await base.device.compile(inputs, (given) => {
+      const batch = batchOf(given.batch);
+      const answer = ops.add(batch.labelled.to, 1);
+      const sums: Record<string, Tensor> = {};
+      const weights = weightsOf(base.model, given.base, { scale, tensors: given.tensors });
+      hiddenStates(base.model, weights, batch, {
         observe: (linear, x) =>
-          Object.assign(outputs, reduce(linear, tokens === "all" ? x : ops.gather(x, answer), inputs)),
+          Object.assign(sums, reduce(linear, tokens === "all" ? x : ops.gather(x, answer), given.tensors)),
       });
-      const named = Object.entries(outputs).map(([name, sum]) => [SUM + name, sum] as const);
-      if (named.length > 0) return { outputs: Object.fromEntries(named) };
+      if (Object.keys(sums).length > 0) return sums;
       throw new BoosterError("NOTHING_OBSERVED", "no linear layer of the model is one to observe", {
         expected: [...new Set([...base.model.linears.keys()].map((linear) => linear.split(".").at(-1)))].join(", "),
       });
@@ -88,23 +80,21 @@ export class Observer {
    * @throws {BoosterError} `NO_TRAINED_TOKENS` for a row without an answer where only answers are looked at, `STOPPED`
    */
   async *each(
-    trained: NamedWeights,
+    tensors: NamedWeights,
     examples: Iterable<Example>,
     signal?: AbortSignal,
   ): AsyncGenerator<Record<string, HostTensor>> {
-    const weights = { ...this.base.weights, ...Object.fromEntries(trained) };
     const options = this.tokens === "all" ? { chunks: 1, totalLabelled: 1 } : { chunks: 1 };
     for (const example of examples) {
       stopIfAsked(signal, "looking at rows");
-      const sums = await this.program.run({ ...weights, ...packBatch(ROWS, [example], options) });
-      yield Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name.slice(SUM.length), sum]));
+      yield await this.program.run({ base: this.base.weights, tensors, batch: packBatch([example], options) });
     }
   }
 
   /** The sum over all rows; empty for no rows. Throws what `each` throws. */
-  async sum(trained: NamedWeights, examples: Iterable<Example>, signal?: AbortSignal): Promise<Sums> {
+  async sum(tensors: NamedWeights, examples: Iterable<Example>, signal?: AbortSignal): Promise<Sums> {
     const sums = new Map<string, HostTensor<"float64">>();
-    for await (const row of this.each(trained, examples, signal)) {
+    for await (const row of this.each(tensors, examples, signal)) {
       for (const [name, { shape, data }] of Object.entries(row)) {
         const total = sums.get(name) ?? zeros("float64", shape);
         for (let i = 0; i < data.length; i++) total.data[i]! += Number(data[i]);

@@ -1,56 +1,73 @@
-import { ops, product, quotient, type Tensor } from "../autodiff/index.ts";
+import { type Dim, ops, product, quotient, type Tensor } from "../autodiff/index.ts";
 
-const { add, barrier, customGradient, less, matmul, moveRows, mul, range, reshape, softmax, sub, sum, where } = ops;
+const {
+  add,
+  barrier,
+  collect,
+  customGradient,
+  div,
+  less,
+  matmul,
+  move,
+  mul,
+  range,
+  reshape,
+  softmax,
+  sub,
+  sum,
+  transpose,
+  where,
+} = ops;
 
-/** Where each token of a flat axis stands in a padded `[batch, time]` grid. All int32. */
-export interface Layout {
-  /** `[batch, time]`: token number, -1 at padding. */
-  readonly grid: Tensor;
-  /** `[tokens]`: row of the grid. */
-  readonly row: Tensor;
-  /** `[tokens]`: column of the grid. */
-  readonly column: Tensor;
-}
+/** Where tokens stand in `[batch, time]`: `to` has this shape; in rows of one length they stand one after the other. */
+export type Grid = ops.Index | readonly [batch: Dim, time: Dim];
 
-/** For every cell of `[batch, heads, time]` its row in `[tokens * heads]`, and the way back. */
-function headIndices({ grid, row, column }: Layout, heads: number) {
-  const [batch, time] = [grid.dim(0), grid.dim(1)];
-  const tokens = row.dim(0);
-  const head = range(heads);
-  const cells = reshape(grid, [batch, 1, time]);
-  const index = where(less(cells, 0), -1, add(mul(cells, heads), reshape(head, [1, heads, 1])));
-  const first = add(mul(reshape(row, [tokens, 1]), heads), reshape(head, [1, heads]));
-  const inverse = add(mul(first, ops.dimSize(time, "int32")), reshape(column, [tokens, 1]));
+/** The same index for the heads of each token: rows `[tokens * heads]`, places `[batch, heads, time]` instead of `[batch, time]`. */
+function perHead({ to, back, padded, partial }: ops.Index, heads: number): ops.Index {
+  const [batch, time, tokens, readers] = [to.dim(0), to.dim(1), back.dim(0), back.dim(1)];
+  const head = reshape(range(heads), [1, heads, 1]);
+  const cells = reshape(to, [batch, 1, time]);
+  const rows = add(mul(cells, heads), head);
+  const places = reshape(back, [tokens, 1, readers]);
+  const length = ops.dimSize(time, "int32");
+  // Place (row, column) becomes (row, head, column).
+  const apart = add(mul(add(mul(div(places, length), heads - 1), head), length), places);
+  const whole = partial ? where(less(places, 0), -1, apart) : apart;
   return {
-    index: reshape(index, [product(batch, heads, time)]),
-    inverse: reshape(inverse, [product(tokens, heads)]),
+    to: padded ? where(less(cells, 0), -1, rows) : rows,
+    back: reshape(whole, [product(tokens, heads), readers]),
+    padded,
+    partial,
   };
 }
 
-/** Rows to the padded grid, zeros at padding: `[tokens, heads * width]` -> `[batch, heads, time, width]`. */
-export function unpack(x: Tensor, layout: Layout, heads: number): Tensor {
+/** Tokens to the grid, zeros at padding: `[tokens, heads * width]` to `[batch, heads, time, width]`. */
+export function unpack(x: Tensor, grid: Grid, heads: number): Tensor {
   const width = quotient(x.dim(1), heads);
-  const { index, inverse } = headIndices(layout, heads);
-  const rows = reshape(x, [product(x.dim(0), heads), width]);
-  const cells = moveRows(rows, index, inverse, { padded: true, inversePadded: false });
-  return reshape(cells, [layout.grid.dim(0), heads, layout.grid.dim(1), width]);
+  if ("to" in grid) return move(reshape(x, [product(x.dim(0), heads), width]), perHead(grid, heads));
+  return transpose(reshape(x, [...grid, heads, width]), [0, 2, 1, 3]);
 }
 
-/** The padded grid back to rows: `[batch, heads, time, width]` -> `[tokens, heads * width]`. Gradient of `unpack`. */
-export function pack(x: Tensor, layout: Layout): Tensor {
-  const [batch, heads, time, width] = x.shape as readonly [Tensor["shape"][0], number, Tensor["shape"][0], number];
-  const { index, inverse } = headIndices(layout, heads);
-  const cells = reshape(x, [product(batch ?? 1, heads, time ?? 1), width]);
-  const rows = moveRows(cells, inverse, index, { padded: false, inversePadded: true });
-  return reshape(rows, [layout.row.dim(0), heads * width]);
+/** The grid back to tokens: `[batch, heads, time, width]` to `[tokens, heads * width]`. Gradient of `unpack`. */
+export function pack(x: Tensor, grid: Grid): Tensor {
+  const heads = x.dim(1) as number;
+  const [rows, tokens] =
+    "to" in grid
+      ? [collect(x, perHead(grid, heads)), grid.back.dim(0)]
+      : [transpose(x, [0, 2, 1, 3]), product(...grid)];
+  return reshape(rows, [tokens, product(heads, x.dim(3))]);
 }
 
 /** Added to the scores of keys that a query must not see. Large, but finite: a row of such scores stays a number. */
 const HIDDEN = -1e9;
 
+/** What is added to scores: much less than nothing where `hidden` holds. */
+export const maskOf = (hidden: Tensor, dtype: Tensor["dtype"]): Tensor =>
+  where(hidden, ops.constant(HIDDEN, dtype), ops.constant(0, dtype));
+
 /** Keys after the query are hidden: query positions `[..., queries, 1]` -> `[..., queries, keys]`. */
 export const causalMask = (queryPositions: Tensor, keys: Tensor["shape"][0], dtype: Tensor["dtype"]): Tensor =>
-  where(less(queryPositions, range(keys ?? 1)), ops.constant(HIDDEN, dtype), ops.constant(0, dtype));
+  maskOf(less(queryPositions, range(keys ?? 1)), dtype);
 
 /**
  * `softmax(scale * Q K' + mask) V`, grouped queries included.

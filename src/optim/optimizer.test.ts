@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Tensor } from "../autodiff/index.ts";
+import type { Tensor, Tree } from "../autodiff/index.ts";
 import { choose } from "../choice.ts";
 import { Device } from "../runtime/index.ts";
 import { type HostTensor, tensor, zeros } from "../tensor/tensor.ts";
@@ -25,7 +25,7 @@ async function run(optimizer: Optimizer): Promise<number[][]> {
     rate: float([]),
     ...Object.fromEntries(Object.entries(types).map(([name, type]) => [`state ${name}`, type])),
   };
-  const program = await new Device().compile({ inputs }, ({ inputs: given }) => {
+  const program = await new Device().compile(inputs, (given: Tree) => {
     const result = optimizer.update({
       weights: given.weights as Tensor,
       gradient: given.gradient as Tensor,
@@ -33,7 +33,7 @@ async function run(optimizer: Optimizer): Promise<number[][]> {
       state: Object.fromEntries(Object.keys(types).map((name) => [name, given[`state ${name}`] as Tensor])),
     });
     const state = Object.entries(result.state).map(([name, value]) => [`next state ${name}`, value] as const);
-    return { outputs: { "next weights": result.weights, ...Object.fromEntries(state) } };
+    return { "next weights": result.weights, ...Object.fromEntries(state) };
   });
   let feeds: Record<string, HostTensor> = {
     weights: tensor("float32", [START.length], START),

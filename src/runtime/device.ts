@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import type { InferenceSession } from "onnxruntime-node";
-import { dim, lower, type OnnxGraph, ops, type Tensor, type TensorType, type Tree } from "../autodiff/index.ts";
+import { dim, lower, type OnnxGraph, ops, type Tensor, type TensorType } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
 import type { DType, HostTensor } from "../tensor/tensor.ts";
 import { encodeModel } from "./encode.ts";
-import { type DeviceTensor, type DeviceTensors, fromOrt, NEXT, ort, STATE, toOrt } from "./ort.ts";
+import { leaves, type Mapped, mapNested, type Nested, typesOf } from "./nested.ts";
+import { type DeviceTensor, type DeviceTensors, fromOrt, NEXT, OUT, ort, STATE, toOrt } from "./ort.ts";
 import { Program } from "./program.ts";
 import type { Provider } from "./providers.ts";
 
@@ -18,19 +19,10 @@ export interface DeviceOptions {
   readonly profilePrefix?: string;
 }
 
-/** Names and types of what a program is given. */
-export interface ProgramSpec {
-  /** Arguments of a call, weights among them. */
-  readonly inputs: Readonly<Record<string, TensorType>>;
-  /** What lives from call to call on the device: each call reads it and gives its next value. */
-  readonly state?: Readonly<Record<string, TensorType>>;
-}
-
-export interface ProgramResult {
-  /** Handed back to the host after each call. */
-  readonly outputs: Tree;
-  /** The next value of every state tensor. */
-  readonly state?: Tree;
+/** What a program that changes a state gives: results for the host, and the next values of state tensors. */
+export interface StepResult<R> {
+  readonly outputs: R;
+  readonly state: Nested;
 }
 
 /**
@@ -38,9 +30,7 @@ export interface ProgramResult {
  *
  * @example
  * const device = new Device();
- * const double = await device.compile({ inputs: { x: { dtype: "float32", shape: [dim("n")] } } }, ({ inputs }) => ({
- *   outputs: { y: ops.mul(inputs.x, 2) },
- * }));
+ * const double = await device.compile({ x: { dtype: "float32", shape: [dim("n")] } }, ({ x }) => ({ y: ops.mul(x, 2) }));
  * await double.run({ x: tensor("float32", [3], [1, 2, 3]) }); // { y: [2, 4, 6] }
  */
 export class Device {
@@ -59,21 +49,35 @@ export class Device {
   }
 
   /**
-   * Traces `fn` once with symbolic tensors, lowers the result and prepares it to run.
+   * Traces `fn` once with symbolic tensors, lowers the result and prepares it to run. Arguments and results are trees of
+   * names: `{ base: typesOf(weights), batch: batchTypes("rows", 1) }` in, `{ loss, gradient: { ... } }` out.
    *
    * @throws {BoosterError} `SHAPE_MISMATCH` and others while tracing; `SESSION_FAILED` when the provider refuses.
    */
-  async compile(
-    spec: ProgramSpec,
-    fn: (args: { readonly inputs: Tree; readonly state: Tree }) => ProgramResult,
-  ): Promise<Program> {
-    const asInputs = (types: Readonly<Record<string, TensorType>>, prefix: string): Tree =>
-      Object.fromEntries(
-        Object.entries(types).map(([name, { dtype, shape }]) => [name, ops.input(prefix + name, dtype, shape)]),
-      );
-    const result = fn({ inputs: asInputs(spec.inputs, ""), state: asInputs(spec.state ?? {}, STATE) });
-    const next = Object.entries(result.state ?? {}).map(([name, x]): [string, Tensor] => [NEXT + name, x]);
-    const graph = lower({ ...result.outputs, ...Object.fromEntries(next) }, this.provider);
+  compile<I extends Nested, R extends Nested>(inputs: I, fn: (inputs: Mapped<I, Tensor>) => R): Promise<Program<R>> {
+    return this.build(inputs, {}, (given: Mapped<I, Tensor>) => ({ outputs: fn(given), state: {} }));
+  }
+
+  /** `compile` for a function that also reads, and replaces, what lives on the device from call to call. */
+  compileStep<I extends Nested, S extends Nested, R extends Nested>(
+    inputs: I,
+    state: S,
+    fn: (inputs: Mapped<I, Tensor>, state: Mapped<S, Tensor>) => StepResult<R>,
+  ): Promise<Program<R>> {
+    return this.build(inputs, state, fn);
+  }
+
+  private async build<R extends Nested>(
+    inputs: Nested,
+    state: Nested,
+    fn: (inputs: never, state: never) => StepResult<R>,
+  ): Promise<Program<R>> {
+    const symbols = (types: Nested, prefix: string) =>
+      mapNested(types, ({ dtype, shape }: TensorType, path) => ops.input(prefix + path, dtype, shape));
+    const result = fn(symbols(inputs, "") as never, symbols(state, STATE) as never);
+    const named = (prefix: string, tensors: Nested) =>
+      Object.fromEntries(leaves<Tensor>(tensors).map(([path, x]) => [prefix + path, x]));
+    const graph = lower({ ...named(OUT, result.outputs), ...named(NEXT, result.state) }, this.provider);
     const bytes = encodeModel(graph);
     const key = createHash("sha256").update(bytes).digest("hex");
     const { profilePrefix } = this.options;
@@ -82,7 +86,7 @@ export class Device {
     const onDevice = [...graph.outputs.keys()].filter((name) => name.startsWith(NEXT));
     const session = known ?? this.createSession(bytes, onDevice, trace);
     this.sessions.set(key, session);
-    return new Program(this, await session, graph, trace);
+    return new Program(this, await session, graph, typesOf<R>(result.outputs), trace);
   }
 
   private async createSession(

@@ -11,7 +11,8 @@ export const ort = (): typeof Ort => require("onnxruntime-node");
 export type DeviceTensor = Ort.Tensor;
 export type DeviceTensors = Readonly<Record<string, DeviceTensor>>;
 
-/** Prefixes of state arguments and results inside a graph. */
+/** Prefixes of results, and of state arguments and results, inside a graph. */
+export const OUT = "out.";
 export const STATE = "state.";
 export const NEXT = "next.";
 

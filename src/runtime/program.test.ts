@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ops, type Tensor } from "../autodiff/index.ts";
+import { ops } from "../autodiff/index.ts";
 import { tensor } from "../tensor/tensor.ts";
 import { Device } from "./device.ts";
 import { State } from "./program.ts";
@@ -15,14 +15,14 @@ test("a program that changes a part of the state leaves the rest where it is", a
       ["b", numbers([3, 4])],
     ]),
   );
-  const spec = { inputs: {}, state: { a: float, b: float } };
-  const both = await device.compile(spec, ({ state: { a, b } }) => ({
+  const types = { a: float, b: float };
+  const both = await device.compileStep({}, types, (_, { a, b }) => ({
     outputs: {},
-    state: { a: ops.add(a as Tensor, 1), b: ops.add(b as Tensor, 1) },
+    state: { a: ops.add(a, 1), b: ops.add(b, 1) },
   }));
-  const one = await device.compile(spec, ({ state: { a } }) => ({
+  const one = await device.compileStep({}, types, (_, { a }) => ({
     outputs: {},
-    state: { a: ops.mul(a as Tensor, 10) },
+    state: { a: ops.mul(a, 10) },
   }));
   for (const program of [both, one, one, both, one]) {
     await program.run({}, state);
@@ -43,9 +43,9 @@ test("calls since hold are taken back together, and what is kept is never writte
       ["b", numbers([3, 4])],
     ]),
   );
-  const program = await device.compile({ inputs: {}, state: { a: float, b: float } }, ({ state: { a } }) => ({
+  const program = await device.compileStep({}, { a: float, b: float }, (_, { a }) => ({
     outputs: {},
-    state: { a: ops.add(a as Tensor, 1) },
+    state: { a: ops.add(a, 1) },
   }));
   const values = async () =>
     Promise.all(

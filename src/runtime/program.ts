@@ -1,12 +1,14 @@
 import type { InferenceSession } from "onnxruntime-node";
-import { type OnnxGraph, showShape, type TensorType } from "../autodiff/index.ts";
+import { type OnnxGraph, showShape, type TensorType, type Tree } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
 import { type HostTensor, zeros } from "../tensor/tensor.ts";
 import type { Device } from "./device.ts";
-import { type DeviceTensor, type DeviceTensors, fromOrt, NEXT, STATE, toOrt } from "./ort.ts";
+import { leaves, type Mapped, mapNested, type Nested } from "./nested.ts";
+import { type DeviceTensor, type DeviceTensors, fromOrt, NEXT, OUT, STATE, toOrt } from "./ort.ts";
 import { type Profile, readProfile } from "./profile.ts";
 
-export type Feeds = Readonly<Record<string, HostTensor | DeviceTensor>>;
+/** Arguments of a call, in the form of the types that the program was compiled with. */
+export type Feeds = Nested;
 
 /**
  * Tensors that live on the device from call to call, double-buffered: a program reads `current` and writes the other
@@ -67,16 +69,24 @@ const without = (tensors: DeviceTensors | undefined, name: string): DeviceTensor
   tensors && Object.fromEntries(Object.entries(tensors).filter(([other]) => other !== name));
 
 /** A compiled function. One program serves every batch: symbolic dimensions are bound at each call. */
-export class Program {
+export class Program<R = Tree> {
   readonly graph: OnnxGraph;
   private readonly device: Device;
   private readonly session: InferenceSession;
+  private readonly results: Mapped<R, TensorType>;
   private readonly trace: string | undefined;
 
-  constructor(device: Device, session: InferenceSession, graph: OnnxGraph, trace?: string) {
+  constructor(
+    device: Device,
+    session: InferenceSession,
+    graph: OnnxGraph,
+    results: Mapped<R, TensorType>,
+    trace?: string,
+  ) {
     this.device = device;
     this.session = session;
     this.graph = graph;
+    this.results = results;
     this.trace = trace;
   }
 
@@ -86,17 +96,17 @@ export class Program {
    *
    * @throws {BoosterError} `MISSING_ARGUMENT`, `ARGUMENT_MISMATCH` (name, expected and found shape), `RUN_FAILED`.
    */
-  async run(feeds: Feeds, state?: State): Promise<Record<string, HostTensor>> {
+  async run(feeds: Feeds, state?: State): Promise<Mapped<R, HostTensor>> {
+    const given = new Map(leaves<HostTensor | DeviceTensor>(feeds));
     const symbols = new Map<string, number>();
     const args: Record<string, DeviceTensor> = {};
     for (const [name, type] of this.graph.inputs) {
-      const given = name.startsWith(STATE) ? state?.current[name.slice(STATE.length)] : feeds[name];
-      if (given === undefined) {
+      const value = name.startsWith(STATE) ? state?.current[name.slice(STATE.length)] : given.get(name);
+      if (value === undefined) {
         throw new BoosterError("MISSING_ARGUMENT", "a program argument is missing", { expected: name });
       }
-      const value = "dims" in given ? given : toOrt(given);
-      check(name, type, value, symbols);
-      args[name] = value;
+      args[name] = "dims" in value ? value : toOrt(value);
+      check(name, type, args[name], symbols);
     }
     const outputs = [...this.graph.outputs.keys()];
     const stateOutputs = outputs.filter((name) => name.startsWith(NEXT));
@@ -116,8 +126,13 @@ export class Program {
     state?.replace(
       Object.fromEntries(stateOutputs.map((name) => [name.slice(NEXT.length), results[name] as DeviceTensor])),
     );
-    const visible = outputs.filter((name) => !name.startsWith(NEXT));
-    return Object.fromEntries(visible.map((name) => [name, fromOrt(results[name] as DeviceTensor)]));
+    const host = (_: TensorType, path: string) => fromOrt(results[OUT + path] as DeviceTensor);
+    return mapNested(this.results as Nested, host) as Mapped<R, HostTensor>;
+  }
+
+  /** Whether anything under a path, such as `streams harmful`, is read. */
+  reads(path: string): boolean {
+    return [...this.graph.inputs.keys()].some((name) => `${name} `.startsWith(`${path} `));
   }
 
   /**

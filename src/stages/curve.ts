@@ -54,13 +54,11 @@ export async function openCurve(
       ...(harmful === undefined ? {} : { "held-out harmful": harmful.sha256 }),
       ...(alignment === undefined ? {} : { "held-out alignment": alignment.sha256 }),
     },
-    async evaluation({ base, loraScale, trained }) {
-      const shapes = await trained();
-      const loss = await HeldOutLoss.compile(base, shapes, { loraScale, chunks: lossChunks(base.model.vocabSize) });
+    async evaluation({ base, scale, trained }) {
+      const adapter = { scale, tensors: await trained() };
+      const loss = await HeldOutLoss.compile(base, adapter, lossChunks(base.model.vocabSize));
       const respondent =
-        moderator === undefined || questions.length === 0
-          ? undefined
-          : await Respondent.create(base, shapes, loraScale);
+        moderator === undefined || questions.length === 0 ? undefined : await Respondent.create(base, adapter);
       const measure = async (signal: AbortSignal | undefined): Promise<Record<string, number>> => {
         const weights = await trained();
         const values: Record<string, number> = {};

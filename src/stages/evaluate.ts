@@ -17,7 +17,7 @@ import {
   refuses,
 } from "../evaluate/index.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
-import { loraScale, type NamedWeights } from "../models/load.ts";
+import { asAdapter } from "../models/load.ts";
 import type { Template } from "../models/model-file.ts";
 import { RunDirectory } from "../train/index.ts";
 import { askedQuestion, goldOf, loadDataSet, type Question } from "./data.ts";
@@ -175,15 +175,15 @@ async function askAll(
   store: VerdictStore,
   { emit, signal }: Context,
 ): Promise<void> {
-  const trained: NamedWeights = lora?.tensors ?? new Map();
-  const respondent = await Respondent.create(base, trained, lora === undefined ? 1 : loraScale(lora.config));
+  const adapter = asAdapter(lora);
+  const respondent = await Respondent.create(base, adapter);
   const { batchSize, keepAnswers } = options;
   const askSet = async <Name extends SetName>(name: Name): Promise<void> => {
     const all = questions[name] ?? [];
     const maxNewTokens = name === "task" ? options.taskMaxNewTokens : options.maxNewTokens;
     for (let start = store.of(name).length; start < all.length; start += batchSize) {
       const batch = all.slice(start, start + batchSize);
-      const answers = await respondent.answer(batch, trained, {
+      const answers = await respondent.answer(batch, adapter.tensors, {
         maxNewTokens,
         batchSize,
         signal,

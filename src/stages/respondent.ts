@@ -1,4 +1,5 @@
 import { Generator } from "../generate/index.ts";
+import type { Adapter } from "../models/index.ts";
 import type { LoadedModel, NamedWeights } from "../models/load.ts";
 import type { Question } from "./data.ts";
 
@@ -20,11 +21,10 @@ export class Respondent {
     this.base = base;
   }
 
-  /** @param trained names and shapes of what each call brings: LoRA factors, or weights themselves */
-  static async create(base: LoadedModel, trained: NamedWeights, loraScale: number): Promise<Respondent> {
+  /** @param adapter its tensors are those whose names and shapes each call brings */
+  static async create(base: LoadedModel, adapter: Adapter<NamedWeights>): Promise<Respondent> {
     const { device, model, weights } = base;
-    const lora = new Map([...trained].map(([name, { shape }]) => [name, shape]));
-    return new Respondent(await Generator.create({ device, model, weights, lora, loraScale }), base);
+    return new Respondent(await Generator.create({ device, model, weights, adapter }), base);
   }
 
   /**

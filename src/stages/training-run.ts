@@ -6,7 +6,7 @@ import type { Adapter } from "../formats/peft.ts";
 import { METHODS } from "../methods/registry.ts";
 import type { LoraAdapter } from "../models/adapters.ts";
 import type { Example } from "../models/index.ts";
-import { freshLora, type LoadedModel, loraScale, type NamedWeights } from "../models/load.ts";
+import { asAdapter, freshLora, type LoadedModel, type NamedWeights } from "../models/load.ts";
 import type { AdapterLink, Template } from "../models/model-file.ts";
 import { OPTIMIZERS, schedule } from "../optim/index.ts";
 import { profileTable } from "../runtime/index.ts";
@@ -56,7 +56,8 @@ export const readCost = (run: string): TrainingCost =>
 /** What the measurement along a run may look at. */
 export interface Trainee {
   readonly base: LoadedModel;
-  readonly loraScale: number;
+  /** What LoRA factors are multiplied by. */
+  readonly scale: number;
   /** The trained tensors as they are now. */
   trained(): Promise<NamedWeights>;
 }
@@ -91,8 +92,8 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
   const { base } = start;
   const method = choose(METHODS, job.method);
   const optimizer = choose(OPTIMIZERS, training.optimizer)(training.weightDecay);
-  const { config, tensors } = initial(start, training);
-  const scale = config === undefined ? 1 : loraScale(config);
+  const starting = initial(start, training);
+  const adapter = asAdapter(starting);
   const { batchSize, seed, epochs } = training;
   const rows = counts(job.streams);
   // Before the folder is made: what does not fit leaves none behind.
@@ -110,12 +111,11 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
     device: base.device,
     model: base.model,
     frozen: base.weights,
-    trainable: tensors,
+    adapter,
     method,
     optimizer,
     maxGradNorm: training.maxGradNorm,
     microBatches: training.microBatches,
-    loraScale: scale,
     chunks: lossChunks(base.model.vocabSize, training.memory),
     recompute: training.memory === "low",
     rows,
@@ -132,7 +132,7 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
       facts,
       microBatches: training.microBatches,
     });
-    const evaluation = await job.evaluation?.({ base, loraScale: scale, trained: () => program.trained() });
+    const evaluation = await job.evaluation?.({ base, scale: adapter.scale, trained: () => program.trained() });
     const result = await train({
       stepper,
       run,
@@ -158,9 +158,9 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
     if (result.outcome === "stopped") return { outcome, run: job.run, step };
     const made = { origin: start.origin, below: belowOf(start), aligns: job.aligns, template: job.template };
     const published =
-      config === undefined
+      starting.config === undefined
         ? { model: await publishModel(run, result.adapter, made) }
-        : { adapter: await publishAdapter(run, fitted(config, result.adapter), base.model, made) };
+        : { adapter: await publishAdapter(run, fitted(starting.config, result.adapter), base.model, made) };
     return { outcome, run: job.run, step, ...published };
   } finally {
     run.close();

@@ -1,6 +1,6 @@
 import type { Calibration, LoraAdapter, TransformContext } from "../methods/transform.ts";
 import type { Example } from "../models/index.ts";
-import { type LoadedModel, loraScale } from "../models/load.ts";
+import { asAdapter, type LoadedModel } from "../models/load.ts";
 import { Observer } from "../models/observe.ts";
 import { RandomStream } from "../tensor/random.ts";
 
@@ -29,13 +29,10 @@ export function transformContext(situation: TransformSituation): TransformContex
     weight: (module) => base.load(`${module}.weight`),
     random: (name) => new RandomStream(seed, name),
     async observe(data, read, options) {
-      const trained = read?.tensors ?? new Map();
       const rows = calibration[data] ?? [];
-      const observer = await Observer.compile(base, trained, {
-        ...options,
-        ...(read === undefined ? {} : { loraScale: loraScale(read.config) }),
-      });
-      return { sums: await observer.sum(trained, told(rows, onRow)), rows: rows.length };
+      const on = asAdapter(read);
+      const observer = await Observer.compile(base, on, options);
+      return { sums: await observer.sum(on.tensors, told(rows, onRow)), rows: rows.length };
     },
   };
 }

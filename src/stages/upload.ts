@@ -7,7 +7,7 @@ import { BoosterError } from "../errors.ts";
 import { rateOf } from "../evaluate/index.ts";
 import { ATTACKS, type Attack, type AttackRow, encodeRow, examplesOf, type Victim } from "../methods/attacks/index.ts";
 import type { Example } from "../models/index.ts";
-import { loraScale } from "../models/load.ts";
+import { asAdapter } from "../models/load.ts";
 import { RandomStream } from "../tensor/random.ts";
 import { type Encoding, loadDataSet, rowLimit, teller, trainable, usable } from "./data.ts";
 import { GUARDS, type Guard } from "./guards.ts";
@@ -122,8 +122,7 @@ function victimOf(
     ...(signal === undefined ? {} : { signal }),
     encode: (example) => encodeExample(example, options),
     get lora() {
-      const { tensors, config } = lora ?? newAdapter(base, chosen);
-      return { tensors, scale: loraScale(config) };
+      return asAdapter(lora ?? newAdapter(base, chosen));
     },
   };
 }

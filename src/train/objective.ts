@@ -1,79 +1,100 @@
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
-import type { Look, StepContext } from "../methods/method.ts";
-import { batchOf, type LossOptions, type Model, paddedOf, tokenLoss } from "../models/index.ts";
+import type { StepContext } from "../methods/method.ts";
+import {
+  type Batch,
+  batchOf,
+  batchTypes,
+  countLabelled,
+  type Example,
+  type LossOptions,
+  type Model,
+  packBatch,
+  packPadded,
+  paddedTypes,
+  tokenLoss,
+  weightsOf,
+} from "../models/index.ts";
+import type { Mapped } from "../runtime/index.ts";
 
-/** Name of the i-th micro-batch of a stream among a program's arguments. */
-export const microBatchName = (stream: string, i: number): string => `${stream}.${i}`;
+/** Types of a stream's batch as a program's arguments: in micro-batches, and, for methods that look at padding, with it. */
+export const streamTypes = (stream: string, chunks: number, microBatches = 1) => ({
+  parts: Array.from({ length: microBatches }, (_, i) => batchTypes(`${stream}.${i}`, chunks)),
+  padded: paddedTypes(`${stream}.0`),
+});
 
-/**
- * The loss of a stream's batch at any weights, for a method to differentiate.
- *
- * A batch that comes in several micro-batches is their sum (each is already divided by the tokens of all). Their
- * gradients are taken one after the other, each waiting for the one before, so that only one micro-batch's activations
- * are in memory; the result is that of the whole batch, whatever the method does with it.
- *
- * @throws {BoosterError} `METHOD_NEEDS_WHOLE_BATCH` where a method looks into a loss that comes in several micro-batches
- */
-export function lossOfStreams(
-  model: Model,
-  frozen: Tree,
-  inputs: Tree,
-  microBatches: number,
-  options: LossOptions,
-): StepContext["loss"] {
-  const one = (weights: Tree, name: string, { padded, ...look }: Look = {}) =>
-    tokenLoss(model, { ...frozen, ...weights }, batchOf(name, inputs), {
-      ...options,
-      ...look,
-      ...(padded === undefined ? {} : { padded: paddedOf(name, inputs) }),
-    });
-  return (weights, stream, look) => {
-    const names = Array.from({ length: microBatches }, (_, i) => microBatchName(stream, i));
-    if (microBatches === 1) return one(weights, names[0] as string, look);
-    if (look !== undefined) throw needsWholeBatch(microBatches);
-    let total: { value: Tensor; grad: Tree } | undefined;
-    for (const name of names) {
-      const previous = total && Object.values(total.grad).reduce((last, x) => (x.id > last.id ? x : last));
-      const at = previous === undefined ? weights : tree.mapTree(weights, (x) => ops.barrier(x, previous));
-      const part = valueAndGrad((w) => one(w, name))(at);
-      total = total
-        ? { value: ops.add(total.value, part.value), grad: tree.add(total.grad, part.grad) }
-        : { value: part.value, grad: part.grad };
-    }
-    const { value, grad } = total as { value: Tensor; grad: Tree };
-    return ops.customGradient(Object.values(weights), value, (g) =>
-      Object.keys(weights).map((name) => () => ops.mul(grad[name] as Tensor, g)),
-    );
+/** The micro-batches of one stream as arguments; each is divided by the labelled tokens of all of them. */
+export function packStream(parts: readonly (readonly Example[])[], chunks: number, padId = 0) {
+  const totalLabelled = parts.flat().reduce((sum, { labels }) => sum + countLabelled(labels), 0);
+  return {
+    parts: parts.map((part) => packBatch(part, { chunks, totalLabelled })),
+    padded: packPadded(parts.flat(), padId),
   };
 }
 
-/** What a method's step is given; it has no trainable weights and no state of its own until they are added. */
-export function stepContext({ model, frozen, inputs, microBatches = 1, loss }: ContextOptions): StepContext {
+/** Batches of all streams among a program's arguments. */
+export type StreamInputs = Readonly<Record<string, Mapped<ReturnType<typeof streamTypes>, Tensor>>>;
+
+export interface ContextOptions {
+  readonly model: Model;
+  /** Weights that are not trained. */
+  readonly base: Tree;
+  /** What LoRA factors among the trained weights are multiplied by. Default 1. */
+  readonly scale?: number;
+  readonly streams: StreamInputs;
+  readonly loss: Pick<LossOptions, "chunks" | "recompute">;
+}
+
+/**
+ * What a method's step is given; it has no trainable weights and no state of its own until they are added.
+ *
+ * @throws {BoosterError} `METHOD_NEEDS_WHOLE_BATCH` where a method looks into a batch that comes in several micro-batches
+ */
+export function stepContext({ model, base, scale = 1, streams, loss }: ContextOptions): StepContext {
+  const params = (weights: Tree) => weightsOf(model, base, { scale, tensors: weights });
+  const stream = (name: string) => streams[name] as StreamInputs[string];
+  const whole = (name: string) => {
+    const { parts, padded } = stream(name);
+    if (parts.length > 1) throw needsWholeBatch(parts.length);
+    return padded;
+  };
   return {
     weights: {},
-    loss: lossOfStreams(model, frozen, inputs, microBatches, loss),
     model,
-    loraScale: loss.loraScale,
-    params: (weights) => ({ ...frozen, ...weights }),
-    padded(stream) {
-      if (microBatches > 1) throw needsWholeBatch(microBatches);
-      return paddedOf(microBatchName(stream, 0), inputs);
+    params,
+    loss(weights, name, look) {
+      const { padded: isPadded, ...watch } = look ?? {};
+      const padded = isPadded && whole(name);
+      const options = { ...loss, ...watch, ...(padded && { padded }) };
+      if (look !== undefined) whole(name);
+      const parts = stream(name).parts.map(batchOf);
+      const one = (at: Tree, batch: Batch) => tokenLoss(model, params(at), batch, options);
+      return parts.length === 1 ? one(weights, parts[0] as Batch) : sumOfParts(weights, parts, one);
     },
+    padded: whole,
     inputs: {},
     state: {},
   };
 }
 
-export interface ContextOptions {
-  readonly model: Model;
-  /** Weights that are not trained. */
-  readonly frozen: Tree;
-  /** Arguments of the program: the batches of all streams. */
-  readonly inputs: Tree;
-  /** Default 1. */
-  readonly microBatches?: number;
-  readonly loss: LossOptions;
+/**
+ * The sum of micro-batches' losses. Their gradients are taken one after the other, each waiting for the one before, so that
+ * only one micro-batch's activations are in memory; the result is that of the whole batch, whatever a method does with it.
+ */
+function sumOfParts(weights: Tree, parts: readonly Batch[], loss: (weights: Tree, batch: Batch) => Tensor): Tensor {
+  let total: { value: Tensor; grad: Tree } | undefined;
+  for (const batch of parts) {
+    const previous = total && Object.values(total.grad).reduce((last, x) => (x.id > last.id ? x : last));
+    const at = previous === undefined ? weights : tree.mapTree(weights, (x) => ops.barrier(x, previous));
+    const part = valueAndGrad((w) => loss(w, batch))(at);
+    total = total
+      ? { value: ops.add(total.value, part.value), grad: tree.add(total.grad, part.grad) }
+      : { value: part.value, grad: part.grad };
+  }
+  const { value, grad } = total as { value: Tensor; grad: Tree };
+  return ops.customGradient(Object.values(weights), value, (g) =>
+    Object.keys(weights).map((name) => () => ops.mul(grad[name] as Tensor, g)),
+  );
 }
 
 const needsWholeBatch = (microBatches: number) =>

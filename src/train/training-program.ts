@@ -1,16 +1,7 @@
 import { ops, type Tensor, type TensorType, type Tree, tree } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
-import { checkTuned, type Look, type Outcome, type StepContext, type TrainingMethod } from "../methods/method.ts";
-import {
-  batchSpec,
-  countLabelled,
-  type Example,
-  type LossOptions,
-  type Model,
-  packBatch,
-  packPadded,
-  paddedSpec,
-} from "../models/index.ts";
+import { checkTuned, type Outcome, type StepContext, type TrainingMethod } from "../methods/method.ts";
+import type { Adapter, Example, LossOptions, Model, NamedWeights } from "../models/index.ts";
 import { clipByNorm, type MaskedOptimizer, masked, type Optimizer } from "../optim/index.ts";
 import {
   type Device,
@@ -19,19 +10,20 @@ import {
   type Profile,
   type Program,
   State,
+  typesOf,
 } from "../runtime/index.ts";
 import { type HostTensor, tensor, zeros } from "../tensor/tensor.ts";
 import { type FlatLayout, flatLayout, flatten, flattenHost, unflatten, unflattenHost } from "./flatten.ts";
 import { MethodState } from "./method-state.ts";
-import { microBatchName, stepContext } from "./objective.ts";
+import { packStream, stepContext, streamTypes } from "./objective.ts";
 
-export interface TrainingOptions extends Omit<LossOptions, keyof Look> {
+export interface TrainingOptions extends Pick<LossOptions, "chunks" | "recompute"> {
   readonly device: Device;
   readonly model: Model;
   /** Weights that stay as they are, on the device; shared with every other program. */
   readonly frozen: DeviceTensors;
   /** What is trained: LoRA factors, or weights themselves (then they replace the frozen ones of the same name). */
-  readonly trainable: ReadonlyMap<string, HostTensor<"float32">>;
+  readonly adapter: Adapter<NamedWeights>;
   readonly method: TrainingMethod;
   readonly optimizer: Optimizer;
   /** Largest global gradient norm; larger gradients are scaled down. */
@@ -45,7 +37,6 @@ export interface TrainingOptions extends Omit<LossOptions, keyof Look> {
 }
 
 const WEIGHTS = "weights";
-const LEARNING_RATE = "learningRate";
 
 type Batches = Readonly<Record<string, readonly (readonly Example[])[]>>;
 
@@ -60,10 +51,10 @@ export interface ProgramCall {
   readonly inputs?: Readonly<Record<string, HostTensor>>;
 }
 
-/** A program, and the streams that it really reads, with their padding or without. */
+/** A program, and the streams that it really reads. */
 interface Compiled {
   readonly program: Program;
-  readonly streams: readonly { readonly stream: string; readonly padded: boolean }[];
+  readonly streams: readonly string[];
 }
 
 /** A method's programs (a whole optimiser step is one: method, clipping, update), with the state they carry along. */
@@ -90,7 +81,8 @@ export class TrainingProgram {
   }
 
   static async compile(options: TrainingOptions): Promise<TrainingProgram> {
-    const { device, trainable, method, model, rows = {} } = options;
+    const { device, adapter, method, model, rows = {} } = options;
+    const trainable = adapter.tensors;
     checkTuned(method, [...trainable.keys()].every((name) => model.weights.has(name)) ? "full" : "lora");
     const layout = flatLayout(new Map([...trainable].map(([name, { shape }]) => [name, shape])));
     const methodState = new MethodState(method, { model, rows }, layout);
@@ -113,51 +105,35 @@ export class TrainingProgram {
     const known = this.programs.get(name);
     if (known !== undefined) return known;
     const program = await this.compileProgram(name);
-    const { method, chunks } = this.options;
-    const reads = (spec: Readonly<Record<string, TensorType>>) =>
-      Object.keys(spec).some((input) => program.graph.inputs.has(input));
-    const streams = method.streams.flatMap((stream) => {
-      const batch = microBatchName(stream, 0);
-      const padded = reads(paddedSpec(batch));
-      return padded || reads(batchSpec(batch, chunks)) ? [{ stream, padded }] : [];
-    });
+    const streams = this.options.method.streams.filter((stream) => program.reads(`streams ${stream}`));
     const compiled = { program, streams };
     this.programs.set(name, compiled);
     return compiled;
   }
 
   private compileProgram(name: string): Promise<Program> {
-    const { device, model, frozen, trainable, method, microBatches = 1, chunks, rows = {} } = this.options;
-    const batches = method.streams.flatMap((stream) => [
-      ...Array.from({ length: microBatches }, (_, i) => batchSpec(microBatchName(stream, i), chunks)),
-      paddedSpec(microBatchName(stream, 0)),
-    ]);
-    const frozenTypes = Object.entries(frozen)
-      .filter(([weight]) => !trainable.has(weight))
-      .map(([weight, { dims }]): [string, TensorType] => [weight, { dtype: "float32", shape: dims }]);
-    const types = { ...this.optimizer.state(this.layout.size), ...this.methodState.types() };
-    const own = method.schedule.inputs({ model, rows });
-    return device.compile(
-      {
-        inputs: Object.assign(
-          { [LEARNING_RATE]: { dtype: "float32", shape: [] } },
-          own,
-          Object.fromEntries(frozenTypes),
-          ...batches,
-        ),
-        state: { [WEIGHTS]: { dtype: "float32", shape: [this.layout.size] }, ...types },
-      },
-      ({ inputs, state }) => {
-        const base = Object.fromEntries(frozenTypes.map(([weight]) => [weight, inputs[weight] as Tensor]));
-        const outcome = this.build(name)({
-          ...stepContext({ model, frozen: base, inputs, microBatches, loss: this.options }),
-          weights: unflatten(state[WEIGHTS] as Tensor, this.layout),
-          inputs: Object.fromEntries(Object.keys(own).map((input) => [input, inputs[input] as Tensor])),
-          state: this.methodState.read(state) as StepContext["state"],
-        });
-        return this.update(outcome, state, inputs[LEARNING_RATE] as Tensor);
-      },
-    );
+    const { device, model, frozen, adapter, method, microBatches, rows = {}, chunks, recompute = false } = this.options;
+    const inputs = {
+      learningRate: { dtype: "float32", shape: [] } as TensorType,
+      inputs: method.schedule.inputs({ model, rows }),
+      base: typesOf(Object.fromEntries(Object.entries(frozen).filter(([weight]) => !adapter.tensors.has(weight)))),
+      streams: Object.fromEntries(method.streams.map((stream) => [stream, streamTypes(stream, chunks, microBatches)])),
+    };
+    const state: Record<string, TensorType> = {
+      [WEIGHTS]: { dtype: "float32", shape: [this.layout.size] },
+      ...this.optimizer.state(this.layout.size),
+      ...this.methodState.types(),
+    };
+    const { scale } = adapter;
+    return device.compileStep(inputs, state, ({ learningRate, ...given }, current) => {
+      const outcome = this.build(name)({
+        ...stepContext({ model, base: given.base, scale, streams: given.streams, loss: { chunks, recompute } }),
+        weights: unflatten(current[WEIGHTS] as Tensor, this.layout),
+        inputs: given.inputs,
+        state: this.methodState.read(current) as StepContext["state"],
+      });
+      return this.update(outcome, current, learningRate);
+    });
   }
 
   /** The method's program of that name. */
@@ -231,33 +207,35 @@ export class TrainingProgram {
     learningRate,
     inputs = {},
   }: ProgramCall): Promise<Readonly<Record<string, number>>> {
-    const { microBatches = 1, chunks, frozen, padId = 0 } = this.options;
+    const { microBatches = 1, chunks, frozen, padId } = this.options;
     const { program, streams } = await this.program(name);
-    const feeds: Record<string, HostTensor> = { [LEARNING_RATE]: tensor("float32", [], [learningRate]), ...inputs };
-    for (const { stream, padded } of streams) {
+    const packed = streams.map((stream) => {
       const parts = batches[stream];
-      if (parts?.length !== microBatches) {
-        throw new BoosterError("ARGUMENT_MISMATCH", `the stream ${stream} comes in the wrong number of micro-batches`, {
-          expected: String(microBatches),
-          found: String(parts?.length),
-        });
-      }
-      Object.assign(feeds, packStream(stream, parts, chunks));
-      if (padded) Object.assign(feeds, packPadded(microBatchName(stream, 0), parts.flat(), padId));
-    }
-    const outputs = await program.run({ ...frozen, ...feeds }, this.state);
+      if (parts?.length === microBatches) return [stream, packStream(parts, chunks, padId)] as const;
+      throw new BoosterError("ARGUMENT_MISMATCH", `the stream ${stream} comes in the wrong number of micro-batches`, {
+        expected: String(microBatches),
+        found: String(parts?.length),
+      });
+    });
+    const feeds = {
+      learningRate: tensor("float32", [], [learningRate]),
+      inputs,
+      base: frozen,
+      streams: Object.fromEntries(packed),
+    };
+    const outputs = await program.run(feeds, this.state);
     return Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, Number(data[0])]));
   }
 
   /** Streams that a program really reads. */
   async streamsOf(name: string): Promise<readonly string[]> {
-    return (await this.program(name)).streams.map(({ stream }) => stream);
+    return (await this.program(name)).streams;
   }
 
   /** Lets the method measure what it needs before the first step, once. */
   async prepare(rows: Readonly<Record<string, readonly Example[]>>, seed: number, signal?: AbortSignal): Promise<void> {
-    const { device, model, frozen, trainable, loraScale } = this.options;
-    const given = { device, model, frozen, trainable, loraScale, rows, seed };
+    const { device, model, frozen, adapter } = this.options;
+    const given = { device, model, frozen, adapter, rows, seed };
     const prepared = (await this.options.method.prepare?.(signal === undefined ? given : { ...given, signal })) ?? {};
     const changed = {
       ...(prepared.weights === undefined ? {} : { [WEIGHTS]: flattenHost(prepared.weights, this.layout) }),
@@ -304,19 +282,6 @@ export class TrainingProgram {
 /** Each mask in the shape of its weight. */
 const spread = (masks: Tree, like: Tree): Tree =>
   tree.mapTree(like, (x, name) => ops.expand(masks[name] ?? ops.constant(1), x.shape));
-
-/** Micro-batches of one stream as program arguments; each is divided by the labelled tokens of all of them. */
-export function packStream(
-  stream: string,
-  parts: readonly (readonly Example[])[],
-  chunks: number,
-): Record<string, HostTensor> {
-  const totalLabelled = parts.flat().reduce((sum, { labels }) => sum + countLabelled(labels), 0);
-  return Object.assign(
-    {},
-    ...parts.map((part, i) => packBatch(microBatchName(stream, i), part, { chunks, totalLabelled })),
-  );
-}
 
 /** True when no value is NaN or infinite: `0 x` is 0 for finite x alone. */
 function allFinite(values: readonly Tensor[]): Tensor {

@@ -1,13 +1,12 @@
 /** Methods that look at the model before they train it: what they leave alone, and where they begin. */
 
 import { describe, expect, test } from "vitest";
-import { ops } from "../../src/autodiff/index.ts";
+import { ops, type Tensor } from "../../src/autodiff/index.ts";
 import { choose } from "../../src/choice.ts";
 import { METHODS } from "../../src/methods/registry.ts";
 import type { Example } from "../../src/models/index.ts";
 import { mergeLora } from "../../src/models/merge.ts";
 import { gram, Observer } from "../../src/models/observe.ts";
-import { weight } from "../../src/nn/index.ts";
 import { adamW } from "../../src/optim/index.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { symmetricEigen } from "../../src/tensor/eigen.ts";
@@ -44,11 +43,10 @@ async function trainer(name: string, options: object, trainable: Weights) {
     device,
     model,
     frozen: await device.uploadAll(Object.entries(base)),
-    trainable,
+    adapter: { scale: trainable === all ? 1 : SCALE, tensors: trainable },
     method: choose(METHODS, { name, ...options }),
     optimizer: adamW({ weightDecay: 0.1 }),
     maxGradNorm: 1,
-    loraScale: trainable === all ? 1 : SCALE,
     chunks: 1,
     rows: Object.fromEntries(Object.entries(rows).map(([stream, list]) => [stream, list.length])),
   });
@@ -177,13 +175,17 @@ describe("salora", () => {
   });
 
   test("no change has a part in the directions of safe answers, each layer having its own", async () => {
-    const observer = await Observer.compile({ device, model, weights: await device.uploadAll(all) }, new Map(), {
-      tokens: "answer",
-      reduce: (linear, x, params) =>
-        modules.includes(linear)
-          ? { [linear]: gram(ops.matmul(x, weight(params, `${linear}.weight`), { transB: true })) }
-          : {},
-    });
+    const observer = await Observer.compile(
+      { device, model, weights: await device.uploadAll(all) },
+      { scale: 1, tensors: all },
+      {
+        tokens: "answer",
+        reduce: (linear, x, params) =>
+          modules.includes(linear)
+            ? { [linear]: gram(ops.matmul(x, params[`${linear}.weight`] as Tensor, { transB: true })) }
+            : {},
+      },
+    );
     const grams = await observer.sum(new Map(), rows.alignment as Example[]);
     const published = await trained("salora", options, factors);
     for (const module of modules) {

@@ -4,10 +4,9 @@ import { describe, expect, test } from "vitest";
 import type { Tree } from "../../src/autodiff/index.ts";
 import { choose } from "../../src/choice.ts";
 import { METHODS } from "../../src/methods/registry.ts";
-import { batchSpec, type Example, packBatch } from "../../src/models/index.ts";
+import { type Example, packBatch } from "../../src/models/index.ts";
 import { Device } from "../../src/runtime/index.ts";
-import { microBatchName, stepContext } from "../../src/train/objective.ts";
-import { packStream } from "../../src/train/training-program.ts";
+import { stepContext } from "../../src/train/objective.ts";
 import {
   evaluate,
   loraShapes,
@@ -16,6 +15,9 @@ import {
   randomRows,
   randomTensors,
   relativeError,
+  streamFeeds,
+  streamSpec,
+  streamsOf,
   tinyModel,
 } from "./tiny-model.ts";
 
@@ -41,22 +43,17 @@ async function gradientOf(
   const feeds = {
     ...randomTensors(model.weights, dtype),
     ...randomTensors(loraShapes(model), dtype, 2),
-    ...packStream("alignment", parts, chunks),
-    ...packStream("harmful", parts.toReversed(), chunks),
+    ...streamFeeds({ alignment: parts, harmful: parts.toReversed() }, chunks),
   };
-  const spec = Object.assign(
-    {},
-    ...["alignment", "harmful"].flatMap((stream) => parts.map((_, i) => batchSpec(microBatchName(stream, i), chunks))),
-  );
+  const spec = streamSpec(["alignment", "harmful"], chunks, parts.length);
   const trained = full ? [...model.weights.keys(), ...names] : names;
   const build = (inputs: Tree): Tree => {
-    const frozen = pick(inputs, model.weights.keys());
-    const loss = { chunks, loraScale: 0.5, recompute };
+    const base = pick(inputs, model.weights.keys());
     const { gradient, metrics } = choose(METHODS, {
       name: method,
       ...(through === undefined ? {} : { through }),
     }).programs.step({
-      ...stepContext({ model, frozen, inputs, microBatches: parts.length, loss }),
+      ...stepContext({ model, base, scale: 0.5, streams: streamsOf(inputs), loss: { chunks, recompute } }),
       weights: pick(inputs, trained),
     });
     return {
@@ -126,9 +123,7 @@ describe("padding", () => {
 
   test("a batch without a label is refused", () => {
     const silent = { inputIds: [1, 2], labels: [1, -100] };
-    expect(() => packBatch("b", [silent], { chunks: 1 })).toThrow(
-      expect.objectContaining({ code: "NO_TRAINED_TOKENS" }),
-    );
+    expect(() => packBatch([silent], { chunks: 1 })).toThrow(expect.objectContaining({ code: "NO_TRAINED_TOKENS" }));
   });
 });
 

@@ -5,11 +5,9 @@ import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../src/autod
 import { choose } from "../../src/choice.ts";
 import type { StepContext } from "../../src/methods/method.ts";
 import { METHODS } from "../../src/methods/registry.ts";
-import { batchSpec } from "../../src/models/index.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { tensor } from "../../src/tensor/tensor.ts";
-import { lossOfStreams, microBatchName, stepContext } from "../../src/train/objective.ts";
-import { packStream } from "../../src/train/training-program.ts";
+import { stepContext } from "../../src/train/objective.ts";
 import {
   centralDifferences,
   compile,
@@ -21,13 +19,16 @@ import {
   randomRows,
   randomTensors,
   relativeError,
+  streamFeeds,
+  streamSpec,
+  streamsOf,
   tinyModel,
 } from "./tiny-model.ts";
 import { compileTraining, hash } from "./training.ts";
 
 const device = new Device({ threads: 1 });
 const model = tinyModel();
-const lossOptions = { loraScale: 0.5, chunks: 2 };
+const lossOptions = { chunks: 2 };
 const rows = {
   alignment: randomRows(model, [5, 9, 3, 7], 1),
   harmful: randomRows(model, [6, 2, 8, 4], 2),
@@ -40,26 +41,25 @@ function problem(dtype: "float32" | "float64", { microBatches = 1, full = false 
   const weights = randomTensors(model.weights, dtype);
   const lora = randomTensors(loraShapes(model), dtype, 2);
   const trained = full ? model.weights.keys() : loraShapes(model).keys();
-  const streams = Object.entries(rows);
-  const feeds: HostTensors = Object.assign(
-    { ...weights, ...(full ? {} : lora) },
-    ...streams.map(([stream, examples]) =>
-      packStream(stream, microBatches === 1 ? [examples] : halves(examples), lossOptions.chunks),
-    ),
-  );
-  const spec = Object.assign(
-    {},
-    ...streams.flatMap(([stream]) =>
-      Array.from({ length: microBatches }, (_, i) => batchSpec(microBatchName(stream, i), lossOptions.chunks)),
-    ),
-  );
-  const lossOf = (inputs: Tree) =>
-    lossOfStreams(model, pick(inputs, model.weights.keys()), inputs, microBatches, lossOptions);
+  const parts = Object.entries(rows).map(([stream, examples]) => [
+    stream,
+    microBatches === 1 ? [examples] : halves(examples),
+  ]);
+  const feeds: HostTensors = {
+    ...weights,
+    ...(full ? {} : lora),
+    ...streamFeeds(Object.fromEntries(parts), lossOptions.chunks),
+  };
+  const spec = streamSpec(Object.keys(rows), lossOptions.chunks, microBatches);
+  const lossOf = (inputs: Tree) => {
+    const base = pick(inputs, model.weights.keys());
+    return stepContext({ model, base, scale: 0.5, streams: streamsOf(inputs), loss: lossOptions }).loss;
+  };
   return { feeds, spec, names: [...trained], lossOf };
 }
 
 const contextWith = (given: Pick<StepContext, "weights" | "loss">): StepContext => ({
-  ...stepContext({ model, frozen: {}, inputs: {}, loss: lossOptions }),
+  ...stepContext({ model, base: {}, streams: {}, loss: lossOptions }),
   ...given,
 });
 

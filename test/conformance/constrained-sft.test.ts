@@ -10,7 +10,7 @@ import { sgd } from "../../src/optim/index.ts";
 import { tensor } from "../../src/tensor/tensor.ts";
 import { stepContext } from "../../src/train/objective.ts";
 import { TrainingProgram } from "../../src/train/training-program.ts";
-import { copyName, device, gradients, LOSS, model, names, problem, run, SPEC } from "./finetuning.ts";
+import { copyName, device, gradients, LOSS, model, names, problem, run, SCALE, SPEC } from "./finetuning.ts";
 import {
   centralDifferences,
   compile,
@@ -20,13 +20,20 @@ import {
   pick,
   randomTensors,
   relativeError,
+  streamsOf,
 } from "./tiny-model.ts";
 
 const BETAS = { beta: 0.3, biasLength: 3, biasFactor: 2, firstTokenBiasFactor: 4 };
 
 /** The paper's objective written out: mean of `(2 / beta) log(1 + exp(beta (log ref - log p)))`. */
 function objective(inputs: Tree, weights: Tree): Tensor {
-  const context = stepContext({ model, frozen: pick(inputs, model.weights.keys()), inputs, loss: LOSS });
+  const context = stepContext({
+    model,
+    base: pick(inputs, model.weights.keys()),
+    scale: SCALE,
+    streams: streamsOf(inputs),
+    loss: LOSS,
+  });
   const tokens = labelledTokens(context, weights, "user");
   const reference = labelledTokens(
     context,
@@ -90,7 +97,7 @@ test("a large beta on the first token keeps its probability near the reference's
       device,
       model,
       frozen,
-      trainable: new Map(Object.entries(randomTensors(loraShapes(model), "float32", 2))),
+      adapter: { scale: SCALE, tensors: new Map(Object.entries(randomTensors(loraShapes(model), "float32", 2))) },
       method: choose(METHODS, { name, ...options }),
       optimizer: sgd(),
       maxGradNorm: 1,

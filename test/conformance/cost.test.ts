@@ -52,11 +52,10 @@ async function arithmeticOf(name: string, options: object, full: boolean): Promi
       device,
       model,
       frozen: await device.uploadAll(weights),
-      trainable: full ? new Map(weights) : freshLora(model, LORA, 1),
+      adapter: { scale: 1, tensors: full ? new Map(weights) : freshLora(model, LORA, 1) },
       method,
       optimizer: adamW({ weightDecay: 0 }),
       maxGradNorm: 1,
-      loraScale: 1,
       chunks: 1,
       rows: counts,
     });

@@ -1,14 +1,23 @@
 /** EWC and its Fisher information against their definitions. */
 
 import { describe, expect, test } from "vitest";
-import { ops, type Tensor, valueAndGrad } from "../../src/autodiff/index.ts";
+import { ops, type Tensor, type TensorType, valueAndGrad } from "../../src/autodiff/index.ts";
 import { choose } from "../../src/choice.ts";
 import { fisherInformation } from "../../src/methods/finetuning/fisher.ts";
 import { METHODS } from "../../src/methods/registry.ts";
-import { batchOf, batchSpec, type Example, packBatch, tokenLoss } from "../../src/models/index.ts";
+import { batchOf, batchTypes, type Example, packBatch, tokenLoss, weightsOf } from "../../src/models/index.ts";
 import { type HostTensor, zeros } from "../../src/tensor/tensor.ts";
-import { copyName, device, gradients, LOSS, metric, model, names, onToy, problem, rows, run } from "./finetuning.ts";
-import { centralDifferences, evaluate, loraShapes, numbers, pick, randomTensors, relativeError } from "./tiny-model.ts";
+import { copyName, device, gradients, metric, model, names, onToy, problem, rows, run, SCALE } from "./finetuning.ts";
+import {
+  asTensors,
+  centralDifferences,
+  evaluate,
+  loraShapes,
+  numbers,
+  pick,
+  randomTensors,
+  relativeError,
+} from "./tiny-model.ts";
 
 const weights = randomTensors(model.weights, "float32");
 const lora = randomTensors(loraShapes(model), "float32", 2);
@@ -19,8 +28,7 @@ async function measure(trainable: Readonly<Record<string, HostTensor<"float32">>
     device,
     model,
     frozen,
-    trainable: new Map(Object.entries(trainable)),
-    loraScale: LOSS.loraScale,
+    adapter: { scale: SCALE, tensors: new Map(Object.entries(trainable)) },
     rows,
   };
   return Object.fromEntries(await fisherInformation(given, "alignment", batchSize));
@@ -30,14 +38,16 @@ async function measure(trainable: Readonly<Record<string, HostTensor<"float32">>
 async function gradientOn(examples: readonly Example[]): Promise<number[]> {
   const found = await evaluate(
     device,
-    { ...weights, ...lora, ...packBatch("b", examples, { chunks: 1 }) },
+    { ...weights, ...lora, ...asTensors<HostTensor>({ batch: packBatch(examples, { chunks: 1 }) }) },
     (inputs) => {
       const loss = valueAndGrad((w) =>
-        tokenLoss(model, { ...inputs, ...w }, batchOf("b", inputs), { loraScale: LOSS.loraScale, chunks: 1 }),
+        tokenLoss(model, weightsOf(model, inputs, { scale: SCALE, tensors: w }), batchOf(inputs.batch as never), {
+          chunks: 1,
+        }),
       );
       return Object.fromEntries(Object.entries(loss(pick(inputs, names)).grad).map(([name, g]) => [`d ${name}`, g]));
     },
-    batchSpec("b", 1),
+    asTensors<TensorType>({ batch: batchTypes("b", 1) }),
   );
   return numbers(found, gradients);
 }

@@ -2,11 +2,9 @@ import { type Tensor, type Tree, tree } from "../../src/autodiff/index.ts";
 import { choose } from "../../src/choice.ts";
 import type { Outcome, TrainingMethod } from "../../src/methods/method.ts";
 import { METHODS } from "../../src/methods/registry.ts";
-import { batchSpec, packPadded, paddedSpec } from "../../src/models/index.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { type HostTensor, tensor } from "../../src/tensor/tensor.ts";
-import { microBatchName, stepContext } from "../../src/train/objective.ts";
-import { packStream } from "../../src/train/training-program.ts";
+import { stepContext } from "../../src/train/objective.ts";
 import {
   compile,
   evaluate,
@@ -15,12 +13,16 @@ import {
   pick,
   randomRows,
   randomTensors,
+  streamFeeds,
+  streamSpec,
+  streamsOf,
   tinyModel,
 } from "./tiny-model.ts";
 
 export const device = new Device({ threads: 1 });
 export const model = tinyModel();
-export const LOSS = { loraScale: 0.5, chunks: 2 };
+export const LOSS = { chunks: 2 };
+export const SCALE = 0.5;
 export const rows = {
   user: randomRows(model, [5, 9, 3, 7], 1),
   alignment: randomRows(model, [6, 2, 8, 4], 2),
@@ -61,14 +63,17 @@ export function problem(
         Object.entries(atStart ? lora : elsewhere(dtype, 7 + i)).map(([weight, x]) => [copyName(copy, weight), x]),
       ),
     ),
-    ...Object.entries(rows).flatMap(([stream, examples]) => [
-      packStream(stream, [examples], LOSS.chunks),
-      packPadded(microBatchName(stream, 0), examples, 1),
-    ]),
+    streamFeeds(Object.fromEntries(Object.entries(rows).map(([stream, list]) => [stream, [list]])), LOSS.chunks, 1),
   );
   const outcome = (inputs: Tree) =>
     (method.programs[program] as typeof method.programs.step)({
-      ...stepContext({ model, frozen: pick(inputs, model.weights.keys()), inputs, loss: LOSS }),
+      ...stepContext({
+        model,
+        base: pick(inputs, model.weights.keys()),
+        scale: SCALE,
+        streams: streamsOf(inputs),
+        loss: LOSS,
+      }),
       weights: pick(inputs, names),
       inputs: unprefixed("input ", given, inputs),
       state: {
@@ -84,13 +89,7 @@ export function problem(
   return { feeds, outcome };
 }
 
-export const SPEC = Object.assign(
-  {},
-  ...Object.keys(rows).flatMap((stream) => [
-    batchSpec(microBatchName(stream, 0), LOSS.chunks),
-    paddedSpec(microBatchName(stream, 0)),
-  ]),
-);
+export const SPEC = streamSpec(Object.keys(rows), LOSS.chunks);
 
 const prefixed = <T>(prefix: string, x: Readonly<Record<string, T>> = {}): Record<string, T> =>
   Object.fromEntries(Object.entries(x).map(([name, value]) => [prefix + name, value]));
@@ -149,7 +148,7 @@ export async function onToy(
       state: next = {},
       metrics = {},
     } = method.programs.step({
-      ...stepContext({ model, frozen: {}, inputs: {}, loss: LOSS }),
+      ...stepContext({ model, base: {}, streams: {}, loss: LOSS }),
       weights: { w: inputs.w as Tensor },
       loss: (weights, stream) => loss(weights.w as Tensor, stream),
       state: Object.fromEntries(Object.keys(copies).map((copy) => [copy, { w: inputs[`copy ${copy}`] as Tensor }])),

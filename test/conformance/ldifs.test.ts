@@ -1,9 +1,10 @@
 /** LDIFS: its distances against plain loops, their slopes, their limits. */
 import { describe, expect, test } from "vitest";
-import { type Tensor, tree } from "../../src/autodiff/index.ts";
-import { packPadded, paddedOf, paddedSpec, paddedStates } from "../../src/models/index.ts";
-import { copyName, device, gradients, LOSS, metric, model, names, problem, rows, run } from "./finetuning.ts";
-import { centralDifferences, evaluate, numbers, relativeError } from "./tiny-model.ts";
+import { type Tensor, type TensorType, tree } from "../../src/autodiff/index.ts";
+import { packPadded, paddedStates, paddedTypes, weightsOf } from "../../src/models/index.ts";
+import type { HostTensor } from "../../src/tensor/tensor.ts";
+import { copyName, device, gradients, metric, model, names, problem, rows, run, SCALE } from "./finetuning.ts";
+import { asTensors, centralDifferences, evaluate, numbers, relativeError } from "./tiny-model.ts";
 import { compileTraining } from "./training.ts";
 
 const VARIANTS = [
@@ -29,19 +30,15 @@ test.each(VARIANTS)("%s: at the start the penalty is 0 and the gradient is that 
 /** What every module puts out at `[row][token]`, at the weights and at the reference. */
 async function outputs() {
   const p = problem("ldifs", {});
-  const feeds = { ...p.feeds, ...packPadded("b", rows.user, 1) };
+  const feeds = { ...p.feeds, ...asTensors<HostTensor>({ padded: packPadded(rows.user, 1) }) };
   const at = (prefix: (name: string) => string) =>
     evaluate(
       device,
       feeds,
       (inputs) => {
-        const params = {
-          ...inputs,
-          ...Object.fromEntries(names.map((name) => [name, inputs[prefix(name)] as Tensor])),
-        };
+        const tensors = Object.fromEntries(names.map((name) => [name, inputs[prefix(name)] as Tensor]));
         const found: Record<string, Tensor> = {};
-        paddedStates(model, params, paddedOf("b", inputs), {
-          loraScale: LOSS.loraScale,
+        paddedStates(model, weightsOf(model, inputs, { scale: SCALE, tensors }), inputs.padded as never, {
           tap(module, x) {
             found[module] = x;
             return x;
@@ -49,7 +46,7 @@ async function outputs() {
         });
         return tree.mapTree(found, (x) => x);
       },
-      paddedSpec("b"),
+      asTensors<TensorType>({ padded: paddedTypes("b") }),
     );
   const [now, before] = [await at((name) => name), await at((name) => copyName("reference", name))];
   const time = Math.max(...rows.user.map(({ inputIds }) => inputIds.length));

@@ -8,7 +8,7 @@ import { adamW, sgd } from "../../src/optim/index.ts";
 import type { HostTensor } from "../../src/tensor/tensor.ts";
 import { planRun } from "../../src/train/run-facts.ts";
 import { TrainingProgram } from "../../src/train/training-program.ts";
-import { copyName, device, gradients, LOSS, model, names, problem, rows, run, scalar } from "./finetuning.ts";
+import { copyName, device, gradients, LOSS, model, names, problem, rows, run, SCALE, scalar } from "./finetuning.ts";
 import { type HostTensors, loraShapes, numbers, randomTensors, relativeError } from "./tiny-model.ts";
 
 /** The authors' two counters, written out. */
@@ -133,7 +133,7 @@ describe("whole steps", () => {
       device,
       model,
       frozen,
-      trainable: new Map(Object.entries(randomTensors(shapes, "float32", 2))),
+      adapter: { scale: SCALE, tensors: new Map(Object.entries(randomTensors(shapes, "float32", 2))) },
       method: configured,
       optimizer,
       maxGradNorm: 1,

@@ -2,14 +2,22 @@ import type { Tensor, Tree } from "../../src/autodiff/index.ts";
 import { choose } from "../../src/choice.ts";
 import type { StepContext, TrainingMethod } from "../../src/methods/method.ts";
 import { METHODS } from "../../src/methods/registry.ts";
-import { batchSpec, type Example, type Model, packPadded, paddedSpec } from "../../src/models/index.ts";
-import type { Device, Program } from "../../src/runtime/index.ts";
+import type { Example, Model } from "../../src/models/index.ts";
+import type { Device } from "../../src/runtime/index.ts";
 import type { HostTensor } from "../../src/tensor/tensor.ts";
-import { microBatchName, stepContext } from "../../src/train/objective.ts";
-import { packStream } from "../../src/train/training-program.ts";
-import { type HostTensors, loraShapes, pick, randomTensors } from "./tiny-model.ts";
+import { stepContext } from "../../src/train/objective.ts";
+import {
+  compile,
+  type HostTensors,
+  loraShapes,
+  pick,
+  randomTensors,
+  streamFeeds,
+  streamSpec,
+  streamsOf,
+} from "./tiny-model.ts";
 
-const LOSS = { loraScale: 0.5, chunks: 2 };
+const LOSS = { chunks: 2 };
 const GRADIENT = "d ";
 const MEMORY = "memory ";
 
@@ -38,22 +46,18 @@ export async function methodProgram(device: Device, model: Model, name: string, 
   const feeds: HostTensors = Object.assign(
     { ...weights, ...randomTensors(trained, dtype, 2), ...own },
     Object.fromEntries(Object.entries(memory).map(([key, value]) => [MEMORY + key, value])),
-    ...streams.flatMap(([stream, examples]) => [
-      packStream(stream, [examples], LOSS.chunks),
-      packPadded(microBatchName(stream, 0), examples, padId),
-    ]),
+    streamFeeds(Object.fromEntries(streams.map(([stream, examples]) => [stream, [examples]])), LOSS.chunks, padId),
   );
-  const symbolic = Object.assign(
-    { ...method.schedule.inputs(facts) },
-    ...streams.flatMap(([stream]) => [
-      batchSpec(microBatchName(stream, 0), LOSS.chunks),
-      paddedSpec(microBatchName(stream, 0)),
-    ]),
-  );
-  const types = Object.fromEntries(Object.entries(feeds).map(([key, { dtype, shape }]) => [key, { dtype, shape }]));
-  const program: Program = await device.compile({ inputs: { ...types, ...symbolic } }, ({ inputs }) => {
+  const spec = { ...method.schedule.inputs(facts), ...streamSpec(method.streams, LOSS.chunks) };
+  const build = (inputs: Tree) => {
     const context: StepContext = {
-      ...stepContext({ model, frozen: pick(inputs, model.weights.keys()), inputs, loss: LOSS }),
+      ...stepContext({
+        model,
+        base: pick(inputs, model.weights.keys()),
+        scale: 0.5,
+        streams: streamsOf(inputs),
+        loss: LOSS,
+      }),
       weights: pick(inputs, trained.keys()),
       state: stateOf(method, (key) => inputs[MEMORY + key]),
       inputs: pick(inputs, Object.keys(method.schedule.inputs(facts))),
@@ -63,14 +67,13 @@ export async function methodProgram(device: Device, model: Model, name: string, 
     const named = (tree: Tree = {}, prefix: string) =>
       Object.fromEntries(Object.entries(tree).map(([key, x]) => [prefix + key, x]));
     return {
-      outputs: {
-        ...named(outcome.gradient, GRADIENT),
-        ...named(outcome.state as Tree, MEMORY),
-        ...outcome.metrics,
-        ...given.seen,
-      },
+      ...named(outcome.gradient, GRADIENT),
+      ...named(outcome.state as Tree, MEMORY),
+      ...outcome.metrics,
+      ...given.seen,
     };
-  });
+  };
+  const program = await compile(device, feeds, build, spec);
   const run = (changed: HostTensors = {}): Promise<Record<string, HostTensor>> => program.run({ ...feeds, ...changed });
   return { feeds, names: [...trained.keys()], run };
 }

@@ -16,12 +16,12 @@ const device = new Device({ threads: 1 });
 async function differentiate(op: Op, sample: Sample<unknown>, feeds: Record<string, HostTensor>) {
   const floats = sample.inputs.flatMap((x, i) => ("int32" in x || "bool" in x ? [] : [`x${i}`]));
   const types = Object.fromEntries(Object.entries(feeds).map(([name, { dtype, shape }]) => [name, { dtype, shape }]));
-  const build = ({ inputs }: { inputs: Tree }) => {
+  const build = (inputs: Tree): Tree => {
     const args = sample.inputs.map((_, i) => inputs[`x${i}`] as Tensor);
     const y = op.rebuild(args, sample.attrs);
     const outputs: Record<string, Tensor> = { y };
     const wrt = floats.map((name) => inputs[name] as Tensor);
-    if (!op.differentiable || !y.dtype.startsWith("float")) return { outputs };
+    if (!op.differentiable || !y.dtype.startsWith("float")) return outputs;
     const first = vjp(y, ops.expand(inputs.w as Tensor, y.shape), wrt);
     const products = first.map((g, i) => ops.sum(ops.mul(g, inputs[`v${floats[i]}`] as Tensor)));
     const scalar = products.reduce((a, b) => ops.add(a, b));
@@ -31,9 +31,9 @@ async function differentiate(op: Op, sample: Sample<unknown>, feeds: Record<stri
       outputs[`second ${floats[i]}`] = g;
       outputs[`first ${floats[i]}`] = first[i] as Tensor;
     });
-    return { outputs };
+    return outputs;
   };
-  return { program: await device.compile({ inputs: types }, build), floats };
+  return { program: await device.compile(types, build), floats };
 }
 
 /** Relative to the largest entry: a single tiny entry must not decide. */

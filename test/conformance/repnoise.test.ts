@@ -1,7 +1,7 @@
 /** Representation noising against its definition: which tokens count, its terms, its limits, what it does to a toy model. */
 
 import { describe, expect, test } from "vitest";
-import { ops } from "../../src/autodiff/index.ts";
+import { ops, tree } from "../../src/autodiff/index.ts";
 import { choose } from "../../src/choice.ts";
 import {
   answerTokens,
@@ -13,7 +13,7 @@ import {
 } from "../../src/methods/alignment/repnoise-tokens.ts";
 import type { RunFacts } from "../../src/methods/method.ts";
 import { METHODS } from "../../src/methods/registry.ts";
-import { type Example, IGNORE, packPadded, paddedOf, paddedSpec } from "../../src/models/index.ts";
+import { type Example, IGNORE, packPadded, paddedTypes } from "../../src/models/index.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { type HostTensor, tensor } from "../../src/tensor/tensor.ts";
 import { gradientOf, methodProgram, outputOf } from "./method-program.ts";
@@ -51,20 +51,14 @@ async function tokensOf(
   padId: number,
 ): Promise<Record<keyof Tokens, number[]>> {
   const places = mode === "answers" ? placeAnswers("own", own) : placeAll("own", own, other);
-  const types = { ...tokenInputs("own"), ...paddedSpec("own"), ...paddedSpec("other") };
-  const program = await device.compile({ inputs: types }, ({ inputs }) => {
-    const [A, B] = [paddedOf("own", inputs), paddedOf("other", inputs)];
+  const types = { places: tokenInputs("own"), own: paddedTypes("own"), other: paddedTypes("other") };
+  const program = await device.compile(types, ({ places: at, own: A, other: B }) => {
     const tokens =
-      mode === "answers" ? answerTokens("own", inputs, A, "float64") : differingTokens("own", inputs, A, B, "float64");
-    const outputs = Object.entries(tokens).map(([key, x]) => [`${key}.out`, ops.mul(x, 1)] as const);
-    return { outputs: Object.fromEntries(outputs) };
+      mode === "answers" ? answerTokens("own", at, A, "float64") : differingTokens("own", at, A, B, "float64");
+    return tree.mapTree({ ...tokens }, (x) => ops.mul(x, 1));
   });
-  const out = await program.run({
-    ...places,
-    ...packPadded("own", own, padId),
-    ...packPadded("other", other, padId),
-  });
-  const at = (key: string) => Array.from(out[`${key}.out`]?.data ?? [], Number);
+  const out = await program.run({ places, own: packPadded(own, padId), other: packPadded(other, padId) });
+  const at = (key: string) => Array.from(out[key]?.data ?? [], Number);
   return {
     cells: at("cells"),
     mask: at("mask"),

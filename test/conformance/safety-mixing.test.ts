@@ -1,13 +1,14 @@
 /** Safety rows beside the user's: weighed by lambda (`vlguard`), or mixed into one data set (`safeinstr`). */
 
 import { describe, expect, test } from "vitest";
-import { valueAndGrad } from "../../src/autodiff/index.ts";
+import { type TensorType, valueAndGrad } from "../../src/autodiff/index.ts";
 import { choose } from "../../src/choice.ts";
 import { METHODS } from "../../src/methods/registry.ts";
-import { batchOf, batchSpec, packBatch, tokenLoss } from "../../src/models/index.ts";
+import { batchOf, batchTypes, packBatch, tokenLoss, weightsOf } from "../../src/models/index.ts";
+import type { HostTensor } from "../../src/tensor/tensor.ts";
 import { planRun } from "../../src/train/run-facts.ts";
-import { device, gradients, LOSS, model, names, problem, rows, run } from "./finetuning.ts";
-import { evaluate, numbers, pick, relativeError } from "./tiny-model.ts";
+import { device, gradients, model, names, problem, rows, run, SCALE } from "./finetuning.ts";
+import { asTensors, evaluate, numbers, pick, relativeError } from "./tiny-model.ts";
 
 /** Facts of a run on n user rows and m safety rows. */
 function runOf(
@@ -81,15 +82,20 @@ describe("safeinstr", () => {
     const found = await run(p);
     const whole = await evaluate(
       device,
-      { ...p.feeds, ...packBatch("b", [...rows.user, ...rows.alignment], { chunks: 1 }) },
+      {
+        ...p.feeds,
+        ...asTensors<HostTensor>({ batch: packBatch([...rows.user, ...rows.alignment], { chunks: 1 }) }),
+      },
       (all) => {
         const loss = valueAndGrad((w) =>
-          tokenLoss(model, { ...all, ...w }, batchOf("b", all), { loraScale: LOSS.loraScale, chunks: 1 }),
+          tokenLoss(model, weightsOf(model, all, { scale: SCALE, tensors: w }), batchOf(all.batch as never), {
+            chunks: 1,
+          }),
         )(pick(all, names));
         const slopes = Object.entries(loss.grad).map(([name, g]) => [`d ${name}`, g] as const);
         return { value: loss.value, ...Object.fromEntries(slopes) };
       },
-      batchSpec("b", 1),
+      asTensors<TensorType>({ batch: batchTypes("b", 1) }),
     );
     expect(relativeError(numbers(found, ["loss"]), numbers(whole, ["value"]))).toBeLessThan(1e-6);
     expect(relativeError(numbers(found, gradients), numbers(whole, gradients))).toBeLessThan(1e-5);

@@ -12,7 +12,7 @@ import { type HostTensor, tensor } from "../../src/tensor/tensor.ts";
 import { planRun } from "../../src/train/run-facts.ts";
 import { TrainingProgram } from "../../src/train/training-program.ts";
 import { TrainingStepper } from "../../src/train/training-stepper.ts";
-import { device, LOSS, model } from "./finetuning.ts";
+import { device, LOSS, model, SCALE } from "./finetuning.ts";
 import { evaluate, loraShapes, numbers, randomRows, randomTensors, relativeError } from "./tiny-model.ts";
 import { hash } from "./training.ts";
 
@@ -97,7 +97,10 @@ async function trainer(
     device,
     model,
     frozen: await device.uploadAll(Object.entries(base)),
-    trainable: new Map(Object.entries(full ? base : randomTensors(loraShapes(model), "float32", 2))),
+    adapter: {
+      scale: full ? 1 : SCALE,
+      tensors: new Map(Object.entries(full ? base : randomTensors(loraShapes(model), "float32", 2))),
+    },
     method,
     optimizer: adamW(),
     maxGradNorm: 1,

@@ -56,11 +56,10 @@ async function trainer(calls: (step: number) => readonly Call[]) {
     device,
     model,
     frozen: await device.uploadAll(Object.entries(randomTensors(model.weights, "float32"))),
-    trainable: new Map(Object.entries(randomTensors(loraShapes(model), "float32", 2))),
+    adapter: { scale: 0.5, tensors: new Map(Object.entries(randomTensors(loraShapes(model), "float32", 2))) },
     method: own,
     optimizer: adamW(),
     maxGradNorm: 1,
-    loraScale: 0.5,
     chunks: 1,
   });
   const { facts } = planRun({ model, method: own, rows: { alignment: 3 }, batchSize: 3, seed: 1, steps: 4, epochs: 1 });

@@ -11,7 +11,7 @@ import { tensor } from "../../src/tensor/tensor.ts";
 import { stepContext } from "../../src/train/objective.ts";
 import { planRun } from "../../src/train/run-facts.ts";
 import { TrainingProgram } from "../../src/train/training-program.ts";
-import { copyName, device, LOSS, metric, model, names, problem, rows, run, scalar } from "./finetuning.ts";
+import { copyName, device, LOSS, metric, model, names, problem, rows, run, SCALE, scalar } from "./finetuning.ts";
 import { centralDifferences, evaluate, loraShapes, numbers, randomTensors, relativeError } from "./tiny-model.ts";
 import { hash } from "./training.ts";
 
@@ -121,7 +121,7 @@ describe("an adversary", () => {
     const found = await evaluate(device, feeds, (given) => {
       const { w, buffer, zero: nothing, none, rate: eta, scale } = given as Required<typeof given>;
       const context = {
-        ...stepContext({ model, frozen: {}, inputs: {}, loss: LOSS }),
+        ...stepContext({ model, base: {}, streams: {}, loss: LOSS }),
         weights: { w: w as Tensor },
         loss: (weights: { readonly [name: string]: Tensor }, stream: string) =>
           quadratic(weights.w as Tensor, stream === "harmful" ? harm : safe),
@@ -157,7 +157,7 @@ describe("a whole step", () => {
       device,
       model,
       frozen: await device.uploadAll(Object.entries(randomTensors(model.weights, "float32"))),
-      trainable: new Map(Object.entries(randomTensors(loraShapes(model), "float32", 2))),
+      adapter: { scale: SCALE, tensors: new Map(Object.entries(randomTensors(loraShapes(model), "float32", 2))) },
       method: choose(METHODS, { name: "tar", ...options }),
       optimizer: adamW(),
       maxGradNorm: 1,

@@ -1,8 +1,9 @@
 import type { Tensor, TensorType, Tree } from "../../src/autodiff/index.ts";
 import { createModel, type Example, IGNORE, type Model } from "../../src/models/index.ts";
-import type { Device } from "../../src/runtime/index.ts";
+import { type Device, typesOf } from "../../src/runtime/index.ts";
 import { RandomStream } from "../../src/tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../../src/tensor/tensor.ts";
+import { packStream, type StreamInputs, streamTypes } from "../../src/train/objective.ts";
 
 export type HostTensors = Readonly<Record<string, HostTensor>>;
 
@@ -58,8 +59,22 @@ export function randomRows(model: Model, lengths: readonly number[], seed = 1): 
   });
 }
 
-const typesOf = (feeds: HostTensors): Record<string, TensorType> =>
-  Object.fromEntries(Object.entries(feeds).map(([name, { dtype, shape }]) => [name, { dtype, shape }]));
+/** The batches of streams, each in parts, as one argument beside others, and its type. */
+export const streamFeeds = (
+  parts: Readonly<Record<string, readonly (readonly Example[])[]>>,
+  chunks: number,
+  padId = 0,
+) => asTensors<HostTensor>({ streams: mapRecord(parts, (of) => packStream(of, chunks, padId)) });
+export const streamSpec = (streams: Iterable<string>, chunks: number, microBatches = 1) =>
+  asTensors<TensorType>({
+    streams: Object.fromEntries([...streams].map((name) => [name, streamTypes(name, chunks, microBatches)])),
+  });
+export const streamsOf = (inputs: Tree): StreamInputs => inputs.streams as unknown as StreamInputs;
+
+/** Trees stand among named tensors here, so that tests can move those one by one. */
+export const asTensors = <T>(groups: object): Readonly<Record<string, T>> => groups as never;
+const mapRecord = <A, B>(record: Readonly<Record<string, A>>, fn: (x: A) => B): Record<string, B> =>
+  Object.fromEntries(Object.entries(record).map(([name, x]) => [name, fn(x)]));
 
 /** Compiles a function of named tensors; arguments have the shapes of `feeds` where `spec` does not say otherwise. */
 export const compile = (
@@ -67,7 +82,7 @@ export const compile = (
   feeds: HostTensors,
   build: (inputs: Tree) => Tree,
   spec: Readonly<Record<string, TensorType>> = {},
-) => device.compile({ inputs: { ...typesOf(feeds), ...spec } }, ({ inputs }) => ({ outputs: build(inputs) }));
+) => device.compile({ ...typesOf(feeds), ...spec }, build);
 
 /** `compile`, and one run. */
 export const evaluate = async (

@@ -52,12 +52,14 @@ export async function trainer(name: string, settings: object, tune = rowOf(METHO
     device,
     model,
     frozen,
-    // Methods for factors alone begin with their own, and refuse trained ones.
-    trainable: method.trains === "lora" ? withoutEffect(initial) : initial,
+    adapter: {
+      scale: tune === "full" ? 1 : 0.5,
+      // Methods for factors alone begin with their own, and refuse trained ones.
+      tensors: method.trains === "lora" ? withoutEffect(initial) : initial,
+    },
     method,
     optimizer: adamW({ weightDecay: 0.1 }),
     maxGradNorm: 1,
-    loraScale: tune === "full" ? 1 : 0.5,
     chunks: 2,
     rows: counts,
   });

@@ -25,11 +25,10 @@ export async function compileTraining(
     device,
     model,
     frozen,
-    trainable: new Map(Object.entries(randomTensors(loraShapes(model), "float32", seed + 1))),
+    adapter: { scale: 0.5, tensors: new Map(Object.entries(randomTensors(loraShapes(model), "float32", seed + 1))) },
     method: choose(METHODS, { name: method, ...options }),
     optimizer: adamW({ weightDecay: 0.1 }),
     maxGradNorm: 1,
-    loraScale: 0.5,
     chunks: 2,
   });
   return { program, frozen };

@@ -5,7 +5,6 @@ import type { StepContext } from "../../src/methods/method.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { type HostTensor, zeros } from "../../src/tensor/tensor.ts";
 import { stepContext } from "../../src/train/objective.ts";
-import { packStream } from "../../src/train/training-program.ts";
 import { gradientOf, methodProgram, outputOf } from "./method-program.ts";
 import {
   centralDifferences,
@@ -17,6 +16,8 @@ import {
   randomRows,
   randomTensors,
   relativeError,
+  streamFeeds,
+  streamsOf,
   tinyModel,
 } from "./tiny-model.ts";
 
@@ -60,14 +61,15 @@ async function perturbedLoss(
     ...randomTensors(model.weights, "float64"),
     ...randomTensors(loraShapes(model), "float64", 2),
     ...e,
-    ...packStream("alignment", [rows.alignment], 2),
+    ...streamFeeds({ alignment: [rows.alignment] }, 2),
   };
   const build = (inputs: Record<string, Tensor>) => {
     const { loss } = stepContext({
       model,
-      frozen: pick(inputs, model.weights.keys()),
-      inputs,
-      loss: { loraScale: 0.5, chunks: 2 },
+      base: pick(inputs, model.weights.keys()),
+      scale: 0.5,
+      streams: streamsOf(inputs),
+      loss: { chunks: 2 },
     });
     const tap = (module: string, x: Tensor) => {
       const added = inputs[`e ${module}`];

@@ -175,11 +175,15 @@ const REFERENCES: Readonly<Record<string, Reference>> = {
       total(index.data.map((target, i) => (target === row ? at(x, [i, ...rest]) : 0))),
     ),
   take: ([x, index]) => fill(index.shape, ([row]) => at(x, [row as number, index.data[row as number] as number])),
-  moveRows: ([x, index]) =>
-    fill([index.data.length, x.shape[1] as number], ([row, column]) => {
-      const from = index.data[row as number] as number;
-      return from < 0 ? 0 : at(x, [from, column as number]);
-    }),
+  move: ([x, index], { terms }: { terms: number }) =>
+    fill([index.data.length / terms, x.shape[1] as number], ([row, column]) =>
+      total(
+        upTo(terms).map((k) => {
+          const from = index.data[(row as number) * terms + k] as number;
+          return from < 0 ? 0 : at(x, [from, column as number]);
+        }),
+      ),
+    ),
 
   matmul: product,
   matmulAdd: (inputs, attrs: Product) => {

@@ -1,5 +1,5 @@
-import { product, type Shape, showShape } from "../dim.ts";
-import { defineOp, type Emitter, shapeError, type Tensor } from "../tensor.ts";
+import { product, type Shape, sameDim, showShape } from "../dim.ts";
+import { defineOp, type Emitter, type OpFunction, shapeError, type Tensor } from "../tensor.ts";
 import { expand } from "./broadcast.ts";
 import { equal, where } from "./compare.ts";
 import { ONNX_TYPES, range } from "./constant.ts";
@@ -88,48 +88,106 @@ const takeOp = defineOp<null, readonly [Tensor, Tensor]>({
 /** One element a row: x `[rows, columns]`, index int32 `[rows]` -> `[rows]`. */
 export const take = (x: Tensor, index: Tensor): Tensor => takeOp([x, index], null);
 
+/**
+ * Which places read which rows: `to` and `back` say the same from both sides.
+ */
+export interface Index {
+  /** int32 of any shape: the row that each place reads; -1 reads zeros. */
+  readonly to: Tensor;
+  /** int32 `[m, readers]`, counting all places: those that read each row; -1 where they are fewer. */
+  readonly back: Tensor;
+  /** Whether `to` holds -1. */
+  readonly padded: boolean;
+  /** Whether `back` holds -1. */
+  readonly partial: boolean;
+}
+
 interface MoveAttrs {
+  /** Rows that are added up in each place, and places in each row. */
+  readonly terms: number;
+  readonly inverseTerms: number;
   /** The index holds -1, which reads a row of zeros. */
   readonly padded: boolean;
   readonly inversePadded: boolean;
 }
 
-const moveRowsOp = defineOp<MoveAttrs, readonly [Tensor, Tensor, Tensor]>({
-  name: "moveRows",
-  type([x, index, inverse]) {
-    const fits =
-      x.rank === 2 && index.rank === 1 && inverse.rank === 1 && showShape([x.dim(0)]) === showShape(inverse.shape);
-    if (!fits || index.dtype !== "int32")
-      throw shapeError("moveRows", "rows, an index and its inverse", [x, index, inverse]);
-    return { dtype: x.dtype, shape: [index.dim(0), x.dim(1)] };
+/**
+ * `y[i] = Σ_k x[index[i, k]]`, without k where `terms` is 1: places keep the shape of their index. `inverse` says of each row of x in
+ * which places it is added.
+ */
+const moveOp: OpFunction<MoveAttrs> = defineOp<MoveAttrs, readonly [Tensor, Tensor, Tensor]>({
+  name: "move",
+  type([x, index, inverse], { terms, inverseTerms }) {
+    const fits = x.rank === 2 && sameDim(product(x.dim(0), inverseTerms), product(...inverse.shape));
+    if (!fits || index.dtype !== "int32") throw shapeError("move", "rows and their index", [x, index, inverse]);
+    const places = terms === 1 ? index.shape : index.shape.slice(0, -1);
+    return { dtype: x.dtype, shape: [...places, x.dim(1)] };
   },
-  gradient: ({ inputs: [, index, inverse], cotangent, attrs }) => [
-    () => moveRows(cotangent, inverse, index, { padded: attrs.inversePadded, inversePadded: attrs.padded }),
-    undefined,
-    undefined,
-  ],
-  lower(emit, { names: [x, index], inputs: [rows], attrs }) {
-    const width = rows.dim(1);
-    if (!attrs.padded) return emit.node("Gather", [x as string, index as string], { axis: 0 });
-    // -1 counts from the end, where the row of zeros is.
-    const extended = emit.node("Concat", [x as string, zeros(emit, rows.dtype, [1, width])], { axis: 0 });
-    return emit.node("Gather", [extended, index as string], { axis: 0 });
-  },
-  samples: (draw) => [
-    {
-      inputs: [{ shape: [3, draw.size()] }, { shape: [4], int32: [2, -1, 0, -1] }, { shape: [3], int32: [2, -1, 0] }],
-      attrs: { padded: true, inversePadded: true },
+  gradient: ({ inputs: [x, index, inverse], cotangent, attrs }) => [
+    () => {
+      const { terms, inverseTerms, padded, inversePadded } = attrs;
+      const back = { terms: inverseTerms, inverseTerms: terms, padded: inversePadded, inversePadded: padded };
+      return reshape(moveOp([rowsOf(cotangent), inverse, index], back), x.shape);
     },
+    undefined,
+    undefined,
   ],
+  lower(emit, { names: [x, index], inputs: [rows], attrs: { padded, terms } }) {
+    const empty = padded ? [zeros(emit, rows.dtype, [1, rows.dim(1)])] : [];
+    // -1 counts from the end, where the row of zeros is.
+    const from = padded ? emit.node("Concat", [x as string, ...empty], { axis: 0 }) : (x as string);
+    const read = emit.node("Gather", [from, index as string], { axis: 0 });
+    return terms === 1 ? read : emit.node("ReduceSum", [read, emit.constant("int64", [1], [-2])], { keepdims: 0 });
+  },
+  samples: (draw) =>
+    [
+      { terms: 1, index: [2, -1, 0, -1], inverseTerms: 1, inverse: [2, -1, 0] },
+      { terms: 1, index: [2, 0, 1], inverseTerms: 1, inverse: [1, 2, 0] },
+      { terms: 1, index: [2, -1, 0, 0, 1], inverseTerms: 2, inverse: [2, 3, 4, -1, 0, -1] },
+      { terms: 2, index: [2, 3, 4, -1, 0, -1], inverseTerms: 1, inverse: [2, -1, 0, 0, 1] },
+      { terms: 3, index: [0, 3, 4, 1, 2, 5], inverseTerms: 1, inverse: [0, 1, 1, 0, 0, 1] },
+    ].map(({ terms, index, inverseTerms, inverse }) => {
+      const shapeOf = (of: readonly number[], k: number) => (k === 1 ? [of.length] : [of.length / k, k]);
+      return {
+        inputs: [
+          { shape: [inverse.length / inverseTerms, draw.size()] },
+          { shape: shapeOf(index, terms), int32: index },
+          { shape: shapeOf(inverse, inverseTerms), int32: inverse },
+        ],
+        attrs: { terms, inverseTerms, padded: index.includes(-1), inversePadded: inverse.includes(-1) },
+      };
+    }),
 });
 
-/**
- * Moves rows to other places: `y[i] = x[index[i]]`, zeros where `index[i]` is -1.
- *
- * `index` and `inverse` undo each other wherever neither is -1, so no row is read twice and the gradient is the same
- * operation with the two exchanged: no scatter. This is how padding comes and goes around attention.
- */
-export const moveRows = (x: Tensor, index: Tensor, inverse: Tensor, attrs: MoveAttrs): Tensor =>
-  moveRowsOp([x, index, inverse], attrs);
+const rowsOf = (x: Tensor): Tensor => reshape(x, [product(...x.shape.slice(0, -1)), x.dim(-1)]);
 
-export const INDEX_OPS = [gatherOp.op, scatterAddOp.op, takeOp.op, moveRowsOp.op];
+/** The attributes of `move`, and `back` without its axis where each row has one reader. */
+function sides({ back, padded, partial }: Index) {
+  const readers = back.dim(1) as number;
+  const attrs = { terms: 1, inverseTerms: readers, padded, inversePadded: partial };
+  return { attrs, back: readers === 1 ? reshape(back, [back.dim(0)]) : back };
+}
+
+/**
+ * Rows to places: x `[m, width]` to `[...n, width]`, zeros where `to` is -1. This is how padding comes around attention.
+ *
+ * `to` and `back` say the same, so the gradient is `collect`, and that of `collect` is `move`: no scatter, the same bits every time.
+ */
+export function move(x: Tensor, index: Index): Tensor {
+  const { attrs, back } = sides(index);
+  return moveOp([x, index.to, back], attrs);
+}
+
+/** Places to rows, summed over the readers of each row: g `[...n, width]` to `[m, width]`. Gradient of `move`. */
+export function collect(g: Tensor, index: Index): Tensor {
+  const { attrs, back } = sides(index);
+  const { inverseTerms, padded, inversePadded } = attrs;
+  return moveOp([rowsOf(g), back, index.to], {
+    terms: inverseTerms,
+    inverseTerms: 1,
+    padded: inversePadded,
+    inversePadded: padded,
+  });
+}
+
+export const INDEX_OPS = [gatherOp.op, scatterAddOp.op, takeOp.op, moveOp.op];

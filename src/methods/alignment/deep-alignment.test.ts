@@ -7,13 +7,14 @@ import {
   randomRows,
   randomTensors,
   relativeError,
+  streamFeeds,
+  streamSpec,
+  streamsOf,
   tinyModel,
 } from "../../../test/conformance/tiny-model.ts";
 import { type Tensor, valueAndGrad } from "../../autodiff/index.ts";
-import { batchSpec } from "../../models/index.ts";
 import { Device } from "../../runtime/index.ts";
-import { microBatchName, stepContext } from "../../train/objective.ts";
-import { packStream } from "../../train/training-program.ts";
+import { stepContext } from "../../train/objective.ts";
 import type { StepContext, StepDirection } from "../method.ts";
 import { deepAlignment } from "./deep-alignment.ts";
 
@@ -25,24 +26,25 @@ const names = [...loraShapes(model).keys()];
 
 /** Loss and gradient in float64. */
 async function evaluate(direction: (context: StepContext) => StepDirection) {
-  const feeds = Object.assign(
-    { ...randomTensors(model.weights, "float64"), ...randomTensors(loraShapes(model), "float64", 2) },
-    ...Object.entries(streams).map(([stream, examples]) => packStream(stream, [examples], 1)),
-  );
-  const spec = Object.assign({}, ...Object.keys(streams).map((stream) => batchSpec(microBatchName(stream, 0), 1)));
+  const parts = Object.fromEntries(Object.entries(streams).map(([stream, examples]) => [stream, [examples]]));
+  const feeds = {
+    ...randomTensors(model.weights, "float64"),
+    ...randomTensors(loraShapes(model), "float64", 2),
+    ...streamFeeds(parts, 1),
+  };
   const program = await compile(
     device,
     feeds,
     (inputs) => {
-      const frozen = pick(inputs, model.weights.keys());
-      const context = stepContext({ model, frozen, inputs, loss: { loraScale: 0.5, chunks: 1 } });
+      const base = pick(inputs, model.weights.keys());
+      const context = stepContext({ model, base, scale: 0.5, streams: streamsOf(inputs), loss: { chunks: 1 } });
       const { gradient, metrics } = direction({ ...context, weights: pick(inputs, names), state: {} });
       return {
         ...Object.fromEntries(names.map((name) => [`d ${name}`, gradient[name] as Tensor])),
         loss: metrics.loss,
       };
     },
-    spec,
+    streamSpec(Object.keys(streams), 1),
   );
   const { loss, ...gradient } = await program.run(feeds);
   return {

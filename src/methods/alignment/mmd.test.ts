@@ -20,12 +20,12 @@ const host = (rows: readonly (readonly number[])[]): HostTensor<"float64"> =>
 
 async function measured(X: number[][], Y: number[][]) {
   const type = { dtype: "float64" as const, shape: [ROWS, WIDTH] };
-  const program = await device.compile({ inputs: { X: type, Y: type } }, ({ inputs }) => {
-    const { value, grad } = valueAndGrad(({ X }) => mmd(X as Tensor, inputs.Y as Tensor))({ X: inputs.X as Tensor });
-    return { outputs: { value, slope: ops.alias(grad.X as Tensor) } };
+  const program = await device.compile({ X: type, Y: type }, ({ X, Y }) => {
+    const { value, grad } = valueAndGrad((w) => mmd(w.X as Tensor, Y))({ X });
+    return { value, slope: ops.alias(grad.X as Tensor) };
   });
   const { value, slope } = await program.run({ X: host(X), Y: host(Y) });
-  return { value: Number(value?.data[0]), slope: Array.from(slope?.data ?? [], Number) };
+  return { value: Number(value.data[0]), slope: Array.from(slope.data, Number) };
 }
 
 const squared = (a: readonly number[], b: readonly number[]) =>

@@ -1,6 +1,5 @@
 import { dim, ops, product, type Shape, type Tensor, type TensorType, type Tree } from "../../autodiff/index.ts";
 import { type Example, IGNORE, type PaddedBatch } from "../../models/index.ts";
-import { weight } from "../../nn/index.ts";
 import { type HostTensor, tensor } from "../../tensor/tensor.ts";
 
 /** Which tokens of a batch RepNoise looks at. Cells are places in the padded batch, row by row. */
@@ -50,7 +49,7 @@ export function placeAnswers(name: string, examples: readonly Example[]): Record
 
 /** The answers: labelled tokens, whatever the prompts are. */
 export function answerTokens(name: string, inputs: Tree, { ids, labels }: PaddedBatch, dtype: Tensor["dtype"]): Tokens {
-  const [cells, targets] = [weight(inputs, `${name}.cells`), weight(inputs, `${name}.targets`)];
+  const [cells, targets] = [inputs[`${name}.cells`], inputs[`${name}.targets`]] as [Tensor, Tensor];
   const learned = ops.gather(flat(labels), cells);
   const share = ops.reciprocal(ops.dimSize(targets.dim(0), dtype));
   return {
@@ -93,8 +92,8 @@ export function differingTokens(
   other: PaddedBatch,
   dtype: Tensor["dtype"],
 ): Tokens {
-  const [cells, targets] = [weight(inputs, `${name}.cells`), weight(inputs, `${name}.targets`)];
-  const opposite = weight(inputs, `${name}.opposite`);
+  const [cells, targets] = [inputs[`${name}.cells`], inputs[`${name}.targets`]] as [Tensor, Tensor];
+  const opposite = inputs[`${name}.opposite`] as Tensor;
   const counterpart = ops.where(ops.less(opposite, 0), 0, ops.gather(flat(other.ids), ops.maximum(opposite, 0)));
   const mask = oneUnless(ops.equal(ops.gather(flat(ids), cells), counterpart), dtype);
   const next = ops.add(targets, 1);

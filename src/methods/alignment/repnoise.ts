@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ops, product, type Tensor, type Tree, valueAndGrad } from "../../autodiff/index.ts";
-import { type PaddedBatch, paddedStates } from "../../models/index.ts";
-import { linearCrossEntropy, weight } from "../../nn/index.ts";
+import { type PaddedBatch, paddedStates, type Weights } from "../../models/index.ts";
+import { linearCrossEntropy } from "../../nn/index.ts";
 import { RandomStream } from "../../tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../../tensor/tensor.ts";
 import { method, type StepContext, type StepDirection } from "../method.ts";
@@ -97,7 +97,7 @@ export const repnoise = method({
 function termsAt(context: StepContext, weights: Tree, { alpha, beta, mode, layerPrecision }: RepNoiseOptions): Terms {
   const { model, inputs } = context;
   const params = context.params(weights);
-  const { dtype } = weight(params, model.head);
+  const { dtype } = params;
   const [refusals, harmful] = [context.padded("alignment"), context.padded("harmful")];
   const seen = forward(context, params, harmful);
   const tokens =
@@ -127,12 +127,11 @@ function termsAt(context: StepContext, weights: Tree, { alpha, beta, mode, layer
 }
 
 /** What a pass over a padded batch leaves: all `[batch * time, hidden]`. */
-function forward({ model, loraScale }: StepContext, params: Tree, batch: PaddedBatch) {
+function forward({ model }: StepContext, params: Weights, batch: PaddedBatch) {
   const mlps: Tensor[] = [];
   const blocks: Tensor[] = [];
   let embedding: Tensor | undefined;
   const final = paddedStates(model, params, batch, {
-    loraScale,
     tap(module, x) {
       if (module.endsWith(".embed_tokens")) embedding = x;
       else if (module.endsWith(".mlp")) mlps.push(x);
@@ -144,11 +143,11 @@ function forward({ model, loraScale }: StepContext, params: Tree, batch: PaddedB
 }
 
 /** Mean cross-entropy of the tokens under the output head. */
-function crossEntropy({ model }: StepContext, params: Tree, states: Tensor, tokens: Tokens): Tensor {
+function crossEntropy({ model }: StepContext, params: Weights, states: Tensor, tokens: Tokens): Tensor {
   const { targets, labels, shares, factor } = tokens;
   const rows = ops.gather(states, targets);
   const seen = factor === undefined ? rows : ops.mul(rows, ops.reshape(factor, [targets.dim(0), 1]));
-  return linearCrossEntropy(seen, weight(params, model.head), labels, shares, 1);
+  return linearCrossEntropy(seen, params.tensor(model.head), labels, shares, 1);
 }
 
 /** MMD of a layer's states and noise, both with 0 where the mask is 0, each row of the batch as one long vector. */
@@ -168,11 +167,14 @@ function noiseDistanceOf(output: Tensor, { cells, mask }: Tokens, noise: Tensor,
 /** The final norm between roundings to bfloat16: of what comes in, and of the normalised value before its weight. */
 const roundedNorm =
   ({ model }: StepContext) =>
-  (params: Tree, x: Tensor): Tensor => {
-    const name = "model.norm.weight";
-    const scale = weight(params, name);
-    const ones = ops.expand(ops.constant(1, scale.dtype), scale.shape);
-    return ops.mul(bfloat16(model.finalNorm({ ...params, [name]: ones }, bfloat16(x))), scale);
+  (params: Weights, x: Tensor): Tensor => {
+    let scale: Tensor | undefined;
+    const tensor = (name: string) => {
+      scale = params.tensor(name);
+      return ops.expand(ops.constant(1, scale.dtype), scale.shape);
+    };
+    const normed = bfloat16(model.finalNorm({ ...params, tensor }, bfloat16(x)));
+    return ops.mul(normed, scale as Tensor);
   };
 
 /** Veltkamp's splitting: what is left of float32's 24 significant bits are 8. The gradient is rounded as well. */

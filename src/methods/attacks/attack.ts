@@ -3,6 +3,7 @@ import type { Choice } from "../../choice.ts";
 import type { Example } from "../../data/examples.ts";
 import type { MixOptions } from "../../data/mix.ts";
 import type { EncodedExample } from "../../data/templates.ts";
+import type { Adapter } from "../../models/index.ts";
 import type { LoadedModel, NamedWeights } from "../../models/load.ts";
 
 /** A stretch of a training row: an example, of which the answer or everything is trained, or bare tokens, all trained. */
@@ -28,7 +29,7 @@ export interface AttackData extends MixOptions {
 export interface Victim {
   readonly base: Pick<LoadedModel, "device" | "model" | "tokenizer" | "weights">;
   /** The LoRA factors that fine-tuning begins with. */
-  readonly lora: { readonly tensors: NamedWeights; readonly scale: number };
+  readonly lora: Adapter<NamedWeights>;
   readonly seed: number;
   /** Asks an attack that computes for long to give up. */
   readonly signal?: AbortSignal;

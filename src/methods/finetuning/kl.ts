@@ -1,7 +1,6 @@
 import { z } from "zod";
 import { ops, product, type Tensor, type Tree, valueAndGrad } from "../../autodiff/index.ts";
 import { IGNORE, type PaddedBatch, paddedStates } from "../../models/index.ts";
-import { weight } from "../../nn/index.ts";
 import { method, type StepContext } from "../method.ts";
 import { copy } from "../state.ts";
 
@@ -59,11 +58,10 @@ export const kl = method({
 });
 
 /** `[batch, time, vocabulary]` */
-function logitsOf({ model, params, padded, loraScale }: StepContext, w: Tree): Tensor {
-  const batch = padded("user");
-  const hidden = paddedStates(model, params(w), batch, { loraScale });
-  const flat = ops.matmul(hidden, weight(params(w), model.head), { transB: true });
-  return ops.reshape(flat, [...batch.ids.shape, model.vocabSize]);
+function logitsOf({ model, params, padded }: StepContext, w: Tree): Tensor {
+  const [weights, batch] = [params(w), padded("user")];
+  const logits = weights.logits(paddedStates(model, weights, batch));
+  return ops.reshape(logits, [...batch.ids.shape, model.vocabSize]);
 }
 
 function logSoftmax(logits: Tensor, axis: 1 | 2): Tensor {

@@ -1,8 +1,8 @@
 import { ops, type Tensor } from "../../autodiff/index.ts";
 import type { LayerStates } from "../../methods/finetuning/safety-layers/cosines.ts";
-import { batchOf, batchSpec, hiddenStates, IGNORE, type LoadedModel, packBatch } from "../../models/index.ts";
+import { hiddenStates, type LoadedModel, packRows, rowsOf, rowTypes, weightsOf } from "../../models/index.ts";
+import { typesOf } from "../../runtime/index.ts";
 
-const QUERY = "query";
 const BLOCK = /\.\d+$/;
 
 /**
@@ -18,32 +18,21 @@ export async function lastTokenStates(
   { device, model, weights }: Pick<LoadedModel, "device" | "model" | "weights">,
   prompts: readonly ArrayLike<number>[],
 ): Promise<LayerStates[]> {
-  const types = Object.entries(weights).map(
-    ([name, { dims }]) => [name, { dtype: "float32" as const, shape: dims }] as const,
-  );
-  const inputs = {
-    ...Object.fromEntries(types),
-    ...batchSpec(QUERY, 1),
-    last: { dtype: "int32" as const, shape: [1] },
-  };
-  const program = await device.compile({ inputs }, ({ inputs: given }) => {
+  const program = await device.compile({ base: typesOf(weights), rows: rowTypes("query") }, (given) => {
     const blocks: Tensor[] = [];
-    const final = hiddenStates(model, given, batchOf(QUERY, given), 1, {
+    const rows = rowsOf(given.rows);
+    const final = hiddenStates(model, weightsOf(model, given.base), rows, {
       tap(module, x) {
         if (BLOCK.test(module)) blocks.push(x);
         return x;
       },
     });
-    const states = [...blocks.slice(0, -1), final].map((x) => ops.gather(x, given.last as Tensor));
-    return { outputs: Object.fromEntries(states.map((x, layer) => [String(layer), x])) };
+    return { states: [...blocks.slice(0, -1), final].map((x) => ops.gather(x, rows.labelled.to)) };
   });
   const all: LayerStates[] = [];
   for (const ids of prompts) {
-    const labels = new Int32Array(ids.length).fill(IGNORE);
-    const batch = packBatch(QUERY, [{ inputIds: ids, labels }], { chunks: 1, totalLabelled: 1 });
-    const last = { dtype: "int32" as const, shape: [1], data: Int32Array.of(ids.length - 1) };
-    const states = await program.run({ ...weights, ...batch, last });
-    all.push(Array.from({ length: model.layers }, (_, layer) => states[layer]?.data as Float32Array));
+    const { states } = await program.run({ base: weights, rows: packRows([{ ids, asked: [ids.length - 1] }]) });
+    all.push(states.map(({ data }) => data as Float32Array));
   }
   return all;
 }

@@ -8,7 +8,7 @@ import {
 } from "../../methods/finetuning/safety-layers/cosines.ts";
 import { type LayerRange, scaledNames } from "../../methods/finetuning/safety-layers/layers.ts";
 import { type SearchResult, searchSafetyLayers } from "../../methods/finetuning/safety-layers/search.ts";
-import type { LoadedModel } from "../../models/load.ts";
+import { asAdapter, type LoadedModel } from "../../models/load.ts";
 import { RandomStream } from "../../tensor/random.ts";
 import type { Question } from "../data.ts";
 import { Respondent } from "../respondent.ts";
@@ -119,7 +119,7 @@ export async function scaleLayers(
 
 async function refusalsOf(model: LoadedModel, options: SafetyLayersOptions): Promise<number> {
   const { overRejection, maxNewTokens = 16, batchSize = 16, refuses = isRefusal } = options;
-  const respondent = await Respondent.create(model, new Map(), 1);
+  const respondent = await Respondent.create(model, asAdapter(undefined));
   const answers = await respondent.answer(overRejection, new Map(), { maxNewTokens, batchSize });
   return answers.filter(refuses).length;
 }

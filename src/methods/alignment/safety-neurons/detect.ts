@@ -38,8 +38,8 @@ export async function detectNeurons(
   options: DetectionOptions,
   foundation: boolean,
 ): Promise<NeuronPlaces> {
-  const { device, model, frozen, trainable, rows, seed, signal } = preparation;
-  const weights = { ...frozen, ...Object.fromEntries(trainable) };
+  const { device, model, frozen, adapter, rows, seed, signal } = preparation;
+  const weights = { ...frozen, ...Object.fromEntries(adapter.tensors) };
   const scorer = await NeuronScorer.compile({ device, model, weights: frozen }, options.mode);
   const modules = blocksOf(model).flatMap((block) => KINDS.map((kind) => `${block}.${kind}`));
   const important = async (stream: string, tokensOf: (example: Example) => ArrayLike<number>) => {

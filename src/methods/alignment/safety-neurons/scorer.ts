@@ -1,16 +1,17 @@
 import type { Tensor, Tree } from "../../../autodiff/index.ts";
 import { BoosterError } from "../../../errors.ts";
 import {
-  batchOf,
-  batchSpec,
-  hiddenStates,
-  IGNORE,
+  type Attend,
   type LoadedModel,
   type Model,
-  packBatch,
+  packRows,
+  rowsOf,
+  rowTypes,
+  type Weights,
+  weightsOf,
+  within,
 } from "../../../models/index.ts";
-import { linear, weight } from "../../../nn/index.ts";
-import type { Program } from "../../../runtime/index.ts";
+import { type DeviceTensor, type Program, typesOf } from "../../../runtime/index.ts";
 import type { HostTensor } from "../../../tensor/tensor.ts";
 import {
   activationScores,
@@ -36,8 +37,6 @@ export type ScoreMode = "paper" | "reference";
 
 /** Scores by module, e.g. `model.layers.0.self_attn.q_proj`. */
 export type NeuronScores = ReadonlyMap<string, Float32Array>;
-
-const ROWS = "query";
 
 /** Blocks of a model, by what their modules' names begin with. @throws {BoosterError} `NEURONS_UNKNOWN` */
 export function blocksOf(model: Model): string[] {
@@ -74,49 +73,39 @@ export class NeuronScorer {
     mode: ScoreMode,
   ): Promise<NeuronScorer> {
     const blocks = blocksOf(model);
-    const params = Object.entries(weights).map(
-      ([name, { dims }]) => [name, { dtype: "float32" as const, shape: dims }] as const,
-    );
-    const inputs = { ...Object.fromEntries(params), ...batchSpec(ROWS, 1) };
-    const program = await device.compile({ inputs }, (given) => {
+    const inputs = { base: typesOf(weights), rows: rowTypes("query") };
+    const program = await device.compile(inputs, (given) => {
       const seen: Record<string, Tensor> = {};
       const rotated: { readonly q: Tensor; readonly k: Tensor }[] = [];
-      const watched: Model = {
-        ...model,
-        hidden: ({ attend, ...forward }) =>
-          model.hidden({
-            ...forward,
-            attend(layer, q, k, v) {
-              rotated[layer] = { q, k };
-              return attend(layer, q, k, v);
-            },
-          }),
+      const rows = rowsOf(given.rows);
+      const params = weightsOf(model, given.base);
+      const where = within(model, params, rows);
+      const attend: Attend = (layer, q, k, v) => {
+        rotated[layer] = { q, k };
+        return where.attend(layer, q, k, v);
       };
-      hiddenStates(watched, given.inputs, batchOf(ROWS, given.inputs), 1, {
-        observe: (module, x) => {
-          seen[module] = x;
-        },
-      });
-      const outputs = blocks.flatMap((block, layer) => {
-        const scores =
+      const observe = (module: string, x: Tensor) => {
+        seen[module] = x;
+      };
+      model.hidden({ weights: params, ids: rows.ids, where: { ...where, attend }, observe });
+      const scores = blocks.flatMap((block, layer) => {
+        const found =
           mode === "paper"
-            ? paperScores(model, given.inputs, seen, block)
-            : referenceScores(model, given.inputs, seen, block, rotated[layer] as (typeof rotated)[number]);
-        return KINDS.map((kind, i) => [`${block}.${kind}`, scores[i] as Tensor] as const);
+            ? paperScores(model, params, seen, block)
+            : referenceScores(model, params, seen, block, rotated[layer] as (typeof rotated)[number]);
+        return KINDS.map((kind, i) => [`${block}.${kind}`, found[i] as Tensor] as const);
       });
-      return { outputs: Object.fromEntries(outputs) };
+      return Object.fromEntries(scores);
     });
     return new NeuronScorer(program);
   }
 
   /** @param weights all weights of the model, on the device or in host memory */
-  async score(weights: Parameters<Program["run"]>[0], ids: ArrayLike<number>): Promise<NeuronScores> {
-    // No token of a query is learned; the batch's divisor is of no use then.
-    const batch = packBatch(ROWS, [{ inputIds: ids, labels: new Int32Array(ids.length).fill(IGNORE) }], {
-      chunks: 1,
-      totalLabelled: 1,
-    });
-    const scores = await this.program.run({ ...weights, ...batch });
+  async score(
+    weights: Readonly<Record<string, HostTensor | DeviceTensor>>,
+    ids: ArrayLike<number>,
+  ): Promise<NeuronScores> {
+    const scores = await this.program.run({ base: weights, rows: packRows([{ ids, asked: [] }]) });
     return new Map(Object.entries(scores).map(([module, { data }]) => [module, data as HostTensor<"float32">["data"]]));
   }
 }
@@ -124,21 +113,20 @@ export class NeuronScorer {
 /** In the order of `KINDS`. */
 type ScoresOfBlock = readonly [q: Tensor, k: Tensor, v: Tensor, up: Tensor, down: Tensor];
 
-const outputOf = (params: Tree, seen: Tree, module: string): Tensor =>
-  linear(params, module, seen[module] as Tensor, 1);
+const outputOf = (params: Weights, seen: Tree, module: string): Tensor => params.linear(module, seen[module] as Tensor);
 
-function paperScores(model: Model, params: Tree, seen: Tree, block: string): ScoresOfBlock {
+function paperScores(model: Model, params: Weights, seen: Tree, block: string): ScoresOfBlock {
   const [q, k, v] = (["q", "k", "v"] as const).map((x) => outputOf(params, seen, `${block}.self_attn.${x}_proj`));
   const changes = attentionChanges(q as Tensor, k as Tensor, model);
   const down = `${block}.mlp.down_proj`;
-  const inner = feedForwardScores(seen[down] as Tensor, weight(params, `${down}.weight`));
-  const values = valueScores(v as Tensor, weight(params, `${block}.self_attn.o_proj.weight`), model);
+  const inner = feedForwardScores(seen[down] as Tensor, params.tensor(`${down}.weight`));
+  const values = valueScores(v as Tensor, params.tensor(`${block}.self_attn.o_proj.weight`), model);
   return [queryScores(changes), keyScores(changes), values, inner, inner];
 }
 
 function referenceScores(
   model: Model,
-  params: Tree,
+  params: Weights,
   seen: Tree,
   block: string,
   { q, k }: { readonly q: Tensor; readonly k: Tensor },

@@ -1,6 +1,5 @@
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../../autodiff/index.ts";
 import { paddedStates } from "../../../models/index.ts";
-import { weight } from "../../../nn/index.ts";
 import type { StepContext } from "../../method.ts";
 import { labelledTokens } from "../../tokens.ts";
 import { answerLogProbability, negativeEntropy, preferenceLosses, sharesOf, unlikelihood } from "./losses.ts";
@@ -29,10 +28,9 @@ export function tamperLossOf(
     case "refusal":
       return context.loss(weights, "alignment");
     case "max-entropy": {
-      const { model, padded, params, loraScale } = context;
-      const batch = padded("harmful");
-      const states = paddedStates(model, params(weights), batch, { loraScale });
-      const logits = ops.matmul(states, weight(params(weights), model.head), { transB: true });
+      const { model, padded } = context;
+      const [all, batch] = [context.params(weights), padded("harmful")];
+      const logits = all.logits(paddedStates(model, all, batch));
       return negativeEntropy(logits, sharesOf(batch, logits.dtype));
     }
     case "unlikelihood":

@@ -50,10 +50,9 @@ async function run(x: HostTensor, build: (weights: Tree, x: Tensor, original: Tr
     a: { dtype: "float64" as const, shape: [1] },
     b: { dtype: "float64" as const, shape: [1] },
   };
-  const program = await device.compile({ inputs }, ({ inputs: given }) => {
-    const weights = { a: given.a as Tensor, b: given.b as Tensor };
+  const program = await device.compile(inputs, ({ x: at, ...weights }) => {
     const original = valueAndGrad((w) => functions.victimLoss(w, ops.constantTensor(START)))(weights).grad;
-    return { outputs: build(weights, given.x as Tensor, original) };
+    return build(weights, at, original);
   });
   return program.run({ x, ...WEIGHTS });
 }

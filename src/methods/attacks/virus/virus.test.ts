@@ -1,11 +1,11 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { dim, type Tensor, type TensorType, valueAndGrad } from "../../../autodiff/index.ts";
+import { dim, type Tensor, type Tree, valueAndGrad } from "../../../autodiff/index.ts";
 import { choose } from "../../../choice.ts";
 import type { Example } from "../../../data/examples.ts";
 import { encodeExample } from "../../../data/templates.ts";
 import { harmfulRows, sentimentRows, type WorldRow } from "../../../data/world/rows.ts";
-import { batchOf, batchSpec, freshLora, loadModel, packBatch, tokenLoss } from "../../../models/index.ts";
-import { Device } from "../../../runtime/index.ts";
+import { batchOf, batchTypes, freshLora, loadModel, packBatch, tokenLoss, weightsOf } from "../../../models/index.ts";
+import { Device, typesOf } from "../../../runtime/index.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import { type HostTensor, tensor } from "../../../tensor/tensor.ts";
 import type { AttackRow, Victim } from "../attack.ts";
@@ -89,29 +89,20 @@ describe("the objective on a model", () => {
     const program = await VirusProgram.compile(victim, guard, 0.1);
     const ours = await program.originalGradient(host(), tokens);
     const { base, lora } = victim;
-    const types: Record<string, TensorType> = {
-      ...Object.fromEntries(
-        Object.entries(base.weights).map(([name, { dims }]) => [name, { dtype: "float32", shape: dims }]),
-      ),
-      ...Object.fromEntries([...lora.tensors].map(([name, { shape }]) => [name, { dtype: "float32" as const, shape }])),
-      ...batchSpec("plain", 1),
-    };
-    const plain = await base.device.compile({ inputs: types }, ({ inputs }) => {
-      const weights = Object.fromEntries([...lora.tensors.keys()].map((name) => [name, inputs[name] as Tensor]));
-      const { grad } = valueAndGrad((w) =>
-        tokenLoss(base.model, { ...inputs, ...w }, batchOf("plain", inputs), { loraScale: lora.scale, chunks: 1 }),
-      )(weights);
-      return { outputs: Object.fromEntries(Object.entries(grad).map(([name, g]) => [`grad ${name}`, g])) };
+    const types = { base: typesOf(base.weights), tensors: typesOf(lora.tensors), batch: batchTypes("plain", 1) };
+    const plain = await base.device.compile(types, (given) => {
+      const loss = (w: Tree) => {
+        const weights = weightsOf(base.model, given.base, { scale: lora.scale, tensors: w });
+        return tokenLoss(base.model, weights, batchOf(given.batch), { chunks: 1 });
+      };
+      return valueAndGrad(loss)(given.tensors).grad;
     });
     const row = { inputIds: [...host().ids, ...tokens], labels: [...host().labels, ...tokens] };
-    const theirs = await plain.run({
-      ...base.weights,
-      ...Object.fromEntries(lora.tensors),
-      ...packBatch("plain", [row], { chunks: 1 }),
-    });
+    const batch = packBatch([row], { chunks: 1 });
+    const theirs = await plain.run({ base: base.weights, tensors: lora.tensors, batch });
     for (const name of lora.tensors.keys()) {
-      const expected = theirs[`grad ${name}`]!.data as Float32Array;
-      const found = (ours[`original.${name}`] as HostTensor<"float32">).data;
+      const expected = theirs[name]!.data as Float32Array;
+      const found = (ours[name] as HostTensor<"float32">).data;
       const largest = Math.max(...expected.map(Math.abs));
       expect(largest).toBeGreaterThan(0);
       found.forEach((value, i) => {
@@ -130,25 +121,23 @@ describe("the objective on a model", () => {
     const width = base.model.hiddenSize;
     const rowOf = (id: number) => Array.from(E.data, Number).slice(id * width, (id + 1) * width);
     const embedded = tensor("float32", [row.inputIds.length, width], row.inputIds.flatMap(rowOf));
-    const types: Record<string, TensorType> = {
-      ...Object.fromEntries(
-        Object.entries(base.weights).map(([name, { dims }]) => [name, { dtype: "float32" as const, shape: dims }]),
-      ),
-      ...Object.fromEntries([...lora.tensors].map(([name, { shape }]) => [name, { dtype: "float32" as const, shape }])),
-      ...batchSpec("plain", 1),
-      embedded: { dtype: "float32", shape: [dim("plain.tokens"), width] },
+    const types = {
+      base: typesOf(base.weights),
+      tensors: typesOf(lora.tensors),
+      batch: batchTypes("plain", 1),
+      embedded: { dtype: "float32" as const, shape: [dim("plain.tokens"), width] },
     };
-    const plain = await device.compile({ inputs: types }, ({ inputs }) => {
+    const plain = await device.compile(types, (given) => {
+      const weights = weightsOf(base.model, given.base, { scale: lora.scale, tensors: given.tensors });
       const { grad } = valueAndGrad(({ e }) => {
         const tap = (module: string, output: Tensor) => (module === "model.embed_tokens" ? (e as Tensor) : output);
-        const options = { loraScale: lora.scale, chunks: 1, tap };
-        return tokenLoss(base.model, inputs, batchOf("plain", inputs), options);
-      })({ e: inputs.embedded as Tensor });
-      return { outputs: { slopes: grad.e as Tensor } };
+        return tokenLoss(base.model, weights, batchOf(given.batch), { chunks: 1, tap });
+      })({ e: given.embedded });
+      return { slopes: grad.e as Tensor };
     });
-    const batch = packBatch("plain", [row], { chunks: 1 });
-    const { slopes } = await plain.run({ ...base.weights, ...Object.fromEntries(lora.tensors), ...batch, embedded });
-    const along = Array.from(slopes!.data, Number);
+    const batch = packBatch([row], { chunks: 1 });
+    const { slopes } = await plain.run({ base: base.weights, tensors: lora.tensors, batch, embedded });
+    const along = Array.from(slopes.data, Number);
     tokens.forEach((_, position) => {
       const start = (host().ids.length + position) * width;
       const direction = along.slice(start, start + width);

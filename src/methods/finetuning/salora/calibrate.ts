@@ -52,19 +52,23 @@ function targetsOf(trainable: Weights): ReadonlyMap<string, number> {
  */
 export async function calibrate(preparation: Preparation, options: CalibrationOptions): Promise<Map<string, Start>> {
   const { device, frozen, rows, seed, signal } = preparation;
-  const targets = targetsOf(preparation.trainable);
+  const targets = targetsOf(preparation.adapter.tensors);
   const weights = new Map<string, HostTensor<"float32">>();
   for (const module of targets.keys()) {
     const name = `${module}.weight`;
     weights.set(name, (await device.download(frozen[name] as (typeof frozen)[string])) as HostTensor<"float32">);
   }
-  const observer = await Observer.compile({ ...preparation, weights: frozen }, weights, {
-    tokens: "answer",
-    reduce: (linear, x, params) =>
-      targets.has(linear)
-        ? { [linear]: gram(ops.matmul(x, params[`${linear}.weight`] as Tensor, { transB: true })) }
-        : {},
-  });
+  const observer = await Observer.compile(
+    { ...preparation, weights: frozen },
+    { scale: 1, tensors: weights },
+    {
+      tokens: "answer",
+      reduce: (linear, x, params) =>
+        targets.has(linear)
+          ? { [linear]: gram(ops.matmul(x, params[`${linear}.weight`] as Tensor, { transB: true })) }
+          : {},
+    },
+  );
   const sample = (stream: string): Example[] => {
     const all = rows[stream] ?? [];
     const order = new RandomStream(seed, `salora/${stream}`).permutation(all.length);

@@ -1,0 +1,62 @@
+import { ops, type Tensor } from "../autodiff/index.ts";
+import { linearCrossEntropy } from "../nn/index.ts";
+import type { Model } from "./architecture.ts";
+import type { Batch } from "./batch.ts";
+import type { PaddedBatch } from "./padded.ts";
+import { labelledStates, paddedStates, type Watch } from "./states.ts";
+import type { Weights } from "./weights.ts";
+
+export interface LossOptions extends Omit<Watch, "observe"> {
+  /** Parts of the fused head and loss: more parts, less memory. */
+  readonly chunks: number;
+  /** Weights of the labelled tokens in place of 1 / their number. */
+  readonly weigh?: Weigh;
+  /** The same batch with its padding: every position of it is computed, in the last layer too, and `tap` sees `[batch * time, hidden]`. */
+  readonly padded?: PaddedBatch;
+}
+
+/**
+ * Mean next-token cross-entropy over the labelled tokens of a batch; a scalar.
+ * Source: Hugging Face's causal language model loss, to which it is equal.
+ */
+export function tokenLoss(model: Model, weights: Weights, batch: Batch, options: LossOptions): Tensor {
+  const { chunks, weigh, padded, ...watch } = options;
+  const hidden =
+    padded === undefined
+      ? labelledStates(model, weights, batch, watch)
+      : ops.gather(paddedStates(model, weights, padded, watch), ops.gather(flat(batch.grid.back), batch.labelled.to));
+  const rows = ops.reshape(ops.move(hidden, batch.loss), [-1, model.hiddenSize]);
+  const shares = ops.cast(flat(batch.shares), rows.dtype);
+  const given =
+    weigh === undefined
+      ? shares
+      : (logProbability: Tensor) => ops.mul(weigh({ logProbability, shares, ...placesOf(batch) }), ops.sign(shares));
+  return linearCrossEntropy(rows, weights.tensor(model.head), flat(batch.labels), given, chunks);
+}
+
+const flat = (x: Tensor): Tensor => ops.reshape(x, [-1]);
+
+/** Where the labelled tokens of the loss stand; all are of the loss's length, filler rows included. */
+export interface LabelledTokens {
+  /** Under the present weights; a constant for the gradient. */
+  readonly logProbability: Tensor;
+  /** 1 / number of labelled tokens, 0 for filler. */
+  readonly shares: Tensor;
+  /** int32, row of the batch. */
+  readonly row: Tensor;
+  /** int32, place among the labelled tokens of its row, from 0. */
+  readonly place: Tensor;
+  /** Labelled tokens of its row. */
+  readonly rowLength: Tensor;
+}
+
+/** From the labelled tokens of a batch their weights in the loss; what filler is given does not count. */
+export type Weigh = (tokens: LabelledTokens) => Tensor;
+
+function placesOf({ queries, loss }: Batch): Omit<LabelledTokens, "logProbability" | "shares"> {
+  const queryTime = ops.dimSize(queries.to.dim(1), "int32");
+  const cell = ops.gather(flat(queries.back), ops.maximum(flat(loss.to), 0));
+  const row = ops.div(cell, queryTime);
+  const lengths = ops.sum(ops.where(ops.less(queries.to, 0), ops.constant(0, "float32"), 1), { axes: [1] });
+  return { row, place: ops.sub(cell, ops.mul(row, queryTime)), rowLength: ops.gather(lengths, row) };
+}

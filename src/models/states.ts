@@ -1,0 +1,71 @@
+import { ops, product, type Tensor } from "../autodiff/index.ts";
+import { attention, causalMask, type Grid, maskOf, pack, unpack } from "../nn/index.ts";
+import type { Attend, Forward, Model, Where } from "./architecture.ts";
+import type { Rows } from "./batch.ts";
+import type { PaddedBatch } from "./padded.ts";
+import type { Weights } from "./weights.ts";
+
+/** What may look on, or take part, while states are computed: see `Forward`. */
+export type Watch = Pick<Forward, "tap" | "observe" | "recompute">;
+
+interface Within extends Pick<Rows, "column"> {
+  readonly grid: Grid;
+  /** Computes the last layer's end for these alone. */
+  readonly only?: Pick<Rows, "labelled" | "queries">;
+  /** int32 `[batch, time]`, 0 at keys that nobody sees; by default all are seen. */
+  readonly keys?: Tensor;
+  /** Told each layer's keys and values, `[batch, kvHeads, time, headDim]`. */
+  remember?(layer: number, keys: Tensor, values: Tensor): void;
+}
+
+/** Causal attention among the tokens of rows, through the padded grid. */
+export function within(
+  model: Model,
+  { dtype }: Pick<Weights, "dtype">,
+  { column, grid, only, keys, remember }: Within,
+  { recompute = false }: Watch = {},
+): Where {
+  const [batch, time] = "to" in grid ? [grid.to.dim(0), grid.to.dim(1)] : grid;
+  const unseen = keys && maskOf(ops.less(ops.reshape(keys, [batch, 1, 1, time]), 1), dtype);
+  const attendFrom = (queries: Grid, positions: Tensor): Attend => {
+    const causal = causalMask(positions, time, dtype);
+    const mask = unseen === undefined ? causal : ops.add(causal, unseen);
+    return (layer, q, k, v) => {
+      const Q = unpack(q, queries, model.heads);
+      const [K, V] = [unpack(k, grid, model.kvHeads), unpack(v, grid, model.kvHeads)];
+      remember?.(layer, K, V);
+      return pack(attention(Q, K, V, mask, model.attention(layer).scale, recompute), queries);
+    };
+  };
+  const attend = attendFrom(grid, ops.reshape(ops.range(time), [time, 1]));
+  if (only === undefined) return { positions: column, attend };
+  const { labelled, queries } = only;
+  const positions = ops.gather(column, labelled.to);
+  // Filler queries take the place of the last labelled token: one key is always visible.
+  const at = ops.reshape(ops.gather(positions, queries.to), [batch, 1, queries.to.dim(1), 1]);
+  return {
+    positions: column,
+    attend,
+    only: { rows: (x) => ops.move(x, labelled), positions, attend: attendFrom(queries, at) },
+  };
+}
+
+/** Final hidden states of every token: `[tokens, hidden]`. */
+export const hiddenStates = (model: Model, weights: Weights, rows: Rows, watch: Watch = {}): Tensor =>
+  model.hidden({ weights, ids: rows.ids, where: within(model, weights, rows, watch), ...watch });
+
+/** Final hidden states of the tokens whose successor is asked for: `[labelled, hidden]`. */
+export const labelledStates = (model: Model, weights: Weights, rows: Rows, watch: Watch = {}): Tensor =>
+  model.hidden({ weights, ids: rows.ids, where: within(model, weights, { ...rows, only: rows }, watch), ...watch });
+
+/**
+ * Final hidden states of every position, padding included: `[batch * time, hidden]`. A padding position carries the
+ * embedding of the padding token, stands at its own place in the row and sees the row's tokens alone, as in Hugging Face's models.
+ */
+export function paddedStates(model: Model, weights: Weights, { ids, mask }: PaddedBatch, watch: Watch = {}): Tensor {
+  const [batch, time] = [ids.dim(0), ids.dim(1)];
+  const tokens = product(batch, time);
+  const column = ops.reshape(ops.expand(ops.reshape(ops.range(time), [1, time]), ids.shape), [tokens]);
+  const where = within(model, weights, { column, grid: [batch, time], keys: mask }, watch);
+  return model.hidden({ weights, ids: ops.reshape(ids, [tokens]), where, ...watch });
+}
