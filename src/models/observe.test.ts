@@ -5,7 +5,7 @@ import { IGNORE } from "../formats/labels.ts";
 import { Device } from "../runtime/index.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import type { Example } from "./batch.ts";
-import { columnSquares, gram, Observer } from "./observe.ts";
+import { columnSquares, gram, observer } from "./observe.ts";
 
 const model = tinyModel();
 const host = randomTensors(model.weights, "float32");
@@ -43,10 +43,10 @@ function close(found: ArrayLike<number> | undefined, expected: readonly number[]
 }
 
 test("squares of columns and Gram matrices of the first layer's inputs are those of the normed embedding", async () => {
-  const observer = await Observer.compile(await tinyBase(), NONE, {
+  const seen = await observer(await tinyBase(), NONE, {
     reduce: (linear, x) => (linear === FIRST ? { squares: columnSquares(x), gram: gram(x) } : {}),
   });
-  const sums = await observer.sum(new Map(), rows);
+  const sums = await seen.sum(new Map(), rows);
   const tokens = rows.flatMap(firstInputs);
   const expected = gramOf(tokens);
   close(sums.get("gram")?.data, expected);
@@ -55,20 +55,20 @@ test("squares of columns and Gram matrices of the first layer's inputs are those
     expected.filter((_, at) => at % 9 === 0),
   );
   const parts = [];
-  for await (const row of observer.each(new Map(), rows)) parts.push(row.squares);
+  for await (const row of seen.each(new Map(), rows)) parts.push(row.squares);
   expect(parts).toHaveLength(rows.length);
 });
 
 test("answers alone: the tokens that carry a label, not those that predict them", async () => {
-  const observer = await Observer.compile(await tinyBase(), NONE, {
+  const seen = await observer(await tinyBase(), NONE, {
     tokens: "answer",
     reduce: (linear, x) => (linear === FIRST ? { gram: gram(x) } : {}),
   });
   const answered = rows.filter(({ inputIds }) => inputIds.length > 1);
-  const sums = await observer.sum(new Map(), answered);
+  const sums = await seen.sum(new Map(), answered);
   const tokens = answered.flatMap((row) => firstInputs(row).filter((_, t) => t > 0 && row.labels[t] !== IGNORE));
   close(sums.get("gram")?.data, gramOf(tokens));
-  await expect(observer.sum(new Map(), [{ inputIds: [1, 2], labels: [IGNORE, IGNORE] }])).rejects.toMatchObject({
+  await expect(seen.sum(new Map(), [{ inputIds: [1, 2], labels: [IGNORE, IGNORE] }])).rejects.toMatchObject({
     code: "NO_TRAINED_TOKENS",
   });
 });
@@ -76,7 +76,7 @@ test("answers alone: the tokens that carry a label, not those that predict them"
 test("every linear is seen, trained weights take the place of the model's, and a reduction may use factors", async () => {
   const base = await tinyBase();
   const factors = new Map(Object.entries(randomTensors([[`${FIRST}.lora_A.weight`, [2, 8]]], "float32", 3)));
-  const observer = await Observer.compile(
+  const seen = await observer(
     base,
     { scale: 1, tensors: factors },
     {
@@ -87,7 +87,7 @@ test("every linear is seen, trained weights take the place of the model's, and a
       },
     },
   );
-  const sums = await observer.sum(factors, rows);
+  const sums = await seen.sum(factors, rows);
   const linears = [...model.linears.keys()].map((linear) => `${linear}.weight`);
   expect([...sums.keys()].filter((name) => name !== "inner").sort()).toEqual(linears.sort());
   for (const [linear, [, width]] of model.linears) expect(sums.get(`${linear}.weight`)?.shape).toEqual([width]);
@@ -99,7 +99,7 @@ test("every linear is seen, trained weights take the place of the model's, and a
     sums.get("inner")?.data,
     [0, 1].map((r) => inner.reduce((sum, y) => sum + (y[r] as number) ** 2, 0)),
   );
-  await expect(Observer.compile(base, NONE, { reduce: () => ({}) })).rejects.toMatchObject({
+  await expect(observer(base, NONE, { reduce: () => ({}) })).rejects.toMatchObject({
     code: "NOTHING_OBSERVED",
   });
 });

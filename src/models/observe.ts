@@ -1,6 +1,6 @@
 import { ops, type Tensor, type Tree } from "../autodiff/index.ts";
 import { BoosterError, stopIfAsked } from "../errors.ts";
-import { type Program, typesOf } from "../runtime/index.ts";
+import { typesOf } from "../runtime/index.ts";
 import { type HostTensor, zeros } from "../tensor/tensor.ts";
 import { batchOf, batchTypes, type Example, packBatch } from "./batch.ts";
 import type { LoadedModel, NamedWeights } from "./load.ts";
@@ -26,81 +26,72 @@ export const columnSquares = (x: Tensor): Tensor => ops.sum(ops.mul(x, x), { axe
 /** Gram matrix `X' X`: x `[tokens, in]` to `[in, in]`. */
 export const gram = (x: Tensor): Tensor => ops.matmul(x, x, { transA: true });
 
+/** Sums over what a model reads, with the tensors of each call on it. */
+export interface Observer {
+  /**
+   * What each row gives by itself, in order.
+   *
+   * @throws {BoosterError} `NO_TRAINED_TOKENS` for a row without an answer where only answers are looked at, `STOPPED`
+   */
+  each(
+    tensors: NamedWeights,
+    examples: Iterable<Example>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Readonly<Record<string, HostTensor>>>;
+  /** The sum over all rows; empty for no rows. Throws what `each` throws. */
+  sum(tensors: NamedWeights, examples: Iterable<Example>, signal?: AbortSignal): Promise<Sums>;
+}
+
 /**
  * Sums over what goes into the linear layers of a model while it reads: statistics for pruning and projections.
  *
  * One forward pass a row, without padding and without gradients; a row's part is float32, parts are added in float64. Only
  * the sums leave the device, and only what they need is computed.
  *
+ * @param adapter its tensors are those whose names and shapes each call brings
+ * @throws {BoosterError} `NOTHING_OBSERVED` when no linear has a reduction
  * @example
- * const seen = await Observer.compile(base, { scale: 1, tensors: new Map() }, { reduce: (linear, x) => ({ [linear]: gram(x) }) });
+ * const seen = await observer(base, { scale: 1, tensors: new Map() }, { reduce: (linear, x) => ({ [linear]: gram(x) }) });
  * const grams = await seen.sum(new Map(), rows); // "model.layers.0.mlp.up_proj" -> [in, in]
  */
-export class Observer {
-  private readonly program: Program;
-  private readonly base: Pick<LoadedModel, "weights">;
-  private readonly tokens: "all" | "answer";
-
-  private constructor(program: Program, base: Pick<LoadedModel, "weights">, tokens: "all" | "answer") {
-    this.program = program;
-    this.base = base;
-    this.tokens = tokens;
-  }
-
-  /**
-   * @param adapter its tensors are those whose names and shapes each call brings
-   * @throws {BoosterError} `NOTHING_OBSERVED` when no linear has a reduction
-   */
-  static async compile(
-    base: Pick<LoadedModel, "device" | "model" | "weights">,
-    { scale, tensors }: Adapter<NamedWeights>,
-    { tokens = "all", reduce }: ObserveOptions,
-  ): Promise<Observer> {
-    const inputs = { base: typesOf(base.weights), tensors: typesOf(tensors), batch: batchTypes("rows", 1) };
-    const program = await base.device.compile(inputs, (given) => {
-      const batch = batchOf(given.batch);
-      const answer = ops.add(batch.labelled.to, 1);
-      const sums: Record<string, Tensor> = {};
-      const weights = weightsOf(base.model, given.base, { scale, tensors: given.tensors });
-      hiddenStates(base.model, weights, batch, {
-        observe: (linear, x) =>
-          Object.assign(sums, reduce(linear, tokens === "all" ? x : ops.gather(x, answer), given.tensors)),
-      });
-      if (Object.keys(sums).length > 0) return sums;
-      throw new BoosterError("NOTHING_OBSERVED", "no linear layer of the model is one to observe", {
-        expected: [...new Set([...base.model.linears.keys()].map((linear) => linear.split(".").at(-1)))].join(", "),
-      });
+export async function observer(
+  { device, model, weights: base }: Pick<LoadedModel, "device" | "model" | "weights">,
+  { scale, tensors: types }: Adapter<NamedWeights>,
+  { tokens = "all", reduce }: ObserveOptions,
+): Promise<Observer> {
+  const inputs = { base: typesOf(base), tensors: typesOf(types), batch: batchTypes("rows", 1) };
+  const program = await device.compile(inputs, (given) => {
+    const batch = batchOf(given.batch);
+    const answer = ops.add(batch.labelled.to, 1);
+    const sums: Record<string, Tensor> = {};
+    hiddenStates(model, weightsOf(model, given.base, { scale, tensors: given.tensors }), batch, {
+      observe: (linear, x) =>
+        Object.assign(sums, reduce(linear, tokens === "all" ? x : ops.gather(x, answer), given.tensors)),
     });
-    return new Observer(program, base, tokens);
-  }
-
-  /**
-   * What each row gives by itself, in order.
-   *
-   * @throws {BoosterError} `NO_TRAINED_TOKENS` for a row without an answer where only answers are looked at, `STOPPED`
-   */
-  async *each(
-    tensors: NamedWeights,
-    examples: Iterable<Example>,
-    signal?: AbortSignal,
-  ): AsyncGenerator<Record<string, HostTensor>> {
-    const options = this.tokens === "all" ? { chunks: 1, totalLabelled: 1 } : { chunks: 1 };
+    if (Object.keys(sums).length > 0) return sums;
+    throw new BoosterError("NOTHING_OBSERVED", "no linear layer of the model is one to observe", {
+      expected: [...new Set([...model.linears.keys()].map((linear) => linear.split(".").at(-1)))].join(", "),
+    });
+  });
+  const options = tokens === "all" ? { chunks: 1, totalLabelled: 1 } : { chunks: 1 };
+  const each: Observer["each"] = async function* (tensors, examples, signal) {
     for (const example of examples) {
       stopIfAsked(signal, "looking at rows");
-      yield await this.program.run({ base: this.base.weights, tensors, batch: packBatch([example], options) });
+      yield await program.run({ base, tensors, batch: packBatch([example], options) });
     }
-  }
-
-  /** The sum over all rows; empty for no rows. Throws what `each` throws. */
-  async sum(tensors: NamedWeights, examples: Iterable<Example>, signal?: AbortSignal): Promise<Sums> {
-    const sums = new Map<string, HostTensor<"float64">>();
-    for await (const row of this.each(tensors, examples, signal)) {
-      for (const [name, { shape, data }] of Object.entries(row)) {
-        const total = sums.get(name) ?? zeros("float64", shape);
-        for (let i = 0; i < data.length; i++) total.data[i]! += Number(data[i]);
-        sums.set(name, total);
+  };
+  return {
+    each,
+    async sum(tensors, examples, signal) {
+      const sums = new Map<string, HostTensor<"float64">>();
+      for await (const row of each(tensors, examples, signal)) {
+        for (const [name, { shape, data }] of Object.entries(row)) {
+          const total = sums.get(name) ?? zeros("float64", shape);
+          for (let i = 0; i < data.length; i++) total.data[i]! += Number(data[i]);
+          sums.set(name, total);
+        }
       }
-    }
-    return sums;
-  }
+      return sums;
+    },
+  };
 }

@@ -4,9 +4,9 @@ import { openModerator, rateOf } from "../evaluate/index.ts";
 import type { Example } from "../models/index.ts";
 import type { Evaluation } from "../train/index.ts";
 import { askedQuestion, type Encoding, encodeAll, loadDataSet, trainable } from "./data.ts";
-import { HeldOutLoss } from "./held-out-loss.ts";
+import { heldOutLoss } from "./held-out-loss.ts";
 import type { CurveOptions } from "./options.ts";
-import { Respondent } from "./respondent.ts";
+import { openRespondent } from "./respondent.ts";
 import { lossChunks, type Trainee } from "./training-run.ts";
 
 /** Questions that are asked at once; short answers of a small set. */
@@ -56,16 +56,16 @@ export async function openCurve(
     },
     async evaluation({ base, scale, trained }) {
       const adapter = { scale, tensors: await trained() };
-      const loss = await HeldOutLoss.compile(base, adapter, lossChunks(base.model.vocabSize));
+      const loss = await heldOutLoss(base, adapter, lossChunks(base.model.vocabSize));
       const respondent =
-        moderator === undefined || questions.length === 0 ? undefined : await Respondent.create(base, adapter);
+        moderator === undefined || questions.length === 0 ? undefined : await openRespondent(base, adapter);
       const measure = async (signal: AbortSignal | undefined): Promise<Record<string, number>> => {
         const weights = await trained();
         const values: Record<string, number> = {};
-        for (const [name, rows] of losses) values[name] = await loss.measure(weights, rows, signal);
+        for (const [name, rows] of losses) values[name] = await loss(weights, rows, signal);
         if (respondent === undefined || moderator === undefined) return values;
         const { maxNewTokens } = options;
-        const answers = await respondent.answer(questions, weights, { maxNewTokens, batchSize: BATCH, signal });
+        const answers = await respondent(questions, weights, { maxNewTokens, batchSize: BATCH, signal });
         const exchanges = questions.map(({ text }, i) => ({ prompt: text, answer: answers[i] ?? "" }));
         const verdicts = await moderator.judge(exchanges, signal);
         const { count, total } = rateOf(exchanges, (_, i) => verdicts[i]?.harmful ?? false);

@@ -23,7 +23,7 @@ import { RunDirectory } from "../train/index.ts";
 import { askedQuestion, goldOf, loadDataSet, type Question } from "./data.ts";
 import { describeRun } from "./describe-run.ts";
 import { EvaluateOptions, parseOptions } from "./options.ts";
-import { Respondent } from "./respondent.ts";
+import { openRespondent } from "./respondent.ts";
 import { fileHashes } from "./sources.ts";
 import { testTemplate } from "./template.ts";
 import { SETS, type SetName, type Verdict, VerdictStore } from "./verdicts.ts";
@@ -176,14 +176,14 @@ async function askAll(
   { emit, signal }: Context,
 ): Promise<void> {
   const adapter = asAdapter(lora);
-  const respondent = await Respondent.create(base, adapter);
+  const respondent = await openRespondent(base, adapter);
   const { batchSize, keepAnswers } = options;
   const askSet = async <Name extends SetName>(name: Name): Promise<void> => {
     const all = questions[name] ?? [];
     const maxNewTokens = name === "task" ? options.taskMaxNewTokens : options.maxNewTokens;
     for (let start = store.of(name).length; start < all.length; start += batchSize) {
       const batch = all.slice(start, start + batchSize);
-      const answers = await respondent.answer(batch, adapter.tensors, {
+      const answers = await respondent(batch, adapter.tensors, {
         maxNewTokens,
         batchSize,
         signal,

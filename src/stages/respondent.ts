@@ -11,42 +11,34 @@ export interface AnswerOptions {
   readonly onAnswer?: (answered: number, total: number) => void;
 }
 
-/** A model that answers questions, greedily, at whatever trained weights. */
-export class Respondent {
-  private readonly generator: Generator;
-  private readonly base: LoadedModel;
+/** One answer a question, in order, without special tokens and surrounding blanks; `tensors` are on the model. */
+export type Respondent = (
+  questions: readonly Question[],
+  tensors: NamedWeights,
+  options: AnswerOptions,
+) => Promise<string[]>;
 
-  private constructor(generator: Generator, base: LoadedModel) {
-    this.generator = generator;
-    this.base = base;
-  }
-
-  /** @param adapter its tensors are those whose names and shapes each call brings */
-  static async create(base: LoadedModel, adapter: Adapter<NamedWeights>): Promise<Respondent> {
-    const { device, model, weights } = base;
-    return new Respondent(await Generator.create({ device, model, weights, adapter }), base);
-  }
-
-  /**
-   * One answer a question, in order, without special tokens and surrounding blanks.
-   *
-   * @throws {BoosterError} `STOPPED` when asked to stop, and what generating throws
-   */
-  async answer(
-    questions: readonly Question[],
-    trained: NamedWeights,
-    { onAnswer, ...options }: AnswerOptions,
-  ): Promise<string[]> {
-    const { tokenizer } = this.base;
-    const answers = await this.generator.generate(
+/**
+ * A model that answers questions, greedily, at whatever trained weights.
+ *
+ * @param adapter its tensors are those whose names and shapes each call brings
+ * @throws {BoosterError} a call: `STOPPED` when asked to stop, and what generating throws
+ */
+export async function openRespondent(
+  { device, model, weights, tokenizer }: LoadedModel,
+  adapter: Adapter<NamedWeights>,
+): Promise<Respondent> {
+  const generator = await Generator.create({ device, model, weights, adapter });
+  return async (questions, tensors, { onAnswer, ...options }) => {
+    const answers = await generator.generate(
       questions.map(({ ids }) => ids),
       {
         ...options,
         stopIds: tokenizer.eosIds,
-        lora: trained,
+        lora: tensors,
         ...(onAnswer === undefined ? {} : { onProgress: onAnswer }),
       },
     );
     return answers.map(({ ids }) => tokenizer.decode(ids, { skipSpecial: true }).trim());
-  }
+  };
 }

@@ -1,7 +1,7 @@
 import type { Calibration, LoraAdapter, TransformContext } from "../methods/transform.ts";
 import type { Example } from "../models/index.ts";
 import { asAdapter, type LoadedModel } from "../models/load.ts";
-import { Observer } from "../models/observe.ts";
+import { observer } from "../models/observe.ts";
 import { RandomStream } from "../tensor/random.ts";
 
 export interface TransformSituation {
@@ -31,8 +31,8 @@ export function transformContext(situation: TransformSituation): TransformContex
     async observe(data, read, options) {
       const rows = calibration[data] ?? [];
       const on = asAdapter(read);
-      const observer = await Observer.compile(base, on, options);
-      return { sums: await observer.sum(on.tensors, told(rows, onRow)), rows: rows.length };
+      const seen = await observer(base, on, options);
+      return { sums: await seen.sum(on.tensors, told(rows, onRow)), rows: rows.length };
     },
   };
 }

@@ -6,7 +6,7 @@ import { choose } from "../../src/choice.ts";
 import { METHODS } from "../../src/methods/registry.ts";
 import type { Example } from "../../src/models/index.ts";
 import { mergeLora } from "../../src/models/merge.ts";
-import { gram, Observer } from "../../src/models/observe.ts";
+import { gram, observer } from "../../src/models/observe.ts";
 import { adamW } from "../../src/optim/index.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { symmetricEigen } from "../../src/tensor/eigen.ts";
@@ -175,7 +175,7 @@ describe("salora", () => {
   });
 
   test("no change has a part in the directions of safe answers, each layer having its own", async () => {
-    const observer = await Observer.compile(
+    const seen = await observer(
       { device, model, weights: await device.uploadAll(all) },
       { scale: 1, tensors: all },
       {
@@ -186,7 +186,7 @@ describe("salora", () => {
             : {},
       },
     );
-    const grams = await observer.sum(new Map(), rows.alignment as Example[]);
+    const grams = await seen.sum(all, rows.alignment as Example[]);
     const published = await trained("salora", options, factors);
     for (const module of modules) {
       const { out, width, data } = change(published, module);

@@ -11,7 +11,7 @@ import { type SearchResult, searchSafetyLayers } from "../../methods/finetuning/
 import { asAdapter, type LoadedModel } from "../../models/load.ts";
 import { RandomStream } from "../../tensor/random.ts";
 import type { Question } from "../data.ts";
-import { Respondent } from "../respondent.ts";
+import { openRespondent } from "../respondent.ts";
 import { lastTokenStates } from "./layer-states.ts";
 
 export interface SafetyLayersOptions {
@@ -119,7 +119,7 @@ export async function scaleLayers(
 
 async function refusalsOf(model: LoadedModel, options: SafetyLayersOptions): Promise<number> {
   const { overRejection, maxNewTokens = 16, batchSize = 16, refuses = isRefusal } = options;
-  const respondent = await Respondent.create(model, asAdapter(undefined));
-  const answers = await respondent.answer(overRejection, new Map(), { maxNewTokens, batchSize });
+  const respondent = await openRespondent(model, asAdapter(undefined));
+  const answers = await respondent(overRejection, new Map(), { maxNewTokens, batchSize });
   return answers.filter(refuses).length;
 }

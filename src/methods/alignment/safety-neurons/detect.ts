@@ -2,7 +2,7 @@ import { BoosterError, stopIfAsked } from "../../../errors.ts";
 import { type Example, IGNORE } from "../../../models/index.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import type { Preparation } from "../../method.ts";
-import { blocksOf, KINDS, NeuronScorer, type ScoreMode } from "./scorer.ts";
+import { blocksOf, KINDS, neuronScorer, type ScoreMode } from "./scorer.ts";
 import { Neurons, type Rule, sharedRow, without } from "./selection.ts";
 
 export interface DetectionOptions {
@@ -40,7 +40,7 @@ export async function detectNeurons(
 ): Promise<NeuronPlaces> {
   const { device, model, frozen, adapter, rows, seed, signal } = preparation;
   const weights = { ...frozen, ...Object.fromEntries(adapter.tensors) };
-  const scorer = await NeuronScorer.compile({ device, model, weights: frozen }, options.mode);
+  const score = await neuronScorer({ device, model, weights: frozen }, options.mode);
   const modules = blocksOf(model).flatMap((block) => KINDS.map((kind) => `${block}.${kind}`));
   const important = async (stream: string, tokensOf: (example: Example) => ArrayLike<number>) => {
     const all = rows[stream] ?? [];
@@ -48,7 +48,7 @@ export async function detectNeurons(
     const found = new Map(modules.map((module) => [module, new Neurons(ruleOf(module, options))]));
     for (const row of order.subarray(0, options.queries)) {
       stopIfAsked(signal, "looking for neurons");
-      const scores = await scorer.score(weights, tokensOf(all[row] as Example));
+      const scores = await score(weights, tokensOf(all[row] as Example));
       for (const [module, neurons] of found) neurons.see(scores.get(module) ?? []);
     }
     return found;

@@ -3,7 +3,7 @@ import { evaluate, randomRows, randomTensors, tinyModel } from "../../../../test
 import type { Tensor, Tree } from "../../../autodiff/index.ts";
 import { Device } from "../../../runtime/index.ts";
 import type { HostTensor } from "../../../tensor/tensor.ts";
-import { KINDS, NeuronScorer } from "./scorer.ts";
+import { KINDS, neuronScorer } from "./scorer.ts";
 import { attentionChanges, feedForwardScores, keyScores, queryScores, valueScores } from "./scores.ts";
 import { Neurons, sharedRow, topPlaces, without } from "./selection.ts";
 
@@ -108,11 +108,8 @@ describe("the scorer", () => {
   const ids = randomRows(model, [5])[0]?.inputIds as number[];
 
   test("scores every neuron of a model; up and down share theirs", async () => {
-    const scorer = await NeuronScorer.compile(
-      { device, model, weights: await device.uploadAll(Object.entries(host)) },
-      "paper",
-    );
-    const found = await scorer.score(host, ids);
+    const score = await neuronScorer({ device, model, weights: await device.uploadAll(Object.entries(host)) }, "paper");
+    const found = await score(host, ids);
     for (let layer = 0; layer < 2; layer++) {
       const lengths = KINDS.map((kind) => found.get(`model.layers.${layer}.${kind}`)?.length);
       expect(lengths).toEqual([8, 4, 4, 12, 12]);
@@ -126,18 +123,15 @@ describe("the scorer", () => {
     const data = (host[name] as HostTensor<"float32">).data.slice();
     data.fill(0, 0, 2 * 8);
     changed[name] = { ...(host[name] as HostTensor<"float32">), data };
-    const scorer = await NeuronScorer.compile(
-      { device, model, weights: await device.uploadAll(Object.entries(host)) },
-      "paper",
-    );
-    const found = (await scorer.score(changed, ids)).get("model.layers.1.self_attn.q_proj") as Float32Array;
+    const score = await neuronScorer({ device, model, weights: await device.uploadAll(Object.entries(host)) }, "paper");
+    const found = (await score(changed, ids)).get("model.layers.1.self_attn.q_proj") as Float32Array;
     expect(Array.from(found.subarray(0, 2))).toEqual([0, 0]);
     expect(found[2]).toBeGreaterThan(0);
   });
 
   test("an architecture without these matrices is an error", async () => {
     const other = { ...model, linears: new Map([["h.0.attn.c_attn", [8, 8] as const]]) };
-    await expect(NeuronScorer.compile({ device, model: other, weights: {} }, "paper")).rejects.toThrow(
+    await expect(neuronScorer({ device, model: other, weights: {} }, "paper")).rejects.toThrow(
       expect.objectContaining({ code: "NEURONS_UNKNOWN" }),
     );
   });

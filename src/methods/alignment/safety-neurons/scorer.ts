@@ -11,7 +11,7 @@ import {
   weightsOf,
   within,
 } from "../../../models/index.ts";
-import { type DeviceTensor, type Program, typesOf } from "../../../runtime/index.ts";
+import { type DeviceTensor, typesOf } from "../../../runtime/index.ts";
 import type { HostTensor } from "../../../tensor/tensor.ts";
 import {
   activationScores,
@@ -52,62 +52,53 @@ export function blocksOf(model: Model): string[] {
   return [...blocks];
 }
 
+/** How much each neuron matters for a query of tokens; `weights` are all weights of the model, on the device or in host memory. */
+export type NeuronScorer = (
+  weights: Readonly<Record<string, HostTensor | DeviceTensor>>,
+  ids: ArrayLike<number>,
+) => Promise<NeuronScores>;
+
 /**
- * How much each neuron of a model matters for a query: one forward pass over the query's tokens.
+ * Scores neurons in one forward pass over a query's tokens.
  *
  * In mode `reference` scores of keys and values have as many places as there are dimensions of query heads: `sharedRow` maps them.
  *
  * @example
- * const scorer = await NeuronScorer.compile(base, "paper");
- * const scores = await scorer.score(base.weights, ids);
+ * const score = await neuronScorer(base, "paper");
+ * const scores = await score(base.weights, ids);
  */
-export class NeuronScorer {
-  private readonly program: Program;
-
-  private constructor(program: Program) {
-    this.program = program;
-  }
-
-  static async compile(
-    { device, model, weights }: Pick<LoadedModel, "device" | "model" | "weights">,
-    mode: ScoreMode,
-  ): Promise<NeuronScorer> {
-    const blocks = blocksOf(model);
-    const inputs = { base: typesOf(weights), rows: rowTypes("query") };
-    const program = await device.compile(inputs, (given) => {
-      const seen: Record<string, Tensor> = {};
-      const rotated: { readonly q: Tensor; readonly k: Tensor }[] = [];
-      const rows = rowsOf(given.rows);
-      const params = weightsOf(model, given.base);
-      const where = within(model, params, rows);
-      const attend: Attend = (layer, q, k, v) => {
-        rotated[layer] = { q, k };
-        return where.attend(layer, q, k, v);
-      };
-      const observe = (module: string, x: Tensor) => {
-        seen[module] = x;
-      };
-      model.hidden({ weights: params, ids: rows.ids, where: { ...where, attend }, observe });
-      const scores = blocks.flatMap((block, layer) => {
-        const found =
-          mode === "paper"
-            ? paperScores(model, params, seen, block)
-            : referenceScores(model, params, seen, block, rotated[layer] as (typeof rotated)[number]);
-        return KINDS.map((kind, i) => [`${block}.${kind}`, found[i] as Tensor] as const);
-      });
-      return Object.fromEntries(scores);
+export async function neuronScorer(
+  { device, model, weights }: Pick<LoadedModel, "device" | "model" | "weights">,
+  mode: ScoreMode,
+): Promise<NeuronScorer> {
+  const blocks = blocksOf(model);
+  const program = await device.compile({ base: typesOf(weights), rows: rowTypes("query") }, (given) => {
+    const seen: Record<string, Tensor> = {};
+    const rotated: { readonly q: Tensor; readonly k: Tensor }[] = [];
+    const rows = rowsOf(given.rows);
+    const params = weightsOf(model, given.base);
+    const where = within(model, params, rows);
+    const attend: Attend = (layer, q, k, v) => {
+      rotated[layer] = { q, k };
+      return where.attend(layer, q, k, v);
+    };
+    const observe = (module: string, x: Tensor) => {
+      seen[module] = x;
+    };
+    model.hidden({ weights: params, ids: rows.ids, where: { ...where, attend }, observe });
+    const scores = blocks.flatMap((block, layer) => {
+      const found =
+        mode === "paper"
+          ? paperScores(model, params, seen, block)
+          : referenceScores(model, params, seen, block, rotated[layer] as (typeof rotated)[number]);
+      return KINDS.map((kind, i) => [`${block}.${kind}`, found[i] as Tensor] as const);
     });
-    return new NeuronScorer(program);
-  }
-
-  /** @param weights all weights of the model, on the device or in host memory */
-  async score(
-    weights: Readonly<Record<string, HostTensor | DeviceTensor>>,
-    ids: ArrayLike<number>,
-  ): Promise<NeuronScores> {
-    const scores = await this.program.run({ base: weights, rows: packRows([{ ids, asked: [] }]) });
+    return Object.fromEntries(scores);
+  });
+  return async (base, ids) => {
+    const scores = await program.run({ base, rows: packRows([{ ids, asked: [] }]) });
     return new Map(Object.entries(scores).map(([module, { data }]) => [module, data as HostTensor<"float32">["data"]]));
-  }
+  };
 }
 
 /** In the order of `KINDS`. */

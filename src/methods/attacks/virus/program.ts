@@ -1,9 +1,9 @@
 import { dim, ops, type Tensor, type TensorType, valueAndGrad } from "../../../autodiff/index.ts";
 import { batchOf, batchTypes, packBatch, tokenLoss, weightsOf } from "../../../models/index.ts";
-import { type Feeds, type Mapped, type Program, typesOf } from "../../../runtime/index.ts";
+import { type Mapped, typesOf } from "../../../runtime/index.ts";
 import { type HostTensor, tensor } from "../../../tensor/tensor.ts";
 import type { Victim } from "../attack.ts";
-import { type VirusFunctions, type VirusTerms, virusObjective, virusSlopes } from "./objective.ts";
+import { type VirusFunctions, virusObjective, virusSlopes } from "./objective.ts";
 import type { ByPosition } from "./search.ts";
 import type { ToyGuard } from "./toy-guard.ts";
 
@@ -41,91 +41,65 @@ function typesFor({ base, lora }: Victim) {
 }
 type Given = Mapped<ReturnType<typeof typesFor>, Tensor>;
 
-interface Programs {
-  readonly original: Program;
-  readonly slopes: Program<Record<"slopes" | "victimSlopes", Tensor>>;
-  readonly values: Program<VirusTerms>;
-}
-
 /** Virus's objective on a real victim and the toy guard, compiled once for all rows. */
-export class VirusProgram {
-  private readonly victim: Victim;
-  private readonly guard: ToyGuard;
-  private readonly programs: Programs;
-
-  private constructor(victim: Victim, guard: ToyGuard, programs: Programs) {
-    this.victim = victim;
-    this.guard = guard;
-    this.programs = programs;
-  }
-
-  static async compile(victim: Victim, guard: ToyGuard, lambda: number): Promise<VirusProgram> {
-    const { device } = victim.base;
-    const types = typesFor(victim);
-    const at = ({ factors: weights, x, original }: Given) => ({ weights, x, original, lambda });
-    return new VirusProgram(victim, guard, {
-      original: await device.compile(types, (given) => {
-        const { victimLoss } = functionsOf(victim, given);
-        return valueAndGrad((w) => victimLoss(w, given.x))(given.factors).grad;
-      }),
-      slopes: await device.compile(types, (given) => {
-        const { slopes, victimSlopes } = virusSlopes(functionsOf(victim, given), at(given));
-        return { slopes, victimSlopes };
-      }),
-      values: await device.compile(types, (given) => virusObjective(functionsOf(victim, given), at(given))),
-    });
-  }
-
+export interface VirusProgram {
   /** g0: the victim's gradient on the host followed by the tokens as they are at first. */
-  originalGradient(host: Host, tokens: readonly number[]): Promise<Direction> {
-    return this.programs.original.run(this.feeds(host, tokens));
-  }
-
+  originalGradient(host: Host, tokens: readonly number[]): Promise<Direction>;
   /** Slopes of the objective, and of the victim's loss alone, along the one-hot matrix of the tokens. */
-  async slopesAt(
+  slopesAt(
     host: Host,
     tokens: readonly number[],
     original: Direction,
-  ): Promise<{ readonly slopes: ByPosition; readonly victimSlopes: ByPosition }> {
-    const { slopes, victimSlopes } = await this.programs.slopes.run({ ...this.feeds(host, tokens), original });
-    return { slopes: rowsOf(slopes), victimSlopes: rowsOf(victimSlopes) };
-  }
+  ): Promise<{ readonly slopes: ByPosition; readonly victimSlopes: ByPosition }>;
+  valuesAt(host: Host, tokens: readonly number[], original: Direction): Promise<VirusValues>;
+}
 
-  async valuesAt(host: Host, tokens: readonly number[], original: Direction): Promise<VirusValues> {
-    const values = await this.programs.values.run({ ...this.feeds(host, tokens), original });
-    const numbers = Object.entries(values).map(([name, { data }]) => [name, Number(data[0])] as const);
-    return { loss: Number.NaN, ...Object.fromEntries(numbers) };
-  }
+export async function virusProgram(victim: Victim, guard: ToyGuard, lambda: number): Promise<VirusProgram> {
+  const { device } = victim.base;
+  const types = typesFor(victim);
+  const at = ({ factors: weights, x, original }: Given) => ({ weights, x, original, lambda });
+  const gradient = await device.compile(types, (given) => {
+    const { victimLoss } = functionsOf(victim, given);
+    return valueAndGrad((w) => victimLoss(w, given.x))(given.factors).grad;
+  });
+  const slopes = await device.compile(types, (given) => virusSlopes(functionsOf(victim, given), at(given)));
+  const values = await device.compile(types, (given) => virusObjective(functionsOf(victim, given), at(given)));
+  return {
+    originalGradient: (host, tokens) => gradient.run(feedsOf(victim, guard, host, tokens)),
+    async slopesAt(host, tokens, original) {
+      const found = await slopes.run({ ...feedsOf(victim, guard, host, tokens), original });
+      return { slopes: rowsOf(found.slopes), victimSlopes: rowsOf(found.victimSlopes) };
+    },
+    async valuesAt(host, tokens, original) {
+      const found = await values.run({ ...feedsOf(victim, guard, host, tokens), original });
+      const numbers = Object.entries(found).map(([name, { data }]) => [name, Number(data[0])] as const);
+      return { loss: Number.NaN, ...Object.fromEntries(numbers) };
+    },
+  };
+}
 
-  private feeds({ ids, labels }: Host, tokens: readonly number[]): Feeds {
-    const { base, lora } = this.victim;
-    const { vocabSize } = base.model;
-    const total = ids.length + tokens.length;
-    const x = new Float32Array(tokens.length * vocabSize);
-    tokens.forEach((token, position) => {
-      x[position * vocabSize + token] = 1;
-    });
-    const places = Array.from({ length: total }, (_, t) => (t < ids.length ? -1 : t - ids.length));
-    return {
-      base: base.weights,
-      factors: lora.tensors,
-      batch: packBatch([{ inputIds: [...ids, ...tokens], labels: [...labels, ...tokens] }], { chunks: 1 }),
-      x: tensor("float32", [tokens.length, vocabSize], x),
-      inserted: {
-        to: tensor("int32", [total], places),
-        back: tensor(
-          "int32",
-          [tokens.length, 1],
-          tokens.map((_, position) => ids.length + position),
-        ),
-      },
-      guard: {
-        weights: tensor("float32", [vocabSize, 1], this.guard.weights),
-        known: tensor("float32", [], [this.guard.sum(ids) + this.guard.bias * total]),
-        length: tensor("float32", [], [total]),
-      },
-    };
-  }
+/** A row followed by tokens, as arguments. */
+function feedsOf({ base, lora }: Victim, guard: ToyGuard, { ids, labels }: Host, tokens: readonly number[]) {
+  const { vocabSize } = base.model;
+  const total = ids.length + tokens.length;
+  const x = new Float32Array(tokens.length * vocabSize);
+  tokens.forEach((token, position) => {
+    x[position * vocabSize + token] = 1;
+  });
+  const places = Array.from({ length: total }, (_, t) => (t < ids.length ? -1 : t - ids.length));
+  const back = tokens.map((_, position) => ids.length + position);
+  return {
+    base: base.weights,
+    factors: lora.tensors,
+    batch: packBatch([{ inputIds: [...ids, ...tokens], labels: [...labels, ...tokens] }], { chunks: 1 }),
+    x: tensor("float32", [tokens.length, vocabSize], x),
+    inserted: { to: tensor("int32", [total], places), back: tensor("int32", [tokens.length, 1], back) },
+    guard: {
+      weights: tensor("float32", [vocabSize, 1], guard.weights),
+      known: tensor("float32", [], [guard.sum(ids) + guard.bias * total]),
+      length: tensor("float32", [], [total]),
+    },
+  };
 }
 
 /** The victim's and the guard's losses in terms of a program's arguments. */

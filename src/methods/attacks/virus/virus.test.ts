@@ -11,7 +11,7 @@ import { type HostTensor, tensor } from "../../../tensor/tensor.ts";
 import type { AttackRow, Victim } from "../attack.ts";
 import { ATTACKS } from "../registry.ts";
 import { guardTokens } from "../rows.ts";
-import { VirusProgram } from "./program.ts";
+import { virusProgram } from "./program.ts";
 import { illegalTokens } from "./search.ts";
 import { type ToyGuard, trainToyGuard } from "./toy-guard.ts";
 import { optimise } from "./virus.ts";
@@ -86,7 +86,7 @@ describe("the objective on a model", () => {
 
   test("g0 is the gradient of the ordinary loss on the joined row", async () => {
     const tokens = ids(harmful[0]!);
-    const program = await VirusProgram.compile(victim, guard, 0.1);
+    const program = await virusProgram(victim, guard, 0.1);
     const ours = await program.originalGradient(host(), tokens);
     const { base, lora } = victim;
     const types = { base: typesOf(base.weights), tensors: typesOf(lora.tensors), batch: batchTypes("plain", 1) };
@@ -113,7 +113,7 @@ describe("the objective on a model", () => {
 
   test("the victim's slopes are its slopes along the embedded tokens, seen from each word", async () => {
     const tokens = ids(harmful[0]!);
-    const program = await VirusProgram.compile(victim, guard, 0.5);
+    const program = await virusProgram(victim, guard, 0.5);
     const { victimSlopes } = await program.slopesAt(host(), tokens, await program.originalGradient(host(), tokens));
     const { base, lora } = victim;
     const row = { inputIds: [...host().ids, ...tokens], labels: [...host().labels, ...tokens] };
@@ -151,7 +151,7 @@ describe("the objective on a model", () => {
 
   test("the guard's part is the closed form of the linear guard", async () => {
     const tokens = ids(harmful[0]!);
-    const program = await VirusProgram.compile(victim, guard, 1);
+    const program = await virusProgram(victim, guard, 1);
     const original = await program.originalGradient(host(), tokens);
     const whole = [...host().ids, ...tokens];
     const z = guard.logOdds(whole);
@@ -169,7 +169,7 @@ describe("the objective on a model", () => {
 
   test("lambda 0: no similarity is larger than that of the row itself", async () => {
     const tokens = ids(harmful[0]!);
-    const program = await VirusProgram.compile(victim, guard, 0);
+    const program = await virusProgram(victim, guard, 0);
     const given = { host: host(), tokens, illegal: illegalTokens(victim.base.tokenizer) };
     const {
       before,
@@ -182,7 +182,7 @@ describe("the objective on a model", () => {
   });
 
   test("lambda 1: the guard's loss falls monotonically, one legal token an iteration", async () => {
-    const program = await VirusProgram.compile(victim, guard, 1);
+    const program = await virusProgram(victim, guard, 1);
     const illegal = illegalTokens(victim.base.tokenizer);
     let tokens = ids(harmful[0]!);
     let last = Number.POSITIVE_INFINITY;

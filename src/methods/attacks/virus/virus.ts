@@ -5,7 +5,7 @@ import { stopIfAsked } from "../../../errors.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import { type AttackRecord, attack, type Piece, type Victim } from "../attack.ts";
 import { insertedRows, insertionNeeds } from "../mixing.ts";
-import { type Host, VirusProgram, type VirusValues } from "./program.ts";
+import { type Host, type VirusProgram, type VirusValues, virusProgram } from "./program.ts";
 import { bestOf, drawSubstitutions, illegalTokens, rankingSlopes, substitute, topCandidates } from "./search.ts";
 import { trainToyGuard } from "./toy-guard.ts";
 
@@ -51,7 +51,7 @@ export interface Optimised {
  * @param random draws the changes; `slot` keeps the draws of different rows apart
  */
 export async function optimise(
-  program: Pick<VirusProgram, "originalGradient" | "slopesAt" | "valuesAt">,
+  program: VirusProgram,
   { host, tokens, illegal }: { host: Host; tokens: readonly number[]; illegal: ReadonlySet<number> },
   settings: Omit<VirusOptions, "writeOptimised">,
   random: RandomStream,
@@ -123,7 +123,7 @@ export const virus = attack({
       const hosts = takeRows(data.task, 0, count, "task");
       const seeds = takeRows(data.harmful, 0, count, "harmful");
       const guard = trainToyGuard((example) => victim.encode(example), model.vocabSize);
-      const program = await VirusProgram.compile(victim, guard, settings.lambda);
+      const program = await virusProgram(victim, guard, settings.lambda);
       const illegal = illegalTokens(tokenizer);
       const random = new RandomStream(victim.seed, "virus");
       const optimised: Optimised[] = [];

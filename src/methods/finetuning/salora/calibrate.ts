@@ -1,7 +1,7 @@
 import { ops, type Tensor } from "../../../autodiff/index.ts";
 import { BoosterError } from "../../../errors.ts";
 import type { Example } from "../../../models/index.ts";
-import { gram, Observer, type Sums } from "../../../models/observe.ts";
+import { gram, observer, type Sums } from "../../../models/observe.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import type { HostTensor } from "../../../tensor/tensor.ts";
 import type { Preparation } from "../../method.ts";
@@ -48,7 +48,7 @@ function targetsOf(trainable: Weights): ReadonlyMap<string, number> {
 /**
  * The start of every target layer: safety directions from the features of safe answers, factors from those of the task.
  *
- * @throws {BoosterError} `OPTIONS_CONFLICT` also when there are as many safety directions as a layer has outputs, and what `Observer` throws
+ * @throws {BoosterError} `OPTIONS_CONFLICT` also when there are as many safety directions as a layer has outputs, and what `observer` throws
  */
 export async function calibrate(preparation: Preparation, options: CalibrationOptions): Promise<Map<string, Start>> {
   const { device, frozen, rows, seed, signal } = preparation;
@@ -58,7 +58,7 @@ export async function calibrate(preparation: Preparation, options: CalibrationOp
     const name = `${module}.weight`;
     weights.set(name, (await device.download(frozen[name] as (typeof frozen)[string])) as HostTensor<"float32">);
   }
-  const observer = await Observer.compile(
+  const seen = await observer(
     { ...preparation, weights: frozen },
     { scale: 1, tensors: weights },
     {
@@ -74,12 +74,12 @@ export async function calibrate(preparation: Preparation, options: CalibrationOp
     const order = new RandomStream(seed, `salora/${stream}`).permutation(all.length);
     return Array.from(order.subarray(0, options.calibrationRows), (row) => all[row] as Example);
   };
-  const safety = await observer.sum(weights, sample("alignment"), signal);
+  const safety = await seen.sum(weights, sample("alignment"), signal);
   const taskRows = sample("user");
   const starts = new Map<string, Start>();
   let task: Sums | undefined;
   for (const layer of byLayer(targets.keys())) {
-    if (task === undefined || options.referenceTaskPass) task = await observer.sum(weights, taskRows, signal);
+    if (task === undefined || options.referenceTaskPass) task = await seen.sum(weights, taskRows, signal);
     for (const module of layer) {
       const directions = (sums: Sums, count: number) =>
         topDirections(matrixOf(sums.get(module) as HostTensor<"float64">), count);
