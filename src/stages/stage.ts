@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
+import { MODEL_FILE } from "../models/model-file.ts";
 import { align } from "./align.ts";
 import { evaluate } from "./evaluate.ts";
 import { finetune } from "./finetune.ts";
@@ -13,8 +14,8 @@ import type { Context } from "./workbench.ts";
 export interface Stage<Name extends string, Options extends z.ZodType, Result> {
   readonly name: Name;
   readonly options: Options;
-  /** The file that is there once the work is done. */
-  proof(options: z.output<Options>): string;
+  /** Whether what it makes is there. */
+  isDone(options: z.output<Options>): boolean;
   run(options: z.input<Options>, context?: Context): Promise<Result>;
 }
 
@@ -22,23 +23,31 @@ const stage = <Name extends string, Options extends z.ZodType, Result>(
   row: Stage<Name, Options, Result>,
 ): Stage<Name, Options, Result> => row;
 
-const trained = ({ run, tune }: { readonly run: string; readonly tune: "lora" | "full" }): string =>
-  tune === "full" ? join(run, "model", "config.json") : adapterOf(run);
+/** Version 0.1 wrote no model.json; `delta` says that one is to come. */
+const isPublished = ({ run }: { readonly run: string }): boolean =>
+  has(run, MODEL_FILE) ||
+  has(run, "model", "config.json") ||
+  (has(run, "adapter", "adapter_config.json") && !has(run, "delta"));
 
-const adapterOf = (run: string): string => join(run, "adapter", "adapter_config.json");
+const has = (...path: string[]): boolean => existsSync(join(...path));
 
-/** All stages. What is tuned is said by the options, since it decides what is published. */
+/** All stages. */
 export const STAGES = [
-  stage({ name: "align", options: AlignOptions, proof: trained, run: align }),
-  stage({ name: "finetune", options: FinetuneOptions, proof: trained, run: finetune }),
-  stage({ name: "repair", options: RepairOptions, proof: ({ run }) => adapterOf(run), run: repair }),
+  stage({ name: "align", options: AlignOptions, isDone: isPublished, run: align }),
+  stage({ name: "finetune", options: FinetuneOptions, isDone: isPublished, run: finetune }),
+  stage({ name: "repair", options: RepairOptions, isDone: isPublished, run: repair }),
   stage({
     name: "evaluate",
     options: EvaluateOptions,
-    proof: ({ run }) => join(run, "evaluation.json"),
+    isDone: ({ run }) => has(run, "evaluation.json"),
     run: evaluate,
   }),
-  stage({ name: "pretrain", options: PretrainOptions, proof: ({ out }) => join(out, "config.json"), run: pretrain }),
+  stage({
+    name: "pretrain",
+    options: PretrainOptions,
+    isDone: ({ out }) => has(out, "config.json"),
+    run: pretrain,
+  }),
 ] as const;
 
 type Row = (typeof STAGES)[number];
@@ -57,7 +66,7 @@ const rowOf = (stage: StageName): Stage<StageName, z.ZodType<Task["options"]>, u
   STAGES.find(({ name }) => name === stage) as never;
 
 /** Whether what the stage makes is there, with options that are complete. */
-export const isDone = ({ stage, options }: Task): boolean => existsSync(rowOf(stage).proof(options));
+export const isDone = ({ stage, options }: Task): boolean => rowOf(stage).isDone(options);
 
 /** Runs a stage. Throws what it throws. */
 export function runTask({ stage, options }: Task, context: Context): Promise<unknown> {

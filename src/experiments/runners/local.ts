@@ -1,10 +1,12 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { BoosterError } from "../../errors.ts";
+import { makeFolder } from "../../formats/atomic-file.ts";
 import type { DeviceChoice } from "../../stages/options.ts";
 import { isDone, runTask, type Task } from "../../stages/stage.ts";
 import { Workbench } from "../../stages/workbench.ts";
 import { Child, type Event, type Following } from "../../train/index.ts";
+import { RunLock } from "../../train/lock.ts";
 import { isPick, type Key, needsOf, type Piece } from "../plan.ts";
 
 /** What came of a piece: a folder, or why there is none. */
@@ -21,10 +23,16 @@ export interface Here extends DeviceChoice {
   readonly jobs: number;
 }
 
-/** Milliseconds between two looks at a piece that a process of another start is working on. */
+/** Milliseconds between two looks at a piece that another start is working on. */
 const LOOK = 1000;
-/** A try loads data and models before it meets the lock: it rests for so many times as long, to leave the other the machine. */
-const REST = 10;
+
+/** A piece that no other start works on as long as the lock is held. */
+interface Claimed {
+  readonly piece: Piece;
+  readonly lock: RunLock;
+}
+
+const isLocked = (error: unknown): boolean => error instanceof BoosterError && error.code === "RUN_LOCKED";
 
 /** One who does tasks, one at a time, and keeps models loaded between them. */
 interface Worker {
@@ -52,7 +60,7 @@ function workerIn(module: URL | string | undefined, device: DeviceChoice): Worke
 
 /**
  * Runs pieces on this host, in this process or in `jobs` others. A piece that diverges, and all that needs it, is left out. Several
- * runners on one folder share the work: whoever has a run's lock does it, the others go on with something else.
+ * starts on one folder share the work: whoever has a piece's lock does it, the others go on with something else.
  *
  * @param module whose processes do the work (see `worker.ts`); absent: everything in this process, one after the other
  * @throws {BoosterError} `STOPPED` when asked to stop before the end, and what the stages throw
@@ -65,8 +73,8 @@ export const localRunner =
     const needs = new Map(pieces.map((piece) => [piece, needsOf(piece)]));
     const outcomes = new Map<Key, Outcome>();
     const underWay = new Set<Piece>();
-    /** Until when a piece is left to the process that has its lock. */
-    const resting = new Map<Piece, number>();
+    /** Pieces that another start has; looked at again now and then. */
+    const elsewhere = new Set<Piece>();
     const errors: unknown[] = [];
     const failed = new AbortController();
     const stop = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
@@ -84,7 +92,6 @@ export const localRunner =
       outcome: Outcome = { run: folderOf(piece) },
     ) => {
       outcomes.set(piece.key, outcome);
-      resting.delete(piece);
       if (state === "done") computed++;
       tell(piece, state);
     };
@@ -103,8 +110,13 @@ export const localRunner =
       let best: Piece | undefined;
       let rank = Number.NEGATIVE_INFINITY;
       for (const [piece, needed] of needs) {
-        if (outcomes.has(piece.key) || underWay.has(piece) || !needed.every((key) => outcomes.has(key))) continue;
-        if ((resting.get(piece) ?? 0) > performance.now()) continue;
+        if (
+          outcomes.has(piece.key) ||
+          underWay.has(piece) ||
+          elsewhere.has(piece) ||
+          !needed.every((key) => outcomes.has(key))
+        )
+          continue;
         const own = Math.max(-1, ...needed.map((key) => made.lastIndexOf(key)));
         if (own <= rank) continue;
         best = piece;
@@ -112,41 +124,51 @@ export const localRunner =
       }
       return best;
     };
-    /** The next piece that a worker has work with; those without are settled on the way. */
-    const nextFor = (worker: Worker): Piece | undefined => {
-      for (;;) {
-        const piece = readyFor(worker);
-        const lost =
-          piece &&
-          needs
-            .get(piece)
-            ?.map((key) => outcomes.get(key))
-            .find((need) => need && "leftOut" in need);
-        if (piece === undefined) return undefined;
-        if (lost !== undefined) settle(piece, "left out", lost);
-        else if (isDone(taskOf(piece))) settle(piece, "skipped");
-        else return piece;
+    /** Undefined where another start has the piece. */
+    const claim = (piece: Piece): RunLock | undefined => {
+      try {
+        makeFolder(join(out, piece.folder));
+        return RunLock.acquire(`${folderOf(piece)}.lock`);
+      } catch (error) {
+        if (isLocked(error)) return undefined;
+        throw error;
       }
     };
-    const work = async (worker: Worker, piece: Piece): Promise<void> => {
+    /** The next piece that a worker has work with; those without are settled on the way. */
+    const nextFor = (worker: Worker): Claimed | undefined => {
+      for (;;) {
+        const piece = readyFor(worker);
+        if (piece === undefined) return undefined;
+        const lost = needsOf(piece)
+          .map((key) => outcomes.get(key))
+          .find((need) => need !== undefined && "leftOut" in need);
+        const lock = lost === undefined && !isDone(taskOf(piece)) ? claim(piece) : undefined;
+        if (lost !== undefined) settle(piece, "left out", lost);
+        else if (isDone(taskOf(piece))) settle(piece, "skipped");
+        else if (lock === undefined) elsewhere.add(piece);
+        else return { piece, lock };
+        lock?.release();
+      }
+    };
+    const work = async (worker: Worker, { piece, lock }: Claimed): Promise<void> => {
       const task = taskOf(piece);
-      const since = performance.now();
-      if (!resting.delete(piece)) tell(piece, "started");
+      tell(piece, "started");
       try {
         await worker.run(task, { signal: stop, emit: (event) => emit?.({ ...event, piece: piece.label }) });
         if (!isDone(task)) throw stopped();
         worker.made.push(piece.key);
         settle(piece, "done");
       } catch (error) {
-        if (error instanceof BoosterError && error.code === "RUN_LOCKED") {
-          resting.set(piece, performance.now() + REST * (performance.now() - since));
-        } else if (error instanceof BoosterError && error.kind === "diverged") {
+        if (isLocked(error)) elsewhere.add(piece);
+        else if (error instanceof BoosterError && error.kind === "diverged") {
           emit?.({ type: "notice", text: `${piece.label}: left out, since ${error.problem}` });
           settle(piece, "left out", { leftOut: error.problem });
         } else {
           errors.push(error);
           failed.abort("another piece failed");
         }
+      } finally {
+        lock.release();
       }
     };
 
@@ -155,18 +177,17 @@ export const localRunner =
     const running = new Map<Worker, Promise<void>>();
     try {
       for (;;) {
-        for (const piece of resting.keys()) if (isDone(taskOf(piece))) settle(piece, "skipped");
         for (const worker of workers) {
-          const piece = stop.aborted || running.has(worker) ? undefined : nextFor(worker);
-          if (piece === undefined) continue;
-          underWay.add(piece);
-          const job = work(worker, piece).finally(() => {
-            underWay.delete(piece);
+          const next = stop.aborted || running.has(worker) ? undefined : nextFor(worker);
+          if (next === undefined) continue;
+          underWay.add(next.piece);
+          const job = work(worker, next).finally(() => {
+            underWay.delete(next.piece);
             running.delete(worker);
           });
           running.set(worker, job);
         }
-        const looks = resting.size > 0 && !stop.aborted ? [delay(LOOK)] : [];
+        const looks = elsewhere.size > 0 && !stop.aborted ? [delay(LOOK).then(() => elsewhere.clear())] : [];
         if (running.size + looks.length === 0) break;
         await Promise.race([...running.values(), ...looks]);
       }
