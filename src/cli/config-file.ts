@@ -46,11 +46,9 @@ export function readConfigFile(path: string): ConfigFile {
     const { line, col } = lines.linePos(offset);
     return `${path}:${line}:${col}`;
   };
-  const [fault] = document.errors;
-  if (fault !== undefined) {
+  if (document.errors.length > 0) {
     throw new BoosterError("CONFIG_SYNTAX", "the configuration file is not YAML", {
-      found: fault.message,
-      where: at(fault.pos[0]),
+      found: document.errors.map(({ message, pos }) => `${message} (${at(pos[0])})`).join("; "),
     });
   }
   const values: unknown = document.toJS() ?? {};

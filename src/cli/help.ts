@@ -4,7 +4,7 @@ import { type Field, fieldsOf } from "./fields.ts";
 import { describeField, flagOf, flagText } from "./flags.ts";
 
 /** Characters of a line, and of its left column. */
-const WIDTH = 100;
+const WIDTH = Math.max(60, Math.min(100, process.stdout.columns ?? 100));
 const LEFT = 30;
 /** Names of a group that are still listed. */
 const MANY = 8;
