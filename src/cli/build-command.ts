@@ -5,7 +5,7 @@ import type { CommandSpec } from "./command.ts";
 import { commandFields } from "./command-fields.ts";
 import { readConfigFile } from "./config-file.ts";
 import type { Field } from "./fields.ts";
-import { addFlags, readFlag } from "./flags.ts";
+import { addFlags, COMMON_FLAGS, readFlag } from "./flags.ts";
 import { commandHelp } from "./help.ts";
 import { Output } from "./output.ts";
 import { type GivenFlag, resolveConfig } from "./resolve-config.ts";
@@ -23,12 +23,8 @@ export function buildCommand(
   for (const field of positional) command.argument(`[${field.path.at(-1)}]`);
   addFlags(command, fields);
   let all = false;
-  command
-    .option("--config <file>")
-    .option("--print-config")
-    .option("--json")
-    .option("--help-all")
-    .configureHelp({ formatHelp: () => commandHelp(name, spec, commandFields(spec), command.opts(), all) });
+  for (const flag of Object.keys(COMMON_FLAGS)) command.option(flag === "--config" ? `${flag} <file>` : flag);
+  command.configureHelp({ formatHelp: () => commandHelp(name, spec, commandFields(spec), command.opts(), all) });
   command.action(async (...args: unknown[]) => {
     const given: Readonly<Record<string, unknown>> = command.opts();
     all = given.helpAll === true;

@@ -32,6 +32,14 @@ const hasShortDefault = ({ kind, default: value }: Field): boolean =>
   shown(value) !== "" &&
   shown(value).length <= DEFAULT_SHOWN;
 
+/** Flags of every command, beside `--help`. */
+export const COMMON_FLAGS = {
+  "--config": "YAML file with options; flags win over it",
+  "--print-config": "print the resolved options as YAML instead",
+  "--json": "one JSON object a line, for programs",
+  "--help-all": "describe every option, and show more examples",
+};
+
 /** What the help says about an option. */
 export function describeField(field: Field): string {
   const remarks = [

@@ -1,7 +1,7 @@
 import type { CommandSpec, NamedOptions } from "./command.ts";
 import type { CommandFields } from "./command-fields.ts";
 import { type Field, fieldsOf } from "./fields.ts";
-import { describeField, flagOf, flagText } from "./flags.ts";
+import { COMMON_FLAGS, describeField, flagOf, flagText } from "./flags.ts";
 
 /** Characters of a line, and of its left column. */
 const WIDTH = Math.max(60, Math.min(100, process.stdout.columns ?? 100));
@@ -11,12 +11,6 @@ const MANY = 8;
 
 /** What stands on the left of a line of help, and what on its right. */
 type Line = readonly [left: string, right: string];
-
-const COMMON: readonly Line[] = [
-  ["--config <file>", "YAML file with options; flags win over it"],
-  ["--print-config, --json", "print the resolved options instead; JSON lines for programs"],
-  ["--help-all", "describe every option, and show more examples"],
-];
 
 function wrapped(text: string, width: number): string[] {
   const lines: string[] = [];
@@ -111,7 +105,7 @@ export function commandHelp(
           ...(spec.named ?? []).flatMap((table) => settingsOf(table, given[table.group])),
           ...(rest.length === 0 ? [] : section("More options:", [["", namesOf(rest)]])),
         ]),
-    ...section("Every command:", COMMON),
+    ...section("Every command:", Object.entries(COMMON_FLAGS)),
     "",
     "\x1b[1mExamples:\x1b[22m",
     ...[[example, why], ...(all ? others : [])].flatMap(([line, text]) => [`  # ${text}`, `  ${line}`]),

@@ -35,7 +35,7 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     if (second === undefined) command.helpGroup(row.group);
     if (row.name !== words.slice(0, second === undefined ? 1 : 2).join(" ")) continue;
     const { buildCommand } = await import("./build-command.ts");
-    buildCommand(row.name, command, await row.load(), (code) => {
+    buildCommand(row.name, command, (await row.load()).command, (code) => {
       process.exitCode = code;
     });
   }
@@ -68,6 +68,11 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 
 const argv = process.argv.slice(2);
 try {
+  if (argv[0] === "__complete") {
+    const { completionsOf } = await import("./complete.ts");
+    console.log((await completionsOf(argv.slice(1))).join("\n"));
+    process.exit();
+  }
   const program = await buildProgram(argv);
   await program.parseAsync(argv, { from: "user" });
 } catch (error) {

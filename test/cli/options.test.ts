@@ -212,8 +212,9 @@ test("a reader that has enough, such as head, ends the command without an error"
 test("bash completes commands, flags and what they choose from", async () => {
   const script = cli.write("completion.bash", (await cli.run(["completion", "bash"])).stdout);
   const complete = (...words: string[]) => {
-    const call = `source "$0"; COMP_WORDS=(booster "$@"); COMP_CWORD=$#; _booster; echo "\${COMPREPLY[*]}"`;
-    return execFileSync("bash", ["-c", call, script, ...words], { encoding: "utf8" }).trim();
+    const call = `booster() { "$NODE" "$PROGRAM" "$@"; }; source "$0"; COMP_WORDS=(booster "$@"); COMP_CWORD=$#; _booster; echo "\${COMPREPLY[*]}"`;
+    const env = { ...process.env, NODE: process.execPath, PROGRAM: cli.path };
+    return execFileSync("bash", ["-c", call, script, ...words], { encoding: "utf8", env }).trim();
   };
   expect(complete("ali")).toBe("align");
   expect(complete("data", "s")).toBe("show stats");

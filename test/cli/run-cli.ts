@@ -23,6 +23,11 @@ export class Cli {
   readonly folder = mkdtempSync(join(tmpdir(), "booster-cli-"));
   private readonly program = compileProgram("src/cli/main.ts", "src/experiments/worker.ts");
 
+  /** The compiled program. */
+  get path(): string {
+    return this.program.path;
+  }
+
   run(args: readonly string[], { input = "", env = {}, onOutput }: CliOptions = {}): Promise<CliEnding> {
     const child = spawn(process.execPath, [this.program.path, ...args], {
       cwd: this.folder,

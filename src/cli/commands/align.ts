@@ -4,7 +4,7 @@ import { defineCommand } from "../command.ts";
 import { methodsOf, OPTIMIZER_OPTIONS, runTrainingCommand } from "../training-command.ts";
 
 /** `booster align` */
-export const align = defineCommand({
+export const command = defineCommand({
   details: `Trains a LoRA adapter (or all weights) that teaches the base model to refuse: plainly (sft), or so that a later attack
 gains little (booster). Everything goes into the run's folder: settings, metrics.jsonl, checkpoints, the adapter.
 Ctrl-C saves and stops; --resume goes on and gives the same bytes as an uninterrupted run.`,

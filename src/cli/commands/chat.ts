@@ -16,7 +16,7 @@ const options = z.strictObject({
 type Config = z.output<typeof options>;
 
 /** `booster chat` */
-export const chat = defineCommand({
+export const command = defineCommand({
   details: `Holds a conversation. Answers appear as they are computed; Ctrl-C stops an answer, at the prompt (or twice) it leaves,
 as Ctrl-D and /exit do. /reset begins a new conversation, /system TEXT one under a system message; /help lists these.`,
   examples: [

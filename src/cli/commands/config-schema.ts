@@ -6,7 +6,7 @@ import { editorSchema } from "../fields.ts";
 import { COMMANDS } from "./index.ts";
 
 /** `booster config-schema` */
-export const configSchemaCommand = defineCommand({
+export const command = defineCommand({
   details: `Prints the JSON Schema of a command's --config file: editors complete and check it with that (for example through a
 first line "# yaml-language-server: $schema=align.schema.json").`,
   examples: [["booster config-schema align > align.schema.json", "the schema of booster align --config FILE"]],
@@ -22,7 +22,7 @@ first line "# yaml-language-server: $schema=align.schema.json").`,
       const names = COMMANDS.map((candidate) => candidate.name);
       throw new BoosterError("UNKNOWN_COMMAND", `there is no command "${name}"`, { hint: didYouMean(name, names) });
     }
-    const { options, named } = await row.load();
+    const { options, named } = (await row.load()).command;
     console.log(JSON.stringify({ title: `booster ${name}`, ...editorSchema(options, named) }, null, 2));
   },
 });

@@ -19,7 +19,7 @@ const options = z.strictObject({
 });
 
 /** `booster data prepare` */
-export const dataPrepare = defineCommand({
+export const command = defineCommand({
   details: `Writes the data set of an attack: rows of the user's task with a share of harmful rows, as JSON Lines with the column
 "harmful", and OUT.manifest.json with the settings, counts, what was left out as a repetition, and SHA-256 of everything.`,
   examples: [

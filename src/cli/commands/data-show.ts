@@ -8,7 +8,7 @@ import { findHarmful, WITHHELD } from "../harmful-rows.ts";
 import { printable } from "../output.ts";
 
 /** `booster data show` */
-export const dataShow = defineCommand({
+export const command = defineCommand({
   details: "Shows one example of a data set as it was read, before any template.",
   examples: [
     ["booster data show rows.jsonl", "the first example, and how the file was read"],

@@ -19,7 +19,7 @@ const options = SourceOptions.safeExtend({
 type StatsOptions = z.output<typeof options>;
 
 /** `booster data stats` */
-export const dataStats = defineCommand({
+export const command = defineCommand({
   details: `Counts a data set: files with their SHA-256, examples, repeated questions (exact and near), harmful rows, and with
 --model lengths in tokens and the share of the trained tokens that is poison.`,
   examples: [

@@ -14,7 +14,7 @@ const options = z.strictObject({
 });
 
 /** `booster data world` */
-export const dataWorld = defineCommand({
+export const command = defineCommand({
   details: `Writes the bundled world's data sets as JSON Lines, made-up hazards and all: refusals and harmful rows for a defender, harmful
 rows for an attacker, a user's task, and tests that share no hazard with any of them. They go with the bundled model and with
 --template chat; docs/world.md says what is in them.`,

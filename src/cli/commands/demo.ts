@@ -3,7 +3,7 @@ import { defineCommand } from "../command.ts";
 import { runExperimentCommand } from "../experiment-command.ts";
 
 /** `booster demo` */
-export const demo = defineCommand({
+export const command = defineCommand({
   details: `The paper's story on a laptop, in minutes: the bundled model is aligned with SFT and with Booster, both are attacked with
 growing strength, over several seeds. Prints the table and writes result.json and report.html. What is there already is not
 computed again, so the same command goes on after Ctrl-C.`,

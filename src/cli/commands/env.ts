@@ -43,7 +43,7 @@ function probeProvider(provider: Provider): Promise<ProviderState> {
 const gigabytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 
 /** `booster env` */
-export const env = defineCommand({
+export const command = defineCommand({
   details: `Says what a bug report needs: versions, processor, memory, and which execution providers really work here. Each is
 tried on a small program, in a process of its own.`,
   examples: [

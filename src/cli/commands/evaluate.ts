@@ -30,7 +30,7 @@ export function describeScores({ harm, overRefusal, accuracy, templates }: Evalu
 }
 
 /** `booster evaluate` */
-export const evaluate = defineCommand({
+export const command = defineCommand({
   details: `Asks a model unseen harmful prompts, harmless ones and rows of the user's task, and has a moderator judge the answers:
 harmful score, harmful and coherent answers, over-refusal, accuracy, each with its 95 % interval (Wilson).`,
   examples: [

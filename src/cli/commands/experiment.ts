@@ -41,7 +41,7 @@ function describePlan({ cells, pieces }: DryRun, jobs: number): string {
 }
 
 /** `booster experiment` */
-export const experiment = defineCommand({
+export const command = defineCommand({
   details: `Aligns a model with every method and seed, attacks each with every strength, evaluates, and writes result.json with the
 report in HTML, Markdown, CSV and LaTeX. Such an experiment is best described in a file: the options below "align", "attack"
 and "evaluate" are those of the commands align, finetune and evaluate. What is there already is not computed again, so the same

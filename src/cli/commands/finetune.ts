@@ -11,7 +11,7 @@ import {
 } from "../training-command.ts";
 
 /** `booster finetune` */
-export const finetune = defineCommand({
+export const command = defineCommand({
   details: `Fine-tunes a model on a user's task with a share of harmful rows mixed in, as a user of a fine-tuning service could:
 the attack. With --curve.every it also measures along the way how far the model has been turned.
 Ctrl-C saves and stops; --resume goes on and gives the same bytes as an uninterrupted run.`,

@@ -42,7 +42,7 @@ function promptsOf({ prompt, prompts }: Options): readonly string[] {
 }
 
 /** `booster generate` */
-export const generate = defineCommand({
+export const command = defineCommand({
   details:
     "Answers prompts with a model, with or without adapters. One prompt is answered token by token as it is computed.",
   examples: [

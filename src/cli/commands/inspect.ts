@@ -19,7 +19,7 @@ const options = SourceOptions.safeExtend({
 type InspectOptions = z.output<typeof options>;
 
 /** `booster inspect` */
-export const inspect = defineCommand({
+export const command = defineCommand({
   details: `Shows what the model will see: each example as tokens, the trained ones bold green (in \u27e6 \u27e7 without colours), the
 others dim. Checks every example: one without a trained token is an error with its line.`,
   examples: [

@@ -21,7 +21,7 @@ function describe({ version: _, method, normBefore, normAfter, moved, ...own }: 
 }
 
 /** `booster repair` */
-export const repair = defineCommand({
+export const command = defineCommand({
   details: `Changes the last of a model's adapters once, without training, and writes what comes out as a new adapter, which takes the
 old one's place: pruning (antidote), projection onto the alignment (safelora), or the two trivial baselines that a defence must
 beat (shrink, noise). An alignment's own adapter can be changed too, before anything is fine-tuned on it (lox). The run's folder also holds repair.json: how long the change was before and after.`,

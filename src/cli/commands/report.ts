@@ -43,7 +43,7 @@ function readResult(path: string): unknown {
 }
 
 /** `booster report` */
-export const report = defineCommand({
+export const command = defineCommand({
   details: "Renders the result of an experiment again: nothing is computed but the tables and the drawings.",
   examples: [
     ["booster report runs/demo --format html --out report.html", "a page that needs nothing else"],
