@@ -12,7 +12,7 @@ const model = bundledModel();
 const bench = new Workbench({ provider: "cpu" });
 const file = (name: keyof typeof WORLD_FILES) =>
   join(folder, "data", WORLD_FILES[name].replace("{seed}", String(seed)));
-const lora = { template: "chat", loraRank: 16, loraAlpha: 16, seed } as const;
+const lora = { loraRank: 16, loraAlpha: 16, seed } as const;
 writeWorldData(join(folder, "data"), [seed]);
 
 for (const method of [{ name: "sft" }, { name: "booster", lambda: 1, alpha: 0.1 }]) {
@@ -51,7 +51,6 @@ for (const method of [{ name: "sft" }, { name: "booster", lambda: 1, alpha: 0.1 
       run: run("scores"),
       resume: true,
       model: attacked.run,
-      template: "chat",
       harmful: file("testHarmful"),
       task: file("testReviews"),
       taskMetric: "sst2",

@@ -5,7 +5,7 @@
  * import { align, bundledModel, writeWorldData } from "booster-align";
  *
  * writeWorldData("world", [3]);
- * await align({ run: "runs/mine", model: bundledModel(), alignment: "world/alignment-3.jsonl", steps: 20, template: "chat" });
+ * await align({ run: "runs/mine", model: bundledModel(), alignment: "world/alignment-3.jsonl", steps: 20 });
  */
 export { BoosterError } from "./errors.ts";
 export { DemoOptions, demo, demoExperiment } from "./experiments/demo.ts";

@@ -2,7 +2,7 @@
 import { align, BoosterError, bundledModel, evaluate, finetune, writeWorldData } from "booster-align";
 import { PROVIDERS } from "booster-align/runtime";
 
-const common = { model: bundledModel(), template: "chat", loraRank: 4, steps: 2 } as const;
+const common = { model: bundledModel(), loraRank: 4, steps: 2 } as const;
 writeWorldData("world", [3]);
 const aligned = await align({
   ...common,
@@ -24,7 +24,6 @@ const attacked = await finetune({
 const { harm } = await evaluate({
   run: "runs/scores",
   model: attacked.run,
-  template: "chat",
   harmful: { path: "world/test-harmful.jsonl", limit: 4 },
   moderator: "world",
 });
