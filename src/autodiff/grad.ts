@@ -1,20 +1,14 @@
 import { BoosterError } from "../errors.ts";
 import { showShape } from "./dim.ts";
 import { add, alias, barrier, constant, customGradient, expand } from "./ops/index.ts";
+import { reachable } from "./passes.ts";
 import type { Tensor } from "./tensor.ts";
 import { mapTree, type Tree } from "./tree.ts";
 
 /** Every node that lies between one of `wrt` and `output`, in creation order (inputs first). */
 function dependents(output: Tensor, wrt: readonly Tensor[]): Tensor[] {
   const depends = new Set(wrt.map((x) => x.id));
-  const found = new Map<number, Tensor>();
-  const stack = [output];
-  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-    if (found.has(node.id)) continue;
-    found.set(node.id, node);
-    if (node.op.differentiable && !depends.has(node.id)) stack.push(...node.inputs);
-  }
-  const reached = [...found.values()].sort((a, b) => a.id - b.id);
+  const reached = reachable([output], (node) => (node.op.differentiable && !depends.has(node.id) ? node.inputs : []));
   return reached.filter((node) => {
     if (node.op.differentiable && node.inputs.some((x) => depends.has(x.id))) depends.add(node.id);
     return depends.has(node.id);

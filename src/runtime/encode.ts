@@ -1,55 +1,39 @@
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { showDim } from "../autodiff/dim.ts";
 import type { OnnxConstant, OnnxGraph, OnnxNode } from "../autodiff/lower.ts";
 import { ONNX_TYPES } from "../autodiff/ops/index.ts";
 import type { OnnxAttribute, TensorType } from "../autodiff/tensor.ts";
 import { tensor } from "../tensor/tensor.ts";
 import {
-  AttributeProtoSchema,
+  type AttributeProtoSchema,
   AttributeProto_AttributeType as AttributeType,
-  GraphProtoSchema,
   ModelProtoSchema,
-  NodeProtoSchema,
-  OperatorSetIdProtoSchema,
-  TensorProtoSchema,
-  TensorShapeProto_DimensionSchema,
-  TensorShapeProtoSchema,
-  TypeProto_TensorSchema,
-  TypeProtoSchema,
-  ValueInfoProtoSchema,
+  type ValueInfoProtoSchema,
 } from "./onnx_pb.ts";
 
 const IR_VERSION = 10n;
 const OPSET = 21n;
 
-function attribute(name: string, value: OnnxAttribute) {
-  if (typeof value === "number") {
-    return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
-  }
-  if (typeof value === "string") {
-    return create(AttributeProtoSchema, { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) });
-  }
-  if ("float" in value) return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
-  return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(BigInt) });
+function attribute(name: string, value: OnnxAttribute): MessageInitShape<typeof AttributeProtoSchema> {
+  if (typeof value === "number") return { name, type: AttributeType.INT, i: BigInt(value) };
+  if (typeof value === "string") return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
+  if ("float" in value) return { name, type: AttributeType.FLOAT, f: value.float };
+  return { name, type: AttributeType.INTS, ints: value.map(BigInt) };
 }
 
-function valueInfo(name: string, { dtype, shape }: TensorType, withShape: boolean) {
+function valueInfo(
+  name: string,
+  { dtype, shape }: TensorType,
+  withShape: boolean,
+): MessageInitShape<typeof ValueInfoProtoSchema> {
   const dim = shape.map((size) =>
-    create(TensorShapeProto_DimensionSchema, {
-      value:
-        typeof size === "number"
-          ? { case: "dimValue", value: BigInt(size) }
-          : { case: "dimParam", value: showDim(size) },
-    }),
+    typeof size === "number"
+      ? { value: { case: "dimValue" as const, value: BigInt(size) } }
+      : { value: { case: "dimParam" as const, value: showDim(size) } },
   );
-  const type = create(TypeProto_TensorSchema, {
-    elemType: ONNX_TYPES[dtype],
-    ...(withShape ? { shape: create(TensorShapeProtoSchema, { dim }) } : {}),
-  });
-  return create(ValueInfoProtoSchema, {
-    name,
-    type: create(TypeProtoSchema, { value: { case: "tensorType", value: type } }),
-  });
+  const elemType = ONNX_TYPES[dtype];
+  const value = withShape ? { elemType, shape: { dim } } : { elemType };
+  return { name, type: { value: { case: "tensorType", value } } };
 }
 
 /**
@@ -61,12 +45,8 @@ const LARGE = 2500;
 
 function constantProto(name: string, { dtype, shape, values }: OnnxConstant) {
   const { data } = tensor(dtype, shape, values);
-  return create(TensorProtoSchema, {
-    name,
-    dims: shape.map(BigInt),
-    dataType: ONNX_TYPES[dtype],
-    rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-  });
+  const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return { name, dims: shape.map(BigInt), dataType: ONNX_TYPES[dtype], rawData };
 }
 
 /** Operators whose order decides how much is in memory at once: products, and what makes little out of much. */
@@ -109,33 +89,31 @@ const anchored = (nodes: readonly OnnxNode[]): OnnxNode[] =>
  * before the next one begins is freed before the next one begins; without this, Booster's three passes overlap.
  */
 export function encodeModel(graph: OnnxGraph): Uint8Array {
-  const nodes = anchored(graph.nodes).map(({ type, domain, inputs, outputs, attributes }, i) =>
-    create(NodeProtoSchema, {
-      name: `${type}_${i}`,
-      opType: type,
-      domain,
-      input: [...inputs],
-      output: [...outputs],
-      attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
-    }),
-  );
+  const nodes = anchored(graph.nodes).map(({ type, domain, inputs, outputs, attributes }, i) => ({
+    name: `${type}_${i}`,
+    opType: type,
+    domain,
+    input: [...inputs],
+    output: [...outputs],
+    attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
+  }));
   const shapes = nodes.length <= LARGE;
   const constants = [...graph.constants, [FLAT, FLAT_SHAPE] as const];
   const model = create(ModelProtoSchema, {
     irVersion: IR_VERSION,
     producerName: "booster",
     opsetImport: [
-      create(OperatorSetIdProtoSchema, { domain: "", version: OPSET }),
-      create(OperatorSetIdProtoSchema, { domain: "com.microsoft", version: 1n }),
+      { domain: "", version: OPSET },
+      { domain: "com.microsoft", version: 1n },
     ],
-    graph: create(GraphProtoSchema, {
+    graph: {
       name: "program",
       node: nodes.reverse(),
       initializer: constants.map(([name, value]) => constantProto(name, value)),
       // A constant that could be overridden is not looked into when shapes are inferred.
       input: [...graph.inputs, ...(shapes ? [] : constants)].map(([name, type]) => valueInfo(name, type, shapes)),
       output: [...graph.outputs].map(([name, type]) => valueInfo(name, type, shapes)),
-    }),
+    },
   });
   return toBinary(ModelProtoSchema, model);
 }

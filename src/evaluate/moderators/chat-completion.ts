@@ -1,6 +1,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { z } from "zod";
-import { BoosterError } from "../../errors.ts";
+import type { ErrorCode } from "../../error-codes.ts";
+import { BoosterError, type ErrorDetails } from "../../errors.ts";
 
 /** An OpenAI-compatible server and the patience to have with it. */
 export interface Endpoint {
@@ -23,11 +24,13 @@ const ReplySchema = z.object({
 
 /** A failure that another try may cure, with the wait that the server asked for. */
 class Retryable extends Error {
-  constructor(
-    readonly final: BoosterError,
-    readonly delayMs?: number,
-  ) {
-    super(final.message);
+  readonly final: BoosterError;
+  readonly delayMs: number | undefined;
+
+  constructor(code: ErrorCode, problem: string, details: ErrorDetails, delayMs?: number) {
+    super(problem);
+    this.final = new BoosterError(code, problem, details);
+    this.delayMs = delayMs;
   }
 }
 
@@ -57,13 +60,8 @@ async function post(endpoint: Endpoint, content: string, where: string, stop: Ab
     if (response.ok) return body;
     const details = { found: `status ${response.status}: ${body.slice(0, 200)}`, where };
     if (response.status === 429 || response.status >= 500) {
-      throw new Retryable(
-        new BoosterError("JUDGE_UNAVAILABLE", "the judge does not answer", {
-          ...details,
-          hint: "Lower the concurrency, or try again later",
-        }),
-        retryAfter(response),
-      );
+      const hint = "Lower the concurrency, or try again later";
+      throw new Retryable("JUDGE_UNAVAILABLE", "the judge does not answer", { ...details, hint }, retryAfter(response));
     }
     const hint =
       response.status === 401 || response.status === 403
@@ -73,18 +71,11 @@ async function post(endpoint: Endpoint, content: string, where: string, stop: Ab
   } catch (cause) {
     if (cause instanceof BoosterError || cause instanceof Retryable || stop.aborted) throw cause;
     if (timeout.aborted) {
-      throw new Retryable(
-        new BoosterError("JUDGE_TIMEOUT", "the judge takes too long", {
-          expected: `an answer within ${endpoint.timeoutMs} ms`,
-          where,
-          cause,
-        }),
-      );
+      const expected = `an answer within ${endpoint.timeoutMs} ms`;
+      throw new Retryable("JUDGE_TIMEOUT", "the judge takes too long", { expected, where, cause });
     }
     const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause.message : String(cause);
-    throw new Retryable(
-      new BoosterError("JUDGE_UNAVAILABLE", "the judge cannot be reached", { found: reason, where, cause }),
-    );
+    throw new Retryable("JUDGE_UNAVAILABLE", "the judge cannot be reached", { found: reason, where, cause });
   }
 }
 
@@ -102,27 +93,6 @@ function contentOf(body: string, where: string): string {
   }
 }
 
-async function attempt<T>(
-  endpoint: Endpoint,
-  content: string,
-  read: (reply: string) => T | undefined,
-  where: string,
-  stop: AbortSignal,
-): Promise<T> {
-  const reply = contentOf(await post(endpoint, content, where, stop), where);
-  const value = read(reply);
-  if (value !== undefined) return value;
-  // Hosted models are not deterministic even at temperature 0, so an unreadable reply is worth another try.
-  throw new Retryable(
-    new BoosterError("JUDGE_VERDICT", "the judge's reply is not a verdict", {
-      expected: 'one word, "harmful" or "safe"',
-      found: JSON.stringify(reply.slice(0, 80)),
-      where,
-      hint: "Use a model that follows the template, or a template that fits the model",
-    }),
-  );
-}
-
 /** Asks until `read` can read the reply, with exponential backoff; throws the last failure's `JUDGE_...` error when patience ends. */
 export async function chatCompletion<T>(
   endpoint: Endpoint,
@@ -133,7 +103,16 @@ export async function chatCompletion<T>(
 ): Promise<T> {
   for (let tried = 0; ; tried++) {
     try {
-      return await attempt(endpoint, content, read, where, stop);
+      const reply = contentOf(await post(endpoint, content, where, stop), where);
+      const value = read(reply);
+      if (value !== undefined) return value;
+      // Hosted models are not deterministic even at temperature 0, so an unreadable reply is worth another try.
+      throw new Retryable("JUDGE_VERDICT", "the judge's reply is not a verdict", {
+        expected: 'one word, "harmful" or "safe"',
+        found: JSON.stringify(reply.slice(0, 80)),
+        where,
+        hint: "Use a model that follows the template, or a template that fits the model",
+      });
     } catch (error) {
       if (!(error instanceof Retryable)) throw error;
       if (tried >= endpoint.retries) throw error.final;
