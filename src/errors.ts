@@ -75,6 +75,14 @@ export function rowNamed<Row extends { readonly name: string }>(
   throw new BoosterError(code, problem, { expected: table.map((row) => row.name).join(", "), found: name });
 }
 
+/** Any error as the project's own; one that nobody foresaw keeps its stack. */
+export function asBoosterError(error: unknown): BoosterError {
+  if (error instanceof BoosterError) return error;
+  return new BoosterError("INTERNAL", error instanceof Error ? (error.stack ?? error.message) : String(error), {
+    hint: "This is a defect of the program: please report it with this message",
+  });
+}
+
 /** Between two pieces of long work. @throws {BoosterError} `STOPPED` where `signal` asks to stop */
 export function stopIfAsked(signal: AbortSignal | undefined, work: string): void {
   if (signal?.aborted) throw new BoosterError("STOPPED", `${work} was stopped before its end`);

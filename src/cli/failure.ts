@@ -1,4 +1,4 @@
-import { CommanderError } from "commander";
+import type { CommanderError } from "commander";
 import type { ErrorCode } from "../error-codes.ts";
 import { BoosterError } from "../errors.ts";
 
@@ -13,15 +13,6 @@ const COMMANDER_CODES: Readonly<Record<string, ErrorCode>> = {
 export function fromCommander(error: CommanderError): BoosterError {
   const message = error.message.replace(/^error: /, "").replace(/\n\((.*)\)$/, ". $1");
   return new BoosterError(COMMANDER_CODES[error.code] ?? "USAGE", message, { cause: error });
-}
-
-/** Any error as the project's own; one that nobody foresaw keeps its stack. */
-export function asBoosterError(error: unknown): BoosterError {
-  if (error instanceof BoosterError) return error;
-  if (error instanceof CommanderError) return fromCommander(error);
-  return new BoosterError("INTERNAL", error instanceof Error ? (error.stack ?? error.message) : String(error), {
-    hint: "This is a defect of the program: please report it with this message",
-  });
 }
 
 /** 2 where the call was wrong, 1 where the work failed. */

@@ -52,8 +52,9 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
 
 async function fail(cause: unknown, json: boolean): Promise<void> {
   const { printable } = await import("./output.ts");
-  const { asBoosterError, exitCodeOf, failureJson } = await import("./failure.ts");
-  const error = asBoosterError(cause);
+  const { exitCodeOf, failureJson, fromCommander } = await import("./failure.ts");
+  const { asBoosterError } = await import("../errors.ts");
+  const error = cause instanceof CommanderError ? fromCommander(cause) : asBoosterError(cause);
   if (json) process.stdout.write(`${failureJson(error)}\n`);
   else process.stderr.write(`error ${error.code}: ${printable(error.message)}\n`);
   // After a signal the convention's code stands already.

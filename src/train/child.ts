@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import type { Readable } from "node:stream";
 import type { ErrorCode } from "../error-codes.ts";
-import { BoosterError, type ErrorDetails } from "../errors.ts";
+import { asBoosterError, BoosterError, type ErrorDetails } from "../errors.ts";
 import type { Event, Following } from "./event.ts";
 import { stopOnSignals } from "./signals.ts";
 
@@ -208,13 +208,9 @@ export function serveParent<Payload>(
 
 /** All that an error says; its cause stays here, for it may be anything. */
 function failure(error: unknown): ToParent {
-  if (!(error instanceof BoosterError)) {
-    const problem = error instanceof Error ? `${error.stack}` : String(error);
-    const hint = "This is a defect of the program: please report it with this message";
-    return { kind: "failed", code: "INTERNAL", problem, details: { hint } };
-  }
-  const { cause: _, ...details } = error.details;
-  return { kind: "failed", code: error.code, problem: error.problem, details };
+  const { code, problem, details } = asBoosterError(error);
+  const { cause: _, ...told } = details;
+  return { kind: "failed", code, problem, details: told };
 }
 
 function tell(message: ToParent): void {

@@ -10,7 +10,7 @@ import { defineCommand } from "../command.ts";
 import { encodingFor } from "../encoding.ts";
 import { findHarmful } from "../harmful-rows.ts";
 import { columns } from "../output.ts";
-import { lengthSummary } from "../token-view.ts";
+import { describeLengths, lengthSummary } from "../token-view.ts";
 
 const options = SourceOptions.safeExtend({
   model: z.string().min(1).optional().describe("Model whose tokenizer counts tokens; without it only rows are counted"),
@@ -42,9 +42,18 @@ export const command = defineCommand({
         exact: repeated.filter(({ similarity }) => similarity === 1).length,
         near: repeated.filter(({ similarity }) => similarity < 1).length,
       },
-      ...(config.model === undefined ? {} : { tokens: countTokens(config.model, config, loaded.examples, harmful) }),
     };
-    output.result(stats, () => describe(stats));
+    const tokens = config.model === undefined ? undefined : countTokens(config.model, config, loaded.examples, harmful);
+    output.result({ ...stats, ...(tokens && { tokens }) }, () =>
+      columns([
+        ...stats.files.map((file) => ["file", `${file.path}  ${file.kind}, ${file.rows} rows, sha256 ${file.sha256}`]),
+        ["read as", stats.readAs],
+        ["examples", `${stats.examples}, sha256 ${stats.sha256}`],
+        ["harmful", `${stats.harmful} rows (${percent(stats.harmful / Math.max(1, stats.examples))})`],
+        ["repeated", `${stats.duplicates.exact} exactly, ${stats.duplicates.near} nearly`],
+        ...(tokens === undefined ? [] : describeTokens(tokens)),
+      ]),
+    );
   },
 });
 
@@ -60,36 +69,20 @@ function countTokens(model: string, config: StatsOptions, examples: readonly Exa
   };
 }
 
-interface Stats {
-  readonly readAs: string;
-  readonly files: readonly { path: string; kind: string; bytes: number; sha256: string; rows: number }[];
-  readonly examples: number;
-  readonly sha256: string;
-  readonly harmful: number;
-  readonly duplicates: { readonly exact: number; readonly near: number };
-  readonly tokens?: ReturnType<typeof countTokens>;
-}
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
-function describe({ tokens, ...stats }: Stats): string {
-  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
-  const rows = [
-    ...stats.files.map((file) => ["file", `${file.path}  ${file.kind}, ${file.rows} rows, sha256 ${file.sha256}`]),
-    ["read as", stats.readAs],
-    ["examples", `${stats.examples}, sha256 ${stats.sha256}`],
-    ["harmful", `${stats.harmful} rows (${percent(stats.harmful / Math.max(1, stats.examples))})`],
-    ["repeated", `${stats.duplicates.exact} exactly, ${stats.duplicates.near} nearly`],
-  ];
-  if (tokens !== undefined) {
-    const { length, trainedTokens, harmfulTokens, tokenShare } = tokens;
-    rows.push(
-      ["trained", `${trainedTokens} tokens, ${harmfulTokens} of them harmful (${percent(tokenShare)})`],
-      ["length", `${length.min} to ${length.max} tokens, median ${length.median}, 95 % up to ${length.p95}`],
-      ["cut off", `${tokens.truncated}`],
-      [
-        "refused",
-        `${tokens.refused.length}${tokens.refused[0] === undefined ? "" : `, first: ${tokens.refused[0].where} ${tokens.refused[0].code}`}`,
-      ],
-    );
-  }
-  return columns(rows);
-}
+const describeTokens = (tokens: ReturnType<typeof countTokens>): string[][] => [
+  [
+    "trained",
+    `${tokens.trainedTokens} tokens, ${tokens.harmfulTokens} of them harmful (${percent(tokens.tokenShare)})`,
+  ],
+  ["length", describeLengths(tokens.length)],
+  ["cut off", `${tokens.truncated}`],
+  [
+    "refused",
+    [
+      `${tokens.refused.length}`,
+      ...tokens.refused.slice(0, 1).map(({ where, code }) => `first: ${where} ${code}`),
+    ].join(", "),
+  ],
+];

@@ -7,7 +7,7 @@ import { type CommandContext, defineCommand } from "../command.ts";
 import { encodingFor } from "../encoding.ts";
 import { findHarmful, WITHHELD } from "../harmful-rows.ts";
 import { colours, columns } from "../output.ts";
-import { lengthSummary, renderTokens, tokenPieces } from "../token-view.ts";
+import { describeLengths, lengthSummary, renderTokens, tokenPieces } from "../token-view.ts";
 
 const options = SourceOptions.safeExtend({
   model: z.string().min(1).describe("Model whose tokenizer is used: Hugging Face folder or GGUF file"),
@@ -42,12 +42,8 @@ async function runInspect(config: InspectOptions, { output }: CommandContext): P
   const encoding = encodingFor(config.model, config);
   const loaded = await loadExamples(config);
   const harmful = await findHarmful(config, loaded);
-  const {
-    encoded: rows,
-    places,
-    refused,
-    truncated: cut,
-  } = encodeEach(loaded.examples, (example) => encodeExample(example, encoding));
+  const all = encodeEach(loaded.examples, (example) => encodeExample(example, encoding));
+  const { encoded: rows, places, refused } = all;
   const lengths = rows.map(({ ids }) => ids.length);
   for (const [row, encoded] of rows.entries()) {
     const index = places[row] as number;
@@ -73,34 +69,20 @@ async function runInspect(config: InspectOptions, { output }: CommandContext): P
     refused: refused.length,
     tokens: lengths.reduce((sum, length) => sum + length, 0),
     trainedTokens: rows.reduce((sum, { trainedTokens }) => sum + trainedTokens, 0),
-    truncated: cut,
+    truncated: all.truncated,
     length: lengthSummary(lengths),
   };
-  if (refused.length > 0) {
-    if (!output.json) console.log(describe(summary));
-    throw refusal(refused, loaded.examples.length);
-  }
-  output.result(summary, () => describe(summary));
-}
-
-interface Summary {
-  readonly readAs: string;
-  readonly examples: number;
-  readonly harmful: number;
-  readonly refused: number;
-  readonly tokens: number;
-  readonly trainedTokens: number;
-  readonly truncated: number;
-  readonly length: ReturnType<typeof lengthSummary>;
-}
-
-function describe({ length, ...summary }: Summary): string {
-  const share = summary.tokens === 0 ? 0 : (100 * summary.trainedTokens) / summary.tokens;
-  return columns([
+  const share = (100 * summary.trainedTokens) / Math.max(1, summary.tokens);
+  const text = columns([
     ["read as", summary.readAs],
     ["examples", `${summary.examples} (${summary.harmful} harmful, ${summary.refused} refused)`],
     ["tokens", `${summary.tokens}, ${summary.trainedTokens} of them trained (${share.toFixed(1)} %)`],
-    ["length", `${length.min} to ${length.max}, median ${length.median}, 95 % up to ${length.p95}`],
+    ["length", describeLengths(summary.length)],
     ["cut off", `${summary.truncated}`],
   ]);
+  if (refused.length > 0) {
+    if (!output.json) console.log(text);
+    throw refusal(refused, loaded.examples.length);
+  }
+  output.result(summary, () => text);
 }
