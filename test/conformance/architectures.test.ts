@@ -1,0 +1,116 @@
+/** What every row of the table of architectures promises: rows do not see each other, unasked tokens may be left out, the cache changes nothing. */
+import { beforeAll, describe, expect, test } from "vitest";
+import { ops } from "../../src/autodiff/index.ts";
+import { Generator } from "../../src/generate/generator.ts";
+import {
+  ARCHITECTURES,
+  createModel,
+  hiddenStates,
+  labelledStates,
+  packRows,
+  rowsOf,
+  rowTypes,
+  type Weights,
+  weightsOf,
+} from "../../src/models/index.ts";
+import { Device, type DeviceTensors, type Program, typesOf } from "../../src/runtime/index.ts";
+import { numbers, randomTensors, relativeError } from "./tiny-model.ts";
+
+const device = new Device({ threads: 1 });
+/** Sizes under the names that all families have in their config.json. */
+const SIZES = {
+  hidden_size: 16,
+  intermediate_size: 24,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  vocab_size: 23,
+  max_position_embeddings: 64,
+};
+const ROWS = [
+  [3, 1, 4, 1, 5, 9, 2],
+  [6, 5],
+  [3, 5, 8, 9],
+].map((ids) => ({ ids, asked: [ids.length - 2, ids.length - 1] }));
+
+describe.each(ARCHITECTURES)("$name", ({ name }) => {
+  const model = createModel({ model_type: name, ...SIZES });
+  const host = randomTensors(model.weights, "float32");
+  const seen = { read: new Set<string>(), linears: new Set<string>(), taps: new Set<string>() };
+  let weights: DeviceTensors;
+  let program: Program;
+
+  /** Notes the weights that are read. */
+  const noted = (all: Weights): Weights => ({
+    ...all,
+    dtype: all.dtype,
+    tensor(weight) {
+      seen.read.add(weight);
+      return all.tensor(weight);
+    },
+    linear(module, x) {
+      seen.read.add(`${module}.weight`);
+      if (model.weights.has(`${module}.bias`)) seen.read.add(`${module}.bias`);
+      return all.linear(module, x);
+    },
+    embed(ids) {
+      seen.read.add(model.embedding);
+      return all.embed(ids);
+    },
+  });
+
+  beforeAll(async () => {
+    weights = await device.uploadAll(Object.entries(host));
+    program = await device.compile({ base: typesOf(weights), rows: rowTypes("b") }, (given) => {
+      const all = noted(weightsOf(model, given.base));
+      const rows = rowsOf(given.rows);
+      const observe = (linear: string) => void seen.linears.add(linear);
+      const tap: NonNullable<Parameters<typeof hiddenStates>[3]>["tap"] = (module, x) => {
+        seen.taps.add(module);
+        return x;
+      };
+      const states = hiddenStates(model, all, rows, { observe, tap });
+      return {
+        states,
+        asked: labelledStates(model, all, rows),
+        picked: ops.gather(states, rows.labelled.to),
+        next: ops.argmax(all.logits(states)),
+      };
+    });
+  });
+  const run = (rows: typeof ROWS) => program.run({ base: weights, rows: packRows(rows) });
+
+  test("reads every weight that it lists, and tells of its linear layers and modules", () => {
+    expect([...model.weights.keys()].filter((weight) => !seen.read.has(weight) && weight !== model.head)).toEqual([]);
+    expect(seen.linears).toEqual(new Set(model.linears.keys()));
+    const blocks = Array.from({ length: model.layers }, (_, i) => `model.layers.${i}`);
+    const modules = ["model.embed_tokens", ...blocks.flatMap((at) => [at, `${at}.self_attn`, `${at}.mlp`])];
+    expect(seen.taps).toEqual(new Set(modules));
+  });
+
+  test("rows do not see each other, and no token sees a later one", async () => {
+    const together = numbers(await run(ROWS), ["states"]);
+    const alone: number[] = [];
+    for (const row of ROWS) alone.push(...numbers(await run([row]), ["states"]));
+    expect(relativeError(alone, together)).toBeLessThan(1e-5);
+    const [{ ids }] = ROWS as [(typeof ROWS)[number]];
+    const begun = numbers(await run([{ ids: ids.slice(0, 4), asked: [3] }]), ["states"]);
+    expect(relativeError(begun, together.slice(0, begun.length))).toBeLessThan(1e-5);
+  });
+
+  test("tokens that nobody asks for may be left out of the last layer", async () => {
+    const found = await run(ROWS);
+    expect(relativeError(numbers(found, ["asked"]), numbers(found, ["picked"]))).toBeLessThan(1e-5);
+  });
+
+  test("the cache changes nothing", async () => {
+    const generator = await Generator.create({ device, model, weights });
+    const prompts = ROWS.map(({ ids }) => ids);
+    const answers = await generator.generate(prompts, { maxNewTokens: 6 });
+    for (const [i, prompt] of prompts.entries()) {
+      const ids = [...prompt];
+      while (ids.length < prompt.length + 6) ids.push(Number((await run([{ ids, asked: [0] }])).next?.data.at(-1)));
+      expect(answers[i]?.ids).toEqual(ids.slice(prompt.length));
+    }
+  });
+});
