@@ -29,9 +29,10 @@ export interface Piece {
   /** What it is called in an experiment's folder. */
   readonly folder: Folder;
   readonly label: string;
-  /** Those of the stage without model, adapters, folder and device. */
+  /** Those of the stage without model, folder and device. */
   readonly options: Options | Pick;
-  readonly on: Standing;
+  /** The piece whose model it starts from; absent: the experiment's own. */
+  readonly on?: Key | undefined;
   /** SHA-256 of each file that the options name. */
   readonly files: Readonly<Record<string, string>>;
 }
@@ -44,12 +45,6 @@ const STAGE: { readonly [Name in Folder]: StageName } = {
   repair: "repair",
   evaluate: "evaluate",
 };
-
-/** What a piece starts from: the experiment's model or the one that another piece left, and adapters on it. */
-interface Standing {
-  readonly model?: Key | undefined;
-  readonly adapters: readonly Key[];
-}
 
 /** One method under one attack with one seed: the pieces that its scores are read from. */
 export interface Cell {
@@ -76,9 +71,8 @@ export interface Hashes {
 }
 
 /** Keys of the pieces that must be there before this one. */
-export const needsOf = ({ on: { model, adapters }, options }: Piece): readonly Key[] => [
-  ...(model === undefined ? [] : [model]),
-  ...adapters,
+export const needsOf = ({ on, options }: Piece): readonly Key[] => [
+  ...(on === undefined ? [] : [on]),
   ...(isPick(options) ? options.from : []),
 ];
 
@@ -96,7 +90,13 @@ export function planOf(options: ExperimentOptions, hashes: Hashes): Plan {
   const pieces = new Map<Key, Piece>();
   const cells: Cell[] = [];
   const identity = hashes.models[options.model] ?? "";
-  const place = (folder: Folder, label: string, chosen: Options, on: Standing, upstream: readonly string[]): Key => {
+  const place = (
+    folder: Folder,
+    label: string,
+    chosen: Options,
+    on: Key | undefined,
+    upstream: readonly string[],
+  ): Key => {
     const files = Object.assign({}, ...pathsIn(chosen).map((path) => hashes.files[path]));
     const key = keyOf({ stage: folder, identity, upstream, options: determining(chosen), files });
     if (!pieces.has(key)) pieces.set(key, { key, stage: STAGE[folder], folder, label, options: chosen, on, files });
@@ -107,10 +107,8 @@ export function planOf(options: ExperimentOptions, hashes: Hashes): Plan {
     const name = `${idOf(options, method)} seed ${seed}`;
     const pipeline = pipelineOf(entry.method);
     const alignment = alignOptionsOf(options, entry, pipeline, seed);
-    const align = place("align", `${name}: align`, alignment, { adapters: [] }, []);
-    // An alignment of all weights leaves a model of its own, without an adapter.
-    const model = alignment.tune === "full" ? align : undefined;
-    /** Changes the last adapter by one transform after the other; each result stands on the adapters below. */
+    const align = place("align", `${name}: align`, alignment, undefined, []);
+    /** Changes what was trained last by one transform after the other. */
     const transformed = (
       label: string,
       transforms: readonly Named[],
@@ -120,16 +118,14 @@ export function planOf(options: ExperimentOptions, hashes: Hashes): Plan {
     ): Key =>
       transforms.reduce((current, transform, i) => {
         const chosen = repairOptionsOf(options, transform, i === 0 ? policy : "merge-and-fresh", seed);
-        const adapters = [...below, current];
         const looked = [chosen.unaligned, chosen.safety].flatMap((path) =>
           path === undefined ? [] : [hashes.models[path] ?? ""],
         );
-        return place("repair", `${label}: ${transform.name}`, chosen, { model, adapters }, [...adapters, ...looked]);
+        return place("repair", `${label}: ${transform.name}`, chosen, current, [...below, current, ...looked]);
       }, last);
     const aligned = transformed(name, pipeline.alignmentTransforms, [], align, "merge-and-fresh");
-    const on = { model, adapters: model === undefined ? [aligned] : [] };
     const questions = forSeed(options.evaluate, seed);
-    const before = place("evaluate", `${name}: evaluate before the attack`, questions, on, [aligned]);
+    const before = place("evaluate", `${name}: evaluate before the attack`, questions, aligned, [aligned]);
     for (const strength of options.strengths.keys()) {
       const label = `${name}: attack ${strengthLabel(options, strength)}`;
       const given = attackOptionsOf(options, pipeline, strength, seed);
@@ -137,17 +133,13 @@ export function planOf(options: ExperimentOptions, hashes: Hashes): Plan {
       // A touched-up adapter has factors of its own, whatever was asked for.
       const continued = given.adapterPolicy === "continue" && aligned !== align;
       const chosen = continued ? { ...given, ...NO_FACTORS } : given;
-      const attack = place("attack", label, chosen, on, [aligned]);
-      const repaired = transformed(label, pipeline.repairs, on.adapters, attack, given.adapterPolicy);
-      // A repaired adapter stands on top of the alignment's, whatever the fine-tuned one did.
-      const alone = given.adapterPolicy === "continue" && repaired === attack;
-      const judged =
-        given.tune === "full"
-          ? { model: attack, adapters: [] }
-          : { model, adapters: alone ? [attack] : [...on.adapters, repaired] };
+      const attack = place("attack", label, chosen, aligned, [aligned]);
+      // An alignment of all weights leaves no adapter.
+      const below = alignment.tune === "full" ? [] : [aligned];
+      const repaired = transformed(label, pipeline.repairs, below, attack, given.adapterPolicy);
       // An attack is evaluated in its own way of asking, where it has one.
       const asked = choose(ATTACKS, given.attack).ask === undefined ? {} : { attack: given.attack };
-      const after = place("evaluate", `${label}, evaluate`, { ...questions, ...asked }, judged, [aligned, repaired]);
+      const after = place("evaluate", `${label}, evaluate`, { ...questions, ...asked }, repaired, [aligned, repaired]);
       cells.push({ method, strength, seed, align, attack, before, after });
     }
   };

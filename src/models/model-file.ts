@@ -45,6 +45,26 @@ interface Parts extends Pick<ModelFile, "base" | "template"> {
 export const isRun = (folder: string): boolean =>
   existsSync(join(folder, "run.json")) && !existsSync(join(folder, "config.json"));
 
+/** Of run.json as it is written. Version 0.1 gave no number: it had no model.json, and called `adapter` what now is `delta`. */
+export const RUN_VERSION = 2;
+
+/** Whether version 0.1 made the run and finished it. */
+export function isOutdated(run: string): boolean {
+  const description = join(run, "run.json");
+  if (existsSync(join(run, MODEL_FILE)) || !existsSync(description)) return false;
+  const finished = ["adapter/adapter_config.json", "model/config.json"].some((proof) => existsSync(join(run, proof)));
+  return finished && !("version" in (decodeStrictJson(readSmallFile(description, MAX_BYTES), description) as object));
+}
+
+/** @throws {BoosterError} `RUN_OUTDATED` */
+export function refuseOutdated(run: string): void {
+  if (!isOutdated(run)) return;
+  throw new BoosterError("RUN_OUTDATED", "this run was made by version 0.1", {
+    where: run,
+    hint: "Convert it, by the folder that holds all the runs that it belongs to: booster upgrade FOLDER",
+  });
+}
+
 /**
  * What tells a model with adapters from others, in the order in which they stand: that of the base alone is the base's own hash.
  *
@@ -90,13 +110,7 @@ export function modelFileText(run: string, { base, adapters, alignment, template
 export function readModelFile(run: string): ModelFile {
   const where = join(run, MODEL_FILE);
   if (!existsSync(where)) {
-    const older = ["adapter/adapter_config.json", "model/config.json"].some((proof) => existsSync(join(run, proof)));
-    if (older) {
-      throw new BoosterError("RUN_OUTDATED", "this run was made by version 0.1", {
-        where: run,
-        hint: `Convert it: booster upgrade ${run}`,
-      });
-    }
+    refuseOutdated(run);
     throw new BoosterError("RUN_UNFINISHED", "this run has not made a model", {
       expected: MODEL_FILE,
       where: run,

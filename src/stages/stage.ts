@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
-import { MODEL_FILE } from "../models/model-file.ts";
+import { MODEL_FILE, refuseOutdated } from "../models/model-file.ts";
 import { align } from "./align.ts";
 import { evaluate } from "./evaluate.ts";
 import { finetune } from "./finetune.ts";
@@ -23,11 +23,11 @@ const stage = <Name extends string, Options extends z.ZodType, Result>(
   row: Stage<Name, Options, Result>,
 ): Stage<Name, Options, Result> => row;
 
-/** Version 0.1 wrote no model.json; `delta` says that one is to come. */
-const isPublished = ({ run }: { readonly run: string }): boolean =>
-  has(run, MODEL_FILE) ||
-  has(run, "model", "config.json") ||
-  (has(run, "adapter", "adapter_config.json") && !has(run, "delta"));
+/** @throws {BoosterError} `RUN_OUTDATED` for what version 0.1 made */
+const isPublished = ({ run }: { readonly run: string }): boolean => {
+  refuseOutdated(run);
+  return has(run, MODEL_FILE);
+};
 
 const has = (...path: string[]): boolean => existsSync(join(...path));
 

@@ -23,7 +23,7 @@ const open = (resume: boolean, changed: Partial<RunDescription> = {}) =>
 
 test("a new run is created with the folders above it; --resume on nothing starts one as well", () => {
   open(true).close();
-  expect(JSON.parse(readFileSync(join(path, "run.json"), "utf8"))).toEqual(description);
+  expect(JSON.parse(readFileSync(join(path, "run.json"), "utf8"))).toEqual({ version: 2, ...description });
   expect(readdirSync(path)).toEqual(["metrics.jsonl", "run.json"]);
 });
 

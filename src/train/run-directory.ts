@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { BoosterError } from "../errors.ts";
+import { RUN_VERSION, refuseOutdated } from "../models/model-file.ts";
 import { CheckpointStore } from "./checkpoint.ts";
 import {
   ensureDirectory,
@@ -69,10 +70,11 @@ export class RunDirectory {
     this.path = path;
     this.lock = lock;
     this.fs = options.fs ?? nodeFileSystem;
-    this.notices = describe(this.fs, path, description, options.resume);
+    const { stored, notices } = describe(this.fs, path, description, options.resume);
+    this.notices = notices;
     this.checkpoints = new CheckpointStore(join(path, "checkpoints"), {
       keep: options.keep,
-      fingerprint: fingerprintOf(description),
+      fingerprint: fingerprintOf(stored),
       environment: description.environment,
       fs: this.fs,
     });
@@ -178,6 +180,12 @@ export function readDescription(path: string, fs: FileSystem = nodeFileSystem): 
 /** Settings and data in one hash; versions are left out on purpose. */
 const fingerprintOf = ({ config, data }: RunDescription): string => sha256(sortedJson({ config, data }));
 
+/** What a run must have in common with one that goes on with it. Where models lie may have changed: `data` says which ones they are. */
+function comparable({ config, data }: RunDescription): Json {
+  const { model: _, adapters: __, ...rest } = config as { readonly [option: string]: Json };
+  return { config: rest, data };
+}
+
 /** Creates the folder, or makes sure that what is in it may be a run. */
 function refuseForeignFolder(fs: FileSystem, path: string): void {
   if (ensureDirectory(fs, path)) return;
@@ -193,12 +201,18 @@ function refuseForeignFolder(fs: FileSystem, path: string): void {
 }
 
 /** Writes run.json, or compares it with what a resumed run asks for. */
-function describe(fs: FileSystem, path: string, description: RunDescription, resume: boolean): string[] {
+function describe(
+  fs: FileSystem,
+  path: string,
+  description: RunDescription,
+  resume: boolean,
+): { readonly stored: RunDescription; readonly notices: string[] } {
   const file = join(path, DESCRIPTION);
   const stored = readDescription(path, fs);
   if (stored === undefined) {
-    replaceFile(fs, file, new TextEncoder().encode(`${JSON.stringify(description, undefined, 2)}\n`));
-    return [];
+    const text = JSON.stringify({ version: RUN_VERSION, ...description }, undefined, 2);
+    replaceFile(fs, file, new TextEncoder().encode(`${text}\n`));
+    return { stored: description, notices: [] };
   }
   if (!resume) {
     throw new BoosterError("RUN_EXISTS", "there already is a run in this folder", {
@@ -206,8 +220,8 @@ function describe(fs: FileSystem, path: string, description: RunDescription, res
       hint: "Resume it (--resume), or choose another folder",
     });
   }
-  const wanted = { config: description.config, data: description.data };
-  const differences = jsonDifferences({ config: stored.config, data: stored.data }, wanted);
+  refuseOutdated(path);
+  const differences = jsonDifferences(comparable(stored), comparable(description));
   if (differences.length > 0) {
     throw new BoosterError("RESUME_MISMATCH", "the run began with other settings or data", {
       found: differences.slice(0, 5).join("; "),
@@ -215,9 +229,10 @@ function describe(fs: FileSystem, path: string, description: RunDescription, res
       hint: "Resume with the settings and files that it began with, or start a new run in another folder",
     });
   }
-  return jsonDifferences(stored.environment, description.environment).map(
+  const notices = jsonDifferences(stored.environment, description.environment).map(
     (difference) => `the run began in another environment, its numbers may differ slightly: ${difference}`,
   );
+  return { stored, notices };
 }
 
 function parseDescription(text: string, where: string): RunDescription {

@@ -4,8 +4,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runExperiment } from "../../src/experiments/experiment.ts";
 import { hyperparametersOf, pipelineName, pipelineOf } from "../../src/experiments/pipeline.ts";
 import { DEFENCES } from "../../src/methods/registry.ts";
+import { openSource } from "../../src/models/source.ts";
 import type { Event } from "../../src/train/index.ts";
 import { computed, makeTinyWorld, quickAlignment, states, type TinyWorld } from "./tiny-world.ts";
+
+/** The adapters of the model that a run made. */
+const stackOf = (run: string) => openSource(run).adapters.map(({ folder }) => folder);
 
 describe("a list of methods", () => {
   const named = (...names: string[]) => names.map((name) => ({ name }));
@@ -154,9 +158,9 @@ describe("an experiment", () => {
       const [align = ""] = runs("align");
       const aligned = join(options.out, "align", align, "adapter");
       const shrunk = runs("repair").find((run) => json("repair", run, "repair.json").method === "shrink") ?? "";
-      const stacks = runs("evaluate").map((run) => json("evaluate", run, "evaluation.json").adapters);
+      const stacks = runs("evaluate").map((run) => stackOf(json("evaluate", run, "evaluation.json").model));
       expect(stacks).toHaveLength(3);
-      expect(stacks).toContainEqual([aligned, join(options.out, "repair", shrunk, "adapter")]);
+      expect(stacks).toContainEqual([aligned, join(options.out, "repair", shrunk, "delta")]);
       expect(stacks.filter((stack) => stack.length === 1)).toHaveLength(policy === "continue" ? 2 : 1);
       const pruned = runs("repair").find((run) => run !== shrunk) ?? "";
       const { config } = json("repair", pruned, "run.json");
@@ -190,18 +194,19 @@ describe("an experiment", () => {
         `${list}: attack lr 1e-3`,
         `${list}: attack lr 1e-3, evaluate`,
       ]);
-      const adapter = (stage: string) =>
-        join(options.out, stage, readdirSync(join(options.out, stage))[0] ?? "", "adapter");
+      const run = (stage: string) => join(options.out, stage, readdirSync(join(options.out, stage))[0] ?? "");
       const json = (...path: string[]) => JSON.parse(readFileSync(join(...path), "utf8"));
-      const [extrapolated, attacked] = [adapter("repair"), adapter("attack")];
-      const { config } = json(attacked, "..", "run.json");
-      expect(config).toMatchObject({ adapters: [extrapolated], adapterPolicy: policy });
-      const stacks = readdirSync(join(options.out, "evaluate")).map(
-        (run) => json(options.out, "evaluate", run, "evaluation.json").adapters,
+      const extrapolated = join(run("repair"), "adapter");
+      const { config } = json(run("attack"), "run.json");
+      expect(config).toMatchObject({ model: run("repair"), adapterPolicy: policy });
+      const stacks = readdirSync(join(options.out, "evaluate")).map((run) =>
+        stackOf(json(options.out, "evaluate", run, "evaluation.json").model),
       );
       expect(stacks).toHaveLength(2);
       expect(stacks).toContainEqual([extrapolated]);
-      expect(stacks).toContainEqual(policy === "continue" ? [attacked] : [extrapolated, attacked]);
+      expect(stacks).toContainEqual(
+        policy === "continue" ? [join(run("attack"), "adapter")] : [extrapolated, join(run("attack"), "delta")],
+      );
     },
     60_000,
   );

@@ -201,6 +201,9 @@ test("files that say they are a run's model are checked", async () => {
   write({ ...sound, base: { ...sound.base, path: run("attacked") } });
   expect(() => openSource(broken)).toThrow(expect.objectContaining({ code: "MODEL_FILE_INVALID" }));
   rmSync(join(broken, "model.json"));
+  expect(() => openSource(broken)).toThrow(expect.objectContaining({ code: "RUN_UNFINISHED" }));
+  const { version: _, ...first } = JSON.parse(readFileSync(join(broken, "run.json"), "utf8"));
+  writeFileSync(join(broken, "run.json"), JSON.stringify(first));
   expect(() => openSource(broken)).toThrow(expect.objectContaining({ code: "RUN_OUTDATED" }));
   rmSync(join(broken, "adapter"), { recursive: true });
   expect(() => openSource(broken)).toThrow(expect.objectContaining({ code: "RUN_UNFINISHED" }));

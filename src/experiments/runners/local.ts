@@ -100,9 +100,8 @@ export const localRunner =
     const taskOf = (piece: Piece): Task => {
       const { stage, options, on } = piece;
       const chosen = isPick(options) ? options.pick(options.from.map(runOf)) : options;
-      const model = on.model === undefined ? here.model : join(runOf(on.model), "model");
-      const adapters = stage === "align" ? {} : { adapters: on.adapters.map((made) => join(runOf(made), "adapter")) };
-      return { stage, options: { ...chosen, ...device, model, ...adapters, run: folderOf(piece), resume: true } };
+      const model = on === undefined ? here.model : runOf(on);
+      return { stage, options: { ...chosen, ...device, model, run: folderOf(piece), resume: true } };
     };
 
     /** A piece whose needs are there: one that needs what the worker made last, or what it made at all, or the first. */
