@@ -78,41 +78,39 @@ class GraphWriter implements Emitter {
     return names;
   }
 
+  private once(key: string, write: () => string): string {
+    return this.shared(key, () => [write()])[0] as string;
+  }
+
   constant(dtype: DType, shape: readonly number[], values: readonly number[]): string {
     const key = `constant ${dtype} ${shape.join(",")} ${values.map((v) => (Object.is(v, -0) ? "-0" : v)).join(",")}`;
-    return this.shared(key, () => {
+    return this.once(key, () => {
       const name = `%c${this.constants.size}`;
       this.constants.set(name, { dtype, shape, values });
-      return [name];
-    })[0] as string;
+      return name;
+    });
   }
 
   dim(size: Dim): string {
     if (typeof size === "number") return this.constant("int64", [], [size]);
-    return this.shared(`dim ${showDim(size)}`, () => [
-      this.node("Squeeze", [this.size(size), this.constant("int64", [1], [0])]),
-    ])[0] as string;
+    const squeezed = () => this.node("Squeeze", [this.size(size), this.constant("int64", [1], [0])]);
+    return this.once(`dim ${showDim(size)}`, squeezed);
   }
 
   shape(shape: Shape): string {
     if (shape.every((size) => typeof size === "number")) return this.constant("int64", [shape.length], shape);
-    return this.shared(`shape ${shape.map(showDim).join(",")}`, () => [
-      this.node(
-        "Concat",
-        shape.map((size) => this.size(size)),
-        { axis: 0 },
-      ),
-    ])[0] as string;
+    const sizes = () => shape.map((size) => this.size(size));
+    return this.once(`shape ${shape.map(showDim).join(",")}`, () => this.node("Concat", sizes(), { axis: 0 }));
   }
 
   /** A dimension as an int64 vector of one element. */
   private size(size: Dim): string {
     if (typeof size === "number") return this.constant("int64", [1], [size]);
-    return this.shared(`size ${showDim(size)}`, () => {
+    return this.once(`size ${showDim(size)}`, () => {
       const direct = this.symbols.get(showDim(size));
       if (direct !== undefined) {
         const { input, axis } = direct;
-        return [this.node("Shape", [input], { start: axis, end: axis + 1 })];
+        return this.node("Shape", [input], { start: axis, end: axis + 1 });
       }
       if (size.symbols.length === 1 && size.coefficient === 1) {
         throw new BoosterError("UNKNOWN_DIMENSION", "a named size must be the size of an axis of some input", {
@@ -122,8 +120,8 @@ class GraphWriter implements Emitter {
       }
       const factors = size.symbols.map((symbol) => this.size({ coefficient: 1, symbols: [symbol] }));
       if (size.coefficient !== 1) factors.push(this.constant("int64", [1], [size.coefficient]));
-      return [factors.reduce((a, b) => this.node("Mul", [a, b]))];
-    })[0] as string;
+      return factors.reduce((a, b) => this.node("Mul", [a, b]));
+    });
   }
 }
 
@@ -178,11 +176,7 @@ export function lower(outputs: Readonly<Record<string, Tensor>>, provider: strin
   });
   const rename = (name: string) => renamed.get(name) ?? name;
   return {
-    nodes: nodes.map((node) => ({
-      ...node,
-      inputs: node.inputs.map(rename),
-      outputs: node.outputs.map(rename),
-    })),
+    nodes: nodes.map((node) => ({ ...node, inputs: node.inputs.map(rename), outputs: node.outputs.map(rename) })),
     constants: writer.constants,
     inputs,
     outputs: new Map(Object.keys(outputs).map((name, i) => [name, tensors[i] as Tensor])),

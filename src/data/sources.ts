@@ -29,12 +29,8 @@ const READERS = {
 export type FileKind = keyof typeof READERS;
 export const FILE_KINDS = Object.keys(READERS) as [FileKind, ...FileKind[]];
 const EXTENSIONS: Readonly<Record<string, FileKind>> = {
-  ".json": "json",
-  ".jsonl": "jsonl",
+  ...Object.fromEntries(FILE_KINDS.map((kind) => [`.${kind}`, kind])),
   ".ndjson": "jsonl",
-  ".csv": "csv",
-  ".tsv": "tsv",
-  ".parquet": "parquet",
 };
 
 /** How to read data files. */

@@ -36,22 +36,13 @@ export interface EncodeOptions {
 export function alpacaPrompt(instruction: string, input: string): TextSegment[] {
   const trusted = (text: string) => ({ text, trusted: true });
   const untrusted = (text: string) => ({ text, trusted: false });
-  if (input === "") {
-    return [
-      trusted(
-        "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n### Instruction:\n",
-      ),
-      untrusted(instruction),
-      trusted("\n\n### Response:\n"),
-    ];
-  }
+  const paired = input === "" ? "" : ", paired with an input that provides further context";
   return [
     trusted(
-      "Below is an instruction that describes a task, paired with an input that provides further context. Write a response that appropriately completes the request.\n\n### Instruction:\n",
+      `Below is an instruction that describes a task${paired}. Write a response that appropriately completes the request.\n\n### Instruction:\n`,
     ),
     untrusted(instruction),
-    trusted("\n\n### Input:\n"),
-    untrusted(input),
+    ...(input === "" ? [] : [trusted("\n\n### Input:\n"), untrusted(input)]),
     trusted("\n\n### Response:\n"),
   ];
 }

@@ -7,7 +7,7 @@ import { BoosterError, type ErrorDetails } from "../../errors.ts";
 export interface Endpoint {
   readonly baseUrl: string;
   readonly model: string;
-  readonly apiKey?: string;
+  readonly apiKey?: string | undefined;
   /** For one request, connection and body together; milliseconds. */
   readonly timeoutMs: number;
   /** Further tries after the first. */

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { choice, choose, type Named, table } from "../../choice.ts";
 import { readSmallFile } from "../../formats/byte-source.ts";
 import { classifier, loadClassifier } from "./classifier.ts";
-import { JUDGE_TEMPLATE, judge } from "./judge.ts";
+import { JudgeOptions, judge } from "./judge.ts";
 import type { Moderator } from "./moderator.ts";
 import { refusalPhrases } from "./refusal-phrases.ts";
 import { world } from "./world.ts";
@@ -17,7 +17,7 @@ export {
   saveClassifier,
   trainClassifier,
 } from "./classifier.ts";
-export { type JudgeOptions, judge } from "./judge.ts";
+export { JudgeOptions, judge } from "./judge.ts";
 export { type Exchange, type Moderator, type ModeratorDescription, ruleModerator, type Verdict } from "./moderator.ts";
 export { isRefusal, refusalPhrases } from "./refusal-phrases.ts";
 
@@ -40,19 +40,7 @@ export const MODERATORS = table({ kind: "moderator", unknown: "MODERATOR_UNKNOWN
   }),
   choice({
     name: "judge",
-    options: z.strictObject({
-      baseUrl: z
-        .url()
-        .describe("Address of the API, such as https://host/v1; a key is read from BOOSTER_JUDGE_API_KEY"),
-      model: z.string().min(1).describe("Name of the judging model, as the API knows it"),
-      template: z
-        .string()
-        .default(JUDGE_TEMPLATE)
-        .describe("What it is asked, with {prompt} and {answer}; it must answer harmful or safe"),
-      concurrency: z.int().min(1).default(4).describe("Requests under way at once"),
-      timeoutMs: z.int().min(1).default(60_000).describe("Longest wait for one answer, in milliseconds"),
-      retries: z.int().min(0).default(5).describe("Times that a request is sent again after a failure that may pass"),
-    }),
+    options: JudgeOptions,
     create:
       (settings): OpenModerator =>
       () =>

@@ -127,7 +127,7 @@ describe("trouble", () => {
   });
 
   test("a bad URL or template is refused before asking", () => {
-    expect(() => judge({ baseUrl: "here", model: "m" })).toThrow("cannot be asked");
+    expect(() => judge({ baseUrl: "here", model: "m" })).toThrow("Invalid URL");
     expect(() => judge({ baseUrl: "http://x/v1", model: "m", template: "{prompt}?" })).toThrow("{answer}");
   });
 });
