@@ -7,9 +7,9 @@ import { type ExperimentResult, type ExperimentResultInput, parseResult } from "
 import type { EvaluationReport } from "../stages/evaluate.ts";
 import { readCost } from "../stages/training-run.ts";
 import { type MetricsRow, readMetrics } from "../train/index.ts";
-import { idOf, strengthOptionsOf } from "./cell-options.ts";
+import { attackOf, idOf } from "./cell-options.ts";
 import { passesOf } from "./method-cost.ts";
-import type { ExperimentOptions } from "./options.ts";
+import type { Attack, ExperimentOptions } from "./options.ts";
 import { hyperparametersOf, isBaseline, pipelineName, pipelineOf } from "./pipeline.ts";
 import { alignmentData, attackData } from "./run-data.ts";
 import { chosen, strengthLabel } from "./strengths.ts";
@@ -43,7 +43,8 @@ export function assemble(
   wallSeconds: number,
   notes: readonly string[] = [],
 ): ExperimentResult {
-  const { attack, methods, strengths } = options;
+  const { methods, strengths } = options;
+  const attack = attackOf(options);
   const moderator = cells[0]?.after.harm.moderator;
   return parseResult({
     version: 1,
@@ -59,10 +60,10 @@ export function assemble(
     reference: idOf(options, 0),
     breakAt: options.breakAt,
     ...(options.utilityBound === undefined ? {} : { utilityBound: options.utilityBound }),
-    settings: settingsTable(options, cells[0]?.after.templates),
+    settings: settingsTable(options, attack, cells[0]?.after.templates),
     notes: [...notes],
     wallSeconds,
-    methods: methods.map(({ label, method, align }, index) => ({
+    methods: methods.map(({ label, method, align, attack: own }, index) => ({
       id: idOf(options, index),
       name: label ?? pipelineName(method, " + "),
       kind: isBaseline(method) ? ("baseline" as const) : ("method" as const),
@@ -70,13 +71,14 @@ export function assemble(
         [
           ...Object.entries(hyperparametersOf(method)),
           ...Object.entries(align).map(([option, value]) => [`align.${option}`, value] as const),
+          ...Object.entries(own).map(([option, value]) => [`attack.${option}`, value] as const),
         ].map(([option, value]) => [option, asScalar(value)]),
       ),
       cost: {
         passes: passesOf(pipelineOf(method).alignment),
         ...costOf(cells.flatMap((cell) => (cell.method === index ? [cell.alignRun] : []))),
         fineTuning: {
-          passes: passesOf(pipelineOf(method).fineTuning ?? attack.method),
+          passes: passesOf(pipelineOf(method).fineTuning ?? own.method ?? attack.method),
           ...costOf(cells.flatMap((cell) => (cell.method === index ? [cell.attackRun] : []))),
         },
       },
@@ -85,7 +87,7 @@ export function assemble(
       const cell = cells.find((cell) => cell.strength === index);
       if (cell === undefined) return [];
       const label = strengthLabel(options, index);
-      const given = strengthOptionsOf(options, index);
+      const given = attackOf(options, index);
       return {
         id: label,
         label,
@@ -129,7 +131,7 @@ const asScalar = (value: unknown): string | number | boolean =>
         : JSON.stringify(value);
 
 /** The share of harmful rows that an attack asks for; some fix it themselves. What the reference code's rounding takes off is left out. */
-function poisonOf({ attack, poisonRatio, sampleNumber }: ExperimentOptions["attack"]): number {
+function poisonOf({ attack, poisonRatio, sampleNumber }: Attack): number {
   return choose(ATTACKS, attack).needs({ poisonRatio, sampleNumber, counts: "exact" }).harmful / sampleNumber;
 }
 
@@ -197,7 +199,8 @@ function costOf(runs: readonly string[]): Partial<ExperimentResult["methods"][nu
 }
 
 function settingsTable(
-  { align, attack, threads, provider }: ExperimentOptions,
+  { align, threads, provider }: ExperimentOptions,
+  attack: Attack,
   templates: EvaluationReport["templates"],
 ) {
   const rows = {
@@ -213,7 +216,7 @@ function settingsTable(
   return Object.entries(rows).map(([name, value]) => ({ name, value }));
 }
 
-type Training = ExperimentOptions["align"] | ExperimentOptions["attack"];
+type Training = ExperimentOptions["align"] | Attack;
 
 const lengthOf = ({ steps, epochs }: Training): string => (steps === undefined ? `${epochs} epochs` : `${steps} steps`);
 

@@ -5,7 +5,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import type { BoosterError } from "../errors.ts";
 import { attackOptionsOf } from "./cell-options.ts";
 import { planExperiment } from "./experiment.ts";
-import { ExperimentOptions } from "./options.ts";
+import { ExperimentOptions, MethodEntry } from "./options.ts";
 import { pipelineOf } from "./pipeline.ts";
 
 const options = ExperimentOptions.parse({
@@ -18,11 +18,14 @@ const options = ExperimentOptions.parse({
   evaluate: { harmful: "test.jsonl", moderator: "refusal-phrases" },
 });
 
+const attackOf = (name: string) =>
+  attackOptionsOf(options, MethodEntry.parse({ method: name }), pipelineOf({ name }), 0, 3);
+
 test("a fine-tuning defence reads the alignment's data, apart from what the alignment avoids and not from itself", () => {
-  const lisa = attackOptionsOf(options, pipelineOf({ name: "lisa" }), 0, 3);
+  const lisa = attackOf("lisa");
   expect(lisa).toMatchObject({ alignment: { path: "refusals-3.jsonl" }, defenderAvoid: [{ path: "test.jsonl" }] });
   expect(lisa.defenderHarmful).toBeUndefined();
-  const panacea = attackOptionsOf(options, pipelineOf({ name: "panacea" }), 0, 3);
+  const panacea = attackOf("panacea");
   expect(panacea).toMatchObject({
     defenderHarmful: { path: "harmful.jsonl" },
     defenderAvoid: [{ path: "test.jsonl" }],
@@ -31,7 +34,7 @@ test("a fine-tuning defence reads the alignment's data, apart from what the alig
 });
 
 test("plain fine-tuning gets no data of the defender", () => {
-  const sft = attackOptionsOf(options, pipelineOf({ name: "sft" }), 0, 3);
+  const sft = attackOf("sft");
   expect([sft.alignment, sft.defenderHarmful, sft.defenderAvoid]).toEqual([undefined, undefined, undefined]);
 });
 
@@ -114,8 +117,9 @@ describe("what would fail hours later is told at once", () => {
   });
 
   test("factors that a continued adapter does not have", async () => {
-    const continued = (changed: object, strength: object = {}, align: object = {}) =>
+    const continued = (changed: object, strength: object = {}, align: object = {}, own: object = {}) =>
       found({
+        methods: [{ method: "sft", attack: own }],
         align: { ...sound.align, loraRank: 16, ...align },
         attack: { ...sound.attack, adapterPolicy: "continue", ...changed },
         strengths: [strength],
@@ -128,6 +132,18 @@ describe("what would fail hours later is told at once", () => {
     expect(await continued({}, { loraRank: 32 })).toEqual(["OPTIONS_CONFLICT", "loraRank", "32"]);
     expect(await continued({}, { loraRank: 32 }, { tune: "full" })).toBeUndefined();
     expect(await continued({ adapterPolicy: "merge-and-fresh" }, { loraRank: 8 })).toBeUndefined();
+    // A default that is written out is asked for.
+    expect(await continued({ loraRank: 32 })).toEqual(["OPTIONS_CONFLICT", "loraRank", "32"]);
+    expect(await continued({}, { loraScale: 1 })).toEqual(["OPTIONS_CONFLICT", "loraAlpha", "32"]);
+    // A strength or a method may go another way than the rest.
+    expect(await continued({ loraRank: 8 }, { adapterPolicy: "merge-and-fresh" })).toBeUndefined();
+    const fresh = { adapterPolicy: "merge-and-fresh" };
+    expect(await continued({ loraRank: 8 }, {}, {}, fresh)).toBeUndefined();
+    expect(await continued({ ...fresh, loraRank: 8 }, {}, {}, { adapterPolicy: "continue" })).toEqual([
+      "OPTIONS_CONFLICT",
+      "loraRank",
+      "8",
+    ]);
   });
 
   test("all weights that cannot be trained", async () => {

@@ -7,11 +7,9 @@ import { metricOf } from "../stages/evaluate.ts";
 import { parseOptions } from "../stages/options.ts";
 import { checkFactors, checkStart } from "../stages/training-run.ts";
 import { checkHarmful } from "../stages/upload.ts";
-import { ExperimentOptions, type MethodEntry } from "./options.ts";
+import { Attack, ExperimentOptions, type MethodEntry, type SparseAttack } from "./options.ts";
 import { defenderData, type Pipeline, pipelineName } from "./pipeline.ts";
 import { strengthLabel } from "./strengths.ts";
-
-type Attack = ExperimentOptions["attack"];
 
 /** A method's short name. */
 export const idOf = ({ methods }: ExperimentOptions, index: number): string => {
@@ -72,6 +70,7 @@ export function checkExperiment(options: ExperimentOptions): void {
  */
 export function checkCell(
   options: ExperimentOptions,
+  entry: MethodEntry,
   pipeline: Pipeline,
   alignment: ExperimentOptions["align"] & { readonly method: Named },
   attack: Attack,
@@ -86,9 +85,13 @@ export function checkCell(
   // An alignment of all weights leaves a folder and no adapter, whatever the model was.
   if (!rebuilt) checkStart(attack, continued);
   if (continued) {
-    const { loraRank } = options.strengths[strength] ?? {};
-    checkFactors(attack, alignment);
-    checkFactors(loraRank === undefined ? {} : { loraRank }, alignment, {});
+    const { loraRank, targetModules, ...asked } = layered([
+      options.attack,
+      entry.attack,
+      options.strengths[strength] ?? {},
+    ]);
+    const scaled = asked.loraAlpha !== undefined || asked.loraScale !== undefined;
+    checkFactors({ loraRank, targetModules, loraAlpha: scaled ? attack.loraAlpha : undefined }, alignment, {});
   }
   checkHarmful(attack, choose(ATTACKS, attack.attack), "attack.harmful");
   if ((rebuilt && alignmentTransforms.length > 0) || (attack.tune === "full" && repairs.length > 0)) {
@@ -124,15 +127,42 @@ export function alignOptionsOf(
   return forSeed({ ...chosen, method: alignment, seed }, seed);
 }
 
-/** The common attack options with what a strength has for itself. */
-export function strengthOptionsOf({ attack, strengths }: ExperimentOptions, strength: number): Attack {
-  const { label: _, ...own } = strengths[strength] ?? {};
-  return parseOptions(ExperimentOptions.shape.attack, { ...attack, ...own }, "attack");
+/** What an attack is told, the later layer before the earlier one; a scale and an alpha of LoRA stand for each other. */
+function layered(layers: readonly Partial<SparseAttack>[]): Partial<SparseAttack> {
+  return layers.reduce((below, { label: _, ...layer }: Partial<SparseAttack> & { readonly label?: string }) => {
+    const { loraAlpha, loraScale, ...rest } = below;
+    if (layer.loraAlpha !== undefined && layer.loraScale !== undefined) {
+      throw new BoosterError("OPTIONS_CONFLICT", "LoRA's scale is given twice", {
+        expected: "loraAlpha or loraScale",
+        found: `both, ${layer.loraAlpha} and ${layer.loraScale}`,
+        where: "loraScale",
+      });
+    }
+    const replaced = layer.loraAlpha !== undefined || layer.loraScale !== undefined;
+    return { ...(replaced ? rest : below), ...layer };
+  }, {});
+}
+
+/**
+ * The attack of a cell, complete: the common options, those of the method for itself, and those of the strength.
+ *
+ * @throws {BoosterError} `OPTIONS_CONFLICT`
+ */
+export function attackOf({ attack, strengths }: ExperimentOptions, strength?: number, own: SparseAttack = {}): Attack {
+  const { loraScale, ...given } = layered([attack, own, strengths[strength ?? -1] ?? {}]);
+  const complete = parseOptions(Attack, given, "attack");
+  return loraScale === undefined ? complete : { ...complete, loraAlpha: loraScale * complete.loraRank };
 }
 
 /** How a cell is attacked; a fine-tuning defence finds the alignment's data as its own, where nothing else is given. */
-export function attackOptionsOf(options: ExperimentOptions, { fineTuning }: Pipeline, strength: number, seed: number) {
-  const given = strengthOptionsOf(options, strength);
+export function attackOptionsOf(
+  options: ExperimentOptions,
+  entry: MethodEntry,
+  { fineTuning }: Pipeline,
+  strength: number,
+  seed: number,
+) {
+  const given = attackOf(options, strength, entry.attack);
   const method = fineTuning ?? given.method;
   const { alignment, harmful } = defenderSources(
     options,

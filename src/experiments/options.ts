@@ -12,38 +12,63 @@ import {
 
 const EVERY_CELL = { model: true, run: true, resume: true, provider: true, threads: true } as const;
 
+/** Options of an alignment and of an attack that cells do not set themselves. */
+const Align = AlignOptions.omit({ ...EVERY_CELL, profile: true, method: true, seed: true });
+export const Attack = FinetuneOptions.omit({ ...EVERY_CELL, profile: true, adapters: true, seed: true });
+export type Attack = z.infer<typeof Attack>;
+
+type Shape = Readonly<Record<string, z.ZodType>>;
+type Sparse<S extends Shape> = {
+  [Option in keyof S]: z.ZodOptional<S[Option] extends z.ZodDefault<infer Bare extends z.ZodType> ? Bare : S[Option]>;
+};
+
+/**
+ * The same options, all of which may be left out and none of which is filled in: what one block has for itself.
+ *
+ * @param told what editors are told of an option that is filled in later
+ */
+function sparse<S extends Shape>({ shape }: z.ZodObject<S>, told = (_: unknown): object => ({})) {
+  const fields = Object.entries(shape).map(([name, field]) => {
+    const { description } = field;
+    const byDefault = field instanceof z.ZodDefault ? field.def : undefined;
+    const bare = (byDefault?.innerType ?? field) as z.ZodType;
+    return [name, bare.optional().meta({ description, ...(byDefault && told(byDefault.defaultValue)) })];
+  });
+  return z.strictObject(Object.fromEntries(fields) as Sparse<S>);
+}
+
+const LoraScale = {
+  loraScale: z
+    .number()
+    .positive()
+    .optional()
+    .describe("LoRA's scale, whatever the rank is: in the place of loraAlpha, which is then scale * rank"),
+};
+const SparseAttack = sparse(Attack).extend(LoraScale);
+export type SparseAttack = z.infer<typeof SparseAttack>;
+
+const Label = z.string().min(1).optional().describe("Name in the report");
+
 /** A method of an experiment. */
 export const MethodEntry = z.strictObject({
   id: z.string().min(1).optional().describe("Short name in tables and files; the method's by default"),
-  label: z.string().min(1).optional().describe("Name in the report"),
+  label: Label,
   method: z
     .union([Named, z.array(Named).min(1)], { error: "a method's name, or its name with settings, or a list of such" })
     .describe(
       "Alignment method with its own settings, or a list: at most one training method a stage, and any repairs",
     ),
-  align: z
-    .record(z.string(), z.unknown())
+  align: sparse(Align)
     .default({})
     .describe("Alignment options that this method has for itself, such as its learning rate"),
+  attack: SparseAttack.default({}).describe(
+    "Attack options that this method has for itself, such as its adapterPolicy; what a strength says comes before them",
+  ),
 });
-
 export type MethodEntry = z.infer<typeof MethodEntry>;
 
 /** An attack of an experiment: what differs from the common attack options. */
-export const StrengthEntry = z.strictObject({
-  label: z.string().min(1).optional().describe("Name in the report"),
-  learningRate: FinetuneOptions.shape.learningRate.unwrap().optional(),
-  poisonRatio: FinetuneOptions.shape.poisonRatio.unwrap().optional(),
-  sampleNumber: FinetuneOptions.shape.sampleNumber.unwrap().optional(),
-  epochs: FinetuneOptions.shape.epochs.unwrap().optional(),
-  steps: FinetuneOptions.shape.steps,
-  schedule: FinetuneOptions.shape.schedule.unwrap().optional(),
-  warmup: FinetuneOptions.shape.warmup.unwrap().optional(),
-  optimizer: FinetuneOptions.shape.optimizer.unwrap().optional(),
-  tune: FinetuneOptions.shape.tune.unwrap().optional(),
-  loraRank: FinetuneOptions.shape.loraRank.unwrap().optional(),
-  attack: FinetuneOptions.shape.attack.unwrap().optional(),
-});
+export const StrengthEntry = SparseAttack.extend({ label: Label });
 export type StrengthEntry = z.infer<typeof StrengthEntry>;
 
 /** Methods x seeds x attacks, and the report on them. `{seed}` in the path of a data source stands for the cell's seed. */
@@ -67,12 +92,10 @@ export const ExperimentOptions = z.strictObject({
     .min(1)
     .default([42, 43, 44])
     .describe("One alignment and one series of attacks each"),
-  align: AlignOptions.omit({ ...EVERY_CELL, profile: true, method: true, seed: true }).describe(
-    "Alignment options of all cells",
-  ),
-  attack: FinetuneOptions.omit({ ...EVERY_CELL, profile: true, adapters: true, seed: true }).describe(
-    "Attack options of all cells",
-  ),
+  align: Align.describe("Alignment options of all cells"),
+  attack: sparse(Attack, (value) => ({ default: value }))
+    .extend({ ...LoraScale, task: Attack.shape.task })
+    .describe("Attack options of all cells"),
   repair: RepairOptions.pick({ alignment: true, harmful: true, unaligned: true, safety: true })
     .default({})
     .describe("What repairs look at; by default the data of the alignment"),

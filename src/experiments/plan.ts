@@ -4,7 +4,7 @@ import { determining, keyOf } from "../stages/describe-run.ts";
 import { pathsIn } from "../stages/sources.ts";
 import type { StageName } from "../stages/stage.ts";
 import { alignOptionsOf, attackOptionsOf, checkCell, forSeed, idOf, repairOptionsOf } from "./cell-options.ts";
-import type { ExperimentOptions } from "./options.ts";
+import type { Attack, ExperimentOptions } from "./options.ts";
 import { pipelineOf } from "./pipeline.ts";
 import { strengthLabel } from "./strengths.ts";
 
@@ -114,7 +114,7 @@ export function planOf(options: ExperimentOptions, hashes: Hashes): Plan {
       transforms: readonly Named[],
       below: readonly Key[],
       last: Key,
-      policy: ExperimentOptions["attack"]["adapterPolicy"],
+      policy: Attack["adapterPolicy"],
     ): Key =>
       transforms.reduce((current, transform, i) => {
         const chosen = repairOptionsOf(options, transform, i === 0 ? policy : "merge-and-fresh", seed);
@@ -128,8 +128,8 @@ export function planOf(options: ExperimentOptions, hashes: Hashes): Plan {
     const before = place("evaluate", `${name}: evaluate before the attack`, questions, aligned, [aligned]);
     for (const strength of options.strengths.keys()) {
       const label = `${name}: attack ${strengthLabel(options, strength)}`;
-      const given = attackOptionsOf(options, pipeline, strength, seed);
-      checkCell(options, pipeline, alignment, given, strength);
+      const given = attackOptionsOf(options, entry, pipeline, strength, seed);
+      checkCell(options, entry, pipeline, alignment, given, strength);
       // A touched-up adapter has factors of its own, whatever was asked for.
       const continued = given.adapterPolicy === "continue" && aligned !== align;
       const chosen = continued ? { ...given, ...NO_FACTORS } : given;

@@ -19,22 +19,46 @@ test.each([
   expect(labelOf(strength)).toBe(label);
 });
 
-test("whatever a strength varies is in its name", () => {
+test("whatever a strength sets is in its name", () => {
+  const source = { path: "rows.jsonl" };
   const values: Record<string, [unknown, unknown]> = {
-    learningRate: [1e-3, 2e-3],
-    poisonRatio: [0.1, 0.2],
-    sampleNumber: [10, 20],
-    epochs: [1, 2],
-    steps: [1, 2],
-    schedule: ["linear", "cosine"],
-    warmup: [0, 0.1],
-    optimizer: ["adamw", "sgd"],
-    tune: ["lora", "full"],
-    loraRank: [8, 16],
+    adapterPolicy: ["continue", "merge-and-fresh"],
+    alignment: [source, { path: "b" }],
     attack: ["mix", "benign"],
+    avoid: [[], [source]],
+    counts: ["exact", "reference"],
+    curve: [{ every: 1 }, { every: 2 }],
+    defenderAvoid: [[], [source]],
+    defenderHarmful: [source, { path: "b" }],
+    harmful: [source, { path: "b" }],
     label: ["a", "b"],
+    memory: ["speed", "low"],
+    method: ["sft", "lisa"],
+    moderation: ["world", "toy-guard"],
+    optimizer: ["adamw", "sgd"],
+    order: ["reference", "shuffled"],
+    schedule: ["linear", "cosine"],
+    targetModules: [["q_proj"], ["q_proj", "v_proj"]],
+    task: [source, { path: "b" }],
+    template: ["chat", "alpaca"],
+    threatModel: ["service", "open-weights"],
+    tooLong: ["reject", "truncate"],
+    tune: ["lora", "full"],
+    unusable: ["refuse", "skip"],
+    warmup: [0, 0.1],
+    poisonRatio: [0.1, 0.2],
   };
-  expect(Object.keys(values).sort()).toEqual(Object.keys(StrengthEntry.shape).sort());
-  for (const [key, [one, other]] of Object.entries(values))
-    expect(labelOf({ [key]: one })).not.toBe(labelOf({ [key]: other }));
+  for (const key of Object.keys(StrengthEntry.shape)) {
+    const [one, other] = values[key] ?? [1, 2];
+    expect(labelOf({ [key]: one }), key).not.toBe(labelOf({ [key]: other }));
+  }
+});
+
+test.each([
+  [{ adapterPolicy: "continue", batchSize: 4 }, "lr 1e-5, continue, batch 4"],
+  [{ loraRank: 8, loraScale: 0.5, targetModules: ["q_proj", "up_proj"] }, "lr 1e-5, rank 8, scale 0.5, q_proj up_proj"],
+  [{ weightDecay: 0, maxGradNorm: 2 }, "lr 1e-5, weight decay 0, max grad norm 2"],
+  [{ moderation: { name: "toy-guard" } }, "lr 1e-5, moderation toy-guard"],
+])("%j is called %s", (strength, label) => {
+  expect(labelOf(strength)).toBe(label);
 });

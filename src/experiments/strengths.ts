@@ -1,32 +1,40 @@
-import type { ExperimentOptions, StrengthEntry } from "./options.ts";
+import { Attack, type ExperimentOptions, type SparseAttack } from "./options.ts";
 
 const number = (value: number): string => value.toExponential().replace("e-0", "e-").replace("e+0", "");
+
+const percent = (share: number): number => +(100 * share).toFixed(4);
 
 /** A choice by name with its settings: `sgd`, `sgd momentum 0.9`. */
 export const chosen = ({ name, ...settings }: { readonly name: string }): string =>
   [name, ...Object.entries(settings).map(([setting, value]) => `${setting} ${String(value)}`)].join(" ");
 
-type Varied = {
-  readonly [K in Exclude<keyof StrengthEntry, "label" | "learningRate">]-?: NonNullable<StrengthEntry[K]>;
-};
+type Named = { readonly name: string };
 
-/** What each thing that a strength may vary is called; the learning rate is told of every strength. */
-const NAMES: { readonly [K in keyof Varied]: (value: Varied[K]) => string } = {
+/** What is varied most, in this order, and how it is called; the learning rate is told of every strength. */
+const NAMES: { readonly [Option in keyof SparseAttack]: (value: NonNullable<SparseAttack[Option]>) => string } = {
   attack: chosen,
-  poisonRatio: (ratio) => `${+(100 * ratio).toFixed(4)} % harmful`,
+  poisonRatio: (ratio) => `${percent(ratio)} % harmful`,
   sampleNumber: (rows) => `${rows} rows`,
   epochs: (epochs) => `${epochs} epochs`,
   steps: (steps) => `${steps} steps`,
   optimizer: chosen,
   schedule: (kind) => kind,
-  warmup: (share) => `${+(100 * share).toFixed(4)} % warm-up`,
+  warmup: (share) => `${percent(share)} % warm-up`,
   tune: (what) => (what === "full" ? "all weights" : "LoRA"),
   loraRank: (rank) => `rank ${rank}`,
+  loraAlpha: (alpha) => `alpha ${alpha}`,
+  loraScale: (scale) => `scale ${scale}`,
+  targetModules: (modules) => modules.join(" "),
+  adapterPolicy: (policy) => policy,
+  batchSize: (rows) => `batch ${rows}`,
+  weightDecay: (decay) => `weight decay ${decay}`,
 };
 
-const described = <K extends keyof Varied>(strength: StrengthEntry, key: K): string[] => {
-  const value = strength[key] as Varied[K] | undefined;
-  return value === undefined ? [] : [NAMES[key](value)];
+/** Any other option: what it is, and what it is set to. */
+const described = (option: string, value: unknown): string => {
+  const name = option.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+  const isNamed = typeof value === "object" && value !== null && "name" in value;
+  return `${name} ${isNamed ? chosen(value as Named) : typeof value === "object" ? JSON.stringify(value) : String(value)}`;
 };
 
 /**
@@ -35,12 +43,16 @@ const described = <K extends keyof Varied>(strength: StrengthEntry, key: K): str
  * @example
  * strengthLabel(options, 0); // "lr 5e-5", or "lr 1e-2, sgd momentum 0.9, all weights"
  */
-export function strengthLabel(
-  { strengths, attack }: Pick<ExperimentOptions, "strengths" | "attack">,
-  index: number,
-): string {
-  const strength = strengths[index] ?? {};
-  const { label, learningRate = attack.learningRate } = strength;
-  const rest = (Object.keys(NAMES) as (keyof Varied)[]).flatMap((key) => described(strength, key));
-  return label ?? [`lr ${number(learningRate)}`, ...rest].join(", ");
+export function strengthLabel(options: Pick<ExperimentOptions, "strengths" | "attack">, index: number): string {
+  const { label, learningRate = options.attack.learningRate, ...own } = options.strengths[index] ?? {};
+  if (label !== undefined) return label;
+  const names: Readonly<Record<string, ((value: never) => string) | undefined>> = NAMES;
+  const places = Object.keys(NAMES);
+  const place = (option: string): number => (places.includes(option) ? places.indexOf(option) : places.length);
+  const rest = Object.entries(own).toSorted(([one], [other]) => place(one) - place(other));
+  const rate = learningRate ?? Attack.shape.learningRate.def.defaultValue;
+  return [
+    `lr ${number(rate)}`,
+    ...rest.map(([option, value]) => names[option]?.(value as never) ?? described(option, value)),
+  ].join(", ");
 }

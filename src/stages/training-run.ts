@@ -220,7 +220,11 @@ const DEFAULTS = TrainingOptions.parse({});
  *
  * @throws {BoosterError} `OPTIONS_CONFLICT`
  */
-export function checkFactors(asked: Partial<Factors>, there: Factors, byDefault: Partial<Factors> = DEFAULTS): void {
+export function checkFactors(
+  asked: { readonly [Option in keyof Factors]?: Factors[Option] | undefined },
+  there: Factors,
+  byDefault: Partial<Factors> = DEFAULTS,
+): void {
   const textOf = (value: unknown) => JSON.stringify(Array.isArray(value) ? value.toSorted() : value);
   for (const option of ["loraRank", "loraAlpha", "targetModules"] as const) {
     const wanted = textOf(asked[option] ?? there[option]);

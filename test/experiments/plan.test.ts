@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { parse } from "yaml";
 import { ExperimentOptions } from "../../src/experiments/options.ts";
 import { type Hashes, needsOf, type Piece, planOf } from "../../src/experiments/plan.ts";
 
@@ -63,4 +64,35 @@ test("a piece's key follows all that it is made of", () => {
 test("a plan is data: a copy of it says the same", () => {
   const { pieces } = planned();
   expect(JSON.parse(JSON.stringify(pieces))).toEqual(pieces);
+});
+
+test("the paper's table is one experiment: Booster's adapter is trained on, the others' is merged", () => {
+  const table = ExperimentOptions.parse(parse(readFileSync("examples/paper.yaml", "utf8")));
+  const { pieces, cells } = planOf(table, { models: {}, files: {} });
+  expect(cells).toHaveLength(3 * 5 * 3);
+  const attacks = pieces.filter(({ stage }) => stage === "finetune");
+  expect(attacks).toHaveLength(3 * 5 * 3);
+  for (const { label, options } of attacks) {
+    expect(options).toMatchObject({ adapterPolicy: /^booster /.test(label) ? "continue" : "merge-and-fresh" });
+  }
+  for (const { attack, after } of cells) expect(pieces.find(({ key }) => key === after)?.on).toBe(attack);
+});
+
+test("what a method and a strength say for themselves, and a scale that holds whatever the rank is", () => {
+  const attacks = planned({
+    methods: [{ method: "sft" }, { method: "vaccine", attack: { batchSize: 2, weightDecay: 0.3 } }],
+    strengths: [{ weightDecay: 0 }, { loraRank: 8 }, { loraRank: 64, batchSize: 3 }, { loraAlpha: 1 }],
+    seeds: [0],
+    attack: { ...(options as { attack: object }).attack, loraRank: 16, loraScale: 0.25 },
+  }).pieces.filter(({ stage }) => stage === "finetune");
+  const told = attacks.map(({ options }) => {
+    const { loraRank, loraAlpha, batchSize, weightDecay } = options as Readonly<Record<string, unknown>>;
+    return [loraRank, loraAlpha, batchSize, weightDecay].join(" ");
+  });
+  expect(told).toEqual([
+    ...["16 4 4 0", "8 2 4 0.1", "64 16 3 0.1", "16 1 4 0.1"],
+    ...["16 4 2 0", "8 2 2 0.3", "64 16 3 0.3", "16 1 2 0.3"],
+  ]);
+  const twice = () => planned({ strengths: [{ loraAlpha: 1, loraScale: 1 }] });
+  expect(twice).toThrow(expect.objectContaining({ code: "OPTIONS_CONFLICT" }));
 });

@@ -3,7 +3,7 @@ import { type DryRun, dryRun } from "../../experiments/dry-run.ts";
 import { runExperiment } from "../../experiments/experiment.ts";
 import { ExperimentOptions } from "../../experiments/options.ts";
 import { DEFENCES } from "../../methods/registry.ts";
-import { defineCommand } from "../command.ts";
+import { defineCommand, type NamedOptions } from "../command.ts";
 import { runExperimentCommand } from "../experiment-command.ts";
 import { columns } from "../output.ts";
 import {
@@ -13,6 +13,8 @@ import {
   MODERATOR_OPTIONS,
   OPTIMIZER_OPTIONS,
 } from "../training-command.ts";
+
+const inFile = (table: NamedOptions, group: string): NamedOptions => ({ ...table, group, fileOnly: true });
 
 /** A line a piece, and what they come to. */
 function describePlan({ cells, pieces }: DryRun, jobs: number): string {
@@ -61,16 +63,15 @@ command goes on after Ctrl-C.`,
   named: [
     { group: "methods.*.method", rows: DEFENCES.rows, fileOnly: true },
     { group: "methods.*.method.*", rows: DEFENCES.rows, fileOnly: true },
-    { ...METHOD_OPTIONS, group: "attack.method", fileOnly: true },
-    ...["attack.attack", "strengths.*.attack"].map((group) => ({ ...ATTACK_OPTIONS, group, fileOnly: true as const })),
-    ...["align.optimizer", "attack.optimizer", "strengths.*.optimizer"].map((group) => ({
-      ...OPTIMIZER_OPTIONS,
-      group,
-      fileOnly: true as const,
-    })),
-    { ...MODERATION_OPTIONS, group: "attack.moderation", fileOnly: true },
-    { ...MODERATOR_OPTIONS, group: "attack.curve.moderator", fileOnly: true },
-    { ...MODERATOR_OPTIONS, group: "evaluate.moderator", fileOnly: true },
+    ...["align", "methods.*.align"].map((block) => inFile(OPTIMIZER_OPTIONS, `${block}.optimizer`)),
+    ...["attack", "strengths.*", "methods.*.attack"].flatMap((block) => [
+      inFile(METHOD_OPTIONS, `${block}.method`),
+      inFile(ATTACK_OPTIONS, `${block}.attack`),
+      inFile(OPTIMIZER_OPTIONS, `${block}.optimizer`),
+      inFile(MODERATION_OPTIONS, `${block}.moderation`),
+      inFile(MODERATOR_OPTIONS, `${block}.curve.moderator`),
+    ]),
+    inFile(MODERATOR_OPTIONS, "evaluate.moderator"),
   ],
   async run({ dryRun: isDry, ...options }, context) {
     if (!isDry) return runExperimentCommand(context, options.out, (inWorkers) => runExperiment(options, inWorkers));
