@@ -1,5 +1,6 @@
 import type { Tensor } from "../autodiff/index.ts";
 import type { GgufLayout } from "./gguf.ts";
+import type { Module, Place } from "./modules.ts";
 import type { Weights } from "./weights.ts";
 
 /** How queries meet keys: `layer` keeps apart what a cache holds for each. Heads lie side by side in the last axis. */
@@ -22,12 +23,8 @@ export interface Forward {
   readonly where: Where;
   /** Compute in the backward pass again what is cheap to compute and large to keep. Default false. */
   readonly recompute?: boolean;
-  /**
-   * Given what a module puts out, returns what goes on from there. Modules by their Hugging Face names: the embedding
-   * (`model.embed_tokens`), each block (`model.layers.0`) and its halves before they are added to the stream
-   * (`model.layers.0.self_attn`, after `o_proj`, and `model.layers.0.mlp`). All `[tokens or selected, hidden]`.
-   */
-  readonly tap?: (module: string, output: Tensor) => Tensor;
+  /** Given what is put out at a place, returns what goes on from there: `[tokens or selected, hidden]`. The embedding's layer is -1. */
+  readonly tap?: (place: Place, layer: number, output: Tensor) => Tensor;
   /** Told what goes into each linear layer, by its name: `[tokens or selected, in]`. */
   readonly observe?: (linear: string, input: Tensor) => void;
 }
@@ -46,6 +43,8 @@ export interface Model {
   readonly weights: ReadonlyMap<string, readonly number[]>;
   /** Linear layers that may carry LoRA factors: module name to `[out, in]`. */
   readonly linears: ReadonlyMap<string, readonly [number, number]>;
+  /** Every module that has weights, by its name. */
+  readonly modules: ReadonlyMap<string, Module>;
   /** Weight of the embedding, `[vocabulary, hidden]`. */
   readonly embedding: string;
   /** Weight of the output head, `[vocabulary, hidden]`; the embedding's where they are tied. */

@@ -22,6 +22,7 @@ export {
 } from "./load.ts";
 export { type LabelledTokens, type LossOptions, tokenLoss, type Weigh } from "./loss.ts";
 export { mergeLora } from "./merge.ts";
+export { blocksOf, type Module, moduleOf, type Place, partOf, type Role } from "./modules.ts";
 export { type PaddedBatch, packPadded, paddedTypes } from "./padded.ts";
 export { ARCHITECTURES, createModel } from "./registry.ts";
 export { hiddenStates, labelledStates, paddedStates, within } from "./states.ts";

@@ -5,6 +5,7 @@ import { rotaryFrequencies, rotaryTables, swiglu } from "../nn/index.ts";
 import type { Architecture, Forward, Model } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { llamaLayout } from "./llama-gguf.ts";
+import type { Module, Role } from "./modules.ts";
 import type { Weights } from "./weights.ts";
 
 const ropeScaling = z.union([
@@ -79,31 +80,37 @@ function createModel(variant: Variant, raw: unknown): Model {
   }
   const { hidden_size: hidden, intermediate_size: inner, num_hidden_layers: layers, rms_norm_eps: epsilon } = config;
   const block = (i: number) => `model.layers.${i}`;
-  const blockLinears: readonly (readonly [string, number, number])[] = [
-    ["self_attn.q_proj", heads * headDim, hidden],
-    ["self_attn.k_proj", kvHeads * headDim, hidden],
-    ["self_attn.v_proj", kvHeads * headDim, hidden],
-    ["self_attn.o_proj", hidden, heads * headDim],
-    ["mlp.gate_proj", inner, hidden],
-    ["mlp.up_proj", inner, hidden],
-    ["mlp.down_proj", hidden, inner],
+  const blockLinears: readonly (readonly [Role, string, number, number])[] = [
+    ["query", "self_attn.q_proj", heads * headDim, hidden],
+    ["key", "self_attn.k_proj", kvHeads * headDim, hidden],
+    ["value", "self_attn.v_proj", kvHeads * headDim, hidden],
+    ["output", "self_attn.o_proj", hidden, heads * headDim],
+    ["gate", "mlp.gate_proj", inner, hidden],
+    ["up", "mlp.up_proj", inner, hidden],
+    ["down", "mlp.down_proj", hidden, inner],
   ];
   const linears = new Map<string, readonly [number, number]>();
-  const embedding = "model.embed_tokens.weight";
-  const weights = new Map<string, readonly number[]>([[embedding, [config.vocab_size, hidden]]]);
+  const modules = new Map<string, Module>();
+  const weights = new Map<string, readonly number[]>();
+  const module = (name: string, shape: readonly number[], is: Module) => {
+    modules.set(name, is);
+    weights.set(`${name}.weight`, shape);
+  };
   const biased = variant.biases(config);
-  for (let i = 0; i < layers; i++) {
-    for (const [module, out, width] of blockLinears) {
-      linears.set(`${block(i)}.${module}`, [out, width]);
-      weights.set(`${block(i)}.${module}.weight`, [out, width]);
-      if (biased.includes(module)) weights.set(`${block(i)}.${module}.bias`, [out]);
+  module("model.embed_tokens", [config.vocab_size, hidden], { role: "embedding" });
+  for (let layer = 0; layer < layers; layer++) {
+    for (const [role, kind, out, width] of blockLinears) {
+      const name = `${block(layer)}.${kind}`;
+      linears.set(name, [out, width]);
+      module(name, [out, width], { role, layer });
+      if (biased.includes(kind)) weights.set(`${name}.bias`, [out]);
     }
-    weights.set(`${block(i)}.input_layernorm.weight`, [hidden]);
-    weights.set(`${block(i)}.post_attention_layernorm.weight`, [hidden]);
+    module(`${block(layer)}.input_layernorm`, [hidden], { role: "norm", layer });
+    module(`${block(layer)}.post_attention_layernorm`, [hidden], { role: "norm", layer });
   }
-  weights.set("model.norm.weight", [hidden]);
-  const head = config.tie_word_embeddings ? embedding : "lm_head.weight";
-  weights.set(head, [config.vocab_size, hidden]);
+  module("model.norm", [hidden], { role: "norm" });
+  const tied = config.tie_word_embeddings;
+  if (!tied) module("lm_head", [config.vocab_size, hidden], { role: "head" });
 
   const scaling = config.rope_scaling?.rope_type === "llama3" ? config.rope_scaling : undefined;
   const frequencies = rotaryFrequencies(
@@ -118,13 +125,20 @@ function createModel(variant: Variant, raw: unknown): Model {
   );
 
   /** `x + attention(norm(x))`, then `x + mlp(norm(x))`, the latter two on the selected rows alone in the last layer. */
-  function forward({ weights, ids, where, recompute = false, tap = (_, x) => x, observe }: Forward): Tensor {
+  function forward({
+    weights,
+    ids,
+    where,
+    recompute = false,
+    tap = (_place, _layer, x) => x,
+    observe,
+  }: Forward): Tensor {
     const project = (name: string, x: Tensor) => {
       observe?.(name, x);
       return weights.linear(name, x);
     };
     const norm = (name: string, x: Tensor) => ops.rmsNorm(x, weights.tensor(`${name}.weight`), epsilon);
-    let x = tap("model.embed_tokens", weights.embed(ids));
+    let x = tap("embedding", -1, weights.embed(ids));
     const table = rotaryTables(where.positions, frequencies, x.dtype);
     for (let i = 0; i < layers; i++) {
       const at = block(i);
@@ -136,11 +150,11 @@ function createModel(variant: Variant, raw: unknown): Model {
       const asking = only === undefined ? h : only.rows(h);
       const q = ops.rotary(project(`${at}.self_attn.q_proj`, asking), turn.cos, turn.sin, heads);
       const attended = (only ?? where).attend(i, q, k, v);
-      const mixed = tap(`${at}.self_attn`, project(`${at}.self_attn.o_proj`, attended));
+      const mixed = tap("attention", i, project(`${at}.self_attn.o_proj`, attended));
       x = ops.add(only === undefined ? x : only.rows(x), mixed);
       const m = norm(`${at}.post_attention_layernorm`, x);
       const activated = swiglu(project(`${at}.mlp.gate_proj`, m), project(`${at}.mlp.up_proj`, m), recompute);
-      x = tap(at, ops.add(x, tap(`${at}.mlp`, project(`${at}.mlp.down_proj`, activated))));
+      x = tap("block", i, ops.add(x, tap("feedForward", i, project(`${at}.mlp.down_proj`, activated))));
     }
     return finalNorm(weights, x);
   }
@@ -158,8 +172,9 @@ function createModel(variant: Variant, raw: unknown): Model {
     maxPositions: config.max_position_embeddings,
     weights,
     linears,
-    embedding,
-    head,
+    modules,
+    embedding: "model.embed_tokens.weight",
+    head: tied ? "model.embed_tokens.weight" : "lm_head.weight",
     attention: () => ({ scale: 1 / Math.sqrt(headDim) }),
     hidden: forward,
     finalNorm,

@@ -1,5 +1,6 @@
 import { BoosterError } from "../errors.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
+import { moduleOf } from "./modules.ts";
 
 type Weights = ReadonlyMap<string, HostTensor<"float32">>;
 
@@ -13,7 +14,7 @@ type Weights = ReadonlyMap<string, HostTensor<"float32">>;
  * const merged = mergeLora(weights, adapter.tensors, adapter.config.alpha / adapter.config.r);
  */
 export function mergeLora(weights: Weights, lora: Weights, scale: number): Map<string, HostTensor<"float32">> {
-  const modules = new Set([...lora.keys()].map((name) => name.replace(/\.lora_[AB]\.weight$/, "")));
+  const modules = new Set([...lora.keys()].map(moduleOf));
   const merged = new Map(weights);
   for (const module of modules) {
     const named = (from: Weights, name: string) => {

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { pretrainingText } from "../data/world/pretraining.ts";
 import { vocabulary } from "../data/world/tokenizer.ts";
 import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
-import { createModel, type Model } from "../models/index.ts";
+import { createModel, type Model, partOf } from "../models/index.ts";
 import { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
 import { describeRun } from "./describe-run.ts";
@@ -96,15 +96,16 @@ function freshWeights(model: Model, seed: number): Map<string, HostTensor<"float
   const weights = new Map<string, HostTensor<"float32">>();
   for (const [name, shape] of model.weights) {
     const random = new RandomStream(seed, `weights/${name}`);
-    const width = widthOf(name, shape);
+    const width = widthOf(model, name, shape);
     const values = Float32Array.from({ length: sizeOf(shape) }, (_, i) => (width === 0 ? 1 : width * random.normal(i)));
     weights.set(name, tensor("float32", shape, values));
   }
   return weights;
 }
 
-function widthOf(name: string, shape: readonly number[]): number {
+function widthOf(model: Model, name: string, shape: readonly number[]): number {
   if (shape.length === 1) return 0;
-  if (name.includes("embed_tokens")) return 0.05;
-  return (/\.(o_proj|down_proj)\./.test(name) ? 0.5 : 1) / Math.sqrt(shape[1] as number);
+  if (name === model.embedding) return 0.05;
+  const { role } = partOf(model, name);
+  return (role === "output" || role === "down" ? 0.5 : 1) / Math.sqrt(shape[1] as number);
 }

@@ -1,12 +1,14 @@
 /** What every row of the table of architectures promises: rows do not see each other, unasked tokens may be left out, the cache changes nothing. */
 import { beforeAll, describe, expect, test } from "vitest";
-import { ops } from "../../src/autodiff/index.ts";
+import { ops, type Tensor } from "../../src/autodiff/index.ts";
 import { Generator } from "../../src/generate/generator.ts";
 import {
   ARCHITECTURES,
   createModel,
   hiddenStates,
   labelledStates,
+  moduleOf,
+  type Place,
   packRows,
   rowsOf,
   rowTypes,
@@ -65,8 +67,8 @@ describe.each(ARCHITECTURES)("$name", ({ name }) => {
       const all = noted(weightsOf(model, given.base));
       const rows = rowsOf(given.rows);
       const observe = (linear: string) => void seen.linears.add(linear);
-      const tap: NonNullable<Parameters<typeof hiddenStates>[3]>["tap"] = (module, x) => {
-        seen.taps.add(module);
+      const tap = (place: Place, layer: number, x: Tensor) => {
+        seen.taps.add(`${place} ${layer}`);
         return x;
       };
       const states = hiddenStates(model, all, rows, { observe, tap });
@@ -80,12 +82,12 @@ describe.each(ARCHITECTURES)("$name", ({ name }) => {
   });
   const run = (rows: typeof ROWS) => program.run({ base: weights, rows: packRows(rows) });
 
-  test("reads every weight that it lists, and tells of its linear layers and modules", () => {
+  test("reads every weight that it lists, and tells of its linear layers, its modules and what they put out", () => {
     expect([...model.weights.keys()].filter((weight) => !seen.read.has(weight) && weight !== model.head)).toEqual([]);
     expect(seen.linears).toEqual(new Set(model.linears.keys()));
-    const blocks = Array.from({ length: model.layers }, (_, i) => `model.layers.${i}`);
-    const modules = ["model.embed_tokens", ...blocks.flatMap((at) => [at, `${at}.self_attn`, `${at}.mlp`])];
-    expect(seen.taps).toEqual(new Set(modules));
+    const places = Array.from({ length: model.layers }, (_, i) => [`attention ${i}`, `feedForward ${i}`, `block ${i}`]);
+    expect(seen.taps).toEqual(new Set(["embedding -1", ...places.flat()]));
+    expect(new Set([...model.weights.keys()].map(moduleOf))).toEqual(new Set(model.modules.keys()));
   });
 
   test("rows do not see each other, and no token sees a later one", async () => {

@@ -39,8 +39,8 @@ async function outputs() {
         const tensors = Object.fromEntries(names.map((name) => [name, inputs[prefix(name)] as Tensor]));
         const found: Record<string, Tensor> = {};
         paddedStates(model, weightsOf(model, inputs, { scale: SCALE, tensors }), inputs.padded as never, {
-          tap(module, x) {
-            found[module] = x;
+          tap(place, layer, x) {
+            found[`${place} ${layer}`] = x;
             return x;
           },
         });
@@ -69,7 +69,7 @@ describe("the distance by plain loops", () => {
   test("disl: every position, padding too; layers beyond the threshold are let go", async () => {
     const at = await outputs();
     const distances = [0, 1].map((layer) => {
-      const [a, b] = at(`model.layers.${layer}.mlp`);
+      const [a, b] = at(`feedForward ${layer}`);
       return sum(a.flat(2).map((x, i) => (x - (b.flat(2)[i] as number)) ** 2));
     });
     const rho = 0.01;
@@ -84,7 +84,7 @@ describe("the distance by plain loops", () => {
 
   test.each(["paper", "paper-code"])("%s: normed features of the embedding and of both blocks", async (variant) => {
     const at = await outputs();
-    const depths = ["model.embed_tokens", "model.layers.0", "model.layers.1"].map((module) => {
+    const depths = ["embedding -1", "block 0", "block 1"].map((module) => {
       const [now, before] = at(module);
       const normed = (row: readonly number[][]) =>
         variant === "paper"

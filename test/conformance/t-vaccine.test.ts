@@ -119,10 +119,10 @@ describe("a step", () => {
       loss(weights, stream, look) {
         const squares: Record<"active" | "others", Tensor[]> = { active: [], others: [] };
         const value = given.loss(weights, stream, {
-          tap(module, x) {
-            const replaced = look?.tap?.(module, x) ?? x;
+          tap(place, layer, x) {
+            const replaced = look?.tap?.(place, layer, x) ?? x;
             const change = ops.sub(replaced, x);
-            const among = /layers\.[13]\.self_attn$/.test(module) ? "active" : "others";
+            const among = place === "attention" && layer % 2 === 1 ? "active" : "others";
             squares[among].push(ops.sum(ops.mul(change, change)));
             return replaced;
           },
@@ -148,7 +148,7 @@ describe("a step", () => {
         ...Object.values(weights),
         ...Array.from({ length: given.model.layers }, (_, layer) => {
           const output = ops.expand(ops.constant(layer + 1), [2]);
-          return look?.tap?.(`model.layers.${layer}.self_attn`, output) ?? output;
+          return look?.tap?.("attention", layer, output) ?? output;
         }),
       ]
         .map((x) => ops.sum(ops.mul(x, x)))

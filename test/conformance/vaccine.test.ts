@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { ops, type Tensor } from "../../src/autodiff/index.ts";
 import type { StepContext } from "../../src/methods/method.ts";
+import type { Place } from "../../src/models/index.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { type HostTensor, zeros } from "../../src/tensor/tensor.ts";
 import { stepContext } from "../../src/train/objective.ts";
@@ -24,7 +25,7 @@ import {
 const device = new Device({ threads: 1 });
 const LENGTHS = [5, 9, 3, 7];
 
-/** Vaccine's step in float64, with the perturbation of each attention output (`e MODULE`). */
+/** Vaccine's step in float64, with the perturbation of each attention output (`e LAYER`). */
 async function step(model: ReturnType<typeof tinyModel>, rho: number) {
   const rows = { alignment: randomRows(model, LENGTHS, 1) };
   const seen: Record<string, Tensor> = {};
@@ -33,9 +34,9 @@ async function step(model: ReturnType<typeof tinyModel>, rho: number) {
     ...given,
     loss: (weights, stream, look) =>
       given.loss(weights, stream, {
-        tap(module, x) {
-          const replaced = look?.tap?.(module, x) ?? x;
-          if (module.endsWith(".self_attn")) seen[`e ${module}`] = ops.sub(replaced, x);
+        tap(place, layer, x) {
+          const replaced = look?.tap?.(place, layer, x) ?? x;
+          if (place === "attention") seen[`e ${layer}`] = ops.sub(replaced, x);
           return replaced;
         },
       }),
@@ -71,9 +72,9 @@ async function perturbedLoss(
       streams: streamsOf(inputs),
       loss: { chunks: 2 },
     });
-    const tap = (module: string, x: Tensor) => {
-      const added = inputs[`e ${module}`];
-      return added === undefined ? x : ops.add(x, added);
+    const tap = (place: Place, layer: number, x: Tensor) => {
+      const added = inputs[`e ${layer}`];
+      return place !== "attention" || added === undefined ? x : ops.add(x, added);
     };
     return { value: loss(pick(inputs, loraShapes(model).keys()), "alignment", { tap }) };
   };

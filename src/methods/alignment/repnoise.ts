@@ -132,10 +132,10 @@ function forward({ model }: StepContext, params: Weights, batch: PaddedBatch) {
   const blocks: Tensor[] = [];
   let embedding: Tensor | undefined;
   const final = paddedStates(model, params, batch, {
-    tap(module, x) {
-      if (module.endsWith(".embed_tokens")) embedding = x;
-      else if (module.endsWith(".mlp")) mlps.push(x);
-      else if (!module.endsWith(".self_attn")) blocks.push(x);
+    tap(place, _, x) {
+      if (place === "embedding") embedding = x;
+      else if (place === "feedForward") mlps.push(x);
+      else if (place === "block") blocks.push(x);
       return x;
     },
   });

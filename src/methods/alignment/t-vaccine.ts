@@ -1,11 +1,12 @@
 import { z } from "zod";
 import { ops, type Tensor, tree } from "../../autodiff/index.ts";
+import { type Module, partOf, type Role } from "../../models/index.ts";
 import { RandomStream } from "../../tensor/random.ts";
 import { tensor } from "../../tensor/tensor.ts";
 import { gradientAtOutputs } from "../hidden.ts";
 import { type Call, method, type StepContext } from "../method.ts";
 import { memory } from "../state.ts";
-import { isAttention, vaccinate } from "./vaccine.ts";
+import { vaccinate } from "./vaccine.ts";
 
 const options = z.strictObject({
   rho: z.number().min(0).default(3).describe("length of the perturbation of the active layers' hidden states (ρ)"),
@@ -64,7 +65,9 @@ export const tVaccine = method({
     programs: {
       step(context) {
         const isActive = activeFlags(context);
-        const trained = mode === "paper" ? isActive : referenceFlags(context, isActive);
+        const flags =
+          mode === "paper" ? (part: Partial<Module>) => isActive(part.layer) : referenceFlags(context, isActive);
+        const trained = (name: string) => flags(partOf(context.model, name));
         const { gradient, metrics } = vaccinate(context, rho, isActive);
         const active = tree.mapTree(gradient, (_, name) => trained(name));
         return { gradient: tree.mapTree(gradient, (g, name) => ops.mul(g, trained(name))), active, metrics };
@@ -94,9 +97,9 @@ export const tVaccine = method({
 
 /** How much each layer's attention output has to do with the harmful loss. */
 function probe({ weights, loss, model }: StepContext) {
-  const { value, gradient } = gradientAtOutputs(isAttention, (tap) => loss(weights, "harmful", { tap }));
+  const { value, gradient } = gradientAtOutputs("attention", (tap) => loss(weights, "harmful", { tap }));
   const norms = Array.from({ length: model.layers }, (_, l) => {
-    const g = gradient[`model.layers.${l}.self_attn`] as Tensor;
+    const g = gradient[l] as Tensor;
     return ops.reshape(ops.sqrt(ops.sum(ops.mul(g, g))), [1]);
   });
   const sensitivity = ops.concat(norms, 0);
@@ -124,29 +127,24 @@ function largest(keys: Tensor, length: number, count: number): Tensor {
   return ops.cast(ops.less(exceeded, count), "float32");
 }
 
-const layerOf = (name: string): number | undefined => {
-  const [, layer] = /^model\.layers\.(\d+)\./.exec(name) ?? [];
-  return layer === undefined ? undefined : Number(layer);
-};
+type Flags = (layer: number | undefined) => Tensor;
 
-type Flags = (name: string) => Tensor;
-
-/** By a module's or a weight's name, whether its layer is active; what belongs to no layer is not. */
+/** Whether a layer is active; what belongs to no layer is not. */
 function activeFlags({ state: { active }, model }: StepContext<typeof STATE>): Flags {
   const flags = Array.from({ length: model.layers }, (_, l) => ops.reshape(ops.slice(active, 0, l, l + 1), []));
-  return (name) => flags[layerOf(`${name}.`) ?? -1] ?? ops.constant(0, active.dtype);
+  return (layer = -1) => flags[layer] ?? ops.constant(0, active.dtype);
 }
 
+const ATTENTION: readonly (Role | undefined)[] = ["query", "key", "value", "output"];
+
 /** As in the authors' code: all but attention is trained from the lowest layer that is not checkpointed upwards. */
-function referenceFlags({ model }: StepContext, isActive: Flags): Flags {
-  const at = (layer: number) => isActive(`model.layers.${layer}`);
+function referenceFlags({ model }: StepContext, isActive: Flags): (part: Partial<Module>) => Tensor {
   const reached: Tensor[] = [];
   for (let layer = 0; layer < model.layers; layer++) {
-    const here = model.layers > DEEP && layer + 1 < model.layers ? ops.maximum(at(layer), at(layer + 1)) : at(layer);
+    const deep = model.layers > DEEP && layer + 1 < model.layers;
+    const here = deep ? ops.maximum(isActive(layer), isActive(layer + 1)) : isActive(layer);
     reached.push(layer === 0 ? here : ops.maximum(reached[layer - 1] as Tensor, here));
   }
-  return (name) => {
-    const layer = layerOf(name);
-    return layer === undefined || name.includes(".self_attn.") ? isActive(name) : (reached[layer] as Tensor);
-  };
+  return ({ role, layer }) =>
+    layer === undefined || ATTENTION.includes(role) ? isActive(layer) : (reached[layer] as Tensor);
 }

@@ -10,9 +10,6 @@ const options = z.strictObject({
 /** Keeps a perturbation along a vanishing gradient finite, as in the authors' code. */
 const NORM_FLOOR = 1e-7;
 
-/** Whether a module is an attention block: after `o_proj`, before its output is added to the stream. */
-export const isAttention = (module: string): boolean => module.endsWith(".self_attn");
-
 /**
  * Vaccine: `minimise max over ‖(e_1..e_L)‖ <= ρ of f(w; attention outputs + e)`, f the loss on refusals.
  *
@@ -20,7 +17,7 @@ export const isAttention = (module: string): boolean => module.endsWith(".self_a
  *     e_l = ρ u_l / sqrt(Σ_l ‖u_l‖²)                    one norm over layers, rows and tokens
  *     G   = ∇f(w; attention outputs + e)                second pass, e constant
  *
- * The attention output is that of the whole block, after `o_proj` and before it is added to the stream. With ρ = 0 this
+ * The attention output is that of the whole half, after its output projection and before it is added to the stream. With ρ = 0 this
  * is SFT. Two forward and two backward passes.
  * Source: Huang, Hu, Liu, arXiv 2402.01109, Algorithm 1; docs/methods/vaccine.md compares it with the authors' code.
  */
@@ -41,19 +38,21 @@ export const vaccine = method({
 
 /**
  * The gradient under the worst perturbation of length ρ of the attention outputs of the layers that `among` keeps (0 or 1
- * for each module; all by default).
+ * for each layer; all by default).
  */
 export function vaccinate(
   { weights, loss }: Pick<StepContext, "weights" | "loss">,
   rho: number,
-  among?: (module: string) => Tensor,
+  among?: (layer: number) => Tensor,
 ): StepDirection {
-  const { value: cleanLoss, gradient } = gradientAtOutputs(isAttention, (tap) => loss(weights, "alignment", { tap }));
-  const u = among === undefined ? gradient : tree.mapTree(gradient, (x, module) => ops.mul(x, among(module)));
+  const { value: cleanLoss, gradient } = gradientAtOutputs("attention", (tap) => loss(weights, "alignment", { tap }));
+  const u = among === undefined ? gradient : tree.mapTree(gradient, (x, layer) => ops.mul(x, among(Number(layer))));
   const norm = ops.add(tree.globalNorm(u), NORM_FLOOR);
   const e: Tree = tree.scale(u, ops.div(rho, norm));
   const { value, grad } = valueAndGrad((w) =>
-    loss(w, "alignment", { tap: (module, x) => (e[module] === undefined ? x : ops.add(x, e[module])) }),
+    loss(w, "alignment", {
+      tap: (place, layer, x) => (place === "attention" ? ops.add(x, e[layer] as Tensor) : x),
+    }),
   )(weights);
   return { gradient: grad, metrics: { loss: value, cleanLoss, hiddenGradientNorm: norm } };
 }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
-import { BoosterError } from "../../errors.ts";
+import type { Place } from "../../models/index.ts";
 import { clipByNorm } from "../../optim/index.ts";
 import { method, type StepContext } from "../method.ts";
 import { copy } from "../state.ts";
@@ -66,7 +66,7 @@ export const ldifs = method({
           const { value, grad } = valueAndGrad((w) => {
             // Every position costs more than the labelled ones, and rounds differently: not where it is for nothing.
             if ((isDisl ? chosen.rho : chosen.alpha) === 0) return context.loss(w, "user");
-            const { loss, outputs } = lookInto(context, w, isDisl ? isMlp : isStream);
+            const { loss, outputs } = lookInto(context, w, isDisl ? MLPS : STREAM);
             const penalty = penaltyOf(outputs);
             Object.assign(parts, { userLoss: loss, penalty });
             return ops.add(loss, penalty);
@@ -82,34 +82,27 @@ export const ldifs = method({
   },
 });
 
-const isMlp = (module: string): boolean => module.endsWith(".mlp");
-/** The embedding, and each block. */
-const isStream = (module: string): boolean => /embed_tokens$|\.\d+$/.test(module);
+const MLPS: readonly Place[] = ["feedForward"];
+const STREAM: readonly Place[] = ["embedding", "block"];
 
 /**
- * The loss on the user's batch, and what the chosen modules put out on the way: `[batch * time, hidden]` each, in the
+ * The loss on the user's batch, and what is put out at the chosen places on the way: `[batch * time, hidden]` each, in the
  * order of the model.
- *
- * @throws {BoosterError} `NOTHING_OBSERVED` when the model has none of them
  */
-function lookInto({ model, loss }: StepContext, w: Tree, chosen: (module: string) => boolean) {
+function lookInto({ loss }: StepContext, w: Tree, chosen: readonly Place[]) {
   const outputs: Tensor[] = [];
   const value = loss(w, "user", {
     padded: true,
-    tap(module, x) {
-      if (chosen(module)) outputs.push(x);
+    tap(place, _, x) {
+      if (chosen.includes(place)) outputs.push(x);
       return x;
     },
   });
-  if (outputs.length > 0) return { loss: value, outputs };
-  throw new BoosterError("NOTHING_OBSERVED", "the model has no module whose output LDIFS compares", {
-    found: `${model.architecture}, ${model.layers} layers`,
-    hint: "Choose another variant.",
-  });
+  return { loss: value, outputs };
 }
 
 /** Of the model as it was at the start. */
-const startOutputs = (context: StepContext<typeof STATE>, chosen: (module: string) => boolean): Tensor[] =>
+const startOutputs = (context: StepContext<typeof STATE>, chosen: readonly Place[]): Tensor[] =>
   lookInto(context, context.state.reference, chosen).outputs;
 
 const squares = (x: Tensor, y: Tensor): Tensor => {
@@ -120,7 +113,7 @@ const squares = (x: Tensor, y: Tensor): Tensor => {
 type Penalty = (outputs: readonly Tensor[]) => Tensor;
 
 function layerDistance(context: StepContext<typeof STATE>, { rho, threshold }: LdifsOptions): Penalty {
-  const reference = startOutputs(context, isMlp);
+  const reference = startOutputs(context, MLPS);
   return (outputs) =>
     total(
       outputs.map((a, layer) => {
@@ -143,7 +136,7 @@ function depthDistance(context: StepContext<typeof STATE>, { alpha, variant }: L
       return ops.div(F, ops.add(ops.sqrt(ops.maximum(length, TINY)), NORM_FLOOR));
     });
   };
-  const reference = features(startOutputs(context, isStream));
+  const reference = features(startOutputs(context, STREAM));
   return (outputs) => {
     const depths = features(outputs).map((F, depth) => {
       const change = ops.sum(squares(F, reference[depth] as Tensor), { axes: [1, 2] });

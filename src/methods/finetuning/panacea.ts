@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
+import { type Model, partOf } from "../../models/index.ts";
 import { type HostTensor, tensor } from "../../tensor/tensor.ts";
 import { method } from "../method.ts";
 import { copy } from "../state.ts";
@@ -44,7 +45,7 @@ export const panacea = method({
   create: ({ lambda, rho, cap, addPerturbation }) => ({
     passes: { forward: 3, backward: 3 },
     programs: {
-      step({ weights, loss }) {
+      step({ weights, loss, model }) {
         const user = valueAndGrad((w) => loss(w, "user"))(weights);
         const harmful = valueAndGrad((w) => loss(w, "harmful"))(weights);
         const norm = ops.add(globalNorm(harmful.grad), NORM_FLOOR);
@@ -57,7 +58,7 @@ export const panacea = method({
             loss: user.value,
             harmfulLoss: harmful.value,
             perturbedHarmfulLoss: perturbed.value,
-            ...layerNorms(epsilon),
+            ...layerNorms(model, epsilon),
           },
         };
       },
@@ -75,10 +76,10 @@ export const panacea = method({
 });
 
 /** Length of the perturbation in each layer: the paper's picture of where safety sits. */
-function layerNorms(epsilon: Tree): Record<string, Tensor> {
-  const layers = new Map<string, Record<string, Tensor>>();
+function layerNorms(model: Model, epsilon: Tree): Record<string, Tensor> {
+  const layers = new Map<number, Record<string, Tensor>>();
   for (const [name, x] of Object.entries(epsilon)) {
-    const layer = /\.(\d+)\./.exec(name)?.[1];
+    const { layer } = partOf(model, name);
     if (layer !== undefined) layers.set(layer, { ...layers.get(layer), [name]: x });
   }
   return Object.fromEntries([...layers].map(([layer, part]) => [`perturbationNorm.${layer}`, globalNorm(part)]));

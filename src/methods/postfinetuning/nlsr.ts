@@ -3,6 +3,7 @@ import { ops } from "../../autodiff/index.ts";
 import { BoosterError } from "../../errors.ts";
 import { factorsOf, multiply, nameOfA, nameOfB, normOf, transposed } from "../../models/adapters.ts";
 import { loraScale } from "../../models/load.ts";
+import { moduleOf } from "../../models/modules.ts";
 import { gram } from "../../models/observe.ts";
 import { symmetricEigen } from "../../tensor/eigen.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
@@ -86,7 +87,7 @@ export function realign(
   drawn: ReadonlySet<string>,
 ): LoraAdapter {
   const tensors = [...user.tensors].map(([name, x]) => {
-    if (!drawn.has(name.replace(/\.lora_[AB]\.weight$/, ""))) return [name, x] as const;
+    if (!drawn.has(moduleOf(name))) return [name, x] as const;
     const [y, mask] = [reference.tensors.get(name)?.data, masks.get(name)];
     return [name, { ...x, data: x.data.map((value, i) => (mask?.[i] === 1 ? (y?.[i] as number) : value)) }] as const;
   });

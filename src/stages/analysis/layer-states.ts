@@ -3,8 +3,6 @@ import type { LayerStates } from "../../methods/finetuning/safety-layers/cosines
 import { hiddenStates, type LoadedModel, packRows, rowsOf, rowTypes, weightsOf } from "../../models/index.ts";
 import { typesOf } from "../../runtime/index.ts";
 
-const BLOCK = /\.\d+$/;
-
 /**
  * What a model makes of the last token of each prompt, after every layer; after the last one with the final norm, as Hugging Face's
  * `output_hidden_states` gives it. One forward pass a prompt.
@@ -22,8 +20,8 @@ export async function lastTokenStates(
     const blocks: Tensor[] = [];
     const rows = rowsOf(given.rows);
     const final = hiddenStates(model, weightsOf(model, given.base), rows, {
-      tap(module, x) {
-        if (BLOCK.test(module)) blocks.push(x);
+      tap(place, _, x) {
+        if (place === "block") blocks.push(x);
         return x;
       },
     });

@@ -107,7 +107,7 @@ export async function scaleLayers(
   range: LayerRange,
   { factor, scaleOProj }: { readonly factor: number; readonly scaleOProj: boolean },
 ): Promise<LoadedModel> {
-  const names = new Set(scaledNames(base.model.weights.keys(), range, { scaleOProj }));
+  const names = new Set(scaledNames(base.model, range, { scaleOProj }));
   const load = (name: string) => {
     const found = base.load(name);
     return names.has(name) ? { ...found, data: found.data.map((x) => factor * x) } : found;

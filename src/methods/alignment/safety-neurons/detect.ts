@@ -1,8 +1,8 @@
 import { BoosterError, stopIfAsked } from "../../../errors.ts";
-import { type Example, IGNORE } from "../../../models/index.ts";
+import { type Example, IGNORE, type Role } from "../../../models/index.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import type { Preparation } from "../../method.ts";
-import { blocksOf, KINDS, neuronScorer, type ScoreMode } from "./scorer.ts";
+import { neuronModules, neuronScorer, type ScoreMode } from "./scorer.ts";
 import { Neurons, type Rule, sharedRow, without } from "./selection.ts";
 
 export interface DetectionOptions {
@@ -41,11 +41,12 @@ export async function detectNeurons(
   const { device, model, frozen, adapter, rows, seed, signal } = preparation;
   const weights = { ...frozen, ...Object.fromEntries(adapter.tensors) };
   const score = await neuronScorer({ device, model, weights: frozen }, options.mode);
-  const modules = blocksOf(model).flatMap((block) => KINDS.map((kind) => `${block}.${kind}`));
+  const modules = neuronModules(model);
+  const roleOf = (module: string) => model.modules.get(module)?.role;
   const important = async (stream: string, tokensOf: (example: Example) => ArrayLike<number>) => {
     const all = rows[stream] ?? [];
     const order = new RandomStream(seed, `safety-neurons/${stream}`).permutation(all.length);
-    const found = new Map(modules.map((module) => [module, new Neurons(ruleOf(module, options))]));
+    const found = new Map(modules.map((module) => [module, new Neurons(ruleOf(roleOf(module), options))]));
     for (const row of order.subarray(0, options.queries)) {
       stopIfAsked(signal, "looking for neurons");
       const scores = await score(weights, tokensOf(all[row] as Example));
@@ -59,7 +60,7 @@ export async function detectNeurons(
   for (const [module, neurons] of safety) {
     const own = without(neurons.places(), general?.get(module)?.places() ?? []);
     const strongest = neurons.strongest(own, options.most);
-    places.set(module, isShared(module, options) ? rowsOf(strongest, preparation, options) : strongest);
+    places.set(module, isShared(roleOf(module), options) ? rowsOf(strongest, preparation, options) : strongest);
   }
   if ([...places.values()].some((list) => list.length > 0)) return places;
   throw new BoosterError("NEURONS_NOT_FOUND", "no neuron is important for every harmful prompt", {
@@ -68,10 +69,10 @@ export async function detectNeurons(
   });
 }
 
-const ruleOf = (module: string, { select, epsilon, topAttention, topFeedForward }: DetectionOptions): Rule =>
+const ruleOf = (role: Role | undefined, { select, epsilon, topAttention, topFeedForward }: DetectionOptions): Rule =>
   select === "threshold"
     ? { select, epsilon }
-    : { select, count: module.includes(".mlp.") ? topFeedForward : topAttention };
+    : { select, count: role === "up" || role === "down" ? topFeedForward : topAttention };
 
 const describeRule = ({ select, epsilon, topAttention, topFeedForward, queries }: DetectionOptions): string =>
   select === "threshold"
@@ -79,8 +80,8 @@ const describeRule = ({ select, epsilon, topAttention, topFeedForward, queries }
     : `the top ${topAttention} (attention) and ${topFeedForward} (feed-forward) of ${queries} queries`;
 
 /** Whether a module's scores stand in the space of the queries. */
-const isShared = (module: string, { mode }: DetectionOptions): boolean =>
-  mode === "reference" && /\.[kv]_proj$/.test(module);
+const isShared = (role: Role | undefined, { mode }: DetectionOptions): boolean =>
+  mode === "reference" && (role === "key" || role === "value");
 
 function rowsOf(places: readonly number[], { model }: Preparation, { sharedRows }: DetectionOptions): number[] {
   const shape = { group: model.heads / model.kvHeads, width: model.headDim };

@@ -3,7 +3,7 @@ import { evaluate, randomRows, randomTensors, tinyModel } from "../../../../test
 import type { Tensor, Tree } from "../../../autodiff/index.ts";
 import { Device } from "../../../runtime/index.ts";
 import type { HostTensor } from "../../../tensor/tensor.ts";
-import { KINDS, neuronScorer } from "./scorer.ts";
+import { neuronModules, neuronScorer } from "./scorer.ts";
 import { attentionChanges, feedForwardScores, keyScores, queryScores, valueScores } from "./scores.ts";
 import { Neurons, sharedRow, topPlaces, without } from "./selection.ts";
 
@@ -110,9 +110,9 @@ describe("the scorer", () => {
   test("scores every neuron of a model; up and down share theirs", async () => {
     const score = await neuronScorer({ device, model, weights: await device.uploadAll(Object.entries(host)) }, "paper");
     const found = await score(host, ids);
+    const lengths = neuronModules(model).map((module) => found.get(module)?.length);
+    expect(lengths).toEqual([8, 4, 4, 12, 12, 8, 4, 4, 12, 12]);
     for (let layer = 0; layer < 2; layer++) {
-      const lengths = KINDS.map((kind) => found.get(`model.layers.${layer}.${kind}`)?.length);
-      expect(lengths).toEqual([8, 4, 4, 12, 12]);
       expect(found.get(`model.layers.${layer}.mlp.up_proj`)).toEqual(found.get(`model.layers.${layer}.mlp.down_proj`));
     }
   });
@@ -130,7 +130,7 @@ describe("the scorer", () => {
   });
 
   test("an architecture without these matrices is an error", async () => {
-    const other = { ...model, linears: new Map([["h.0.attn.c_attn", [8, 8] as const]]) };
+    const other = { ...model, modules: new Map([["h.0.attn.c_attn", { role: "query" as const, layer: 0 }]]) };
     await expect(neuronScorer({ device, model: other, weights: {} }, "paper")).rejects.toThrow(
       expect.objectContaining({ code: "NEURONS_UNKNOWN" }),
     );

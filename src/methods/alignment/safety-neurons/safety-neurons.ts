@@ -6,7 +6,7 @@ import { method } from "../../method.ts";
 import { memories } from "../../state.ts";
 import { total } from "../../sums.ts";
 import { detectNeurons } from "./detect.ts";
-import { blocksOf, KINDS } from "./scorer.ts";
+import { neuronModules } from "./scorer.ts";
 
 const count = (value: number) => z.int().positive().default(value);
 
@@ -36,13 +36,10 @@ const options = z.strictObject({
     .describe("clip the gradient of all weights before the neurons are picked out, as the authors' code does"),
 });
 
-const modulesOf = (model: Model): string[] =>
-  blocksOf(model).flatMap((block) => KINDS.map((kind) => `${block}.${kind}`));
-
 /** Neurons are rows, and columns of the down projection. */
 function maskShape(model: Model, module: string): readonly [number, number] {
   const [out, inputs] = model.linears.get(module) as readonly [number, number];
-  return module.endsWith("down_proj") ? [1, inputs] : [out, 1];
+  return model.modules.get(module)?.role === "down" ? [1, inputs] : [out, 1];
 }
 
 /**
@@ -83,7 +80,7 @@ const neuronTuning = <const Name extends string>(
     trains: "full",
     state: {
       mask: memories(({ model }) =>
-        Object.fromEntries(modulesOf(model).map((module) => [module, maskShape(model, module)])),
+        Object.fromEntries(neuronModules(model).map((module) => [module, maskShape(model, module)])),
       ),
     },
     create: (chosen) => ({

@@ -2,6 +2,7 @@ import type { Tensor, Tree } from "../../../autodiff/index.ts";
 import { BoosterError } from "../../../errors.ts";
 import {
   type Attend,
+  blocksOf,
   type LoadedModel,
   type Model,
   packRows,
@@ -24,13 +25,7 @@ import {
 } from "./scores.ts";
 
 /** Matrices that have neurons: rows of all but the last, whose columns they are. */
-export const KINDS = [
-  "self_attn.q_proj",
-  "self_attn.k_proj",
-  "self_attn.v_proj",
-  "mlp.up_proj",
-  "mlp.down_proj",
-] as const;
+const ROLES = ["query", "key", "value", "up", "down"] as const;
 
 /** `paper`: change of the output when the neuron is zeroed. `reference`: what the authors' code adds up instead. */
 export type ScoreMode = "paper" | "reference";
@@ -38,19 +33,22 @@ export type ScoreMode = "paper" | "reference";
 /** Scores by module, e.g. `model.layers.0.self_attn.q_proj`. */
 export type NeuronScores = ReadonlyMap<string, Float32Array>;
 
-/** Blocks of a model, by what their modules' names begin with. @throws {BoosterError} `NEURONS_UNKNOWN` */
-export function blocksOf(model: Model): string[] {
-  const blocks = new Set([...model.linears.keys()].map((module) => module.replace(/\.(?:self_attn|mlp)\..*$/, "")));
-  for (const block of blocks) {
-    const missing = KINDS.find((kind) => !model.linears.has(`${block}.${kind}`));
-    if (missing === undefined) continue;
-    throw new BoosterError("NEURONS_UNKNOWN", "this architecture has no safety neurons that are known of", {
-      expected: KINDS.join(", "),
-      found: `no ${missing} in ${block}`,
-    });
-  }
-  return [...blocks];
+type Block = Readonly<Record<(typeof ROLES)[number] | "output", string>>;
+
+/** Names of the modules of each block. @throws {BoosterError} `NEURONS_UNKNOWN` */
+function neuronBlocks(model: Model): Block[] {
+  const blocks = blocksOf(model);
+  const missing = [...ROLES, "output" as const].find((role) => blocks.some((block) => block[role] === undefined));
+  if (missing === undefined) return blocks as Block[];
+  throw new BoosterError("NEURONS_UNKNOWN", "this architecture has no safety neurons that are known of", {
+    expected: [...ROLES, "output"].join(", "),
+    found: `no ${missing} in a block`,
+  });
 }
+
+/** Modules that have neurons, in the order of the model. @throws {BoosterError} `NEURONS_UNKNOWN` */
+export const neuronModules = (model: Model): string[] =>
+  neuronBlocks(model).flatMap((block) => ROLES.map((role) => block[role]));
 
 /** How much each neuron matters for a query of tokens; `weights` are all weights of the model, on the device or in host memory. */
 export type NeuronScorer = (
@@ -71,7 +69,7 @@ export async function neuronScorer(
   { device, model, weights }: Pick<LoadedModel, "device" | "model" | "weights">,
   mode: ScoreMode,
 ): Promise<NeuronScorer> {
-  const blocks = blocksOf(model);
+  const blocks = neuronBlocks(model);
   const program = await device.compile({ base: typesOf(weights), rows: rowTypes("query") }, (given) => {
     const seen: Record<string, Tensor> = {};
     const rotated: { readonly q: Tensor; readonly k: Tensor }[] = [];
@@ -91,7 +89,7 @@ export async function neuronScorer(
         mode === "paper"
           ? paperScores(model, params, seen, block)
           : referenceScores(model, params, seen, block, rotated[layer] as (typeof rotated)[number]);
-      return KINDS.map((kind, i) => [`${block}.${kind}`, found[i] as Tensor] as const);
+      return ROLES.map((role, i) => [block[role], found[i] as Tensor] as const);
     });
     return Object.fromEntries(scores);
   });
@@ -101,17 +99,16 @@ export async function neuronScorer(
   };
 }
 
-/** In the order of `KINDS`. */
+/** In the order of `ROLES`. */
 type ScoresOfBlock = readonly [q: Tensor, k: Tensor, v: Tensor, up: Tensor, down: Tensor];
 
 const outputOf = (params: Weights, seen: Tree, module: string): Tensor => params.linear(module, seen[module] as Tensor);
 
-function paperScores(model: Model, params: Weights, seen: Tree, block: string): ScoresOfBlock {
-  const [q, k, v] = (["q", "k", "v"] as const).map((x) => outputOf(params, seen, `${block}.self_attn.${x}_proj`));
+function paperScores(model: Model, params: Weights, seen: Tree, block: Block): ScoresOfBlock {
+  const [q, k, v] = (["query", "key", "value"] as const).map((role) => outputOf(params, seen, block[role]));
   const changes = attentionChanges(q as Tensor, k as Tensor, model);
-  const down = `${block}.mlp.down_proj`;
-  const inner = feedForwardScores(seen[down] as Tensor, params.tensor(`${down}.weight`));
-  const values = valueScores(v as Tensor, params.tensor(`${block}.self_attn.o_proj.weight`), model);
+  const inner = feedForwardScores(seen[block.down] as Tensor, params.tensor(`${block.down}.weight`));
+  const values = valueScores(v as Tensor, params.tensor(`${block.output}.weight`), model);
   return [queryScores(changes), keyScores(changes), values, inner, inner];
 }
 
@@ -119,11 +116,11 @@ function referenceScores(
   model: Model,
   params: Weights,
   seen: Tree,
-  block: string,
+  block: Block,
   { q, k }: { readonly q: Tensor; readonly k: Tensor },
 ): ScoresOfBlock {
   const shared = referenceAttentionScores(q, k, model);
-  const values = activationScores(seen[`${block}.self_attn.o_proj`] as Tensor);
-  const inner = activationScores(outputOf(params, seen, `${block}.mlp.up_proj`));
+  const values = activationScores(seen[block.output] as Tensor);
+  const inner = activationScores(outputOf(params, seen, block.up));
   return [shared, shared, values, inner, inner];
 }

@@ -19,8 +19,8 @@ export function lossAndStates(
   const states: Tensor[] = [];
   const value = loss(weights, stream, {
     padded: true,
-    tap: (module, output) => {
-      if (/(^|\.)(embed_tokens|layers\.\d+)$/.test(module)) states.push(output);
+    tap: (place, _, output) => {
+      if (place === "embedding" || place === "block") states.push(output);
       return output;
     },
   });

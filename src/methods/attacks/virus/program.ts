@@ -1,5 +1,5 @@
 import { dim, ops, type Tensor, type TensorType, valueAndGrad } from "../../../autodiff/index.ts";
-import { batchOf, batchTypes, packBatch, tokenLoss, weightsOf } from "../../../models/index.ts";
+import { batchOf, batchTypes, type Place, packBatch, tokenLoss, weightsOf } from "../../../models/index.ts";
 import { type Mapped, typesOf } from "../../../runtime/index.ts";
 import { type HostTensor, tensor } from "../../../tensor/tensor.ts";
 import type { Victim } from "../attack.ts";
@@ -111,8 +111,8 @@ function functionsOf({ base: { model }, lora: { scale } }: Victim, given: Given)
     victimLoss(factors, x) {
       const weights = weightsOf(model, given.base, { scale, tensors: factors });
       const others = ops.move(ops.matmul(x, weights.tensor(model.embedding)), index);
-      const tap = (module: string, output: Tensor) =>
-        module === "model.embed_tokens" ? ops.where(isOwn, output, others) : output;
+      const tap = (place: Place, _: number, output: Tensor) =>
+        place === "embedding" ? ops.where(isOwn, output, others) : output;
       return tokenLoss(model, weights, batchOf(given.batch), { chunks: 1, tap });
     },
     guardLoss(x) {

@@ -4,7 +4,16 @@ import { choose } from "../../../choice.ts";
 import type { Example } from "../../../data/examples.ts";
 import { encodeExample } from "../../../data/templates.ts";
 import { harmfulRows, sentimentRows, type WorldRow } from "../../../data/world/rows.ts";
-import { batchOf, batchTypes, freshLora, loadModel, packBatch, tokenLoss, weightsOf } from "../../../models/index.ts";
+import {
+  batchOf,
+  batchTypes,
+  freshLora,
+  loadModel,
+  type Place,
+  packBatch,
+  tokenLoss,
+  weightsOf,
+} from "../../../models/index.ts";
 import { Device, typesOf } from "../../../runtime/index.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import { type HostTensor, tensor } from "../../../tensor/tensor.ts";
@@ -130,7 +139,7 @@ describe("the objective on a model", () => {
     const plain = await device.compile(types, (given) => {
       const weights = weightsOf(base.model, given.base, { scale: lora.scale, tensors: given.tensors });
       const { grad } = valueAndGrad(({ e }) => {
-        const tap = (module: string, output: Tensor) => (module === "model.embed_tokens" ? (e as Tensor) : output);
+        const tap = (place: Place, _: number, output: Tensor) => (place === "embedding" ? (e as Tensor) : output);
         return tokenLoss(base.model, weights, batchOf(given.batch), { chunks: 1, tap });
       })({ e: given.embedded });
       return { slopes: grad.e as Tensor };

@@ -1,17 +1,13 @@
 import { BoosterError } from "../../../errors.ts";
+import { type Model, partOf, type Role } from "../../../models/index.ts";
 
 /** First and last layer, counted from 0, both included; empty where the last is before the first. */
 export type LayerRange = readonly [first: number, last: number];
 
-const LAYER = /(?:^|\.)(?:layers|h)\.(\d+)\./;
-/** The parts of a block that compute, as opposed to its norms. */
-const COMPUTES = /\.(?:self_attn|attn|mlp|fc1|fc2)\./;
-const OUTPUT_PROJECTION = /\.o_proj\./;
-const WEIGHT = /\.weight$/;
-
-function isWithin(name: string, [first, last]: LayerRange): boolean {
-  const layer = LAYER.exec(name)?.[1];
-  return layer !== undefined && first <= Number(layer) && Number(layer) <= last;
+/** The role of a tensor's module, where it belongs to one of the layers. */
+function within(model: Pick<Model, "modules">, name: string, [first, last]: LayerRange): Role | undefined {
+  const { role, layer = -1 } = partOf(model, name);
+  return first <= layer && layer <= last ? role : undefined;
 }
 
 /** The authors' scripts give the layers before and after the range: to freeze 6 to 11 one passes 5 and 12. */
@@ -22,13 +18,18 @@ export const betweenExclusive = (begin: number, end: number): LayerRange => [beg
  * and their norms unless `freezeNorms` is false, as in the authors' code.
  *
  * @example
- * frozenNames(model.weights.keys(), [6, 11], { freezeNorms: true });
+ * frozenNames(model, model.weights.keys(), [6, 11], { freezeNorms: true });
  */
 export const frozenNames = (
+  model: Pick<Model, "modules">,
   names: Iterable<string>,
   range: LayerRange,
   { freezeNorms }: { readonly freezeNorms: boolean },
-): string[] => [...names].filter((name) => isWithin(name, range) && (freezeNorms || COMPUTES.test(name)));
+): string[] =>
+  [...names].filter((name) => {
+    const role = within(model, name, range);
+    return role !== undefined && (freezeNorms || role !== "norm");
+  });
 
 /**
  * Names of the matrices that are multiplied by a factor to see whether the layers matter for refusals.
@@ -36,17 +37,16 @@ export const frozenNames = (
  * @param scaleOProj false: without the attention's output projection, as the paper's table was made by a mistake in its code
  */
 export const scaledNames = (
-  names: Iterable<string>,
+  { modules }: Pick<Model, "modules">,
   range: LayerRange,
   { scaleOProj }: { readonly scaleOProj: boolean },
 ): string[] =>
-  [...names].filter(
-    (name) =>
-      isWithin(name, range) &&
-      COMPUTES.test(name) &&
-      WEIGHT.test(name) &&
-      (scaleOProj || !OUTPUT_PROJECTION.test(name)),
-  );
+  [...modules.keys()]
+    .map((module) => `${module}.weight`)
+    .filter((name) => {
+      const role = within({ modules }, name, range);
+      return role !== undefined && role !== "norm" && (scaleOProj || role !== "output");
+    });
 
 /** @throws {BoosterError} `LAYER_RANGE_INVALID` when the range goes beyond the model */
 export function checkLast(range: LayerRange, layers: number): void {

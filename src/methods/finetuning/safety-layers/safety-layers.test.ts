@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { createModel } from "../../../models/index.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import { angleGap, initialRange, layerCosines } from "./cosines.ts";
 import { betweenExclusive, frozenNames, type LayerRange, scaledNames } from "./layers.ts";
@@ -110,30 +111,28 @@ describe("the search", () => {
 });
 
 describe("names", () => {
-  const block = (i: number) => [
-    ...["q", "k", "v", "o"].map((x) => `model.layers.${i}.self_attn.${x}_proj.weight`),
-    ...["gate", "up", "down"].map((x) => `model.layers.${i}.mlp.${x}_proj.weight`),
-    `model.layers.${i}.self_attn.q_proj.bias`,
-    `model.layers.${i}.input_layernorm.weight`,
-    `model.layers.${i}.post_attention_layernorm.weight`,
-  ];
-  const names = [
-    "model.embed_tokens.weight",
-    ...Array.from({ length: 12 }, (_, i) => block(i)).flat(),
-    "model.norm.weight",
-    "lm_head.weight",
-  ];
+  const model = createModel({
+    model_type: "qwen2",
+    hidden_size: 8,
+    intermediate_size: 8,
+    num_hidden_layers: 12,
+    num_attention_heads: 2,
+    vocab_size: 8,
+  });
+  const names = [...model.weights.keys()];
+  const block = (i: number) => names.filter((name) => name.startsWith(`model.layers.${i}.`));
+  const matrices = (i: number) => block(i).filter((name) => /_proj\.weight$/.test(name));
 
   test("layers 6 to 11 are those between 5 and 12, and 1 is not 11", () => {
     expect(betweenExclusive(5, 12)).toEqual([6, 11]);
-    const frozen = frozenNames(names, [6, 11], { freezeNorms: true });
+    const frozen = frozenNames(model, names, [6, 11], { freezeNorms: true });
     expect(frozen).toEqual([6, 7, 8, 9, 10, 11].flatMap(block));
-    expect(frozenNames(names, [1, 1], { freezeNorms: true })).toEqual(block(1));
+    expect(frozenNames(model, names, [1, 1], { freezeNorms: true })).toEqual(block(1));
   });
 
   test("an empty range freezes nothing, all layers leave embedding, last norm and head", () => {
-    expect(frozenNames(names, betweenExclusive(2, 3), { freezeNorms: true })).toEqual([]);
-    const frozen = new Set(frozenNames(names, [0, 11], { freezeNorms: true }));
+    expect(frozenNames(model, names, betweenExclusive(2, 3), { freezeNorms: true })).toEqual([]);
+    const frozen = new Set(frozenNames(model, names, [0, 11], { freezeNorms: true }));
     expect(names.filter((name) => !frozen.has(name))).toEqual([
       "model.embed_tokens.weight",
       "model.norm.weight",
@@ -142,21 +141,20 @@ describe("names", () => {
   });
 
   test("without norms they go on training, as in the authors' code", () => {
-    const rest = block(3).filter((name) => !frozenNames(names, [3, 3], { freezeNorms: false }).includes(name));
+    const rest = block(3).filter((name) => !frozenNames(model, names, [3, 3], { freezeNorms: false }).includes(name));
     expect(rest).toEqual(["model.layers.3.input_layernorm.weight", "model.layers.3.post_attention_layernorm.weight"]);
   });
 
   test("LoRA factors of the layers are frozen with them", () => {
     const factor = "model.layers.3.self_attn.q_proj.lora_B.weight";
-    expect(frozenNames([factor], [3, 3], { freezeNorms: false })).toEqual([factor]);
+    expect(frozenNames(model, [factor], [3, 3], { freezeNorms: false })).toEqual([factor]);
   });
 
   test("scaling takes the seven matrices, or six without the output projection", () => {
-    expect(scaledNames(names, [3, 3], { scaleOProj: true })).toEqual(block(3).slice(0, 7));
-    expect(scaledNames(names, [3, 3], { scaleOProj: false })).toEqual(
-      block(3)
-        .slice(0, 7)
-        .filter((name) => !name.includes("o_proj")),
+    expect(scaledNames(model, [3, 3], { scaleOProj: true })).toEqual(matrices(3));
+    expect(matrices(3)).toHaveLength(7);
+    expect(scaledNames(model, [3, 3], { scaleOProj: false })).toEqual(
+      matrices(3).filter((name) => !name.includes("o_proj")),
     );
   });
 });

@@ -54,7 +54,7 @@ export const safetyLayers = method({
       step({ weights, loss, model }) {
         const layers = chosen ?? inProportion(model.layers);
         checkLast(layers, model.layers);
-        const frozen = new Set(frozenNames(Object.keys(weights), layers, { freezeNorms }));
+        const frozen = new Set(frozenNames(model, Object.keys(weights), layers, { freezeNorms }));
         const tuned = Object.fromEntries(Object.entries(weights).filter(([name]) => !frozen.has(name)));
         const { value, grad } = valueAndGrad((w) => loss({ ...weights, ...w }, "user"))(tuned);
         return {

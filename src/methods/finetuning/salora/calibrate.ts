@@ -1,6 +1,6 @@
 import { ops, type Tensor } from "../../../autodiff/index.ts";
 import { BoosterError } from "../../../errors.ts";
-import type { Example } from "../../../models/index.ts";
+import { type Example, type Model, moduleOf } from "../../../models/index.ts";
 import { gram, observer, type Sums } from "../../../models/observe.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import type { HostTensor } from "../../../tensor/tensor.ts";
@@ -26,9 +26,6 @@ export interface Start {
 
 type Weights = ReadonlyMap<string, HostTensor<"float32">>;
 
-/** The linear layer that a LoRA factor is on. */
-export const moduleOf = (factor: string): string => factor.replace(/\.lora_[AB]\.weight$/, "");
-
 /** Linear layers that carry factors, with their rank. @throws {BoosterError} `OPTIONS_CONFLICT` when a factor B is not zero */
 function targetsOf(trainable: Weights): ReadonlyMap<string, number> {
   const targets = new Map<string, number>();
@@ -51,7 +48,7 @@ function targetsOf(trainable: Weights): ReadonlyMap<string, number> {
  * @throws {BoosterError} `OPTIONS_CONFLICT` also when there are as many safety directions as a layer has outputs, and what `observer` throws
  */
 export async function calibrate(preparation: Preparation, options: CalibrationOptions): Promise<Map<string, Start>> {
-  const { device, frozen, rows, seed, signal } = preparation;
+  const { device, model, frozen, rows, seed, signal } = preparation;
   const targets = targetsOf(preparation.adapter.tensors);
   const weights = new Map<string, HostTensor<"float32">>();
   for (const module of targets.keys()) {
@@ -78,7 +75,7 @@ export async function calibrate(preparation: Preparation, options: CalibrationOp
   const taskRows = sample("user");
   const starts = new Map<string, Start>();
   let task: Sums | undefined;
-  for (const layer of byLayer(targets.keys())) {
+  for (const layer of byLayer(model, targets.keys())) {
     if (task === undefined || options.referenceTaskPass) task = await seen.sum(weights, taskRows, signal);
     for (const module of layer) {
       const directions = (sums: Sums, count: number) =>
@@ -101,12 +98,12 @@ const nothingLeft = (module: string, outputs: number, safetyRank: number): Boost
     where: module,
   });
 
-/** Target layers of one block after the other, in the order of the model. */
-function byLayer(modules: Iterable<string>): string[][] {
-  const blocks = new Map<string, string[]>();
-  for (const module of modules) {
-    const block = /^.*?\.\d+\./.exec(module)?.[0] ?? module;
-    blocks.set(block, [...(blocks.get(block) ?? []), module]);
+/** Target modules of one block after the other, in the order of the model. */
+function byLayer({ modules }: Model, targets: Iterable<string>): string[][] {
+  const blocks = new Map<number | undefined, string[]>();
+  for (const target of targets) {
+    const layer = modules.get(target)?.layer;
+    blocks.set(layer, [...(blocks.get(layer) ?? []), target]);
   }
   return [...blocks.values()];
 }

@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, valueAndGrad } from "../../../autodiff/index.ts";
+import { moduleOf } from "../../../models/index.ts";
 import type { HostTensor } from "../../../tensor/tensor.ts";
 import { method } from "../../method.ts";
 import { copy, memories } from "../../state.ts";
-import { calibrate, moduleOf } from "./calibrate.ts";
+import { calibrate } from "./calibrate.ts";
 import { fold, matrixOf, tensorOf } from "./projection.ts";
 
 const count = (value: number) => z.int().positive().default(value);
