@@ -3,13 +3,18 @@ import { broadcastType, sumTo } from "./broadcast.ts";
 import { less, where } from "./compare.ts";
 import { constantValue, type Operand, pair } from "./constant.ts";
 
-type Unary = ((x: Tensor) => Tensor) & { readonly op: Op };
+export type Unary = ((x: Tensor) => Tensor) & { readonly op: Op };
 type Binary = ((a: Operand, b: Operand) => Tensor) & { readonly op: Op };
 
+/** The name of an ONNX operator, or how nodes are written. */
+type Lowering = string | ((emit: Emitter, names: readonly string[]) => string);
+const lowered = (onnx: Lowering, emit: Emitter, names: readonly string[]): string =>
+  typeof onnx === "string" ? emit.node(onnx, names) : onnx(emit, names);
+
 /** `gradient(x, y, g)`: the cotangent of x, from the input, the output and the cotangent of the output; absent, nothing flows. */
-function unary(
+export function unary(
   name: string,
-  onnx: string,
+  onnx: Lowering,
   gradient?: (x: Tensor, y: Tensor, g: Tensor) => Tensor,
   [low, high]: readonly [number, number] = [-2, 2],
 ): Unary {
@@ -17,7 +22,7 @@ function unary(
     name,
     type: ([x]) => x,
     ...(gradient && { gradient: ({ inputs: [x], output, cotangent }) => [() => gradient(x, output, cotangent)] }),
-    lower: (emit, { names }) => emit.node(onnx, names),
+    lower: (emit, { names }) => lowered(onnx, emit, names),
     samples: (draw) => [{ inputs: [{ shape: draw.shape(), low, high }], attrs: null }],
   });
   return Object.assign((x: Tensor) => make([x], null), { op: make.op });
@@ -42,11 +47,9 @@ export const abs: Unary = unary("abs", "Abs", (x, _y, g) => mul(g, sign(x)));
 /** -1, 0 or 1; not differentiated. */
 export const sign: Unary = unary("sign", "Sign");
 
-type Lowering = (emit: Emitter, names: readonly string[]) => string;
-
 function binary(
   name: string,
-  onnx: string | Lowering,
+  onnx: Lowering,
   gradient: (a: Tensor, b: Tensor, y: Tensor, g: Tensor) => readonly [() => Tensor, () => Tensor],
   [low, high]: readonly [number, number] = [-2, 2],
 ): Binary {
@@ -57,7 +60,7 @@ function binary(
       const [ga, gb] = gradient(a, b, output, cotangent);
       return [() => sumTo(ga(), a.shape), () => sumTo(gb(), b.shape)];
     },
-    lower: (emit, { names }) => (typeof onnx === "string" ? emit.node(onnx, names) : onnx(emit, names)),
+    lower: (emit, { names }) => lowered(onnx, emit, names),
     samples(draw) {
       const shape = draw.shape(3);
       const ones = shape.map((d) => (draw.integer(0, 1) === 0 ? 1 : d));

@@ -1,5 +1,5 @@
-import { defineOp, type Emitter, type Rule, type Tensor } from "../tensor.ts";
-import { mul, neg } from "./elementwise.ts";
+import type { Emitter } from "../tensor.ts";
+import { mul, neg, type Unary, unary } from "./elementwise.ts";
 
 /** pi in two parts: the first has few enough bits that a small multiple of it is exact in float32. */
 const PI_HIGH = 3.140625;
@@ -32,26 +32,14 @@ function lowerSeries(emit: Emitter, x: string, odd: boolean): string {
   return times(series, minus(scalar(1), times(parity, 2)));
 }
 
-const rule = (
-  name: string,
-  onnx: string,
-  slope: (x: Tensor) => Tensor,
-  odd: boolean,
-): Rule<null, readonly [Tensor]> => ({
-  name,
-  type: ([x]) => x,
-  gradient: ({ inputs: [x], cotangent }) => [() => mul(cotangent, slope(x))],
-  lower: (emit, { names }) =>
-    emit.provider === "cpu" ? emit.node(onnx, names) : lowerSeries(emit, names[0] as string, odd),
-  samples: (draw) => [{ inputs: [{ shape: draw.shape(), low: -9, high: 9 }], attrs: null }],
-});
-
-const sinOp = defineOp(rule("sin", "Sin", (x) => cos(x), true));
-const cosOp = defineOp(rule("cos", "Cos", (x) => neg(sin(x)), false));
+const series =
+  (onnx: string, odd: boolean) =>
+  (emit: Emitter, names: readonly string[]): string =>
+    emit.provider === "cpu" ? emit.node(onnx, names) : lowerSeries(emit, names[0] as string, odd);
 
 /** Sine, in radians. */
-export const sin = (x: Tensor): Tensor => sinOp([x], null);
+export const sin: Unary = unary("sin", series("Sin", true), (x, _y, g) => mul(g, cos(x)), [-9, 9]);
 /** Cosine, in radians. */
-export const cos = (x: Tensor): Tensor => cosOp([x], null);
+export const cos: Unary = unary("cos", series("Cos", false), (x, _y, g) => mul(g, neg(sin(x))), [-9, 9]);
 
-export const TRIGONOMETRY_OPS = [sinOp.op, cosOp.op];
+export const TRIGONOMETRY_OPS = [sin.op, cos.op];

@@ -91,14 +91,14 @@ function measure(weights: Float32Array, bias: number, examples: readonly Labelle
     );
     return rate(agreed.length, group.length);
   };
-  const harmfulFlagged = right(true);
-  const harmlessPassed = right(false);
-  return {
-    accuracy: rate(harmfulFlagged.count + harmlessPassed.count, examples.length),
-    harmfulFlagged,
-    harmlessPassed,
-  };
+  return heldOutOf(right(true), right(false));
 }
+
+const heldOutOf = (harmfulFlagged: Rate, harmlessPassed: Rate): HeldOut => ({
+  accuracy: rate(harmfulFlagged.count + harmlessPassed.count, harmfulFlagged.total + harmlessPassed.total),
+  harmfulFlagged,
+  harmlessPassed,
+});
 
 /**
  * Trains a logistic regression on hashed words and word pairs (prompt and answer), seconds for some ten thousand exchanges.
@@ -196,11 +196,7 @@ export function loadClassifier(text: string, where = "classifier file"): Classif
   return {
     bias: file.bias,
     weights: Float32Array.from({ length: Math.floor(bytes.length / 4) }, (_, i) => bytes.readFloatLE(i * 4)),
-    heldOut: {
-      accuracy: rate(flagged.count + passed.count, flagged.total + passed.total),
-      harmfulFlagged: rate(flagged.count, flagged.total),
-      harmlessPassed: rate(passed.count, passed.total),
-    },
+    heldOut: heldOutOf(rate(flagged.count, flagged.total), rate(passed.count, passed.total)),
   };
 }
 
