@@ -165,7 +165,7 @@ export function refusal(refused: readonly BoosterError[], all: number): BoosterE
     others.length === 0 ? first : "DATA_INVALID",
     `${refused.length} of ${all} examples cannot be used`,
     {
-      found: `${lines.join("")}\n`,
+      found: `these:${lines.join("")}\n`,
       hint: "Correct or remove these rows, allow more tokens (maxTokens), or leave them out (unusable: skip)",
     },
   );
