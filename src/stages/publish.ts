@@ -56,8 +56,13 @@ export async function publishAdapter(
 /** Publishes a model whose weights were all trained, as a Hugging Face folder. Throws what `RunDirectory.publish` throws. */
 export async function publishModel(run: RunDirectory, weights: NamedWeights, made: Lineage): Promise<string> {
   const path = run.publish("model", (folder) => writeModel(folder, made.origin.base, weights));
-  writeModelFile(run, { ...made, aligns: true }, { path, sha256: await modelIdentity(path) }, []);
+  await recordModel(run, path, made);
   return path;
+}
+
+/** Says that a run made a model of its own. */
+export async function recordModel(run: RunDirectory, path: string, made: Lineage): Promise<void> {
+  writeModelFile(run, { ...made, aligns: true }, { path, sha256: await modelIdentity(path) }, []);
 }
 
 function writeModelFile(

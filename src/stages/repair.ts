@@ -7,7 +7,7 @@ import { TRANSFORMS } from "../methods/registry.ts";
 import type { LoraAdapter, TransformContext } from "../methods/transform.ts";
 import { type Changes, changesOf, normOf } from "../models/adapters.ts";
 import { type LoadedModel, readChain, readLora } from "../models/load.ts";
-import { MODEL_FILE } from "../models/model-file.ts";
+import { MODEL_FILE, refuseOutdated } from "../models/model-file.ts";
 import { modelIdentity, openSource } from "../models/source.ts";
 import { RunDirectory } from "../train/index.ts";
 import { describeRun } from "./describe-run.ts";
@@ -87,6 +87,7 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
     chosen.avoid,
     context,
   );
+  if (chosen.resume) refuseOutdated(chosen.run);
   const isNew = !existsSync(chosen.run);
   const run = RunDirectory.open(chosen.run, describeRun("repair", chosen, { ...hashes, ...data.hashes }), {
     resume: chosen.resume,

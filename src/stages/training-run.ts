@@ -7,7 +7,7 @@ import { METHODS } from "../methods/registry.ts";
 import type { LoraAdapter } from "../models/adapters.ts";
 import type { Example } from "../models/index.ts";
 import { asAdapter, freshLora, type LoadedModel, type NamedWeights } from "../models/load.ts";
-import type { AdapterLink, Template } from "../models/model-file.ts";
+import { type AdapterLink, refuseOutdated, type Template } from "../models/model-file.ts";
 import { OPTIMIZERS, schedule } from "../optim/index.ts";
 import { profileTable } from "../runtime/index.ts";
 import { type Evaluation, type Following, type RunDescription, RunDirectory, train } from "../train/index.ts";
@@ -121,6 +121,7 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
     rows,
     padId: base.tokenizer.padId ?? 0,
   });
+  if (job.resume) refuseOutdated(job.run);
   const run = RunDirectory.open(job.run, job.description, { resume: job.resume, keep: KEPT_CHECKPOINTS });
   try {
     run.writeFile("data.json", `${JSON.stringify(job.data, undefined, 2)}\n`);

@@ -3,6 +3,7 @@ export { Child, runInChild, serveParent } from "./child.ts";
 export type { Event, Following } from "./event.ts";
 export { type Json, sortedJson } from "./json-differences.ts";
 export { type BatchSource, type Evaluation, type TrainingPlan, type TrainingResult, train } from "./loop.ts";
+export { sha256 } from "./manifest.ts";
 export { type MetricsRow, readMetrics } from "./metrics.ts";
 export type { Progress } from "./pace.ts";
 export { ProgressReporter, type ProgressStyle, type ProgressTarget } from "./progress.ts";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { BoosterError } from "../errors.ts";
-import { RUN_VERSION, refuseOutdated } from "../models/model-file.ts";
+import { RUN_VERSION } from "../models/model-file.ts";
 import { CheckpointStore } from "./checkpoint.ts";
 import {
   ensureDirectory,
@@ -220,7 +220,6 @@ function describe(
       hint: "Resume it (--resume), or choose another folder",
     });
   }
-  refuseOutdated(path);
   const differences = jsonDifferences(comparable(stored), comparable(description));
   if (differences.length > 0) {
     throw new BoosterError("RESUME_MISMATCH", "the run began with other settings or data", {
