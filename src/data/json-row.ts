@@ -1,9 +1,6 @@
 import type { ErrorCode } from "../error-codes.ts";
-import { findJsonFault } from "../formats/strict-json.ts";
+import { findJsonFault, isObject } from "../formats/strict-json.ts";
 import { MAX_JSON_DEPTH, MAX_ROW_BYTES, type RowSink } from "./rows.ts";
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 function hasLoneSurrogate(value: unknown): boolean {
   if (typeof value === "string") return /\p{Cs}/u.test(value);

@@ -1,7 +1,7 @@
 import { BoosterError } from "../errors.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { type ByteSource, bytesSource, fileSource } from "./byte-source.ts";
-import { decodeStrictJson, type JsonLimits } from "./strict-json.ts";
+import { decodeStrictJson, isObject, type JsonLimits } from "./strict-json.ts";
 import { FORMATS, type FormatName, type StoredTensor, type TensorFile, tensorFile } from "./tensor-file.ts";
 
 /** The format's own limit: a reader must not be made to allocate more because of eight bytes. */
@@ -181,9 +181,6 @@ function checkLayout(
     });
   }
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const isNaturals = (value: unknown): value is number[] =>
   Array.isArray(value) && value.every((item) => typeof item === "number" && item >= 0 && Number.isInteger(item));

@@ -155,6 +155,10 @@ export function parseStrictJson(text: string, where: string, limits: JsonLimits 
   throw new BoosterError(fault.code, `this JSON ${fault.problem}`, { where: `${where}: ${place}` });
 }
 
+/** Whether a JSON value is an object, no array. */
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
 /** Decodes UTF-8 strictly, then parses. @throws {BoosterError} as `parseStrictJson`. */
 export function decodeStrictJson(bytes: Uint8Array, where: string, limits: JsonLimits = CONFIG_LIMITS): unknown {
   let text: string;

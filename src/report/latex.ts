@@ -1,5 +1,5 @@
-import { aggregate, type Estimate } from "./aggregate.ts";
-import { decimal } from "./format.ts";
+import { aggregate, cellAt, type Estimate } from "./aggregate.ts";
+import { counted, decimal } from "./format.ts";
 import type { ExperimentResult } from "./result.ts";
 import { moderatorText } from "./tables.ts";
 
@@ -22,13 +22,13 @@ function cell(estimate: Estimate | undefined): string {
 
 /** The main table (HS and FA, methods by attack strengths) for a paper; needs the package booktabs. */
 export function renderLatex(result: ExperimentResult): string {
-  const { cells, seeds } = aggregate(result);
+  const found = aggregate(result);
   const pairs = result.strengths.map(({ label }) => `\\multicolumn{2}{c}{${escapeLatex(label)}}`);
   const rules = result.strengths.map((_, i) => `\\cmidrule(lr){${2 * i + 2}-${2 * i + 3}}`);
   const rows = result.methods.map((method) => {
     const scores = result.strengths.flatMap((strength) => {
-      const found = cells.find((candidate) => candidate.method === method && candidate.strength === strength);
-      return [cell(found?.after.harmful), cell(found?.after.accuracy)];
+      const after = cellAt(found, method, strength)?.after;
+      return [cell(after?.harmful), cell(after?.accuracy)];
     });
     return `${escapeLatex(method.name)} & ${scores.join(" & ")} \\\\`;
   });
@@ -36,7 +36,7 @@ export function renderLatex(result: ExperimentResult): string {
     "% Needs \\usepackage{booktabs}",
     "\\begin{table}",
     "\\centering",
-    `\\caption{${escapeLatex(result.title)}. Harmful score (HS, lower is better) and fine-tuning accuracy (FA, higher is better) after the attack, in per cent; means over ${seeds.length} seed${seeds.length === 1 ? "" : "s"} with 95\\,\\% intervals. Moderator: ${escapeLatex(moderatorText(result.moderator))}.}`,
+    `\\caption{${escapeLatex(result.title)}. Harmful score (HS, lower is better) and fine-tuning accuracy (FA, higher is better) after the attack, in per cent; means over ${counted(found.seeds.length, "seed")} with 95\\,\\% intervals. Moderator: ${escapeLatex(moderatorText(result.moderator))}.}`,
     `\\begin{tabular}{l${"rr".repeat(result.strengths.length)}}`,
     "\\toprule",
     `Attack & ${pairs.join(" & ")} \\\\`,
