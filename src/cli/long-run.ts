@@ -17,6 +17,7 @@ export async function runLong<Result>(
   job: (following: Required<Following>) => Promise<Result>,
 ): Promise<Result | undefined> {
   const stop = stopOnSignals((name) => output.note(`${name}: ${onSignal}; Ctrl-C again leaves at once`));
+  output.progress.show({ type: "work", text: "loading", preparing: true });
   try {
     return await job({
       signal: stop.signal,

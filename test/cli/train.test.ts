@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { writeWorldData } from "../../src/stages/world-files.ts";
@@ -250,4 +250,57 @@ test("env says what works here", async () => {
   const { code, last } = await cli.json(["env"]);
   expect(code).toBe(0);
   expect(last).toMatchObject({ node: process.versions.node, providers: { cpu: { works: true } } });
+});
+
+describe("before the first step", () => {
+  test.each(["loading", "compiling"])(
+    "%s is told, and Ctrl-C leaves at once and leaves nothing behind",
+    async (phase) => {
+      const run = `early-${phase}`;
+      const begun = performance.now();
+      let [told, asked] = [0, 0];
+      const { code, stdout } = await cli.run(align(run, "--json", "--steps", "100000"), {
+        onOutput(text, kill) {
+          told ||= performance.now();
+          if (asked > 0 || !text.includes(`"text":"${phase}"`)) return;
+          asked = performance.now();
+          kill("SIGINT");
+        },
+      });
+      expect(code).toBe(130);
+      expect(performance.now() - asked).toBeLessThan(1000);
+      expect(told - begun).toBeLessThan(4000);
+      const lines = stdout
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line));
+      expect(lines[0]).toEqual({ type: "work", text: "loading", preparing: true });
+      expect(lines.at(-1)).toMatchObject({
+        type: "result",
+        outcome: "stopped",
+        resume: expect.stringContaining("--resume"),
+      });
+      expect(existsSync(join(cli.folder, run))).toBe(false);
+    },
+  );
+
+  test("an experiment too answers at once", async () => {
+    const config = { model: "world", methods: [{ method: "sft" }], strengths: [{}], seeds: [0], jobs: 2 };
+    const align = { alignment: "data/alignment-0.jsonl", template: "chat" };
+    const attack = { task: "data/reviews-0.jsonl", poisonRatio: 0, template: "chat" };
+    const evaluate = { harmful: "data/test-harmful.jsonl", moderator: "world" };
+    writeFileSync(join(cli.folder, "early.yaml"), JSON.stringify({ ...config, align, attack, evaluate, out: "early" }));
+    let asked = 0;
+    const { code, stdout } = await cli.run(["experiment", "--config", "early.yaml", "--json"], {
+      onOutput(text, kill) {
+        if (asked > 0 || !/"text":"(loading|compiling)","preparing":true,"piece"/.test(text)) return;
+        asked = performance.now();
+        kill("SIGINT");
+      },
+    });
+    expect(code).toBe(130);
+    expect(performance.now() - asked).toBeLessThan(1000);
+    expect(JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "")).toMatchObject({ outcome: "stopped" });
+    expect(readdirSync(join(cli.folder, "early/align"))).toEqual([]);
+  });
 });
