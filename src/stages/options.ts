@@ -47,7 +47,7 @@ const RunChoice = z.strictObject({
 
 export const Model = z.string().min(1).describe("Run folder, Hugging Face folder or GGUF file");
 
-const ModelChoice = z.strictObject({
+export const ModelChoice = z.strictObject({
   model: Model,
   adapters: z
     .array(z.string().min(1))

@@ -36,6 +36,7 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, string, Command
     ["data world", "Write the bundled world's data sets, to try things", () => import("./data-world.ts")],
   ],
   Other: [
+    ["merge", "Make one model, or one adapter, of a model and its adapters", () => import("./merge.ts")],
     ["upgrade", "Convert what version 0.1 made", () => import("./upgrade.ts")],
     ["config-schema", "Print the JSON Schema of a configuration file", () => import("./config-schema.ts")],
     ["completion", "Let the Tab key complete: bash, zsh, fish", () => import("./completion.ts")],

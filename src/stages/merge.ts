@@ -1,0 +1,64 @@
+import { existsSync, readdirSync } from "node:fs";
+import { z } from "zod";
+import { BoosterError } from "../errors.ts";
+import { writeAdapter } from "../formats/peft.ts";
+import { reduced, sumOf } from "../models/adapter-sum.ts";
+import { createModel, loraScale, mergeLora } from "../models/index.ts";
+import { readChain } from "../models/load.ts";
+import { Count, ModelChoice, parseOptions } from "./options.ts";
+import { writeModel } from "./publish.ts";
+import { Workbench } from "./workbench.ts";
+
+/** A model with its adapters as one thing. */
+export const MergeOptions = z.strictObject({
+  ...ModelChoice.shape,
+  out: z.string().min(1).describe("Folder that is written, in Hugging Face's layout or PEFT's"),
+  rank: Count.optional().describe("Write one adapter of at most this rank in the place of a model"),
+});
+
+/** What was written. */
+export interface Merged {
+  readonly out: string;
+  /** How many adapters came together. */
+  readonly adapters: number;
+  /** Of the adapter that was written; absent where a model was. */
+  readonly rank?: number;
+  /** Norm of what the rank cannot hold, as a share of the norm of the adapters' sum. */
+  readonly error?: number;
+}
+
+/**
+ * Writes a model with its adapters multiplied into the weights, or all its adapters as one of a smaller rank: the best there is, by the
+ * singular values of each weight's change.
+ *
+ * @throws {BoosterError} `OPTIONS_INVALID`, `OPTIONS_CONFLICT` where there is no adapter to be made smaller, `RUN_EXISTS`, and what opening,
+ * reading and writing throw
+ * @example
+ * await merge({ model: "runs/attack", out: "models/attacked" });
+ */
+export async function merge(options: z.input<typeof MergeOptions>): Promise<Merged> {
+  const { out, rank, ...chosen } = parseOptions(MergeOptions, options, "merge");
+  if (existsSync(out) && readdirSync(out).length > 0) {
+    throw new BoosterError("RUN_EXISTS", "there are files in this folder already", { where: out });
+  }
+  const { base, sha256, adapters } = await new Workbench({ provider: "cpu" }).open(chosen);
+  const model = createModel(base.config());
+  const [first, ...rest] = readChain(model, sha256, adapters);
+  if (rank !== undefined) {
+    if (first === undefined) {
+      throw new BoosterError("OPTIONS_CONFLICT", "this model has no adapter that could be made smaller", {
+        where: chosen.model,
+      });
+    }
+    const { adapter, error } = reduced(sumOf([first, ...rest]), rank);
+    writeAdapter(out, adapter.config, adapter.tensors, { baseModel: base.path });
+    return { out, adapters: adapters.length, rank: adapter.config.r, error };
+  }
+  const stored = base.weights();
+  let weights = new Map([...model.weights.keys()].map((name) => [name, stored.load(name)]));
+  for (const { config, tensors } of first === undefined ? [] : [first, ...rest]) {
+    weights = mergeLora(weights, tensors, loraScale(config));
+  }
+  writeModel(out, base, weights);
+  return { out, adapters: adapters.length };
+}
