@@ -15,7 +15,7 @@ const file = (name: keyof typeof WORLD_FILES) =>
 const lora = { loraRank: 16, loraAlpha: 16, seed } as const;
 writeWorldData(join(folder, "data"), [seed]);
 
-for (const method of [{ name: "sft" }, { name: "booster", lambda: 1, alpha: 0.1 }]) {
+for (const method of [{ name: "sft" }, { name: "booster", lambda: 1, alpha: 0.1 }] as const) {
   const run = (stage: string) => join(folder, `${method.name}-${stage}`);
   const aligned = await align(
     {

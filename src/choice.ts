@@ -51,6 +51,14 @@ export const choose = <Row extends Choice>(from: Table<Row>, chosen: Named): Ret
 export const settingsOf = (from: Table, { name, ...settings }: Named): Readonly<Record<string, unknown>> =>
   fitting(rowOf(from, name).options, settings, from.unfit, name);
 
+/** The settings of a choice that are not those that it has by itself. */
+export function settingsBeside(from: Table, { name, ...settings }: Named): Readonly<Record<string, unknown>> {
+  const { shape } = rowOf(from, name).options;
+  const isOwn = ([key, value]: [string, unknown]) =>
+    JSON.stringify(shape[key]?.safeParse(undefined).data) !== JSON.stringify(value);
+  return Object.fromEntries(Object.entries(settings).filter(isOwn));
+}
+
 /** The choice of that name. Throws the table's code for an unknown one. */
 export const rowOf = <Row extends Choice>({ rows, kind, unknown }: Table<Row>, name: string): Row =>
   rowNamed(rows, name, unknown, `no such ${kind}`);
@@ -90,6 +98,17 @@ export function oneOf<Row extends Choice>({ rows, kind }: Table<Row>): OneOf<Row
   const short = (value: unknown) => (typeof value === "string" ? { name: value } : value);
   return z.preprocess(short, anyOf) as unknown as OneOf<Row>;
 }
+
+/** Faults of a value; of one that may have several forms, those of the form that it has. */
+export const faultsOf = (issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] =>
+  issues.flatMap((issue) => {
+    if (issue.code !== "invalid_union") return [issue];
+    const isOther = ({ code, path }: z.core.$ZodIssue) => code === "invalid_type" && path.length === 0;
+    const faults = issue.errors.find((form) => !form.some(isOther));
+    return faults === undefined
+      ? [issue]
+      : faultsOf(faults.map((fault) => ({ ...fault, path: [...issue.path, ...fault.path] })));
+  });
 
 /** Insertions, deletions, substitutions and exchanges of two neighbours that turn `a` into `b` (optimal string alignment). */
 export function editDistance(a: string, b: string): number {

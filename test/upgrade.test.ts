@@ -121,7 +121,7 @@ describe("converted", () => {
     const { run: _, ...asked } = {
       run: "",
       harmful: join(FIXTURES, "data/test-harmful.jsonl"),
-      moderator: "world",
+      moderator: "world" as const,
       maxNewTokens: 4,
       threads: 1,
     };

@@ -3,11 +3,13 @@
  * trials for each, on a training seed and a draw of test questions that the demo does not use. Prints a page; without a METHOD it
  * is that of all methods and is written to docs/results/world-search.md.
  */
+
 import { writeFileSync } from "node:fs";
 import { rowOf } from "../../src/choice.ts";
 import { DemoOptions, demoExperiment } from "../../src/experiments/demo.ts";
 import { runExperiment } from "../../src/experiments/experiment.ts";
 import { WORKER } from "../../src/experiments/in-child.ts";
+import { MethodEntry } from "../../src/experiments/options.ts";
 import { DEFENCES } from "../../src/methods/registry.ts";
 import type { ExperimentResult } from "../../src/report/index.ts";
 import { packagePath } from "../../src/stages/package-root.ts";
@@ -36,7 +38,9 @@ const result = await runExperiment(
   {
     ...base,
     attack,
-    methods: trials.map(({ name, settings, align }, i) => ({ id: idOf(i), method: { name, ...settings }, align })),
+    methods: trials.map(({ name, settings, align }, i) =>
+      MethodEntry.parse({ id: idOf(i), method: { name, ...settings }, align }),
+    ),
   },
   {
     worker: WORKER,

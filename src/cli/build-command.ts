@@ -35,7 +35,7 @@ export function buildCommand(
       ...fields.flatMap((field) => read(field, given[attribute(field)])),
     ];
     const file = typeof given.config === "string" ? readConfigFile(given.config) : undefined;
-    const options = resolveConfig(spec.options, fields, file, flags, spec.named);
+    const options = resolveConfig(spec.options, fields, file, flags);
     if (given.printConfig === true) {
       process.stdout.write(given.json === true ? `${JSON.stringify(options)}\n` : stringify(options));
       return;

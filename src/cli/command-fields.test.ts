@@ -1,26 +1,29 @@
 import { expect, test } from "vitest";
 import { z } from "zod";
+import { choice, oneOf, table } from "../choice.ts";
 import { defineCommand } from "./command.ts";
 import { commandFields } from "./command-fields.ts";
 
-const rows = [
-  {
+const CHOICES = table({ kind: "choice", unknown: "UNKNOWN_METHOD", unfit: "METHOD_OPTIONS_INVALID" }, [
+  choice({
     name: "one",
+    create: () => 1,
     options: z.strictObject({ rho: z.number().default(0.1).describe("Size"), own: z.boolean().default(true) }),
-  },
-  {
+  }),
+  choice({
     name: "two",
+    create: () => 2,
     options: z.strictObject({ rho: z.number().default(2).describe("Radius"), odd: z.number().optional() }),
-  },
-  { name: "three", options: z.strictObject({ odd: z.enum(["a", "b"]).default("a") }) },
-];
+  }),
+  choice({ name: "three", create: () => 3, options: z.strictObject({ odd: z.enum(["a", "b"]).default("a") }) }),
+]);
 
-const command = (fileOnly?: true) =>
+const command = (settingsInFile?: true) =>
   defineCommand({
     details: "",
     examples: [],
-    options: z.strictObject({ method: z.looseObject({ name: z.string() }) }),
-    named: [{ group: "method", rows, ...(fileOnly === undefined ? {} : { fileOnly }) }],
+    options: z.strictObject({ method: oneOf(CHOICES) }),
+    ...(settingsInFile && { settingsInFile }),
     run: async () => undefined,
   });
 

@@ -10,17 +10,6 @@ export interface CommandContext {
   exitWith(code: number): void;
 }
 
-/** Options of a table that a group chooses from by name, e.g. the methods behind `--method`. */
-export interface NamedOptions {
-  /** Keys with dots between them; `*` stands for each entry of a list, which flags cannot reach. */
-  readonly group: string;
-  /** No flags: the options stand in the configuration file alone. */
-  readonly fileOnly?: true;
-  readonly rows: readonly { readonly name: string; readonly options: z.ZodType }[];
-  /** Names that the command is made for, where that is not all of them: help and completion list no others. */
-  readonly listed?: readonly string[];
-}
-
 /** A command: its options are one schema, from which flags, help, YAML keys and JSON Schema come. */
 export interface CommandSpec<S extends z.ZodType = z.ZodType> {
   /** What it does and writes, in a few lines. */
@@ -30,7 +19,10 @@ export interface CommandSpec<S extends z.ZodType = z.ZodType> {
   readonly options: S;
   /** Options that can also be given without their flag, in this order. */
   readonly positional?: readonly string[];
-  readonly named?: readonly NamedOptions[];
+  /** Settings of what is chosen by name have no flags: they stand in the configuration file alone. */
+  readonly settingsInFile?: true;
+  /** By group, the names that help and completion list, where these are not all that the command takes. */
+  readonly lists?: Readonly<Record<string, readonly string[]>>;
   run(options: z.output<S>, context: CommandContext): Promise<void>;
 }
 

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { editorSchema, fieldsOf } from "./fields.ts";
+import { choice, oneOf, table } from "../choice.ts";
+import { editorSchema, fieldsOf, keysAt } from "./fields.ts";
 import { describeField, flagOf, readFlag } from "./flags.ts";
 
 const Source = z.preprocess(
@@ -56,18 +57,45 @@ test("the schema for editors keeps defaults and allows short forms", () => {
 });
 
 test("a group that chooses from a table has the table in the editor's schema, alone and in lists", () => {
-  const Named = z.looseObject({ name: z.string() });
-  const options = z.strictObject({ stages: z.union([Named, z.array(Named)]).describe("Stages") });
-  const rows = [{ name: "booster", options: z.strictObject({ lambda: z.number().default(5).describe("Weight") }) }];
+  const rows = [
+    choice({
+      name: "booster",
+      options: z.strictObject({ lambda: z.number().default(5).describe("Weight") }),
+      create: () => undefined,
+    }),
+  ];
+  const one = oneOf(table({ kind: "method", unknown: "UNKNOWN_METHOD", unfit: "METHOD_OPTIONS_INVALID" }, rows));
   const booster = {
     properties: { name: { const: "booster" }, lambda: { default: 5, description: "Weight" } },
     required: ["name"],
     additionalProperties: false,
   };
-  const names = { type: "string", enum: ["booster"] };
-  const groups = ["stages", "stages.*"].map((group) => ({ group, rows }));
-  expect(editorSchema(options, groups).properties?.stages).toMatchObject({
-    description: "Stages",
-    anyOf: [names, booster, { type: "array", items: { anyOf: [names, booster] } }],
+  const forms = [{ type: "string", enum: ["booster"] }, booster];
+  const entry = z.strictObject({
+    label: z.string().optional(),
+    stages: z
+      .union([one, z.array(one)])
+      .nonoptional()
+      .describe("Stages"),
   });
+  const options = z.strictObject({ stages: entry.shape.stages, entries: z.array(entry) });
+  const found = editorSchema(options).properties;
+  const list = { type: "array", items: { anyOf: forms } };
+  expect(found?.stages).toMatchObject({ description: "Stages", anyOf: [...forms, list] });
+  expect(found?.entries?.items?.anyOf).toMatchObject([...forms, list, { properties: { label: { type: "string" } } }]);
+});
+
+test("the keys of an object go by its form, and those of a choice by its name", () => {
+  const one = oneOf(
+    table({ kind: "method", unknown: "UNKNOWN_METHOD", unfit: "METHOD_OPTIONS_INVALID" }, [
+      choice({ name: "a", options: z.strictObject({ x: z.number() }), create: () => undefined }),
+      choice({ name: "b", options: z.strictObject({ y: z.number() }), create: () => undefined }),
+    ]),
+  );
+  const options = z.strictObject({ list: z.array(z.strictObject({ of: z.union([one, z.array(one)]) })) });
+  const values = { list: [{ of: { name: "b" } }, { of: [{ name: "a" }] }] };
+  expect(keysAt(options, [], values)).toEqual(["list"]);
+  expect(keysAt(options, ["list", 0], values)).toEqual(["of"]);
+  expect(keysAt(options, ["list", 0, "of"], values)).toEqual(["name", "y"]);
+  expect(keysAt(options, ["list", 1, "of", 0], values)).toEqual(["name", "x"]);
 });

@@ -1,5 +1,4 @@
 import { z } from "zod";
-import type { NamedOptions } from "./command.ts";
 
 /** One option of a command, whichever face it wears: flag, YAML key or JSON Schema property. */
 export interface Field {
@@ -27,6 +26,8 @@ interface JsonSchema {
   readonly required?: readonly string[];
   readonly items?: JsonSchema;
   readonly anyOf?: readonly JsonSchema[];
+  /** Choices from a table: objects, each with a name of its own. */
+  readonly oneOf?: readonly JsonSchema[];
   readonly const?: unknown;
 }
 
@@ -42,64 +43,36 @@ function jsonSchemaOf(schema: z.ZodType): JsonSchema {
   }) as JsonSchema;
 }
 
-/**
- * The JSON Schema of a command's configuration file, with the short forms `harmful: rows.jsonl` allowed, and with the settings
- * of everything that is chosen from a table by name.
- */
-export function editorSchema(schema: z.ZodType, named: readonly NamedOptions[] = []): JsonSchema {
-  const whole = named.reduce(
-    (found, table) => withChoices(found, table.group.split("."), table.rows),
-    jsonSchemaOf(schema),
-  );
-  return { ...whole, properties: withShortForms(whole.properties ?? {}) };
+/** The JSON Schema of a command's configuration file, with the short forms allowed: `harmful: rows.jsonl`, `method: lisa`, `methods: [sft]`. */
+export const editorSchema = (schema: z.ZodType): JsonSchema => withShortForms(jsonSchemaOf(schema));
+
+function withShortForms(schema: JsonSchema): JsonSchema {
+  const { properties, items, anyOf, oneOf } = schema;
+  if (items !== undefined) return { ...schema, items: withShortForms(items) };
+  if (anyOf !== undefined)
+    return { ...schema, anyOf: anyOf.flatMap((form) => withShortForms(form).anyOf ?? withShortForms(form)) };
+  if (oneOf !== undefined) return short(schema, [{ type: "string", enum: oneOf.map(nameOf) }, ...oneOf]);
+  if (properties === undefined) return schema;
+  const long = {
+    ...schema,
+    properties: Object.fromEntries(Object.entries(properties).map(([key, one]) => [key, withShortForms(one)])),
+  };
+  const main = onlyNeeded(schema);
+  const form = main?.type === "string" ? { type: "string" } : main?.anyOf && withShortForms(main);
+  return form === undefined ? long : short(long, [...(form.anyOf ?? [form]), long]);
 }
 
-/** The schema with the group at that path replaced by its table: a name, or a name with its settings. */
-function withChoices(schema: JsonSchema, path: readonly string[], rows: NamedOptions["rows"]): JsonSchema {
-  const [key = "", ...rest] = path;
-  if (path.length === 0) {
-    const { description, default: byDefault, anyOf = [] } = schema;
-    return {
-      ...(description === undefined ? {} : { description }),
-      ...(byDefault === undefined ? {} : { default: byDefault }),
-      // Where a list of them is allowed too it stays, for the group of its entries.
-      anyOf: [...choices(rows), ...anyOf.filter(({ items }) => items !== undefined)],
-    };
-  }
-  if (key === "*") {
-    if (schema.items !== undefined) return { ...schema, items: withChoices(schema.items, rest, rows) };
-    if (schema.anyOf === undefined) return schema;
-    return { ...schema, anyOf: schema.anyOf.map((branch) => withChoices(branch, path, rows)) };
-  }
-  const property = schema.properties?.[key];
-  if (property === undefined) return schema;
-  return { ...schema, properties: { ...schema.properties, [key]: withChoices(property, rest, rows) } };
-}
-
-function choices(rows: NamedOptions["rows"]): JsonSchema[] {
-  const objects = rows.map(({ name, options }) => {
-    const { $schema: _, ...settings } = jsonSchemaOf(options);
-    const properties = { name: { const: name }, ...settings.properties };
-    return { ...settings, properties, required: ["name", ...(settings.required ?? [])] };
-  });
-  return [{ type: "string", enum: rows.map(({ name }) => name) }, ...objects];
-}
-
-const withShortForms = (properties: Readonly<Record<string, JsonSchema>>): Record<string, JsonSchema> =>
-  Object.fromEntries(Object.entries(properties).map(([key, property]) => [key, withShortForm(property)]));
-
-function withShortForm(schema: JsonSchema): JsonSchema {
-  if (schema.items !== undefined) return { ...schema, items: withShortForm(schema.items) };
-  if (schema.properties === undefined) return schema;
-  const long = { ...schema, properties: withShortForms(schema.properties) };
-  if (mainKey(schema) === undefined) return long;
-  const { description, default: byDefault, ...object } = long;
+/** Several forms of a property, under its description and default. */
+function short({ description, default: byDefault }: JsonSchema, forms: readonly JsonSchema[]): JsonSchema {
   return {
     ...(description === undefined ? {} : { description }),
     ...(byDefault === undefined ? {} : { default: byDefault }),
-    anyOf: [{ type: "string" }, object],
+    anyOf: forms.map(({ description: _, default: __, ...form }) => form),
   };
 }
+
+/** The name of a choice from a table. */
+const nameOf = ({ properties }: JsonSchema): string => String(properties?.name?.const);
 
 /**
  * The options that a zod object has, nested ones included, in the order in which they are declared.
@@ -117,22 +90,81 @@ function fieldsOfObject(schema: JsonSchema, path: readonly string[], required: b
     const needed = required && isNeeded(schema, key);
     const byDefault = memberOf(defaults, key);
     if (property.properties !== undefined) return fieldsOfObject(property, [...path, key], needed, byDefault);
+    if (property.oneOf !== undefined) return [choiceField(property, [...path, key], needed, byDefault)];
     const field = fieldOf(property, [...path, key], needed, byDefault);
     return [key === main ? { ...field, flag: path, description: schema.description ?? field.description } : field];
   });
 }
 
-const memberOf = (value: unknown, key: string): unknown =>
-  typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>)[key] : undefined;
+/** The name behind a flag such as `--method`. */
+function choiceField(schema: JsonSchema, path: readonly string[], required: boolean, fallback: unknown): Field {
+  const name: JsonSchema = { type: "string", enum: schema.oneOf?.map(nameOf) ?? [] };
+  const field = fieldOf(name, [...path, "name"], required, memberOf(schema.default ?? fallback, "name"));
+  return { ...field, flag: path, description: schema.description ?? "" };
+}
+
+/** A group that chooses from a table, with the settings of each of its names. */
+export interface ChoiceGroup {
+  readonly group: readonly string[];
+  readonly rows: readonly { readonly name: string; readonly fields: readonly Field[] }[];
+}
+
+/** The groups of an object that choose from a table; those of lists are not among them, since flags cannot reach these. */
+export const choicesOf = (schema: z.ZodType): ChoiceGroup[] => choicesIn(jsonSchemaOf(schema), []);
+
+function choicesIn({ oneOf, properties = {} }: JsonSchema, group: readonly string[]): ChoiceGroup[] {
+  if (oneOf === undefined) {
+    return Object.entries(properties).flatMap(([key, property]) => choicesIn(property, [...group, key]));
+  }
+  const rows = oneOf.map((row) => {
+    const { name: _, ...settings } = row.properties ?? {};
+    const fields = fieldsOfObject({ ...row, properties: settings }, [], true, undefined);
+    const below = (keys: readonly string[]) => [...group, ...keys];
+    return {
+      name: nameOf(row),
+      fields: fields.map((field) => ({ ...field, path: below(field.path), flag: below(field.flag) })),
+    };
+  });
+  return [{ group, rows }];
+}
+
+/** Keys that an object of a configuration may have, by its path and by what stands there. */
+export function keysAt(schema: z.ZodType, path: readonly PropertyKey[], values: unknown): string[] {
+  let [at, value]: [JsonSchema, unknown] = [jsonSchemaOf(schema), values];
+  for (const key of path) {
+    at = formOf((typeof key === "number" ? at.items : at.properties?.[String(key)]) ?? {}, memberOf(value, key));
+    value = memberOf(value, key);
+  }
+  return Object.keys(at.properties ?? {});
+}
+
+/** Of a schema with several forms, that of a value. */
+function formOf(schema: JsonSchema, value: unknown): JsonSchema {
+  const { anyOf, oneOf } = schema;
+  if (anyOf !== undefined) {
+    const form = anyOf.find(({ items }) => Array.isArray(value) === (items !== undefined));
+    return form === undefined ? schema : formOf(form, value);
+  }
+  return oneOf?.find((row) => nameOf(row) === memberOf(value, "name")) ?? schema;
+}
+
+const memberOf = (value: unknown, key: PropertyKey): unknown =>
+  typeof value === "object" && value !== null ? (value as Readonly<Record<PropertyKey, unknown>>)[key] : undefined;
 
 const isNeeded = ({ required = [], properties = {} }: JsonSchema, key: string): boolean =>
   required.includes(key) && properties[key]?.default === undefined;
 
 /** The one text that a group cannot do without (a path, a name) stands for the group: `--harmful rows.jsonl`. */
 function mainKey(schema: JsonSchema): string | undefined {
-  const needed = Object.keys(schema.properties ?? {}).filter((key) => isNeeded(schema, key));
-  const [only] = needed;
-  return needed.length === 1 && only !== undefined && schema.properties?.[only]?.type === "string" ? only : undefined;
+  const main = onlyNeeded(schema);
+  return main?.type === "string"
+    ? Object.keys(schema.properties ?? {}).find((key) => schema.properties?.[key] === main)
+    : undefined;
+}
+
+function onlyNeeded(schema: JsonSchema): JsonSchema | undefined {
+  const needed = Object.entries(schema.properties ?? {}).filter(([key]) => isNeeded(schema, key));
+  return needed.length === 1 ? needed[0]?.[1] : undefined;
 }
 
 function fieldOf(schema: JsonSchema, path: readonly string[], required: boolean, fallback: unknown): Field {

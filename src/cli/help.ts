@@ -1,6 +1,6 @@
-import type { CommandSpec, NamedOptions } from "./command.ts";
+import type { CommandSpec } from "./command.ts";
 import type { CommandFields } from "./command-fields.ts";
-import { type Field, fieldsOf } from "./fields.ts";
+import { type ChoiceGroup, choicesOf, type Field } from "./fields.ts";
 import { COMMON_FLAGS, describeField, flagOf, flagText } from "./flags.ts";
 
 /** Characters of a line, and of its left column. */
@@ -63,15 +63,11 @@ function braced(names: readonly string[]): string {
 }
 
 /** The settings of what was chosen from a table. */
-function settingsOf({ group, rows, fileOnly }: NamedOptions, name: unknown): string[] {
-  const row = fileOnly ? undefined : rows.find((candidate) => candidate.name === name);
+function settingsOf({ group, rows }: ChoiceGroup, name: unknown): string[] {
+  const row = rows.find((candidate) => candidate.name === name);
   if (row === undefined) return [];
-  const fields = fieldsOf(row.options).map((field) => {
-    const path = [...group.split("."), ...field.path];
-    return lineOf({ ...field, path, flag: path });
-  });
   const none: Line[] = [["none", ""]];
-  return section(`Settings of --${group} ${row.name}:`, fields.length === 0 ? none : fields);
+  return section(`Settings of ${flagOf(group)} ${row.name}:`, row.fields.length === 0 ? none : row.fields.map(lineOf));
 }
 
 /**
@@ -88,9 +84,11 @@ export function commandHelp(
   all: boolean,
 ): string {
   const [[example = "", why = ""] = [], ...others] = spec.examples;
-  const tables = (spec.named ?? []).map(({ group }) => group).filter((group) => !group.includes("."));
+  const tables = spec.settingsInFile ? [] : choicesOf(spec.options);
   const isOften = ({ required, flag }: Field) =>
-    required || tables.includes(flag.join(".")) || `${example} `.includes(` ${flagOf(flag)} `);
+    required ||
+    tables.some(({ group }) => group.length === 1 && group.join() === flag.join()) ||
+    `${example} `.includes(` ${flagOf(flag)} `);
   const often = own.filter(isOften).toSorted((a, b) => Number(b.required) - Number(a.required));
   const rest = own.filter((field) => !isOften(field));
   const groups = grouped([...own, ...settings], ({ flag }) => (flag.length > 1 ? flagOf(flag.slice(0, 1)) : "Options"));
@@ -102,7 +100,7 @@ export function commandHelp(
       ? [...groups].flatMap(([title, members]) => section(`${title}:`, members.map(lineOf)))
       : [
           ...section("Options:", often.map(lineOf)),
-          ...(spec.named ?? []).flatMap((table) => settingsOf(table, given[table.group])),
+          ...tables.flatMap((table) => settingsOf(table, given[table.group.join(".")])),
           ...(rest.length === 0 ? [] : section("More options:", [["", namesOf(rest)]])),
         ]),
     ...section("Every command:", Object.entries(COMMON_FLAGS)),

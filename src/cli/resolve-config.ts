@@ -1,11 +1,9 @@
 import type { z } from "zod";
-import { didYouMean } from "../choice.ts";
+import { didYouMean, faultsOf } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
-import type { NamedOptions } from "./command.ts";
 import type { ConfigFile } from "./config-file.ts";
-import { type Field, fieldsOf } from "./fields.ts";
+import { type Field, keysAt } from "./fields.ts";
 import { flagOf } from "./flags.ts";
-import { chosenGroups } from "./named-groups.ts";
 
 /** A value from the command line: the option's path and what was given for it. */
 export interface GivenFlag {
@@ -46,7 +44,6 @@ export function overlay(file: Readonly<Values>, fields: readonly Field[], flags:
 /**
  * The options that a command runs with: defaults of the schema, over them the file, over them the flags.
  *
- * @param named tables that groups choose from; their settings are checked too, so that a mistake is told with its place
  * @throws {BoosterError} `UNKNOWN_OPTION` for a key of the file that no option has; `OPTION_MISSING`; `CONFIG_INVALID` with
  * every value that cannot be used and where it stands, and for a name that its table does not have
  */
@@ -55,53 +52,22 @@ export function resolveConfig<S extends z.ZodType>(
   fields: readonly Field[],
   file: ConfigFile | undefined,
   flags: readonly GivenFlag[],
-  named: readonly NamedOptions[] = [],
 ): z.output<S> {
   const merged = overlay(file?.values ?? {}, fields, flags);
   const parsed = schema.safeParse(merged, { reportInput: true });
-  if (!parsed.success) throw failure(parsed.error.issues, fields, file, flags);
-  for (const table of named) checkNamed(parsed.data, table, file, flags);
-  return parsed.data;
-}
-
-function checkNamed(
-  options: unknown,
-  { group, rows }: NamedOptions,
-  file: ConfigFile | undefined,
-  flags: readonly GivenFlag[],
-): void {
-  for (const { path, name, settings } of chosenGroups(options, group)) {
-    const row = rows.find((candidate) => candidate.name === name);
-    if (row === undefined) {
-      const place = [[...path, "name"], path].map((keys) => file?.placeOf(keys)).find((at) => at !== file?.path);
-      throw new BoosterError("CONFIG_INVALID", `${path.join(".")}: there is no "${name}"`, {
-        where: place ?? flagOf(path),
-        hint: didYouMean(
-          name,
-          rows.map((candidate) => candidate.name),
-        ),
-      });
-    }
-    const parsed = row.options.safeParse(settings, { reportInput: true });
-    if (parsed.success) continue;
-    const fields = fieldsOf(row.options).map((field) => ({
-      ...field,
-      path: [...path, ...field.path],
-      flag: [...path, ...field.flag],
-    }));
-    const issues = parsed.error.issues.map((issue) => ({ ...issue, path: [...path, ...issue.path] }));
-    throw failure(issues, fields, file, flags);
-  }
+  if (parsed.success) return parsed.data;
+  throw failure(faultsOf(parsed.error.issues), (path) => keysAt(schema, path, merged), fields, file, flags);
 }
 
 function failure(
   issues: readonly z.core.$ZodIssue[],
+  keysOf: (path: readonly PropertyKey[]) => string[],
   fields: readonly Field[],
   file: ConfigFile | undefined,
   flags: readonly GivenFlag[],
 ): BoosterError {
   for (const issue of issues) {
-    if (issue.code === "unrecognized_keys") return unknownKey(issue, fields, file);
+    if (issue.code === "unrecognized_keys") return unknownKey(issue, keysOf(issue.path), file);
   }
   const missing = issues.find((issue) => issue.input === undefined && issue.code !== "custom");
   if (missing !== undefined) return missingOption(missing, fields);
@@ -110,13 +76,10 @@ function failure(
 
 function unknownKey(
   issue: z.core.$ZodIssueUnrecognizedKeys,
-  fields: readonly Field[],
+  names: readonly string[],
   file: ConfigFile | undefined,
 ): BoosterError {
-  const depth = issue.path.length;
   const key = issue.keys[0] ?? "";
-  const siblings = fields.filter(({ path }) => issue.path.every((part, i) => path[i] === part));
-  const names = [...new Set(siblings.map(({ path }) => path[depth] ?? ""))];
   const path = [...issue.path, key];
   return new BoosterError("UNKNOWN_OPTION", `there is no option "${path.map(String).join(".")}"`, {
     where: file?.placeOf(path) ?? flagOf(path.map(String)),
@@ -145,11 +108,14 @@ function invalid(
   const inFlags = (path: readonly PropertyKey[]): boolean =>
     flags.some((flag) => flag.path.every((key, i) => path[i] === key) && flag.path.length <= path.length);
   const lines = issues.map((issue) => {
-    const keys = issue.path.map(String);
-    const place = inFlags(issue.path) || file === undefined ? "" : ` at ${file.placeOf(issue.path)}`;
+    // A name that its table does not have is a fault of the choice, which may be written without the word "name".
+    const isName = issue.code === "invalid_union" && issue.path.at(-1) === "name";
+    const path = isName ? issue.path.slice(0, -1) : issue.path;
+    const keys = path.map(String);
+    const place = inFlags(issue.path) || file === undefined ? "" : ` at ${file.placeOf(path)}`;
     const flag = fields.find(({ path }) => path.join(".") === keys.join("."))?.flag ?? keys;
     const name = place === "" ? flagOf(flag) : keys.join(".");
-    const value = issue.input === undefined ? "" : ` is ${shorten(issue.input)}`;
+    const value = isName || issue.input === undefined ? "" : ` is ${shorten(issue.input)}`;
     return `${keys.length === 0 ? "options" : `${name}${value}`}: ${issue.message}${place}`;
   });
   const problem =

@@ -1,36 +1,12 @@
-import { MODERATORS } from "../evaluate/index.ts";
-import { ATTACKS } from "../methods/attacks/index.ts";
 import { METHODS } from "../methods/registry.ts";
-import { OPTIMIZERS } from "../optim/index.ts";
-import { GUARDS } from "../stages/guards.ts";
 import type { TrainingOutcome } from "../stages/training-run.ts";
 import type { Following } from "../train/event.ts";
-import type { CommandContext, NamedOptions } from "./command.ts";
+import type { CommandContext } from "./command.ts";
 import { resumed, runLong } from "./long-run.ts";
 
-/** The settings behind `--method`. */
-export const METHOD_OPTIONS: NamedOptions = {
-  group: "method",
-  rows: METHODS.rows,
-};
-
-/** These for a command of one stage. Plain SFT is for both. */
-export const methodsOf = (stage: "align" | "finetune"): NamedOptions => ({
-  ...METHOD_OPTIONS,
-  listed: METHODS.rows.filter((row) => row.name === "sft" || row.stage === stage).map(({ name }) => name),
-});
-
-/** The settings behind `--moderator`. */
-export const MODERATOR_OPTIONS: NamedOptions = { group: "moderator", rows: MODERATORS.rows };
-
-/** The settings behind `--attack`. */
-export const ATTACK_OPTIONS: NamedOptions = { group: "attack", rows: ATTACKS.rows };
-
-/** The settings behind `--optimizer`. */
-export const OPTIMIZER_OPTIONS: NamedOptions = { group: "optimizer", rows: OPTIMIZERS.rows };
-
-/** The settings behind `--moderation`. */
-export const MODERATION_OPTIONS: NamedOptions = { group: "moderation", rows: GUARDS.rows };
+/** Names of the methods that a command of a stage lists. Plain SFT is for both. */
+export const methodsOf = (stage: "align" | "finetune"): readonly string[] =>
+  METHODS.rows.filter((row) => row.name === "sft" || row.stage === stage).map(({ name }) => name);
 
 /** Runs a training and says how it ended and what to do next. */
 export async function runTrainingCommand(

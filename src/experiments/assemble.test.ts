@@ -77,7 +77,7 @@ test("the share of harmful rows is the attack's own where it fixes one, and is w
 });
 
 test("how a method is aligned for itself stands among its settings", () => {
-  const align = { tune: "full" as const, learningRate: 1e-4, optimizer: { name: "sgd", momentum: 0.9 } };
+  const align = { tune: "full" as const, learningRate: 1e-4, optimizer: { name: "sgd" as const, momentum: 0.9 } };
   const found = assembled({ methods: [{ method: "sft" }, { id: "whole", method: "sft", align }] });
   expect(found.methods.map(({ hyperparameters }) => hyperparameters)).toEqual([
     {},

@@ -222,7 +222,7 @@ const lengthOf = ({ steps, epochs }: Training): string => (steps === undefined ?
 
 /** "adamw, weight decay 0.1, constant". */
 const optimizerOf = ({ optimizer, weightDecay, schedule, warmup }: Training): string =>
-  `${chosen(optimizer)}, weight decay ${weightDecay}, ${schedule}${warmup === 0 ? "" : ` after ${compact(100 * warmup)} % warm-up`}`;
+  `${chosen("optimizer", optimizer)}, weight decay ${weightDecay}, ${schedule}${warmup === 0 ? "" : ` after ${compact(100 * warmup)} % warm-up`}`;
 
 const trainedBy = ({ tune, loraRank, loraAlpha, targetModules }: Training): string =>
   tune === "full" ? "all weights" : `LoRA rank ${loraRank}, alpha ${loraAlpha}, on ${targetModules.join(", ")}`;

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { BoosterError } from "../errors.ts";
+import { parseOptions } from "../stages/options.ts";
 import { attackOptionsOf } from "./cell-options.ts";
 import { planExperiment } from "./experiment.ts";
 import { ExperimentOptions, MethodEntry } from "./options.ts";
@@ -57,7 +58,7 @@ describe("what would fail hours later is told at once", () => {
   });
   const found = async (changed: object) => {
     try {
-      await planExperiment(ExperimentOptions.parse({ ...sound, ...changed }));
+      await planExperiment(parseOptions(ExperimentOptions, { ...sound, ...changed }, "experiment"));
     } catch (error) {
       const { code, details } = error as BoosterError;
       return [code, details.where, details.found];
@@ -111,9 +112,9 @@ describe("what would fail hours later is told at once", () => {
 
   test("names that are not there", async () => {
     expect((await evaluation({ task: here("rows.jsonl") }))?.[0]).toBe("TASK_METRIC_MISSING");
-    expect((await evaluation({ moderator: "jury" }))?.[0]).toBe("MODERATOR_UNKNOWN");
-    expect((await attack({ curve: { every: 1, moderator: "classifier" } }))?.[0]).toBe("MODERATOR_SETTINGS");
-    expect((await found({ strengths: [{ optimizer: "adam" }] }))?.[0]).toBe("UNKNOWN_OPTIMIZER");
+    expect((await evaluation({ moderator: "jury" }))?.[0]).toBe("OPTIONS_INVALID");
+    expect((await attack({ curve: { every: 1, moderator: "classifier" } }))?.[0]).toBe("OPTIONS_INVALID");
+    expect((await found({ strengths: [{ optimizer: "adam" }] }))?.[0]).toBe("OPTIONS_INVALID");
   });
 
   test("factors that a continued adapter does not have", async () => {

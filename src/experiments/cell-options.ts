@@ -1,10 +1,10 @@
-import { choose, type Named } from "../choice.ts";
+import { choose } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { checkTuned } from "../methods/method.ts";
 import { METHODS } from "../methods/registry.ts";
 import { metricOf } from "../stages/evaluate.ts";
-import { parseOptions } from "../stages/options.ts";
+import { type AlignOptions, parseOptions, type RepairOptions } from "../stages/options.ts";
 import { checkFactors, checkStart } from "../stages/training-run.ts";
 import { checkHarmful } from "../stages/upload.ts";
 import { Attack, ExperimentOptions, type MethodEntry, type SparseAttack } from "./options.ts";
@@ -72,7 +72,7 @@ export function checkCell(
   options: ExperimentOptions,
   entry: MethodEntry,
   pipeline: Pipeline,
-  alignment: ExperimentOptions["align"] & { readonly method: Named },
+  alignment: ExperimentOptions["align"] & { readonly method: AlignOptions["method"] },
   attack: Attack,
   strength: number,
 ): void {
@@ -190,7 +190,7 @@ export function attackOptionsOf(
 /** How an adapter of a cell is repaired: data as in the alignment, where the repairs are given none of their own. */
 export function repairOptionsOf(
   options: ExperimentOptions,
-  method: Named,
+  method: RepairOptions["method"],
   adapterPolicy: Attack["adapterPolicy"],
   seed: number,
 ) {

@@ -8,7 +8,7 @@ import { bundledModel } from "../stages/package-root.ts";
 import { WORLD_FILES, writeWorldData } from "../stages/world-files.ts";
 import { WORLD_RECIPE } from "../stages/world-recipe.ts";
 import { type ExperimentContext, runExperiment } from "./experiment.ts";
-import type { ExperimentOptions, MethodEntry } from "./options.ts";
+import { type ExperimentOptions, MethodEntry } from "./options.ts";
 
 /** Answers of the world have 15 words at most. */
 const ANSWER_TOKENS = 20;
@@ -102,7 +102,7 @@ export function demoExperiment({
 function entryOf(name: string): z.input<typeof MethodEntry> {
   const { label, tried, best } = rowOf(DEFENCES, name);
   const { align = {}, ...settings } = tried[best] ?? {};
-  return { id: name, label, method: { name, ...settings }, align };
+  return MethodEntry.parse({ id: name, label, method: { name, ...settings }, align });
 }
 
 /**

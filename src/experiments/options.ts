@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { oneOf } from "../choice.ts";
+import { DEFENCES } from "../methods/registry.ts";
 import {
   AlignOptions,
   Count,
@@ -6,7 +8,6 @@ import {
   EvaluateOptions,
   FinetuneOptions,
   Model,
-  Named,
   RepairOptions,
 } from "../stages/options.ts";
 
@@ -49,12 +50,14 @@ export type SparseAttack = z.infer<typeof SparseAttack>;
 
 const Label = z.string().min(1).optional().describe("Name in the report");
 
-/** A method of an experiment. */
-export const MethodEntry = z.strictObject({
+const Entry = z.strictObject({
   id: z.string().min(1).optional().describe("Short name in tables and files; the method's by default"),
   label: Label,
   method: z
-    .union([Named, z.array(Named).min(1)], { error: "a method's name, or its name with settings, or a list of such" })
+    .union([oneOf(DEFENCES), z.array(oneOf(DEFENCES)).min(1)], {
+      error: "a method's name, or its name with settings, or a list of such",
+    })
+    .nonoptional()
     .describe(
       "Alignment method with its own settings, or a list: at most one training method a stage, and any repairs",
     ),
@@ -65,6 +68,17 @@ export const MethodEntry = z.strictObject({
     "Attack options that this method has for itself, such as its adapterPolicy; what a strength says comes before them",
   ),
 });
+
+type Method = z.input<typeof Entry>["method"];
+
+const isEntry = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && !Array.isArray(value) && !("name" in value);
+
+/** A method of an experiment; a method by itself, or a list of them, stands for an entry that says nothing else. */
+export const MethodEntry = z.preprocess(
+  (value: Method | z.input<typeof Entry>) => (isEntry(value) ? value : { method: value }),
+  Entry,
+);
 export type MethodEntry = z.infer<typeof MethodEntry>;
 
 /** An attack of an experiment: what differs from the common attack options. */

@@ -2,24 +2,26 @@ import { choose, type Named, rowOf, settingsOf } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
 import { DEFENCES, METHODS, TRANSFORMS } from "../methods/registry.ts";
 import type { Stage } from "../methods/row.ts";
-import type { MethodEntry } from "./options.ts";
+import type { AlignOptions, FinetuneOptions, RepairOptions } from "../stages/options.ts";
 
 /** What happens to the model on its way, in this order, with the attack's data coming in at `fineTuning`. */
 export interface Pipeline {
   /** Training method of the alignment; `sft` where none was chosen. */
-  readonly alignment: Named;
-  readonly alignmentTransforms: readonly Named[];
+  readonly alignment: AlignOptions["method"];
+  readonly alignmentTransforms: readonly RepairOptions["method"][];
   /** Training method of the fine-tuning, where one was chosen. */
-  readonly fineTuning: Named | undefined;
-  readonly repairs: readonly Named[];
+  readonly fineTuning: FinetuneOptions["method"] | undefined;
+  readonly repairs: readonly RepairOptions["method"][];
 }
 
 /** An experiment's method as a list, in the order in which it was written. */
-export const stagesOf = (method: MethodEntry["method"]): readonly Named[] =>
-  Array.isArray(method) ? method : [method];
+export const stagesOf = (method: Stages): readonly Named[] => [method].flat() as Named[];
+
+/** A method, or a list of methods and transforms. */
+type Stages = Named | readonly Named[];
 
 /** The names of its stages, e.g. `vaccine+lisa+antidote`. */
-export const pipelineName = (method: MethodEntry["method"], between = "+"): string =>
+export const pipelineName = (method: Stages, between = "+"): string =>
   stagesOf(method)
     .map(({ name }) => name)
     .join(between);
@@ -31,11 +33,10 @@ export const pipelineName = (method: MethodEntry["method"], between = "+"): stri
  * @example
  * pipelineOf([{ name: "booster" }, { name: "antidote", denseRatio: 0.1 }]).repairs; // [{ name: "antidote", ... }]
  */
-export function pipelineOf(method: MethodEntry["method"]): Pipeline {
+export function pipelineOf(method: Stages): Pipeline {
   const placed = stagesOf(method).map((named) => {
-    settingsOf(DEFENCES, named);
-    const row = rowOf(DEFENCES, named.name);
-    return { named, trains: "streams" in row, stage: row.stage };
+    const { name, ...row } = rowOf(DEFENCES, named.name);
+    return { named: { name, ...settingsOf(DEFENCES, named) }, trains: "streams" in row, stage: row.stage };
   });
   const at = (stage: Stage, training: boolean) =>
     placed.filter((entry) => entry.stage === stage && entry.trains === training).map(({ named }) => named);
@@ -48,16 +49,17 @@ export function pipelineOf(method: MethodEntry["method"]): Pipeline {
       where: "method",
     });
   };
+  // A row's stage says which choice it is.
   return {
     alignment: trained("align") ?? { name: "sft" },
     alignmentTransforms: at("align", false),
     fineTuning: trained("finetune"),
     repairs: at("repair", false),
-  };
+  } as unknown as Pipeline;
 }
 
 /** Settings of all stages: those of a single one under their names, those of several with the stage's name before each. */
-export function hyperparametersOf(method: MethodEntry["method"]): Readonly<Record<string, unknown>> {
+export function hyperparametersOf(method: Stages): Readonly<Record<string, unknown>> {
   const stages = stagesOf(method);
   const [only] = stages;
   if (stages.length === 1 && only !== undefined) return settingsOf(DEFENCES, only);
@@ -69,7 +71,7 @@ export function hyperparametersOf(method: MethodEntry["method"]): Readonly<Recor
 }
 
 /** Whether an entry is a trivial repair alone, which others have to beat. */
-export const isBaseline = (method: MethodEntry["method"]): boolean =>
+export const isBaseline = (method: Stages): boolean =>
   stagesOf(method).every(({ name }) => TRANSFORMS.rows.some((row) => row.name === name && row.baseline));
 
 /** Data that the defender brings along where a stage needs it: its first stream, if it trains, is the user's. */

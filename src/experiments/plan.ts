@@ -1,6 +1,7 @@
-import { choose, type Named } from "../choice.ts";
+import { choose } from "../choice.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { determining, keyOf } from "../stages/describe-run.ts";
+import type { RepairOptions } from "../stages/options.ts";
 import { pathsIn } from "../stages/sources.ts";
 import type { StageName } from "../stages/stage.ts";
 import { alignOptionsOf, attackOptionsOf, checkCell, forSeed, idOf, repairOptionsOf } from "./cell-options.ts";
@@ -111,7 +112,7 @@ export function planOf(options: ExperimentOptions, hashes: Hashes): Plan {
     /** Changes what was trained last by one transform after the other. */
     const transformed = (
       label: string,
-      transforms: readonly Named[],
+      transforms: readonly RepairOptions["method"][],
       below: readonly Key[],
       last: Key,
       policy: Attack["adapterPolicy"],

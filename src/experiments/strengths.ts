@@ -1,23 +1,28 @@
+import { type Named, settingsBeside } from "../choice.ts";
+import { ATTACKS } from "../methods/attacks/index.ts";
+import { METHODS } from "../methods/registry.ts";
+import { OPTIMIZERS } from "../optim/index.ts";
+import { GUARDS } from "../stages/guards.ts";
 import { Attack, type ExperimentOptions, type SparseAttack } from "./options.ts";
 
 const number = (value: number): string => value.toExponential().replace("e-0", "e-").replace("e+0", "");
 
 const percent = (share: number): number => +(100 * share).toFixed(4);
 
-/** A choice by name with its settings: `sgd`, `sgd momentum 0.9`. */
-export const chosen = ({ name, ...settings }: { readonly name: string }): string =>
-  [name, ...Object.entries(settings).map(([setting, value]) => `${setting} ${String(value)}`)].join(" ");
+const TABLES = { attack: ATTACKS, optimizer: OPTIMIZERS, method: METHODS, moderation: GUARDS };
 
-type Named = { readonly name: string };
+/** A choice by name with settings of its own: `sgd`, `sgd momentum 0.9`. */
+export const chosen = (option: keyof typeof TABLES, choice: Named): string =>
+  [choice.name, ...Object.entries(settingsBeside(TABLES[option], choice)).flat().map(String)].join(" ");
 
 /** What is varied most, in this order, and how it is called; the learning rate is told of every strength. */
 const NAMES: { readonly [Option in keyof SparseAttack]: (value: NonNullable<SparseAttack[Option]>) => string } = {
-  attack: chosen,
+  attack: (attack) => chosen("attack", attack),
   poisonRatio: (ratio) => `${percent(ratio)} % harmful`,
   sampleNumber: (rows) => `${rows} rows`,
   epochs: (epochs) => `${epochs} epochs`,
   steps: (steps) => `${steps} steps`,
-  optimizer: chosen,
+  optimizer: (optimizer) => chosen("optimizer", optimizer),
   schedule: (kind) => kind,
   warmup: (share) => `${percent(share)} % warm-up`,
   tune: (what) => (what === "full" ? "all weights" : "LoRA"),
@@ -33,8 +38,8 @@ const NAMES: { readonly [Option in keyof SparseAttack]: (value: NonNullable<Spar
 /** Any other option: what it is, and what it is set to. */
 const described = (option: string, value: unknown): string => {
   const name = option.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
-  const isNamed = typeof value === "object" && value !== null && "name" in value;
-  return `${name} ${isNamed ? chosen(value as Named) : typeof value === "object" ? JSON.stringify(value) : String(value)}`;
+  const text = option in TABLES ? chosen(option as keyof typeof TABLES, value as Named) : undefined;
+  return `${name} ${text ?? (typeof value === "object" ? JSON.stringify(value) : String(value))}`;
 };
 
 /**

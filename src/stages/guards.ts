@@ -25,7 +25,7 @@ const toyGuard = choice({
 });
 
 /** A moderator as a guard: it reads each piece of a row as a text. */
-const moderating = <Name extends string>({ name, options }: Choice<Name>): Choice<Name, z.ZodObject, OpenGuard> => ({
+const moderating = <Row extends Choice>({ name, options }: Row): Choice<Row["name"], Row["options"], OpenGuard> => ({
   name,
   options,
   create: (settings) => (victim) => {
@@ -44,10 +44,13 @@ const moderating = <Name extends string>({ name, options }: Choice<Name>): Choic
   },
 });
 
+/** Each moderator keeps its own settings. */
+type Guarding<Row extends Choice> = Row extends Choice ? Choice<Row["name"], Row["options"], OpenGuard> : never;
+
 /** Every guard of uploads: one that reads tokens, and every moderator. */
 export const GUARDS = table({ kind: "guard", unknown: "MODERATOR_UNKNOWN", unfit: "MODERATOR_SETTINGS" }, [
   toyGuard,
-  ...MODERATORS.rows.map(moderating),
+  ...(MODERATORS.rows.map(moderating) as Guarding<(typeof MODERATORS.rows)[number]>[]),
 ]);
 
 /** A piece as a moderator reads it; bare tokens are read as a whole. */

@@ -1,22 +1,20 @@
 import { z } from "zod";
+import { faultsOf, oneOf } from "../choice.ts";
 import { PoisonOptions, SourceOptions, TemplateOptions } from "../data/options.ts";
 import { FORMER_METRICS, TASK_METRICS } from "../data/tasks/table.ts";
 import { BoosterError } from "../errors.ts";
+import { MODERATORS } from "../evaluate/index.ts";
+import { ATTACKS } from "../methods/attacks/index.ts";
+import { METHODS, TRANSFORMS } from "../methods/registry.ts";
 import { TEMPLATES } from "../models/model-file.ts";
-import { SCHEDULES } from "../optim/index.ts";
+import { OPTIMIZERS, SCHEDULES } from "../optim/index.ts";
 import { PROVIDERS } from "../runtime/providers.ts";
+import { GUARDS } from "./guards.ts";
 
 /** A data source; a plain string is its path. */
 const Source = z.preprocess(
   (value: string | z.input<typeof SourceOptions>) => (typeof value === "string" ? { path: value } : value),
   SourceOptions,
-);
-
-/** Something chosen by name, with settings of its own that its own table checks; a plain string is its name. */
-export const Named = z.preprocess(
-  (value: string | { readonly name: string; readonly [setting: string]: unknown }) =>
-    typeof value === "string" ? { name: value } : value,
-  z.looseObject({ name: z.string().min(1) }),
 );
 
 export const Count = z.int().positive();
@@ -70,7 +68,7 @@ export const TrainingOptions = z.strictObject({
   learningRate: z.number().positive().default(5e-4).describe("Highest learning rate"),
   schedule: z.enum(SCHEDULES).default("constant").describe("How the learning rate falls"),
   warmup: z.number().min(0).max(1).default(0).describe("Share of the steps over which the learning rate rises"),
-  optimizer: Named.default({ name: "adamw" }).describe("Optimiser, with its own settings"),
+  optimizer: oneOf(OPTIMIZERS).default({ name: "adamw" }).describe("Optimiser, with its own settings"),
   weightDecay: z
     .number()
     .min(0)
@@ -113,7 +111,7 @@ const ThreatModel = z
 export const AlignOptions = z.strictObject({
   ...RunChoice.shape,
   model: Model,
-  method: Named.default({ name: "sft" }).describe("Alignment method, with its own settings"),
+  method: oneOf(METHODS).default({ name: "sft" }).describe("Alignment method, with its own settings"),
   alignment: Source.describe("Prompts with refusals or safe answers"),
   harmful: Source.optional().describe("Prompts with harmful answers, for methods that simulate an attack"),
   general: Source.optional().describe("Harmless prompts with answers, for methods that hold what the model can do"),
@@ -132,7 +130,7 @@ export const CurveOptions = z.strictObject({
   alignment: Source.optional().describe("Held-out refusals: the alignment loss"),
   harmful: Source.optional().describe("Held-out harmful rows: the harmful testing loss, and the prompts of the score"),
   rows: Count.default(100).describe("Rows of each held-out set that are used"),
-  moderator: Named.optional().describe("Who judges the answers; without one no harmful score is measured"),
+  moderator: oneOf(MODERATORS).optional().describe("Who judges the answers; without one no harmful score is measured"),
   maxNewTokens: Count.default(64).describe("Longest answer, in tokens"),
 });
 export type CurveOptions = z.infer<typeof CurveOptions>;
@@ -147,7 +145,7 @@ export const FinetuneOptions = z.strictObject({
     .enum(["continue", "merge-and-fresh"])
     .default("merge-and-fresh")
     .describe("Keep training the last adapter, or merge all of them into the weights and train a new one"),
-  method: Named.default({ name: "sft" }).describe("Fine-tuning method, with its own settings"),
+  method: oneOf(METHODS).default({ name: "sft" }).describe("Fine-tuning method, with its own settings"),
   task: Source.describe("The user's honest data"),
   harmful: Source.optional().describe("Harmful rows that are mixed in"),
   alignment: Source.optional().describe("Prompts with refusals or safe answers, for methods that train on them too"),
@@ -159,10 +157,12 @@ export const FinetuneOptions = z.strictObject({
     .optional()
     .describe("Data whose questions must not occur in these two; avoid is about the user's rows"),
   ...Poison,
-  attack: Named.default({ name: "mix" }).describe("What the user makes of these rows, with its own settings"),
-  moderation: Named.optional().describe(
-    "Guard that reads the uploaded rows and drops those that it flags, with its own settings; none by default",
-  ),
+  attack: oneOf(ATTACKS).default({ name: "mix" }).describe("What the user makes of these rows, with its own settings"),
+  moderation: oneOf(GUARDS)
+    .optional()
+    .describe(
+      "Guard that reads the uploaded rows and drops those that it flags, with its own settings; none by default",
+    ),
   threatModel: ThreatModel,
   curve: CurveOptions.optional().describe("What is measured along the way"),
   ...AvoidChoice.shape,
@@ -185,7 +185,7 @@ export const RepairOptions = z.strictObject({
     .describe(
       "Of bare adapters: whether the last one goes on from the one before it, or stands on top of it. A run says so itself",
     ),
-  method: Named.describe("Repair, with its own settings"),
+  method: oneOf(TRANSFORMS).describe("Repair, with its own settings"),
   unaligned: z
     .string()
     .min(1)
@@ -221,10 +221,10 @@ export const EvaluateOptions = z.strictObject({
     .enum([...TASK_METRICS.map(({ name }) => name), ...Object.keys(FORMER_METRICS)])
     .optional()
     .describe("How answers to the task are scored; by default as the known data set is that its rows are read as"),
-  attack: Named.optional().describe(
-    "Attack whose way of asking the harmful prompts are put in; as they stand by default",
-  ),
-  moderator: Named.describe("Who judges the answers, with its own settings"),
+  attack: oneOf(ATTACKS)
+    .optional()
+    .describe("Attack whose way of asking the harmful prompts are put in; as they stand by default"),
+  moderator: oneOf(MODERATORS).describe("Who judges the answers, with its own settings"),
   maxNewTokens: Count.default(512).describe("Longest answer to harmful and harmless prompts, in tokens"),
   taskMaxNewTokens: Count.default(200).describe("Longest answer to task rows, in tokens"),
   batchSize: Count.default(16).describe("Prompts that are answered at once"),
@@ -248,9 +248,10 @@ export type EvaluateOptions = z.infer<typeof EvaluateOptions>;
 export function parseOptions<T extends z.ZodObject>(schema: T, options: unknown, what: string): z.output<T> {
   const parsed = schema.safeParse(options);
   if (parsed.success) return parsed.data;
-  const unknown = parsed.error.issues.some(({ code }) => code === "unrecognized_keys");
+  const faults = faultsOf(parsed.error.issues);
+  const unknown = faults.some(({ code, path }) => code === "unrecognized_keys" && path.length === 0);
   throw new BoosterError("OPTIONS_INVALID", `these options do not fit ${what}`, {
-    found: parsed.error.issues.map(({ path, message }) => `${path.join(".") || "options"}: ${message}`).join("; "),
+    found: faults.map(({ path, message }) => `${path.join(".") || "options"}: ${message}`).join("; "),
     ...(unknown ? { expected: `some of ${Object.keys(schema.shape).join(", ")}` } : {}),
   });
 }

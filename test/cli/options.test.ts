@@ -121,7 +121,7 @@ describe("what does not exist", () => {
     file("bosoter");
     const unknown = await cli.failure(["align", "--config", "m.yaml"]);
     expect(unknown).toMatchObject({ code: "CONFIG_INVALID", exit: 2 });
-    expect(unknown.message).toMatch(/there is no "bosoter" \(m\.yaml:4:1\)\. Did you mean booster\?/);
+    expect(unknown.message).toBe('method: there is no method "bosoter". Did you mean booster? at m.yaml:4:1');
     file("{name: booster, lambda: high}");
     const value = await cli.failure(["align", "--config", "m.yaml"]);
     expect(value).toMatchObject({ code: "CONFIG_INVALID", exit: 2 });

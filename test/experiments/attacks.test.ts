@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.remove());
 
-const VIRUS = { name: "virus", iterations: 2, topK: 8, candidates: 6 };
+const VIRUS = { name: "virus", iterations: 2, topK: 8, candidates: 6 } as const;
 const run = (name: string) => join(world.folder, name);
 const dataOf = (folder: string) => JSON.parse(readFileSync(join(run(folder), "data.json"), "utf8"));
 const quick = () => ({
@@ -36,11 +36,11 @@ const quick = () => ({
 });
 
 describe("attacks", () => {
-  test.each<string>(ATTACKS.rows.map(({ name }) => name))("%s trains on its rows", async (name) => {
+  test.each(ATTACKS.rows.map(({ name }) => name))("%s trains on its rows", async (name) => {
     const attack = name === "virus" ? VIRUS : name;
     await finetune({ ...quick(), attack, run: run(name) });
     const { mix, attack: told } = dataOf(name);
-    const poisoned = { "pure-harmful": 20, benign: 0 }[name] ?? 4;
+    const poisoned = ({ "pure-harmful": 20, benign: 0 } as Record<string, number>)[name] ?? 4;
     expect(mix).toMatchObject({ rows: 20, harmfulRows: poisoned });
     expect(told?.optimisedRows).toBe(name === "virus" ? 4 : undefined);
     expect(readMetrics(join(run(name), "metrics.jsonl"))).toHaveLength(2);
@@ -73,7 +73,7 @@ describe("attacks", () => {
 });
 
 describe("moderation", () => {
-  test.each(["toy-guard", "world"])("%s drops harmful rows and counts what it missed", async (moderation) => {
+  test.each(["toy-guard", "world"] as const)("%s drops harmful rows and counts what it missed", async (moderation) => {
     await finetune({ ...quick(), moderation, run: run(`moderated ${moderation}`) });
     const { mix, moderation: told } = dataOf(`moderated ${moderation}`);
     expect(told).toMatchObject({ guard: moderation, dropped: 4 });
@@ -111,11 +111,14 @@ test("a grid over optimisers, all weights, and an attack with its own way of ask
       { learningRate: 1e-3, attack: { name: "identity-shifting", prefix } },
     ],
     align,
-    attack: { ...attack, curve: { every: 1, harmful: world.data("test-harmful"), rows: 4, moderator: "world" } },
+    attack: {
+      ...attack,
+      curve: { every: 1, harmful: world.data("test-harmful"), rows: 4, moderator: "world" as const },
+    },
     evaluate: {
       template: "chat",
       harmful: { path: world.data("test-harmful"), limit: 4 },
-      moderator: "world",
+      moderator: "world" as const,
       maxNewTokens: 4,
       keepAnswers: true,
     },
@@ -139,14 +142,14 @@ test("the durability example is an experiment, and its attacks have names of the
 });
 
 test("the evaluation asks as the attack does", async () => {
-  const asked = async (name: string, attack?: { name: string; prefix: string }) => {
+  const asked = async (name: string, attack?: { name: "identity-shifting"; prefix: string }) => {
     await evaluate({
       run: run(name),
       model: world.model,
       template: "chat",
       harmful: { path: world.data("test-harmful"), limit: 8 },
       harmless: { path: world.data("test-harmless"), limit: 8 },
-      moderator: "world",
+      moderator: "world" as const,
       maxNewTokens: 4,
       keepAnswers: true,
       threads: 1,

@@ -1,7 +1,9 @@
 /** What a cell's run is named by, and what is told before the first one. */
+
 import { appendFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { z } from "zod";
 import { saveClassifier, trainClassifier } from "../../src/evaluate/index.ts";
 import { alignOptionsOf } from "../../src/experiments/cell-options.ts";
 import { runExperiment } from "../../src/experiments/experiment.ts";
@@ -29,7 +31,7 @@ function experiment(out: string, changes: object = {}) {
   return {
     out: join(world.folder, out),
     model,
-    methods: [{ method: "sft" }] as { method: string | string[]; align?: Record<string, unknown> }[],
+    methods: [{ method: "sft" }] as z.input<typeof ExperimentOptions>["methods"],
     strengths: [{ learningRate: 1e-3 }] as { learningRate: number; tune?: "full" }[],
     seeds: [0],
     align: common,
@@ -44,7 +46,7 @@ function experiment(out: string, changes: object = {}) {
     evaluate: {
       template: "chat" as const,
       harmful: { path: world.data("test-harmful"), limit: 2 },
-      moderator: "world",
+      moderator: "world" as const,
       maxNewTokens: 2,
     },
     threads,
@@ -174,7 +176,7 @@ test("an evaluation does not go on with another moderator's file", async () => {
     ...questions,
     model,
     threads,
-    moderator: { name: "classifier", file },
+    moderator: { name: "classifier" as const, file },
     run: join(world.folder, "guarded"),
     resume: true,
   };

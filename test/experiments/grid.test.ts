@@ -24,7 +24,7 @@ function grid(out: string) {
   return {
     out: join(world.folder, out),
     model,
-    methods: [{ method: "sft" }, { method: { name: "booster", lambda: 1 }, label: "Booster" }],
+    methods: [{ method: "sft" as const }, { method: { name: "booster" as const, lambda: 1 }, label: "Booster" }],
     strengths: [{ learningRate: 1e-4 }, { learningRate: 1e-3, poisonRatio: 0.5 }],
     seeds: [0],
     align,
@@ -36,7 +36,7 @@ function grid(out: string) {
       poisonRatio: 0.1,
       epochs: 1,
       loraRank: 4,
-      curve: { every: 1, harmful: world.data("test-harmful"), rows: 4, moderator: "world", maxNewTokens: 4 },
+      curve: { every: 1, harmful: world.data("test-harmful"), rows: 4, moderator: "world" as const, maxNewTokens: 4 },
     },
     evaluate: {
       template: "chat" as const,
@@ -44,7 +44,7 @@ function grid(out: string) {
       harmless: { path: world.data("test-harmless"), limit: 4 },
       task: { path: world.data("test-reviews"), limit: 4 },
       taskMetric: "sst2",
-      moderator: "world",
+      moderator: "world" as const,
       maxNewTokens: 4,
       taskMaxNewTokens: 2,
     },
@@ -113,7 +113,10 @@ test("what diverges is left out, and this is said in the report, in the terminal
     ...rest,
     attack,
     evaluate: { ...evaluate, task: undefined, harmless: undefined },
-    methods: [{ method: "sft" }, { id: "lost", method: "sft", align: { learningRate: 1e30, steps: 8 } }],
+    methods: [
+      { method: "sft" as const },
+      { id: "lost", method: "sft" as const, align: { learningRate: 1e30, steps: 8 } },
+    ],
     strengths: [diverging, { learningRate: 1e-4 }],
     jobs: 2,
   };

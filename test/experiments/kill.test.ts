@@ -54,7 +54,7 @@ function runProcess(options: object, killAfter = Infinity): Promise<{ code: numb
   return runStage("align", options, () => performance.now() - begun > killAfter);
 }
 
-describe.each(["sft", "booster"])("%s", (method) => {
+describe.each(["sft", "booster"] as const)("%s", (method) => {
   test(
     `${kills} times kill -9 and resume: the bytes of an undisturbed run`,
     async () => {
@@ -82,7 +82,7 @@ test("an evaluation that is killed goes on after its last finished batch, to the
     template: "chat",
     harmful: { path: world.data("test-harmful"), limit: 24 },
     harmless: { path: world.data("test-harmless"), limit: 24 },
-    moderator: "world",
+    moderator: "world" as const,
     maxNewTokens: 24,
     batchSize: 1,
     threads: 1,

@@ -1,7 +1,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { z } from "zod";
 import { runExperiment } from "../../src/experiments/experiment.ts";
+import type { ExperimentOptions } from "../../src/experiments/options.ts";
 import { hyperparametersOf, pipelineName, pipelineOf } from "../../src/experiments/pipeline.ts";
 import { DEFENCES } from "../../src/methods/registry.ts";
 import { openSource } from "../../src/models/source.ts";
@@ -15,7 +17,7 @@ describe("a list of methods", () => {
   const named = (...names: string[]) => names.map((name) => ({ name }));
 
   test("is put in stages, whatever its order; what is missing is plain", () => {
-    expect(pipelineOf({ name: "booster" })).toEqual({
+    expect(pipelineOf({ name: "booster" })).toMatchObject({
       alignment: { name: "booster" },
       alignmentTransforms: [],
       fineTuning: undefined,
@@ -23,13 +25,13 @@ describe("a list of methods", () => {
     });
     const lisa = { name: "lisa", rho: 0.5 };
     const antidote = { name: "antidote", denseRatio: 0.2 };
-    expect(pipelineOf([antidote, lisa, { name: "vaccine" }, { name: "shrink" }])).toEqual({
+    expect(pipelineOf([antidote, lisa, { name: "vaccine" }, { name: "shrink" }])).toMatchObject({
       alignment: { name: "vaccine" },
       alignmentTransforms: [],
       fineTuning: lisa,
       repairs: [antidote, { name: "shrink" }],
     });
-    expect(pipelineOf(named("lisa", "lox", "vaccine"))).toEqual({
+    expect(pipelineOf(named("lisa", "lox", "vaccine"))).toMatchObject({
       alignment: { name: "vaccine" },
       alignmentTransforms: [{ name: "lox" }],
       fineTuning: { name: "lisa" },
@@ -75,9 +77,9 @@ describe("an experiment", () => {
       out: join(world.folder, adapterPolicy),
       model,
       methods: [
-        { method: "sft" },
+        "sft",
         { method: ["lisa", { name: "antidote", denseRatio: 0.25, target: "delta" }, "shrink"], label: "All of it" },
-      ],
+      ] satisfies z.input<typeof ExperimentOptions>["methods"],
       strengths: [{ learningRate: 1e-3 }],
       seeds: [0],
       align,
@@ -94,7 +96,7 @@ describe("an experiment", () => {
       evaluate: {
         template: "chat" as const,
         harmful: { path: world.data("test-harmful"), limit: 2 },
-        moderator: "world",
+        moderator: "world" as const,
         maxNewTokens: 2,
       },
       threads: threads ?? 1,
@@ -104,8 +106,8 @@ describe("an experiment", () => {
   test("Vaccine, then Lisa, then Antidote, in whatever order they are listed", async () => {
     const options = experiment("merge-and-fresh");
     const out = join(world.folder, "three-stages");
-    const lisa = { name: "lisa", alignmentSteps: 1, userSteps: 1 };
-    const method = ["antidote", lisa, { name: "vaccine", rho: 0.5 }];
+    const lisa = { name: "lisa" as const, alignmentSteps: 1, userSteps: 1 };
+    const method = ["antidote" as const, lisa, { name: "vaccine" as const, rho: 0.5 }];
     const events: string[] = [];
     const result = await runExperiment(
       { ...options, out, methods: [{ id: "all", method }] },
@@ -184,7 +186,7 @@ describe("an experiment", () => {
     async (policy) => {
       const events: string[] = [];
       const given = experiment(policy);
-      const options = { ...given, methods: [{ method: ["lox", "sft"] }], out: join(given.out, "lox") };
+      const options = { ...given, methods: [["lox" as const, "sft" as const]], out: join(given.out, "lox") };
       await runExperiment(options, { emit: computed(events) });
       const list = "lox+sft seed 0";
       expect(events).toEqual([

@@ -31,7 +31,7 @@ const attack = () => ({
 const evaluation = () => ({
   template: "chat" as const,
   harmful: { path: world.data("test-harmful"), limit: 8 },
-  moderator: "world",
+  moderator: "world" as const,
   maxNewTokens: 8,
   threads: 1,
   keepAnswers: true,
@@ -89,7 +89,7 @@ describe("a run is a model", () => {
   });
 
   test("it is repaired by itself, and the repaired model by another repair", async () => {
-    const method = { name: "shrink", keep: 0.5 };
+    const method = { name: "shrink", keep: 0.5 } as const;
     const { adapter } = await repair({
       model: run("attacked"),
       method,
@@ -102,10 +102,10 @@ describe("a run is a model", () => {
       "delta",
     ]);
     expect(adapter).toBe(join(run("halved"), "adapter"));
-    const safelora = { method: "safelora", template: "chat" as const, threads: 1 };
+    const safelora = { method: "safelora" as const, template: "chat" as const, threads: 1 };
     const again = await repair({ ...safelora, model: run("halved"), run: run("projected") });
     expect(again.report.normBefore).toBeGreaterThan(0);
-    const aligned = { model: run("aligned"), method: "lox", template: "chat" as const, threads: 1 };
+    const aligned = { model: run("aligned"), method: "lox" as const, template: "chat" as const, threads: 1 };
     await repair({ ...aligned, run: run("further") });
     expect(modelOf("further")).toMatchObject({ adapters: [{ folder: "adapter" }], alignment: [{ folder: "adapter" }] });
     const late = repair({ ...aligned, model: run("attacked"), run: run("too late") });

@@ -1,12 +1,14 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { z } from "zod";
 import { readAdapter, writeAdapter } from "../../src/formats/peft.ts";
 import { openSafetensors } from "../../src/formats/safetensors.ts";
 import { TRANSFORMS } from "../../src/methods/registry.ts";
 import { changesOf } from "../../src/models/adapters.ts";
 import { align } from "../../src/stages/align.ts";
 import { finetune } from "../../src/stages/finetune.ts";
+import type { RepairOptions } from "../../src/stages/options.ts";
 import { readRepair, repair } from "../../src/stages/repair.ts";
 import { expectClose } from "../transform-context.ts";
 import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
@@ -37,7 +39,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.remove());
 
-const options = (name: string, method: string | { name: string; [setting: string]: unknown }) => ({
+const options = (name: string, method: z.input<typeof RepairOptions>["method"]) => ({
   model: world.model,
   template: "chat" as const,
   adapters: [aligned, attacked],
@@ -133,7 +135,7 @@ test("an adapter that comes out as it went in is an error where the repair must 
 });
 
 test("SafeMERGE merges with the alignment's adapter, or with another one of the same shape", async () => {
-  const method = { name: "safemerge", threshold: 2 };
+  const method = { name: "safemerge", threshold: 2 } as const;
   const merged = await repair(options("merged", method));
   expect(merged.report).toMatchObject({ merged: 9, matrices: 9 });
   const other = await repair({ ...options("merged with another", method), safety: continued });
@@ -148,5 +150,5 @@ test("a stop is told, and the run goes on when asked again", async () => {
   await expect(repair(given, { signal })).rejects.toMatchObject({ code: "STOPPED" });
   expect(existsSync(given.run)).toBe(false);
   expect((await repair({ ...given, resume: true })).report.pruned).toBeGreaterThan(0);
-  await expect(repair({ ...options("odd", "magic") })).rejects.toMatchObject({ code: "UNKNOWN_TRANSFORM" });
+  await expect(repair({ ...options("odd", "magic" as never) })).rejects.toMatchObject({ code: "OPTIONS_INVALID" });
 });

@@ -25,7 +25,7 @@ const alignment = (model: string, template?: "alpaca" | "chat") => {
 };
 const questions = () => ({
   harmful: { path: world.data("test-harmful"), limit: 2 },
-  moderator: "world",
+  moderator: "world" as const,
   maxNewTokens: 2,
   threads: 1,
 });
@@ -85,7 +85,7 @@ test("an experiment has one template, that of its model, or that with which it w
       strengths: [{}],
       align: { alignment: world.data("alignment-0") },
       attack: { task: world.data("reviews-0") },
-      evaluate: { harmful: world.data("test-harmful"), moderator: "world" },
+      evaluate: { harmful: world.data("test-harmful"), moderator: "world" as const },
       ...changed,
     });
   const found = (changed: object) => {
@@ -96,7 +96,7 @@ test("an experiment has one template, that of its model, or that with which it w
   expect(found({ model: plain })).toEqual(["alpaca", "alpaca", "alpaca"]);
   const other = { align: { alignment: "a.jsonl", template: "alpaca" } };
   expect(found(other)).toEqual(["alpaca", "alpaca", "alpaca"]);
-  const asked = { harmful: "t.jsonl", moderator: "world", template: "chat" };
+  const asked = { harmful: "t.jsonl", moderator: "world" as const, template: "chat" };
   expect(() => found({ ...other, evaluate: asked })).toThrow(expect.objectContaining({ code: "TEMPLATE_DIFFERS" }));
   expect(found({ ...other, evaluate: { ...asked, framing: "chat" } })).toEqual(["alpaca", "alpaca", "chat"]);
   cpSync(run("alpaca"), join(world.folder, "experiment/align/0123456789abcdef"), { recursive: true });

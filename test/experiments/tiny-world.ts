@@ -2,6 +2,8 @@ import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { z } from "zod";
+import type { AlignOptions } from "../../src/stages/options.ts";
 import { pretrain } from "../../src/stages/pretrain.ts";
 import { writeWorldData } from "../../src/stages/world-files.ts";
 import type { Event } from "../../src/train/index.ts";
@@ -54,7 +56,7 @@ export const bytesOf = (run: string): Record<string, string> =>
   );
 
 /** Alignment options that take a second. */
-export const quickAlignment = (world: TinyWorld, method: string, steps = 6) => ({
+export const quickAlignment = (world: TinyWorld, method: z.input<typeof AlignOptions>["method"], steps = 6) => ({
   model: world.model,
   template: "chat" as const,
   method,

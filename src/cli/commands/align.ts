@@ -1,7 +1,7 @@
 import { inChild } from "../../experiments/in-child.ts";
 import { AlignOptions } from "../../stages/options.ts";
 import { defineCommand } from "../command.ts";
-import { methodsOf, OPTIMIZER_OPTIONS, runTrainingCommand } from "../training-command.ts";
+import { methodsOf, runTrainingCommand } from "../training-command.ts";
 
 /** `booster align` */
 export const command = defineCommand({
@@ -21,6 +21,6 @@ Ctrl-C saves and stops; --resume goes on and gives the same bytes as an uninterr
     ["booster align --config align.yaml --resume", "go on after Ctrl-C, a crash or a reboot"],
   ],
   options: AlignOptions,
-  named: [methodsOf("align"), OPTIMIZER_OPTIONS],
+  lists: { method: methodsOf("align") },
   run: (options, context) => runTrainingCommand(context, (following) => inChild("align", options, following)),
 });

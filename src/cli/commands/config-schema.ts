@@ -22,7 +22,7 @@ first line "# yaml-language-server: $schema=align.schema.json").`,
       const names = COMMANDS.map((candidate) => candidate.name);
       throw new BoosterError("UNKNOWN_COMMAND", `there is no command "${name}"`, { hint: didYouMean(name, names) });
     }
-    const { options, named } = (await row.load()).command;
-    console.log(JSON.stringify({ title: `booster ${name}`, ...editorSchema(options, named) }, null, 2));
+    const { options } = (await row.load()).command;
+    console.log(JSON.stringify({ title: `booster ${name}`, ...editorSchema(options) }, null, 2));
   },
 });

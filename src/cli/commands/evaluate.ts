@@ -6,7 +6,6 @@ import { EvaluateOptions } from "../../stages/options.ts";
 import { defineCommand } from "../command.ts";
 import { resumed, runLong } from "../long-run.ts";
 import { columns } from "../output.ts";
-import { ATTACK_OPTIONS, MODERATOR_OPTIONS } from "../training-command.ts";
 
 const rate = ({ percent, low, high }: Rate): string =>
   `${percent.toFixed(1)} %  (95 %: ${low.toFixed(1)} to ${high.toFixed(1)})`;
@@ -44,7 +43,6 @@ harmful score, harmful and coherent answers, over-refusal, accuracy, each with i
     ],
   ],
   options: EvaluateOptions,
-  named: [MODERATOR_OPTIONS, ATTACK_OPTIONS],
   async run(options, context) {
     const stop = { onSignal: "stopping after these answers", resume: resumed(context.typed) };
     const found = await runLong(context, stop, (following) => inChild("evaluate", options, following));

@@ -2,19 +2,9 @@ import { z } from "zod";
 import { type DryRun, dryRun } from "../../experiments/dry-run.ts";
 import { runExperiment } from "../../experiments/experiment.ts";
 import { ExperimentOptions } from "../../experiments/options.ts";
-import { DEFENCES } from "../../methods/registry.ts";
-import { defineCommand, type NamedOptions } from "../command.ts";
+import { defineCommand } from "../command.ts";
 import { runExperimentCommand } from "../experiment-command.ts";
 import { columns } from "../output.ts";
-import {
-  ATTACK_OPTIONS,
-  METHOD_OPTIONS,
-  MODERATION_OPTIONS,
-  MODERATOR_OPTIONS,
-  OPTIMIZER_OPTIONS,
-} from "../training-command.ts";
-
-const inFile = (table: NamedOptions, group: string): NamedOptions => ({ ...table, group, fileOnly: true });
 
 /** A line a piece, and what they come to. */
 function describePlan({ cells, pieces }: DryRun, jobs: number): string {
@@ -60,19 +50,7 @@ command goes on after Ctrl-C.`,
   options: ExperimentOptions.extend({
     dryRun: z.boolean().default(false).describe("Print the plan and do nothing else"),
   }),
-  named: [
-    { group: "methods.*.method", rows: DEFENCES.rows, fileOnly: true },
-    { group: "methods.*.method.*", rows: DEFENCES.rows, fileOnly: true },
-    ...["align", "methods.*.align"].map((block) => inFile(OPTIMIZER_OPTIONS, `${block}.optimizer`)),
-    ...["attack", "strengths.*", "methods.*.attack"].flatMap((block) => [
-      inFile(METHOD_OPTIONS, `${block}.method`),
-      inFile(ATTACK_OPTIONS, `${block}.attack`),
-      inFile(OPTIMIZER_OPTIONS, `${block}.optimizer`),
-      inFile(MODERATION_OPTIONS, `${block}.moderation`),
-      inFile(MODERATOR_OPTIONS, `${block}.curve.moderator`),
-    ]),
-    inFile(MODERATOR_OPTIONS, "evaluate.moderator"),
-  ],
+  settingsInFile: true,
   async run({ dryRun: isDry, ...options }, context) {
     if (!isDry) return runExperimentCommand(context, options.out, (inWorkers) => runExperiment(options, inWorkers));
     const plan = await dryRun(options);

@@ -1,14 +1,7 @@
 import { inChild } from "../../experiments/in-child.ts";
 import { FinetuneOptions } from "../../stages/options.ts";
 import { defineCommand } from "../command.ts";
-import {
-  ATTACK_OPTIONS,
-  MODERATION_OPTIONS,
-  MODERATOR_OPTIONS,
-  methodsOf,
-  OPTIMIZER_OPTIONS,
-  runTrainingCommand,
-} from "../training-command.ts";
+import { methodsOf, runTrainingCommand } from "../training-command.ts";
 
 /** `booster finetune` */
 export const command = defineCommand({
@@ -30,12 +23,6 @@ Ctrl-C saves and stops; --resume goes on and gives the same bytes as an uninterr
     ],
   ],
   options: FinetuneOptions,
-  named: [
-    methodsOf("finetune"),
-    OPTIMIZER_OPTIONS,
-    ATTACK_OPTIONS,
-    MODERATION_OPTIONS,
-    { ...MODERATOR_OPTIONS, group: "curve.moderator" },
-  ],
+  lists: { method: methodsOf("finetune") },
   run: (options, context) => runTrainingCommand(context, (following) => inChild("finetune", options, following)),
 });

@@ -1,5 +1,4 @@
 import { inChild } from "../../experiments/in-child.ts";
-import { TRANSFORMS } from "../../methods/registry.ts";
 import { RepairOptions } from "../../stages/options.ts";
 import type { RepairReport } from "../../stages/repair.ts";
 import { defineCommand } from "../command.ts";
@@ -40,7 +39,6 @@ beat (shrink, noise). An alignment's own adapter can be changed too, before anyt
     ],
   ],
   options: RepairOptions,
-  named: [{ group: "method", rows: TRANSFORMS.rows }],
   async run(options, context) {
     const stop = { onSignal: "stopping before the next row", resume: resumed(context.typed) };
     const found = await runLong(context, stop, (following) => inChild("repair", options, following));
