@@ -1,5 +1,5 @@
 export { Device, type DeviceOptions } from "./device.ts";
-export { leaves, type Mapped, type Nested, typesOf } from "./nested.ts";
+export { leaves, type Mapped, mapNested, type Nested, typesOf } from "./nested.ts";
 export type { DeviceTensor, DeviceTensors } from "./ort.ts";
 export { type OpProfile, type Profile, profileTable, readProfile } from "./profile.ts";
 export { type Feeds, Program, State } from "./program.ts";

@@ -1,112 +1,96 @@
-import { ops, type Tensor, type TensorType, type Tree } from "../autodiff/index.ts";
-import type { Finished, Outcome, Prepared, TrainingMethod } from "../methods/method.ts";
+import { ops, type Tensor, type TensorType, type Tree, tree } from "../autodiff/index.ts";
+import type { Finished, Outcome, Prepared, StepContext, TrainingMethod } from "../methods/method.ts";
 import type { StateFacts, StateSpec } from "../methods/state.ts";
+import { leaves, mapNested } from "../runtime/index.ts";
 import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
 import { type FlatLayout, flatten, flattenHost, unflatten, unflattenHost } from "./flatten.ts";
 
-type Shape = readonly number[];
+type Sized = TensorType & { readonly shape: readonly number[] };
 type Parts<T> = Readonly<Record<string, T>>;
 
-/**
- * What a method keeps across steps, as the program's state holds it: copies of the weights flat, memory as it is. In there, and in
- * checkpoints, they are called `copy NAME`, `memory NAME` and `memory NAME PART`.
- */
+/** What a method keeps, in the program's state: copies of the weights flat, memory as it is. Their paths are names in checkpoints. */
+interface Kept<T> {
+  readonly copy: Parts<T>;
+  readonly memory: Parts<T | Parts<T>>;
+}
+
+const mapParts = <A, B>(parts: Parts<A>, fn: (x: A, name: string) => B): Record<string, B> =>
+  Object.fromEntries(Object.entries(parts).map(([name, x]) => [name, fn(x, name)]));
+
+/** What a method keeps across steps, on its way into the program's state and out of it. */
 export class MethodState {
+  readonly types: Kept<TensorType>;
   private readonly layout: FlatLayout;
   private readonly spec: StateSpec;
-  private readonly shapes: Parts<Shape | Parts<Shape>>;
 
   constructor({ state }: TrainingMethod, facts: StateFacts, layout: FlatLayout) {
     this.layout = layout;
     this.spec = state;
-    this.shapes = this.each((_, spec) => {
-      if (spec.kind === "copy") return [layout.size];
-      return spec.kind === "memory" ? spec.shape(facts) : spec.shapes(facts);
+    const float = (shape: readonly number[]): TensorType => ({ dtype: "float32", shape });
+    this.types = this.kept<StateSpec[string], TensorType>(state, (spec) => {
+      if (spec.kind === "copy") return float([layout.size]);
+      return spec.kind === "memory" ? float(spec.shape(facts)) : mapParts(spec.shapes(facts), float);
     });
   }
 
-  private each<T>(of: (name: string, spec: StateSpec[string]) => T): Record<string, T> {
-    return Object.fromEntries(Object.entries(this.spec).map(([name, spec]) => [name, of(name, spec)]));
-  }
-
-  /** Values by name as tensors of the state, copies first; a name without a value is left out. */
-  private slots<T>(values: Parts<unknown>, copied: (value: unknown) => T, kept = (value: T, _shape: Shape) => value) {
-    const slots: Record<string, T> = {};
-    const isCopy = ([name]: readonly [string, unknown]) => Number(this.spec[name]?.kind === "copy");
-    for (const [name, value] of Object.entries(values).sort((a, b) => isCopy(b) - isCopy(a))) {
-      const kind = this.spec[name]?.kind;
-      if (value === undefined) continue;
-      if (kind === "copy") slots[`copy ${name}`] = copied(value);
-      else if (kind === "memory") slots[`memory ${name}`] = kept(value as T, this.shapes[name] as Shape);
-      else {
-        for (const [part, x] of Object.entries(value as Parts<T>)) {
-          slots[`memory ${name} ${part}`] = kept(x, (this.shapes[name] as Parts<Shape>)[part] as Shape);
-        }
-      }
+  /** Values by name as a part of the state; a name without a value is left out. */
+  private kept<V, T>(values: Parts<V>, fn: (value: NonNullable<V>, name: string) => T | Parts<T>): Kept<T> {
+    const kept = { copy: {} as Record<string, T>, memory: {} as Record<string, T | Parts<T>> };
+    for (const [name, value] of Object.entries(values)) {
+      if (value === undefined || value === null) continue;
+      Object.assign(this.spec[name]?.kind === "copy" ? kept.copy : kept.memory, { [name]: fn(value, name) });
     }
-    return slots;
-  }
-
-  /** The other way round. */
-  private named<T>(slot: (name: string) => T, copied: (flat: T) => unknown): Record<string, unknown> {
-    return this.each((name, { kind }) => {
-      if (kind === "copy") return copied(slot(`copy ${name}`));
-      if (kind === "memory") return slot(`memory ${name}`);
-      const parts = Object.keys(this.shapes[name] as Parts<Shape>);
-      return Object.fromEntries(parts.map((part) => [part, slot(`memory ${name} ${part}`)]));
-    });
-  }
-
-  types(): Record<string, TensorType> {
-    const shapes = Object.entries(this.slots(this.shapes, (shape) => shape as Shape));
-    return Object.fromEntries(shapes.map(([slot, shape]) => [slot, { dtype: "float32" as const, shape }]));
+    return kept;
   }
 
   /** Values before the first step; `weights` flat. */
-  initial(weights: HostTensor): Record<string, HostTensor> {
-    const filled = (shape: Shape, fill: number) => tensor("float32", shape, new Float32Array(sizeOf(shape)).fill(fill));
-    const values = this.each((name, spec) => {
-      const shape = this.shapes[name];
-      if (spec.kind === "memories") {
-        return Object.fromEntries(
-          Object.entries(shape as Parts<Shape>).map(([part, x]) => [part, filled(x, spec.fill)]),
-        );
-      }
-      if (spec.kind === "memory") return filled(shape as Shape, spec.fill);
+  initial(weights: HostTensor): Kept<HostTensor> {
+    return this.kept<StateSpec[string], HostTensor>(this.spec, (spec, name) => {
       // Memory of its own for each: the device takes it over and writes to it in turn.
-      if (spec.from === "weights") return tensor("float32", weights.shape, weights.data.slice() as Float32Array);
-      return filled(shape as Shape, 0);
+      if (spec.kind === "copy" && spec.from === "weights") {
+        return tensor("float32", weights.shape, weights.data.slice() as Float32Array);
+      }
+      const fill = spec.kind === "copy" ? 0 : spec.fill;
+      return mapNested(
+        this.types[spec.kind === "copy" ? "copy" : "memory"][name] as Parts<TensorType>,
+        ({ shape }: Sized) => tensor("float32", shape, new Float32Array(sizeOf(shape)).fill(fill)),
+      );
     });
-    return this.slots(values, (value) => value as HostTensor);
   }
 
   /** What was measured before the first step, as state. */
-  prepared({ state = {} }: Prepared): Record<string, HostTensor> {
-    return this.slots(state, (trees) => flattenHost(trees as ReadonlyMap<string, HostTensor>, this.layout));
+  prepared({ state = {} }: Prepared): Kept<HostTensor> {
+    return this.kept(state, (value) =>
+      value instanceof Map ? flattenHost(value, this.layout) : (value as HostTensor | Parts<HostTensor>),
+    );
   }
 
   /** The state as a method's program sees it. */
-  read(state: Tree): Record<string, unknown> {
-    return this.named(
-      (slot) => state[slot] as Tensor,
-      (flat) => unflatten(flat, this.layout),
-    );
+  read({ copy, memory }: Kept<Tensor>): StepContext["state"] {
+    const state = { ...mapParts(copy, (flat) => unflatten(flat, this.layout)), ...memory };
+    return state as StepContext["state"];
   }
 
   /** What a program changed, as state. */
-  next({ state = {} }: Outcome): Tree {
-    return this.slots(
-      state,
-      (copy) => flatten(copy as Tree, this.layout),
-      (x: Tensor, shape) => ops.expand(x, shape),
-    );
+  next({ state = {} }: Outcome): Kept<Tensor> {
+    return this.kept<Tensor | Tree | undefined, Tensor>(state, (value, name) => {
+      const type = this.types.memory[name];
+      if (type === undefined) return flatten(value as Tree, this.layout);
+      if ("dtype" in value) return ops.expand(value as Tensor, (type as TensorType).shape);
+      return tree.mapTree(value as Tree, (x, part) =>
+        ops.expand(x, (type as Parts<TensorType>)[part]?.shape ?? x.shape),
+      );
+    });
+  }
+
+  /** Names of its tensors among all of the state. */
+  names(): string[] {
+    return leaves(this.types).map(([path]) => path);
   }
 
   finished(weights: Finished["weights"], saved: ReadonlyMap<string, HostTensor>): Finished {
-    const state = this.named(
-      (slot) => saved.get(slot) as HostTensor,
-      (flat) => unflattenHost(flat, this.layout),
-    );
+    const { copy, memory } = mapNested(this.types, (_: TensorType, path) => saved.get(path) as HostTensor);
+    const state = { ...mapParts(copy, (flat) => unflattenHost(flat, this.layout)), ...memory };
     return { weights, state: state as Finished["state"] };
   }
 }

@@ -1,12 +1,14 @@
 import { ops, type Tensor, type TensorType, type Tree, tree } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
-import { checkTuned, type Outcome, type StepContext, type TrainingMethod } from "../methods/method.ts";
+import { checkTuned, type Outcome, type TrainingMethod } from "../methods/method.ts";
 import type { Adapter, Example, LossOptions, Model, NamedWeights } from "../models/index.ts";
 import { clipByNorm, type MaskedOptimizer, masked, type Optimizer } from "../optim/index.ts";
 import {
   type Device,
   type DeviceTensor,
   type DeviceTensors,
+  leaves,
+  mapNested,
   type Profile,
   type Program,
   State,
@@ -89,12 +91,11 @@ export class TrainingProgram {
     const weights = flattenHost(trainable, layout);
     // Where the method leaves weights out of a step, the steps of each weight are counted apart.
     const optimizer: MaskedOptimizer = method.masked ? masked(options.optimizer) : options.optimizer;
-    const fresh = Object.entries(optimizer.state(layout.size)).map(([name, { dtype, shape }]) => [
-      name,
+    const fresh = mapNested(optimizer.state(layout.size), ({ dtype, shape }: TensorType) =>
       zeros(dtype as "float32", shape as number[]),
-    ]);
-    const initial = { [WEIGHTS]: weights, ...Object.fromEntries(fresh), ...methodState.initial(weights) };
-    const state = new State(await device.uploadAll(Object.entries(initial)));
+    );
+    const initial = { [WEIGHTS]: weights, ...fresh, ...methodState.initial(weights) };
+    const state = new State(await device.uploadAll(leaves<HostTensor>(initial)));
     const programs = new TrainingProgram(options, layout, methodState, optimizer, state);
     await programs.program("step");
     return programs;
@@ -119,20 +120,20 @@ export class TrainingProgram {
       base: typesOf(Object.fromEntries(Object.entries(frozen).filter(([weight]) => !adapter.tensors.has(weight)))),
       streams: Object.fromEntries(method.streams.map((stream) => [stream, streamTypes(stream, chunks, microBatches)])),
     };
-    const state: Record<string, TensorType> = {
-      [WEIGHTS]: { dtype: "float32", shape: [this.layout.size] },
+    const state = {
+      [WEIGHTS]: { dtype: "float32", shape: [this.layout.size] } as TensorType,
       ...this.optimizer.state(this.layout.size),
-      ...this.methodState.types(),
+      ...this.methodState.types,
     };
     const { scale } = adapter;
     return device.compileStep(inputs, state, ({ learningRate, ...given }, current) => {
       const outcome = this.build(name)({
         ...stepContext({ model, base: given.base, scale, streams: given.streams, loss: { chunks, recompute } }),
-        weights: unflatten(current[WEIGHTS] as Tensor, this.layout),
+        weights: unflatten(current.weights, this.layout),
         inputs: given.inputs,
-        state: this.methodState.read(current) as StepContext["state"],
+        state: this.methodState.read(current),
       });
-      return this.update(outcome, current, learningRate);
+      return this.update(outcome, Object.fromEntries(leaves<Tensor>(current)), learningRate);
     });
   }
 
@@ -151,7 +152,7 @@ export class TrainingProgram {
   private update(outcome: Outcome, state: Tree, learningRate: Tensor) {
     const { layout, options } = this;
     const outputs: Record<string, Tensor> = { ...outcome.metrics };
-    const next: Record<string, Tensor> = { ...this.methodState.next(outcome) };
+    const next = Object.fromEntries(leaves<Tensor>(this.methodState.next(outcome)));
     const start = outcome.weights === undefined ? state[WEIGHTS] : flatten(outcome.weights, layout);
     const weights = start as Tensor;
     if (outcome.restart) {
@@ -237,11 +238,9 @@ export class TrainingProgram {
     const { device, model, frozen, adapter } = this.options;
     const given = { device, model, frozen, adapter, rows, seed };
     const prepared = (await this.options.method.prepare?.(signal === undefined ? given : { ...given, signal })) ?? {};
-    const changed = {
-      ...(prepared.weights === undefined ? {} : { [WEIGHTS]: flattenHost(prepared.weights, this.layout) }),
-      ...this.methodState.prepared(prepared),
-    };
-    this.state.replace(await device.uploadAll(Object.entries(changed)));
+    const weights = prepared.weights && flattenHost(prepared.weights, this.layout);
+    const changed = { [WEIGHTS]: weights, ...this.methodState.prepared(prepared) };
+    this.state.replace(await device.uploadAll(leaves<HostTensor>(changed)));
   }
 
   /** Everything that lives across steps, by name. */
@@ -265,10 +264,7 @@ export class TrainingProgram {
   async trained(): Promise<ReadonlyMap<string, HostTensor<"float32">>> {
     const { publish } = this.options.method;
     // Moments and copies are as large as the weights: what is not asked for stays where it is.
-    const saved = await this.download([
-      WEIGHTS,
-      ...(publish === undefined ? [] : Object.keys(this.methodState.types())),
-    ]);
+    const saved = await this.download([WEIGHTS, ...(publish === undefined ? [] : this.methodState.names())]);
     const weights = unflattenHost(saved.get(WEIGHTS) as HostTensor, this.layout);
     return publish === undefined ? weights : publish(this.methodState.finished(weights, saved));
   }
