@@ -203,7 +203,6 @@ const CODES = {
     EIGEN_FAILED: "the eigenvalues of a matrix were not found",
     INTERNAL: "something that nobody foresaw",
     MISSING_ARGUMENT: "a program was not given an argument",
-    NAME_CLASH: "an output of a program bears the name of an input",
     NOT_DIFFERENTIABLE: "an operation has no gradient",
     QUANTISED_LENGTH: "values are no whole number of blocks",
     ROW_UNKNOWN: "a batch names a row that is not there",

@@ -145,8 +145,7 @@ function collapseReshapes(nodes: readonly OnnxNode[], kept: ReadonlySet<string>)
 /**
  * Lowers named output tensors to an ONNX graph: simplified, fused, dead code gone, in the order of the trace.
  *
- * @throws {BoosterError} `UNKNOWN_DIMENSION` when a named size cannot be read off any input; `NAME_CLASH` when an output
- * bears the name of an input.
+ * @throws {BoosterError} `UNKNOWN_DIMENSION` when a named size cannot be read off any input
  */
 export function lower(outputs: Readonly<Record<string, Tensor>>, provider: string): OnnxGraph {
   const tensors = fuse(simplify(Object.values(outputs)));
@@ -155,13 +154,6 @@ export function lower(outputs: Readonly<Record<string, Tensor>>, provider: strin
   for (const node of order) {
     const name = inputName(node);
     if (name !== undefined) inputs.set(name, node);
-  }
-  const clash = Object.keys(outputs).find((name) => inputs.has(name));
-  if (clash !== undefined) {
-    throw new BoosterError("NAME_CLASH", "an output of a program bears the name of an input", {
-      expected: "names that no input has",
-      found: clash,
-    });
   }
   const writer = new GraphWriter(provider, inputs);
   for (const node of order) writer.define(node);

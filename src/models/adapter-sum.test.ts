@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { expectClose, randomAdapter } from "../../test/transform-context.ts";
+import { normOf } from "../tensor/matrix.ts";
 import { differenceOf, reduced, sumOf } from "./adapter-sum.ts";
-import { type Changes, changesOf, type LoraAdapter, normOf } from "./adapters.ts";
+import { type Changes, changesOf, type LoraAdapter } from "./adapters.ts";
 
 const modules = { wide: [3, 5], tall: [6, 4] } as const;
 

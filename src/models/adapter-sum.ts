@@ -1,15 +1,7 @@
 import { symmetricEigen } from "../tensor/eigen.ts";
+import { asFloat32, multiply, transposed } from "../tensor/matrix.ts";
 import { type HostTensor, tensor, zeros } from "../tensor/tensor.ts";
-import {
-  asFloat32,
-  type Factors,
-  factorsOf,
-  type LoraAdapter,
-  multiply,
-  nameOfA,
-  nameOfB,
-  transposed,
-} from "./adapters.ts";
+import { type Factors, factorsOf, type LoraAdapter, nameOfA, nameOfB } from "./adapters.ts";
 import { loraScale } from "./load.ts";
 
 /** A squared singular value below this share of the largest is rounding. */

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { randomAdapter } from "../../test/transform-context.ts";
+import { multiply } from "../tensor/matrix.ts";
 import { tensor, zeros } from "../tensor/tensor.ts";
-import { adapterOfChanges, changesOf, multiply } from "./adapters.ts";
+import { adapterOfChanges, changesOf } from "./adapters.ts";
 import { mergeLora } from "./merge.ts";
 
 const modules = { wide: [3, 5], tall: [6, 4] } as const;

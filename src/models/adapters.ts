@@ -1,5 +1,6 @@
 import type { LoraConfig } from "../formats/peft.ts";
-import { type HostTensor, tensor, zeros } from "../tensor/tensor.ts";
+import { multiply } from "../tensor/matrix.ts";
+import { type HostTensor, zeros } from "../tensor/tensor.ts";
 import { loraScale, type NamedWeights } from "./load.ts";
 
 /** LoRA factors with what they are multiplied by: `alpha / r * B A` is added to each weight. */
@@ -32,34 +33,6 @@ export function factorsOf({ tensors }: Pick<LoraAdapter, "tensors">): Factors[] 
   }));
 }
 
-/** `X Y` of two matrices in float64: `[rows, inner]` and `[inner, columns]`. */
-export function multiply(
-  x: Pick<HostTensor<"float32" | "float64">, "shape" | "data">,
-  y: Pick<HostTensor<"float32" | "float64">, "shape" | "data">,
-): HostTensor<"float64"> {
-  const [rows = 0, inner = 0] = x.shape;
-  const [, columns = 0] = y.shape;
-  const product = zeros("float64", [rows, columns]);
-  for (let i = 0; i < rows; i++) {
-    for (let k = 0; k < inner; k++) {
-      const factor = x.data[i * inner + k] as number;
-      if (factor === 0) continue;
-      for (let j = 0; j < columns; j++) product.data[i * columns + j]! += factor * (y.data[k * columns + j] as number);
-    }
-  }
-  return product;
-}
-
-/** `X'` in float64. */
-export function transposed({
-  shape: [rows = 0, columns = 0],
-  data,
-}: Pick<HostTensor<"float32" | "float64">, "shape" | "data">): HostTensor<"float64"> {
-  const turned = zeros("float64", [columns, rows]);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) turned.data[j * rows + i] = data[i * columns + j]!;
-  return turned;
-}
-
 /** What the adapter adds to each weight, `alpha / r * B A`. */
 export function changesOf(adapter: LoraAdapter): Map<string, HostTensor<"float64">> {
   const scale = loraScale(adapter.config);
@@ -70,13 +43,6 @@ export function changesOf(adapter: LoraAdapter): Map<string, HostTensor<"float64
     }),
   );
 }
-
-/** Frobenius norm of all matrices together. */
-export const normOf = (matrices: Iterable<{ readonly data: ArrayLike<number> }>): number => {
-  let sum = 0;
-  for (const { data } of matrices) for (let i = 0; i < data.length; i++) sum += (data[i] as number) ** 2;
-  return Math.sqrt(sum);
-};
 
 /**
  * The adapter that adds the given matrices: one factor is the matrix, the other the identity. So any change of a weight can be
@@ -100,7 +66,3 @@ export function adapterOfChanges(changes: Changes, targetModules: readonly strin
   }
   return { config: { r, alpha: r, targetModules, useRslora: false }, tensors };
 }
-
-/** Host numbers as a float32 tensor of the same shape. */
-export const asFloat32 = ({ shape, data }: HostTensor<"float64">): HostTensor<"float32"> =>
-  tensor("float32", shape, Float32Array.from(data));

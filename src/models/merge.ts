@@ -1,4 +1,5 @@
 import { BoosterError } from "../errors.ts";
+import { multiply } from "../tensor/matrix.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { moduleOf } from "./modules.ts";
 
@@ -47,15 +48,6 @@ function mergeOne(
       where: module,
     });
   }
-  const data = new Float32Array(weight.data.length);
-  const row = new Float64Array(width);
-  for (let o = 0; o < out; o++) {
-    row.fill(0);
-    for (let r = 0; r < rank; r++) {
-      const factor = b.data[o * rank + r] as number;
-      for (let i = 0; i < width; i++) row[i]! += factor * (a.data[r * width + i] as number);
-    }
-    for (let i = 0; i < width; i++) data[o * width + i] = (weight.data[o * width + i] as number) + scale * row[i]!;
-  }
-  return { ...weight, data };
+  const { data } = multiply(b, a);
+  return { ...weight, data: weight.data.map((w, i) => w + scale * (data[i] as number)) };
 }

@@ -53,12 +53,6 @@ export interface ProgramCall {
   readonly inputs?: Readonly<Record<string, HostTensor>>;
 }
 
-/** A program, and the streams that it really reads. */
-interface Compiled {
-  readonly program: Program;
-  readonly streams: readonly string[];
-}
-
 /** A method's programs (a whole optimiser step is one: method, clipping, update), with the state they carry along. */
 export class TrainingProgram {
   readonly state: State;
@@ -66,7 +60,7 @@ export class TrainingProgram {
   private readonly layout: FlatLayout;
   private readonly methodState: MethodState;
   private readonly optimizer: MaskedOptimizer;
-  private readonly programs = new Map<string, Compiled>();
+  private readonly programs = new Map<string, Program>();
 
   private constructor(
     options: TrainingOptions,
@@ -102,14 +96,10 @@ export class TrainingProgram {
   }
 
   /** A program by name, compiled when it is first asked for. */
-  private async program(name: string): Promise<Compiled> {
-    const known = this.programs.get(name);
-    if (known !== undefined) return known;
-    const program = await this.compileProgram(name);
-    const streams = this.options.method.streams.filter((stream) => program.reads(`streams ${stream}`));
-    const compiled = { program, streams };
-    this.programs.set(name, compiled);
-    return compiled;
+  private async program(name: string): Promise<Program> {
+    const program = this.programs.get(name) ?? (await this.compileProgram(name));
+    this.programs.set(name, program);
+    return program;
   }
 
   private compileProgram(name: string): Promise<Program> {
@@ -209,8 +199,8 @@ export class TrainingProgram {
     inputs = {},
   }: ProgramCall): Promise<Readonly<Record<string, number>>> {
     const { microBatches = 1, chunks, frozen, padId } = this.options;
-    const { program, streams } = await this.program(name);
-    const packed = streams.map((stream) => {
+    const program = await this.program(name);
+    const packed = (await this.streamsOf(name)).map((stream) => {
       const parts = batches[stream];
       if (parts?.length === microBatches) return [stream, packStream(parts, chunks, padId)] as const;
       throw new BoosterError("ARGUMENT_MISMATCH", `the stream ${stream} comes in the wrong number of micro-batches`, {
@@ -230,7 +220,8 @@ export class TrainingProgram {
 
   /** Streams that a program really reads. */
   async streamsOf(name: string): Promise<readonly string[]> {
-    return (await this.program(name)).streams;
+    const program = await this.program(name);
+    return this.options.method.streams.filter((stream) => program.reads(`streams ${stream}`));
   }
 
   /** Lets the method measure what it needs before the first step, once. */
@@ -271,7 +262,7 @@ export class TrainingProgram {
 
   /** Ends profiling of a step and reads what was recorded. */
   profile(): Profile {
-    return (this.programs.get("step") as Compiled).program.profile();
+    return (this.programs.get("step") as Program).profile();
   }
 }
 

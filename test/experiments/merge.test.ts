@@ -2,13 +2,14 @@ import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readAdapter } from "../../src/formats/peft.ts";
-import { changesOf, normOf } from "../../src/models/adapters.ts";
+import { changesOf } from "../../src/models/adapters.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { openSource } from "../../src/models/source.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { align } from "../../src/stages/align.ts";
 import { finetune } from "../../src/stages/finetune.ts";
 import { merge } from "../../src/stages/merge.ts";
+import { normOf } from "../../src/tensor/matrix.ts";
 import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
 
 let world: TinyWorld;

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, randomAdapter } from "../../../test/transform-context.ts";
 import { choose } from "../../choice.ts";
-import { adapterOfChanges, changesOf, normOf } from "../../models/adapters.ts";
+import { adapterOfChanges, changesOf } from "../../models/adapters.ts";
+import { normOf } from "../../tensor/matrix.ts";
 import { tensor, zeros } from "../../tensor/tensor.ts";
 import { TRANSFORMS } from "../registry.ts";
 import type { LoraAdapter } from "../transform.ts";

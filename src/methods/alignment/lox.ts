@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { strongest } from "../../models/adapter-sum.ts";
-import { type Factors, factorsOf, multiply, nameOfA, nameOfB, transposed } from "../../models/adapters.ts";
+import { type Factors, factorsOf, nameOfA, nameOfB } from "../../models/adapters.ts";
+import { multiply, transposed } from "../../tensor/matrix.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import { type LoraAdapter, transform } from "../transform.ts";
 

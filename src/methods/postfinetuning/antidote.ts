@@ -3,8 +3,8 @@ import { ops, type Tensor, type Tree } from "../../autodiff/index.ts";
 import { BoosterError } from "../../errors.ts";
 import { adapterOfChanges, changesOf, nameOfA, nameOfB } from "../../models/adapters.ts";
 import { columnSquares } from "../../models/observe.ts";
+import type { Matrix } from "../../tensor/matrix.ts";
 import type { RandomStream } from "../../tensor/random.ts";
-import type { HostTensor } from "../../tensor/tensor.ts";
 import { type LoraAdapter, type TransformContext, transform } from "../transform.ts";
 
 const options = z.strictObject({
@@ -18,8 +18,6 @@ const options = z.strictObject({
     .default("lora-factors")
     .describe("What is pruned: the user's LoRA factors, their product, or the weights with the product added"),
 });
-
-type Matrix = Pick<HostTensor<"float32" | "float64">, "shape" | "data">;
 
 /** `|W_ij| sqrt(S_j)`; `|W_ij|` where nothing is known of the inputs. W `[rows, columns]`, S `[columns]`. */
 export function pruningScores({ shape: [, columns = 1], data }: Matrix, squares?: ArrayLike<number>): Float64Array {

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, randomAdapter } from "../../../test/transform-context.ts";
 import { choose } from "../../choice.ts";
-import { changesOf, normOf } from "../../models/adapters.ts";
+import { changesOf } from "../../models/adapters.ts";
+import { normOf } from "../../tensor/matrix.ts";
 import { TRANSFORMS } from "../registry.ts";
 
 const modules = { q: [30, 40], v: [20, 50] } as const;

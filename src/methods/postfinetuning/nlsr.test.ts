@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, normal, randomAdapter } from "../../../test/transform-context.ts";
 import { choose } from "../../choice.ts";
-import { multiply, transposed } from "../../models/adapters.ts";
+import { multiply, transposed } from "../../tensor/matrix.ts";
 import { TRANSFORMS } from "../registry.ts";
 import type { TransformContext } from "../transform.ts";
 import { lowRank, realignmentProbabilities, safetyMask } from "./nlsr.ts";

@@ -1,11 +1,12 @@
 import { z } from "zod";
 import { ops } from "../../autodiff/index.ts";
 import { BoosterError } from "../../errors.ts";
-import { factorsOf, multiply, nameOfA, nameOfB, normOf, transposed } from "../../models/adapters.ts";
+import { factorsOf, nameOfA, nameOfB } from "../../models/adapters.ts";
 import { loraScale } from "../../models/load.ts";
 import { moduleOf } from "../../models/modules.ts";
 import { gram } from "../../models/observe.ts";
 import { symmetricEigen } from "../../tensor/eigen.ts";
+import { type Matrix, multiply, normOf, transposed } from "../../tensor/matrix.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import { type LoraAdapter, type TransformContext, transform } from "../transform.ts";
 
@@ -24,8 +25,6 @@ const options = z.strictObject({
     .describe("Matrices with the highest probability; the code has it the other way round than its own comment"),
 });
 export type NlsrOptions = z.infer<typeof options>;
-
-type Matrix = Pick<HostTensor<"float32" | "float64">, "shape" | "data">;
 
 /**
  * A factor's part that gives most of its outputs on safety data: `V V' W`, V the leading `floor(0.8 min(out, in))` directions of

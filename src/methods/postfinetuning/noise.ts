@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { adapterOfChanges, changesOf, normOf } from "../../models/adapters.ts";
+import { adapterOfChanges, changesOf } from "../../models/adapters.ts";
+import { normOf } from "../../tensor/matrix.ts";
 import type { RandomStream } from "../../tensor/random.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import { transform } from "../transform.ts";

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, normal, randomAdapter } from "../../../test/transform-context.ts";
 import { choose, settingsOf } from "../../choice.ts";
-import { changesOf, multiply } from "../../models/adapters.ts";
+import { changesOf } from "../../models/adapters.ts";
+import { multiply } from "../../tensor/matrix.ts";
 import { tensor } from "../../tensor/tensor.ts";
 import { TRANSFORMS } from "../registry.ts";
 import { inverseFactor, type SafeDeltaOptions, safeDeltaOf } from "./safe-delta.ts";

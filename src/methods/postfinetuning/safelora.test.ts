@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { contextOf, expectClose, normal, randomAdapter } from "../../../test/transform-context.ts";
 import { choose } from "../../choice.ts";
-import { asFloat32, changesOf, multiply, normOf } from "../../models/adapters.ts";
+import { changesOf } from "../../models/adapters.ts";
+import { asFloat32, multiply, normOf } from "../../tensor/matrix.ts";
 import { tensor } from "../../tensor/tensor.ts";
 import { TRANSFORMS } from "../registry.ts";
 import { project, projectPair } from "./safelora.ts";

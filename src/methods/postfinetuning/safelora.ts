@@ -1,6 +1,7 @@
 import { z } from "zod";
-import { asFloat32, factorsOf, multiply, nameOfB, normOf, transposed } from "../../models/adapters.ts";
+import { factorsOf, nameOfB } from "../../models/adapters.ts";
 import { symmetricEigen } from "../../tensor/eigen.ts";
+import { asFloat32, type Matrix, multiply, normOf, transposed } from "../../tensor/matrix.ts";
 import { type HostTensor, zeros } from "../../tensor/tensor.ts";
 import { transform } from "../transform.ts";
 
@@ -22,8 +23,6 @@ const options = z.strictObject({
     .describe("V V' / ||V||, as in the paper, or the true projector onto the span of V"),
 });
 export type SafeLoraOptions = z.infer<typeof options>;
-
-type Matrix = Pick<HostTensor<"float32" | "float64">, "shape" | "data">;
 
 /** One matrix that carries an adapter: V, what alignment changed in it, `[out, in]`, and both factors. */
 export interface AlignedPair {

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { contextOf, expectClose, randomAdapter } from "../../../test/transform-context.ts";
 import { choose } from "../../choice.ts";
-import { changesOf, multiply, nameOfA, nameOfB } from "../../models/adapters.ts";
+import { changesOf, nameOfA, nameOfB } from "../../models/adapters.ts";
+import { multiply } from "../../tensor/matrix.ts";
 import { TRANSFORMS } from "../registry.ts";
 
 const modules = { m: [4, 6], n: [4, 6] } as const;

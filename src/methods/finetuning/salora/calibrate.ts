@@ -2,10 +2,11 @@ import { ops, type Tensor } from "../../../autodiff/index.ts";
 import { BoosterError } from "../../../errors.ts";
 import { type Example, type Model, moduleOf } from "../../../models/index.ts";
 import { gram, observer, type Sums } from "../../../models/observe.ts";
+import { type Matrix, multiply } from "../../../tensor/matrix.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import type { HostTensor } from "../../../tensor/tensor.ts";
 import type { Preparation } from "../../method.ts";
-import { initialFactors, type Matrix, matrixOf, project, tensorOf, topDirections } from "./projection.ts";
+import { initialFactors, project, topDirections } from "./projection.ts";
 
 export interface CalibrationOptions {
   readonly safetyRank: number;
@@ -78,12 +79,12 @@ export async function calibrate(preparation: Preparation, options: CalibrationOp
   for (const layer of byLayer(model, targets.keys())) {
     if (task === undefined || options.referenceTaskPass) task = await seen.sum(weights, taskRows, signal);
     for (const module of layer) {
-      const directions = (sums: Sums, count: number) =>
-        topDirections(matrixOf(sums.get(module) as HostTensor<"float64">), count);
+      const directions = (sums: Sums, count: number) => topDirections(sums.get(module) as HostTensor<"float64">, count);
       const V = directions(safety, options.safetyRank);
-      if (V.rows === V.columns) throw nothingLeft(module, V.columns, options.safetyRank);
+      const [found, outputs = 0] = V.shape;
+      if (found === outputs) throw nothingLeft(module, outputs, options.safetyRank);
       const W = weights.get(`${module}.weight`) as HostTensor<"float32">;
-      const factors = initialFactors(matrixOf(W), directions(task, options.taskRank), targets.get(module) as number);
+      const factors = initialFactors(W, directions(task, options.taskRank), targets.get(module) as number);
       starts.set(module, { safety: V, ...factors });
       if (options.referenceTaskPass) weights.set(`${module}.weight`, residual(W, factors, V));
     }
@@ -110,16 +111,6 @@ function byLayer({ modules }: Model, targets: Iterable<string>): string[][] {
 
 /** `W - C B0 A0` */
 function residual(W: HostTensor<"float32">, { A, B }: Pick<Start, "A" | "B">, safety: Matrix): HostTensor<"float32"> {
-  const projected = project(safety, B);
-  const data = W.data.slice();
-  for (let i = 0; i < B.rows; i++) {
-    for (let j = 0; j < A.columns; j++) {
-      let sum = 0;
-      for (let k = 0; k < A.rows; k++) {
-        sum += (projected.data[i * A.rows + k] as number) * (A.data[k * A.columns + j] as number);
-      }
-      data[i * A.columns + j]! -= sum;
-    }
-  }
-  return tensorOf({ ...matrixOf(W), data });
+  const change = multiply(project(safety, B), A).data;
+  return { ...W, data: W.data.map((w, i) => w - (change[i] as number)) };
 }

@@ -1,24 +1,29 @@
 import { describe, expect, test } from "vitest";
+import type { Matrix } from "../../../tensor/matrix.ts";
 import { RandomStream } from "../../../tensor/random.ts";
-import { type Factors, fold, initialFactors, type Matrix, project, topDirections } from "./projection.ts";
+import { tensor } from "../../../tensor/tensor.ts";
+import { type Factors, fold, initialFactors, project, topDirections } from "./projection.ts";
 
+const entries = (rows: number, columns: number, entry: (i: number, j: number) => number): Matrix =>
+  tensor(
+    "float64",
+    [rows, columns],
+    Array.from({ length: rows * columns }, (_, n) => entry(Math.floor(n / columns), n % columns)),
+  );
 const random = (rows: number, columns: number, seed: number): Matrix => {
   const stream = new RandomStream(seed, "matrix");
-  return { rows, columns, data: Array.from({ length: rows * columns }, (_, i) => stream.normal(i)) };
+  return entries(rows, columns, (i, j) => stream.normal(i * columns + j));
 };
-const at = (m: Matrix, i: number, j: number): number => m.data[i * m.columns + j] as number;
-const entries = (rows: number, columns: number, entry: (i: number, j: number) => number): Matrix => ({
-  rows,
-  columns,
-  data: Array.from({ length: rows * columns }, (_, n) => entry(Math.floor(n / columns), n % columns)),
-});
+const rowsOf = ({ shape }: Matrix): number => shape[0] as number;
+const columnsOf = ({ shape }: Matrix): number => shape[1] as number;
+const at = (m: Matrix, i: number, j: number): number => m.data[i * columnsOf(m) + j] as number;
 const product = (a: Matrix, b: Matrix): Matrix =>
-  entries(a.rows, b.columns, (i, j) =>
-    Array.from({ length: a.columns }, (_, k) => at(a, i, k) * at(b, k, j)).reduce((x, y) => x + y, 0),
+  entries(rowsOf(a), columnsOf(b), (i, j) =>
+    Array.from({ length: columnsOf(a) }, (_, k) => at(a, i, k) * at(b, k, j)).reduce((x, y) => x + y, 0),
   );
-const transposed = (a: Matrix): Matrix => entries(a.columns, a.rows, (i, j) => at(a, j, i));
-const minus = (a: Matrix, b: Matrix): Matrix => entries(a.rows, a.columns, (i, j) => at(a, i, j) - at(b, i, j));
-const plus = (a: Matrix, b: Matrix): Matrix => entries(a.rows, a.columns, (i, j) => at(a, i, j) + at(b, i, j));
+const transposed = (a: Matrix): Matrix => entries(columnsOf(a), rowsOf(a), (i, j) => at(a, j, i));
+const minus = (a: Matrix, b: Matrix): Matrix => entries(rowsOf(a), columnsOf(a), (i, j) => at(a, i, j) - at(b, i, j));
+const plus = (a: Matrix, b: Matrix): Matrix => entries(rowsOf(a), columnsOf(a), (i, j) => at(a, i, j) + at(b, i, j));
 const identity = (size: number): Matrix => entries(size, size, (i, j) => (i === j ? 1 : 0));
 const largest = (a: Matrix): number => Math.max(...Array.from(a.data, Math.abs));
 const outer = ({ A, B }: Factors): Matrix => product(B, A);
@@ -56,7 +61,7 @@ describe("the projection", () => {
   });
 
   test("more directions than the layer has outputs are all of them", () => {
-    expect(topDirections(gram(1), 50).rows).toBe(OUT);
+    expect(rowsOf(topDirections(gram(1), 50))).toBe(OUT);
   });
 });
 

@@ -1,12 +1,6 @@
 import { symmetricEigen } from "../../../tensor/eigen.ts";
-import { type HostTensor, tensor } from "../../../tensor/tensor.ts";
-
-/** A matrix, row-major. */
-export interface Matrix {
-  readonly rows: number;
-  readonly columns: number;
-  readonly data: ArrayLike<number>;
-}
+import { type Matrix, multiply, transposed } from "../../../tensor/matrix.ts";
+import { tensor } from "../../../tensor/tensor.ts";
 
 /** LoRA factors of one linear layer: A `[rank, in]`, B `[out, rank]`. */
 export interface Factors {
@@ -14,42 +8,25 @@ export interface Factors {
   readonly B: Matrix;
 }
 
-const at = ({ data, columns }: Matrix, row: number, column: number): number => data[row * columns + column] as number;
-
-function build(rows: number, columns: number, entry: (row: number, column: number) => number): Matrix {
-  const data = new Float64Array(rows * columns);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) data[i * columns + j] = entry(i, j);
-  return { rows, columns, data };
-}
+const matrix = (rows: number, columns: number, data: ArrayLike<number>): Matrix =>
+  tensor("float64", [rows, columns], data);
 
 /** `V' V x`: the part of x `[width, columns]` in the space that the orthonormal rows of V `[rank, width]` span. */
-function within(V: Matrix, x: Matrix): Matrix {
-  const inner = build(V.rows, x.columns, (k, j) => {
-    let sum = 0;
-    for (let i = 0; i < V.columns; i++) sum += at(V, k, i) * at(x, i, j);
-    return sum;
-  });
-  return build(x.rows, x.columns, (i, j) => {
-    let sum = 0;
-    for (let k = 0; k < V.rows; k++) sum += at(V, k, i) * at(inner, k, j);
-    return sum;
-  });
-}
+const within = (V: Matrix, x: Matrix): Matrix => multiply(transposed(V), multiply(V, x));
 
 /**
  * The directions in which features vary most: as rows, the top right singular vectors of features Y `[tokens, width]`, from
  * their Gram matrix `Y' Y`. Not centred. At most `width` of them.
  */
-export function topDirections(gram: Matrix, count: number): Matrix {
-  const { vectors } = symmetricEigen(gram.data, gram.rows);
-  const rows = Math.min(count, gram.rows);
-  return { rows, columns: gram.rows, data: vectors.subarray(0, rows * gram.rows) };
+export function topDirections({ shape: [width = 0], data }: Matrix, count: number): Matrix {
+  const rows = Math.min(count, width);
+  return matrix(rows, width, symmetricEigen(data, width).vectors.subarray(0, rows * width));
 }
 
 /** `C x = x - V_s' V_s x`: x `[out, columns]` without what lies in the safety directions V_s `[r_s, out]`. */
 export function project(safety: Matrix, x: Matrix): Matrix {
-  const inside = within(safety, x);
-  return build(x.rows, x.columns, (i, j) => at(x, i, j) - at(inside, i, j));
+  const inside = within(safety, x).data;
+  return { shape: x.shape, data: Float64Array.from(x.data, (value, i) => value - (inside[i] as number)) };
 }
 
 /**
@@ -61,33 +38,29 @@ export function project(safety: Matrix, x: Matrix): Matrix {
  * @param task V_t, the task's output directions `[r_t, out]`
  */
 export function initialFactors(W: Matrix, task: Matrix, rank: number): Factors {
-  const { rows: out, columns: width } = W;
+  const [out = 0, width = 0] = W.shape;
   const isWide = width > out;
-  const size = Math.min(out, width);
-  const gram = build(size, size, (i, j) => {
-    let sum = 0;
-    if (isWide) for (let k = 0; k < width; k++) sum += at(W, i, k) * at(W, j, k);
-    else for (let k = 0; k < out; k++) sum += at(W, k, i) * at(W, k, j);
-    return sum;
-  });
-  const { values, vectors } = symmetricEigen(gram.data, size);
-  const known: Matrix = { rows: size, columns: size, data: vectors };
-  // The other side's vectors follow from these: W v = s u, W' u = s v.
+  const wide = isWide ? W : transposed(W);
+  const [size = 0, length = 0] = wide.shape;
+  const { values, vectors } = symmetricEigen(multiply(wide, transposed(wide)).data, size);
   const roots = Array.from({ length: rank }, (_, k) => Math.sqrt(Math.sqrt(Math.max(values[k] ?? 0, 0))));
-  const fromW = (k: number, row: number): number => {
-    const root = roots[k] as number;
-    if (root === 0) return 0;
-    let sum = 0;
-    for (let i = 0; i < size; i++) sum += at(known, k, i) * (isWide ? at(W, i, row) : at(W, row, i));
-    return sum / root;
+  const known = matrix(
+    rank,
+    size,
+    Float64Array.from({ length: rank * size }, (_, i) => vectors[i] ?? 0),
+  );
+  const scaled = (x: Matrix, columns: number, by: (value: number, root: number) => number): Matrix => {
+    const of = (value: number, i: number) => {
+      const root = roots[Math.floor(i / columns)] as number;
+      return root === 0 ? 0 : by(value, root);
+    };
+    return matrix(rank, columns, Float64Array.from(x.data, of));
   };
-  const own = (k: number, row: number): number => {
-    const root = roots[k] as number;
-    return root === 0 ? 0 : root * at(known, k, row);
-  };
-  const A = build(rank, width, (k, j) => (isWide ? fromW(k, j) : own(k, j)));
-  const U = build(out, rank, (i, k) => (isWide ? own(k, i) : fromW(k, i)));
-  return { A, B: within(task, U) };
+  const own = scaled(known, size, (value, root) => root * value);
+  // The other side's vectors follow from these: W v = s u, W' u = s v.
+  const other = scaled(multiply(known, wide), length, (value, root) => value / root);
+  const [A, U] = isWide ? [other, own] : [own, other];
+  return { A, B: within(task, transposed(U)) };
 }
 
 /**
@@ -96,19 +69,10 @@ export function initialFactors(W: Matrix, task: Matrix, rank: number): Factors {
  *     W_res x + C B A x = W x + [C B, -C B0] [A; A0] x    for W_res = W - C B0 A0
  */
 export function fold(trained: Factors, initial: Factors, safety: Matrix): Factors {
-  const [B, B0] = [project(safety, trained.B), project(safety, initial.B)];
-  const rank = B.columns;
-  return {
-    A: build(2 * rank, trained.A.columns, (i, j) => (i < rank ? at(trained.A, i, j) : at(initial.A, i - rank, j))),
-    B: build(B.rows, 2 * rank, (i, j) => (j < rank ? at(B, i, j) : -at(B0, i, j - rank))),
+  const below = (x: Matrix, y: Matrix, sign: 1 | -1): Matrix => {
+    const [rows = 0, columns = 0] = x.shape;
+    return matrix(2 * rows, columns, Float64Array.from([...x.data, ...y.data.map((value) => sign * value)]));
   };
+  const [B, B0] = [project(safety, trained.B), project(safety, initial.B)];
+  return { A: below(trained.A, initial.A, 1), B: transposed(below(transposed(B), transposed(B0), -1)) };
 }
-
-export const matrixOf = ({ shape: [rows = 0, columns = 0], data }: HostTensor<"float32" | "float64">): Matrix => ({
-  rows,
-  columns,
-  data,
-});
-
-export const tensorOf = ({ rows, columns, data }: Matrix): HostTensor<"float32"> =>
-  tensor("float32", [rows, columns], data);

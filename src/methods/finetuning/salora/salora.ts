@@ -1,11 +1,12 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, valueAndGrad } from "../../../autodiff/index.ts";
 import { moduleOf } from "../../../models/index.ts";
+import { asFloat32 } from "../../../tensor/matrix.ts";
 import type { HostTensor } from "../../../tensor/tensor.ts";
 import { method } from "../../method.ts";
 import { copy, memories } from "../../state.ts";
 import { calibrate } from "./calibrate.ts";
-import { fold, matrixOf, tensorOf } from "./projection.ts";
+import { fold } from "./projection.ts";
 
 const count = (value: number) => z.int().positive().default(value);
 
@@ -62,9 +63,9 @@ export const salora = method({
       const weights = new Map<string, HostTensor<"float32">>();
       const directions: Record<string, HostTensor<"float32">> = {};
       for (const [module, { safety, A, B }] of await calibrate(preparation, chosen)) {
-        weights.set(`${module}.lora_A.weight`, tensorOf(A));
-        weights.set(`${module}.lora_B.weight`, tensorOf(B));
-        directions[module] = tensorOf(safety);
+        weights.set(`${module}.lora_A.weight`, asFloat32(A));
+        weights.set(`${module}.lora_B.weight`, asFloat32(B));
+        directions[module] = asFloat32(safety);
       }
       return { weights, state: { initial: weights, safety: directions } };
     },
@@ -78,13 +79,12 @@ export const salora = method({
       const published = new Map<string, HostTensor<"float32">>();
       for (const module of new Set([...weights.keys()].map(moduleOf))) {
         const factors = (from: ReadonlyMap<string, HostTensor<"float32">>) => ({
-          A: matrixOf(from.get(`${module}.lora_A.weight`) as HostTensor<"float32">),
-          B: matrixOf(from.get(`${module}.lora_B.weight`) as HostTensor<"float32">),
+          A: from.get(`${module}.lora_A.weight`) as HostTensor<"float32">,
+          B: from.get(`${module}.lora_B.weight`) as HostTensor<"float32">,
         });
-        const directions = matrixOf(safety[module] as HostTensor<"float32">);
-        const { A, B } = fold(factors(weights), factors(initial), directions);
-        published.set(`${module}.lora_A.weight`, tensorOf(A));
-        published.set(`${module}.lora_B.weight`, tensorOf(B));
+        const { A, B } = fold(factors(weights), factors(initial), safety[module] as HostTensor<"float32">);
+        published.set(`${module}.lora_A.weight`, asFloat32(A));
+        published.set(`${module}.lora_B.weight`, asFloat32(B));
       }
       return published;
     },
