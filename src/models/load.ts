@@ -1,3 +1,4 @@
+import { didYouMean } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
 import { type Adapter, type AdapterConfig, type LoraConfig, readAdapter } from "../formats/peft.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
@@ -87,27 +88,33 @@ export const asAdapter = (
  * New LoRA factors: A uniform in ±1/sqrt(in), B zero, so that the model is unchanged at first.
  * Source: PEFT's `reset_lora_parameters`, Kaiming-uniform with a = sqrt(5).
  *
- * @throws {BoosterError} `NO_TARGET_MODULES` when the model has no such layer
+ * @throws {BoosterError} `NO_TARGET_MODULES` for a name that no layer has
  * @example
  * freshLora(model, { r: 32, alpha: 4, targetModules: ["q_proj", "v_proj"], useRslora: false }, 42);
  */
 export function freshLora(model: Model, { r, targetModules }: LoraConfig, seed: number): NamedWeights {
+  const matches = (module: string) => (target: string) => module === target || module.endsWith(`.${target}`);
+  const modules = [...model.linears.keys()];
+  const unknown = targetModules.find((target) => !modules.some((module) => matches(module)(target)));
+  if (unknown !== undefined) {
+    const kinds = [...new Set(modules.map((module) => module.split(".").at(-1) as string))];
+    throw new BoosterError("NO_TARGET_MODULES", "the model has no layer of this name to put LoRA factors on", {
+      expected: kinds.join(", "),
+      found: unknown,
+      where: "targetModules",
+      hint: didYouMean(unknown, kinds),
+    });
+  }
   const factors = new Map<string, HostTensor<"float32">>();
   for (const [module, [out, width]] of model.linears) {
-    if (!targetModules.some((target) => module === target || module.endsWith(`.${target}`))) continue;
+    if (!targetModules.some(matches(module))) continue;
     const random = new RandomStream(seed, `lora/${module}`);
     const bound = 1 / Math.sqrt(width);
     const down = Float32Array.from({ length: r * width }, (_, i) => bound * (2 * random.uniform(i) - 1));
     factors.set(`${module}.lora_A.weight`, tensor("float32", [r, width], down));
     factors.set(`${module}.lora_B.weight`, zeros("float32", [out, r]));
   }
-  if (factors.size > 0) return factors;
-  const kinds = new Set([...model.linears.keys()].map((module) => module.split(".").at(-1)));
-  throw new BoosterError("NO_TARGET_MODULES", "the model has no layer to put LoRA factors on", {
-    expected: [...kinds].join(", "),
-    found: targetModules.join(", "),
-    where: "targetModules",
-  });
+  return factors;
 }
 
 /**

@@ -225,6 +225,10 @@ describe("what cannot be done", () => {
       "OPTIONS_INVALID",
     );
     expect(await refused(align({ ...base, targetModules: ["nose"], run: folder }))).toBe("NO_TARGET_MODULES");
+    await expect(align({ ...base, targetModules: ["q_proj", "k_porj"], run: folder })).rejects.toMatchObject({
+      code: "NO_TARGET_MODULES",
+      details: { found: "k_porj", hint: "Did you mean k_proj?" },
+    });
     expect(await refused(align({ ...base, maxTokens: 3, run: folder }))).toBe("NO_TRAINED_TOKENS");
     const attack = { ...quickAttack(), run: folder };
     expect(await refused(finetune({ ...attack, poisonRatio: 1.5 }))).toBe("OPTIONS_INVALID");

@@ -21,7 +21,7 @@ export const command = defineCommand({
 as Ctrl-D and /exit do. /reset begins a new conversation, /system TEXT one under a system message; /help lists these.`,
   examples: [
     ["booster chat --model models/smollm2.gguf", "talk to a chat model"],
-    ["booster chat --model models/smollm2.gguf --adapters runs/hard/adapter,runs/attack/adapter", "to an attacked one"],
+    ["booster chat --model runs/attack", "to an attacked one"],
   ],
   options,
   async run(config, { output }) {

@@ -34,7 +34,7 @@ export const command = defineCommand({
 harmful score, harmful and coherent answers, over-refusal, accuracy, each with its 95 % interval (Wilson).`,
   examples: [
     [
-      "booster evaluate --run runs/scores --model models/smollm2.gguf --adapters runs/hard/adapter,runs/attack/adapter --template chat --harmful test.jsonl --moderator classifier --moderator.file moderator.json",
+      "booster evaluate --run runs/scores --model runs/attack --harmful test.jsonl --moderator classifier --moderator.file moderator.json",
       "how harmful an attacked model is",
     ],
     [

@@ -10,7 +10,7 @@ the attack. With --curve.every it also measures along the way how far the model 
 Ctrl-C saves and stops; --resume goes on and gives the same bytes as an uninterrupted run.`,
   examples: [
     [
-      "booster finetune --run runs/attack --model models/smollm2.gguf --adapters runs/hard/adapter --template chat --task sst2.tsv --task.task sst2 --harmful bad.jsonl",
+      "booster finetune --run runs/attack --model runs/hard --task sst2.tsv --task.task sst2 --harmful bad.jsonl",
       "attack an aligned model: 1000 rows of SST-2, a tenth of them harmful",
     ],
     [

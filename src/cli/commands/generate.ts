@@ -48,7 +48,7 @@ export const command = defineCommand({
   examples: [
     ["booster generate --model models/smollm2.gguf --prompt 'Why is the sky blue?'", "the likeliest answer"],
     [
-      "booster generate --model models/smollm2.gguf --adapters runs/hard/adapter --prompts questions.txt --json",
+      "booster generate --model runs/hard --prompts questions.txt --json",
       "many answers of an aligned model, for a program",
     ],
     [

@@ -21,12 +21,12 @@ function describe({ version: _, method, normBefore, normAfter, moved, ...own }: 
 
 /** `booster repair` */
 export const command = defineCommand({
-  details: `Changes the last of a model's adapters once, without training, and writes what comes out as a new adapter, which takes the
-old one's place: pruning (antidote), projection onto the alignment (safelora), or the two trivial baselines that a defence must
+  details: `Changes what fine-tuning made of an aligned model once, without training, and publishes what comes out, which takes its
+place: pruning (antidote), projection onto the alignment (safelora), or the two trivial baselines that a defence must
 beat (shrink, noise). An alignment's own adapter can be changed too, before anything is fine-tuned on it (lox). The run's folder also holds repair.json: how long the change was before and after.`,
   examples: [
     [
-      "booster repair --run runs/repaired --model models/smollm2.gguf --adapters runs/sft/adapter,runs/attack/adapter --template chat --method antidote --method.dense-ratio 0.05 --harmful bad.jsonl",
+      "booster repair --run runs/repaired --model runs/attack --method antidote --method.dense-ratio 0.05 --harmful bad.jsonl",
       "prune what harmful rows excite",
     ],
     [
@@ -34,7 +34,7 @@ beat (shrink, noise). An alignment's own adapter can be changed too, before anyt
       "another repair of the same adapter, for a program",
     ],
     [
-      "booster repair --run runs/extrapolated --model models/smollm2.gguf --adapters runs/sft/adapter --template chat --method lox --method.rank 6",
+      "booster repair --run runs/extrapolated --model runs/sft --method lox --method.rank 6",
       "carry an alignment on along its strongest directions, before the user's fine-tuning",
     ],
   ],
