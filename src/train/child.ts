@@ -36,7 +36,7 @@ const STDERR_KEPT = 4096;
 export class Child {
   private readonly process: ChildProcess;
   private readonly kill = (): void => void this.process.kill("SIGKILL");
-  private readonly gone: Promise<() => BoosterError>;
+  private readonly gone: Promise<BoosterError>;
 
   constructor(module: URL | string) {
     this.process = fork(module, [], {
@@ -47,7 +47,7 @@ export class Child {
     const stderr = collectTail(this.process.stderr);
     this.gone = new Promise((resolve, reject) => {
       this.process.on("error", reject);
-      this.process.on("close", (code, killedBy) => resolve(() => crash(code, killedBy, stderr())));
+      this.process.on("close", (code, killedBy) => resolve(crash(code, killedBy, stderr())));
     });
     this.gone.catch(() => undefined);
     process.once("exit", this.kill);
@@ -60,46 +60,38 @@ export class Child {
    * @throws {BoosterError} the child's own error code, `STOPPED`, or `CHILD_KILLED`, `OUT_OF_MEMORY`, `CHILD_CRASHED` with the end of
    * its standard error
    */
-  async ask<Result>(payload: unknown, { emit, signal }: Following = {}): Promise<Result> {
-    let preparing = true;
-    let dropped = false;
-    const stop = (): void => {
-      dropped = preparing;
-      if (preparing) this.kill();
-      else send(this.process, { kind: "stop", reason: String(signal?.reason) });
-    };
-    let listener: (message: unknown) => void = () => undefined;
-    const answered = new Promise<() => Result>((resolve) => {
-      listener = (message) => {
-        const said = message as ToParent;
-        if (said.kind === "done") resolve(() => said.value as Result);
-        if (said.kind === "failed") {
-          const { code, problem, details } = said;
-          resolve(() => {
-            throw new BoosterError(code, problem, details);
-          });
+  ask<Result>(payload: unknown, { emit, signal }: Following = {}): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      let preparing = true;
+      let dropped = false;
+      const hear = (said: ToParent): void => {
+        if (said.kind === "event") {
+          preparing = said.event.type === "work" && said.event.preparing === true;
+          emit?.(said.event);
+          return;
         }
-        if (said.kind !== "event") return;
-        preparing = said.event.type === "work" && said.event.preparing === true;
-        emit?.(said.event);
+        end();
+        if (said.kind === "done") resolve(said.value as Result);
+        else reject(new BoosterError(said.code, said.problem, said.details));
       };
-    });
-    this.process.on("message", listener);
-    try {
-      if (signal?.aborted === true) throw stopped();
+      const stop = (): void => {
+        dropped = preparing;
+        if (preparing) this.kill();
+        else send(this.process, { kind: "stop", reason: String(signal?.reason) });
+      };
+      const end = (): void => {
+        this.process.off("message", hear as (message: unknown) => void);
+        signal?.removeEventListener("abort", stop);
+      };
+      this.process.on("message", hear as (message: unknown) => void);
+      this.gone.then((crashed) => {
+        end();
+        reject(dropped ? new BoosterError("STOPPED", "the work was stopped before its first step") : crashed);
+      }, reject);
       send(this.process, { kind: "start", payload });
-      signal?.addEventListener("abort", stop, { once: true });
-      const end = await Promise.race([
-        answered,
-        this.gone.then((crashed) => () => {
-          throw dropped ? stopped() : crashed();
-        }),
-      ]);
-      return end();
-    } finally {
-      this.process.off("message", listener);
-      signal?.removeEventListener("abort", stop);
-    }
+      if (signal?.aborted) stop();
+      else signal?.addEventListener("abort", stop, { once: true });
+    });
   }
 
   /** Lets the child go once it has nothing to do. */
@@ -109,8 +101,6 @@ export class Child {
     process.off("exit", this.kill);
   }
 }
-
-const stopped = () => new BoosterError("STOPPED", "the work was stopped before its first step");
 
 /**
  * One piece of work in a process of its own. Throws what `Child.ask` throws.

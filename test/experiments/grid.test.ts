@@ -121,10 +121,27 @@ test("what diverges is left out, and this is said in the report, in the terminal
     jobs: 2,
   };
   const told: string[] = [];
+  const left: string[] = [];
+  let counted = 0;
   const result = await runExperiment(options, {
     worker: worker.path,
-    emit: (event) => event.type === "notice" && told.push(event.text),
+    emit(event) {
+      if (event.type === "notice") told.push(event.text);
+      if (event.type === "piece" && event.state === "left out") left.push(event.piece);
+      if (event.type === "piece") counted = event.done / event.pieces;
+    },
   });
+  expect(counted).toBe(1);
+  expect(left.sort()).toEqual([
+    "lost seed 0: align",
+    "lost seed 0: attack absurd",
+    "lost seed 0: attack absurd, evaluate",
+    "lost seed 0: attack lr 1e-4",
+    "lost seed 0: attack lr 1e-4, evaluate",
+    "lost seed 0: evaluate before the attack",
+    "sft seed 0: attack absurd",
+    "sft seed 0: attack absurd, evaluate",
+  ]);
   expect(result.runs.map(({ method, strength }) => [method, strength])).toEqual([["sft", "lr 1e-4"]]);
   expect(result.strengths.map(({ id }) => id)).toEqual(["lr 1e-4"]);
   expect(result.alignments.map(({ method }) => method)).toEqual(["sft"]);
