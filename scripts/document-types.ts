@@ -111,7 +111,9 @@ for (const file of readdirSync(root, { recursive: true, encoding: "utf8" })) {
   collect(exported, schemas);
   const result = documented(text, schemas);
   const inputs = Object.entries(exported).flatMap(([name, value]) =>
-    value instanceof z.ZodObject ? [inputInterface(name, value)] : [],
+    value instanceof z.ZodObject && text.includes(`export declare const ${name}: `)
+      ? [inputInterface(name, value)]
+      : [],
   );
   writeFileSync(path, `${result}${inputs.join("")}`);
   written += result.split("\n").length - text.split("\n").length;
