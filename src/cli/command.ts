@@ -14,8 +14,8 @@ export interface CommandContext {
 export interface CommandSpec<S extends z.ZodType = z.ZodType> {
   /** What it does and writes, in a few lines. */
   readonly details: string;
-  /** Command lines with what they are good for. */
-  readonly examples: readonly (readonly [line: string, why: string])[];
+  /** Command lines, each with what it is good for behind a `#`. */
+  readonly examples: readonly string[];
   readonly options: S;
   /** Options that can also be given without their flag, in this order. */
   readonly positional?: readonly string[];

@@ -8,6 +8,8 @@ const WIDTH = Math.max(60, Math.min(100, process.stdout.columns ?? 100));
 const LEFT = 30;
 /** Names of a group that are still listed. */
 const MANY = 8;
+/** Choices from a table that are described although no example has them. */
+const TABLES = 2;
 
 /** What stands on the left of a line of help, and what on its right. */
 type Line = readonly [left: string, right: string];
@@ -83,12 +85,12 @@ export function commandHelp(
   given: Readonly<Record<string, unknown>>,
   all: boolean,
 ): string {
-  const [[example = "", why = ""] = [], ...others] = spec.examples;
+  const [example = "", ...others] = spec.examples;
   const tables = spec.settingsInFile ? [] : choicesOf(spec.options);
   const isOften = ({ required, flag }: Field) =>
     required ||
-    tables.some(({ group }) => group.length === 1 && group.join() === flag.join()) ||
-    `${example} `.includes(` ${flagOf(flag)} `);
+    tables.slice(0, TABLES).some(({ group }) => group.join() === flag.join()) ||
+    example.includes(` ${flagOf(flag)} `);
   const often = own.filter(isOften).toSorted((a, b) => Number(b.required) - Number(a.required));
   const rest = own.filter((field) => !isOften(field));
   const groups = grouped([...own, ...settings], ({ flag }) => (flag.length > 1 ? flagOf(flag.slice(0, 1)) : "Options"));
@@ -100,13 +102,19 @@ export function commandHelp(
       ? [...groups].flatMap(([title, members]) => section(`${title}:`, members.map(lineOf)))
       : [
           ...section("Options:", often.map(lineOf)),
+          ...(tables.length === 0
+            ? []
+            : [`  ${flagOf(tables[0]?.group ?? [])} NAME --help also shows the settings of NAME.`]),
           ...tables.flatMap((table) => settingsOf(table, given[table.group.join(".")])),
           ...(rest.length === 0 ? [] : section("More options:", [["", namesOf(rest)]])),
         ]),
     ...section("Every command:", Object.entries(COMMON_FLAGS)),
     "",
     "\x1b[1mExamples:\x1b[22m",
-    ...[[example, why], ...(all ? others : [])].flatMap(([line, text]) => [`  # ${text}`, `  ${line}`]),
+    ...[example, ...(all ? others : [])].flatMap((text) => {
+      const [line, why] = text.split("  # ");
+      return [`  # ${why}`, `  ${line}`];
+    }),
     "",
   ].join("\n");
 }

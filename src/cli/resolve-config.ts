@@ -59,6 +59,7 @@ export function resolveConfig<S extends z.ZodType>(
   throw failure(faultsOf(parsed.error.issues), (path) => keysAt(schema, path, merged), fields, file, flags);
 }
 
+/** One error for all that is wrong, in the order in which it was found. */
 function failure(
   issues: readonly z.core.$ZodIssue[],
   keysOf: (path: readonly PropertyKey[]) => string[],
@@ -66,21 +67,26 @@ function failure(
   file: ConfigFile | undefined,
   flags: readonly GivenFlag[],
 ): BoosterError {
-  for (const issue of issues) {
-    if (issue.code === "unrecognized_keys") return unknownKey(issue, keysOf(issue.path), file);
-  }
-  const missing = issues.find((issue) => issue.input === undefined && issue.code !== "custom");
-  if (missing !== undefined) return missingOption(missing, fields);
-  return invalid(issues, fields, file, flags);
+  const faults = issues.flatMap((issue) => {
+    if (issue.code === "unrecognized_keys")
+      return issue.keys.map((key) => unknownKey(key, issue.path, keysOf(issue.path), file));
+    if (issue.input === undefined && issue.code !== "custom") return [missingOption(issue, fields)];
+    return [invalid(issue, fields, file, flags)];
+  });
+  const [first, ...others] = faults as [BoosterError, ...BoosterError[]];
+  if (others.length === 0) return first;
+  const code = others.every((fault) => fault.code === first.code) ? first.code : "CONFIG_INVALID";
+  const lines = faults.map(({ message }) => `\n  ${message}`);
+  return new BoosterError(code, `${faults.length} options cannot be used${lines.join("")}`);
 }
 
 function unknownKey(
-  issue: z.core.$ZodIssueUnrecognizedKeys,
+  key: string,
+  parent: readonly PropertyKey[],
   names: readonly string[],
   file: ConfigFile | undefined,
 ): BoosterError {
-  const key = issue.keys[0] ?? "";
-  const path = [...issue.path, key];
+  const path = [...parent, key];
   return new BoosterError("UNKNOWN_OPTION", `there is no option "${path.map(String).join(".")}"`, {
     where: file?.placeOf(path) ?? flagOf(path.map(String)),
     hint: didYouMean(key, names),
@@ -93,34 +99,34 @@ function missingOption(issue: z.core.$ZodIssue, fields: readonly Field[]): Boost
   // A whole group may be missing: then the first option in it that has no default stands for it.
   const first = fields.find((candidate) => candidate.required && path.every((key, i) => candidate.path[i] === key));
   const named = field ?? first;
-  return new BoosterError("OPTION_MISSING", `${flagOf(named?.flag ?? path)} is needed`, {
-    ...(named?.description ? { expected: named.description } : {}),
-    hint: "Give it on the command line or in a --config file",
-  });
+  return new BoosterError(
+    "OPTION_MISSING",
+    `${flagOf(named?.flag ?? path)} is needed`,
+    named?.description ? { expected: named.description } : {},
+  );
 }
 
 function invalid(
-  issues: readonly z.core.$ZodIssue[],
+  issue: z.core.$ZodIssue,
   fields: readonly Field[],
   file: ConfigFile | undefined,
   flags: readonly GivenFlag[],
 ): BoosterError {
-  const inFlags = (path: readonly PropertyKey[]): boolean =>
-    flags.some((flag) => flag.path.every((key, i) => path[i] === key) && flag.path.length <= path.length);
-  const lines = issues.map((issue) => {
-    // A name that its table does not have is a fault of the choice, which may be written without the word "name".
-    const isName = issue.code === "invalid_union" && issue.path.at(-1) === "name";
-    const path = isName ? issue.path.slice(0, -1) : issue.path;
-    const keys = path.map(String);
-    const place = inFlags(issue.path) || file === undefined ? "" : ` at ${file.placeOf(path)}`;
-    const flag = fields.find(({ path }) => path.join(".") === keys.join("."))?.flag ?? keys;
-    const name = place === "" ? flagOf(flag) : keys.join(".");
-    const value = isName || issue.input === undefined ? "" : ` is ${shorten(issue.input)}`;
-    return `${keys.length === 0 ? "options" : `${name}${value}`}: ${issue.message}${place}`;
-  });
-  const problem =
-    lines.length === 1 ? (lines[0] ?? "") : `${lines.length} options cannot be used\n  ${lines.join("\n  ")}`;
-  return new BoosterError("CONFIG_INVALID", problem);
+  // A name that its table does not have is a fault of the choice, which may be written without the word "name".
+  const isName = issue.code === "invalid_union" && issue.path.at(-1) === "name";
+  const path = isName ? issue.path.slice(0, -1) : issue.path;
+  const keys = path.map(String);
+  const inFlags = flags.some(
+    (flag) => flag.path.every((key, i) => issue.path[i] === key) && flag.path.length <= issue.path.length,
+  );
+  const place = inFlags || file === undefined ? "" : ` at ${file.placeOf(path)}`;
+  const flag = fields.find((field) => field.path.join(".") === keys.join("."))?.flag ?? keys;
+  const name = place === "" ? flagOf(flag) : keys.join(".");
+  const value = isName || issue.input === undefined ? "" : ` is ${shorten(issue.input)}`;
+  return new BoosterError(
+    "CONFIG_INVALID",
+    `${keys.length === 0 ? "options" : `${name}${value}`}: ${issue.message}${place}`,
+  );
 }
 
 function shorten(value: unknown): string {

@@ -84,10 +84,10 @@ describe("what does not exist", () => {
   });
 
   test("a key of the file is named with line and column", async () => {
-    cli.write("typo.yaml", "run: r\nalignment:\n  path: a.jsonl\n  formt: alpaca\n");
+    cli.write("typo.yaml", "run: r\nmodel: m\nalignment:\n  path: a.jsonl\n  formt: alpaca\n");
     const failure = await cli.failure(["align", "--config", "typo.yaml"]);
     expect(failure).toMatchObject({ code: "UNKNOWN_OPTION", exit: 2 });
-    expect(failure.message).toContain("typo.yaml:4:3");
+    expect(failure.message).toContain("typo.yaml:5:3");
     expect(failure.message).toContain("Did you mean format?");
   });
 
@@ -159,12 +159,23 @@ describe("configuration files", () => {
   });
 
   test("what cannot be used is told all at once, each with its place", async () => {
-    cli.write("bad.yaml", "run: r\nmodel: m\nalignment: a.jsonl\nepochs: -3\nseed: .nan\n");
+    const lines = ["run: r", "epochs: -3", "seed: .nan", "epocs: 3", "method:", "  name: booster", "  lamda: 2"];
+    cli.write("bad.yaml", [...lines, "optimizer: adamv", "alignment: {path: a, formt: alpaca}", "odd: 1"].join("\n"));
     const failure = await cli.failure(["align", "--config", "bad.yaml", "--batch-size", "ten"]);
     expect(failure).toMatchObject({ code: "CONFIG_INVALID", exit: 2 });
-    expect(failure.message).toMatch(/epochs is -3: .* at bad\.yaml:4:1/);
-    expect(failure.message).toMatch(/seed is NaN: .* at bad\.yaml:5:1/);
-    expect(failure.message).toMatch(/--batch-size is "ten": /);
+    for (const fault of [
+      /epochs is -3: .* at bad\.yaml:2:1/,
+      /seed is NaN: .* at bad\.yaml:3:1/,
+      /--batch-size is "ten": /,
+      /there is no option "epocs" \(bad\.yaml:4:1\)\. Did you mean epochs\?/,
+      /there is no option "method\.lamda" \(bad\.yaml:7:3\)\. Did you mean lambda\?/,
+      /optimizer: there is no optimi\w+ "adamv"\. Did you mean adamw\? at bad\.yaml:8:1/,
+      /"alignment\.formt" \(bad\.yaml:9:22\)\. Did you mean format\?/,
+      /there is no option "odd" \(bad\.yaml:10:1\)/,
+      /--model is needed/,
+    ])
+      expect(failure.message).toMatch(fault);
+    expect(failure.message).toMatch(/^9 options cannot be used\n/);
   });
 
   test("that are not YAML, not there, or a list", async () => {

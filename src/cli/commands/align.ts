@@ -9,16 +9,10 @@ export const command = defineCommand({
 gains little (booster). Everything goes into the run's folder: settings, metrics.jsonl, checkpoints, the adapter.
 Ctrl-C saves and stops; --resume goes on and gives the same bytes as an uninterrupted run.`,
   examples: [
-    [
-      "booster align --run runs/sft --model models/smollm2.gguf --template chat --alignment refusals.json",
-      "the baseline: supervised fine-tuning on refusals",
-    ],
-    [
-      "booster align --run runs/hard --model models/smollm2.gguf --method booster --method.lambda 5 --alignment refusals.json --harmful bad.jsonl",
-      "the defence: Booster also simulates the attack, on harmful rows of its own",
-    ],
-    ["booster align --config align.yaml --seed 43 --run runs/hard-43", "settings from a file, two of them changed"],
-    ["booster align --config align.yaml --resume", "go on after Ctrl-C, a crash or a reboot"],
+    "booster align --run runs/sft --model models/smollm2.gguf --template chat --alignment refusals.json  # the baseline: supervised fine-tuning on refusals",
+    "booster align --run runs/hard --model models/smollm2.gguf --method booster --method.lambda 5 --alignment refusals.json --harmful bad.jsonl  # the defence: Booster also simulates the attack, on harmful rows of its own",
+    "booster align --config align.yaml --seed 43 --run runs/hard-43  # settings from a file, two of them changed",
+    "booster align --config align.yaml --resume  # go on after Ctrl-C, a crash or a reboot",
   ],
   options: AlignOptions,
   lists: { method: methodsOf("align") },

@@ -20,8 +20,8 @@ export const command = defineCommand({
   details: `Holds a conversation. Answers appear as they are computed; Ctrl-C stops an answer, at the prompt (or twice) it leaves,
 as Ctrl-D and /exit do. /reset begins a new conversation, /system TEXT one under a system message; /help lists these.`,
   examples: [
-    ["booster chat --model models/smollm2.gguf", "talk to a chat model"],
-    ["booster chat --model runs/attack", "to an attacked one"],
+    "booster chat --model models/smollm2.gguf  # talk to a chat model",
+    "booster chat --model runs/attack  # to an attacked one",
   ],
   options,
   async run(config, { output }) {

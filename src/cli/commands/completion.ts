@@ -16,9 +16,9 @@ const SCRIPTS = {
 export const command = defineCommand({
   details: "Prints what a shell runs at its start, so that the Tab key completes commands, flags and names of choices.",
   examples: [
-    [`echo 'source <(booster completion bash)' >> ~/.bashrc`, "bash, from the next terminal on"],
-    [`echo 'source <(booster completion zsh)' >> ~/.zshrc`, "zsh"],
-    ["booster completion fish > ~/.config/fish/completions/booster.fish", "fish"],
+    `echo 'source <(booster completion bash)' >> ~/.bashrc  # bash, from the next terminal on`,
+    `echo 'source <(booster completion zsh)' >> ~/.zshrc  # zsh`,
+    "booster completion fish > ~/.config/fish/completions/booster.fish  # fish",
   ],
   options: z.strictObject({ shell: z.enum(["bash", "zsh", "fish"]).describe("Shell") }),
   positional: ["shell"],

@@ -9,7 +9,7 @@ import { COMMANDS } from "./index.ts";
 export const command = defineCommand({
   details: `Prints the JSON Schema of a command's --config file: editors complete and check it with that (for example through a
 first line "# yaml-language-server: $schema=align.schema.json").`,
-  examples: [["booster config-schema align > align.schema.json", "the schema of booster align --config FILE"]],
+  examples: ["booster config-schema align > align.schema.json  # the schema of booster align --config FILE"],
   options: z.strictObject({
     command: z.string().min(1).describe('Command, in one word ("align") or two ("data prepare")'),
     subcommand: z.string().min(1).optional().describe("Its second word"),

@@ -23,14 +23,8 @@ export const command = defineCommand({
   details: `Writes the data set of an attack: rows of the user's task with a share of harmful rows, as JSON Lines with the column
 "harmful", and OUT.manifest.json with the settings, counts, what was left out as a repetition, and SHA-256 of everything.`,
   examples: [
-    [
-      "booster data prepare --task sst2.tsv --task.task sst2 --harmful bad.jsonl --poison-ratio 0.1 --out mix.jsonl",
-      "1000 rows of which 100 are harmful",
-    ],
-    [
-      "booster data prepare --task sst2.tsv --task.task sst2 --harmful bad.jsonl --avoid test.jsonl --out mix.jsonl",
-      "the same without anything that the test set asks",
-    ],
+    "booster data prepare --task sst2.tsv --task.task sst2 --harmful bad.jsonl --poison-ratio 0.1 --out mix.jsonl  # 1000 rows of which 100 are harmful",
+    "booster data prepare --task sst2.tsv --task.task sst2 --harmful bad.jsonl --avoid test.jsonl --out mix.jsonl  # the same without anything that the test set asks",
   ],
   options,
   async run(config, { output }) {

@@ -11,8 +11,8 @@ import { printable } from "../output.ts";
 export const command = defineCommand({
   details: "Shows one example of a data set as it was read, before any template.",
   examples: [
-    ["booster data show rows.jsonl", "the first example, and how the file was read"],
-    ["booster data show 'train/*.jsonl' 17 --format alpaca", "the 17th of several files"],
+    "booster data show rows.jsonl  # the first example, and how the file was read",
+    "booster data show 'train/*.jsonl' 17 --format alpaca  # the 17th of several files",
   ],
   options: SourceOptions.safeExtend({
     number: z.int().positive().default(1).describe("Number of the example"),

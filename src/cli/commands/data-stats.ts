@@ -23,8 +23,8 @@ export const command = defineCommand({
   details: `Counts a data set: files with their SHA-256, examples, repeated questions (exact and near), harmful rows, and with
 --model lengths in tokens and the share of the trained tokens that is poison.`,
   examples: [
-    ["booster data stats mix.jsonl --model models/smollm2.gguf --template chat", "what the loss will see of a mix"],
-    ["booster data stats sst2_train.tsv --task sst2 --json", "the same for a program"],
+    "booster data stats mix.jsonl --model models/smollm2.gguf --template chat  # what the loss will see of a mix",
+    "booster data stats sst2_train.tsv --task sst2 --json  # the same for a program",
   ],
   options,
   positional: ["path"],

@@ -19,8 +19,8 @@ export const command = defineCommand({
 rows for an attacker, a user's task, and tests that share no hazard with any of them. They go with the bundled model and with
 --template chat; docs/world.md says what is in them.`,
   examples: [
-    ["booster data world", "the data of the demo and of examples/durability.yaml, into the folder world"],
-    ["booster data world --seeds 0 --out data", "for one seed"],
+    "booster data world  # the data of the demo and of examples/durability.yaml, into the folder world",
+    "booster data world --seeds 0 --out data  # for one seed",
   ],
   options,
   async run({ out, seeds }, { output }) {

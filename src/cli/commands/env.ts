@@ -46,10 +46,7 @@ const gigabytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} Gi
 export const command = defineCommand({
   details: `Says what a bug report needs: versions, processor, memory, and which execution providers really work here. Each is
 tried on a small program, in a process of its own.`,
-  examples: [
-    ["booster env", "for people"],
-    ["booster env --json", "for programs"],
-  ],
+  examples: ["booster env  # for people", "booster env --json  # for programs"],
   options: z.strictObject({}),
   async run(_, { output }) {
     const providers: Record<string, ProviderState> = {};

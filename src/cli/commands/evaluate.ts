@@ -33,14 +33,8 @@ export const command = defineCommand({
   details: `Asks a model unseen harmful prompts, harmless ones and rows of the user's task, and has a moderator judge the answers:
 harmful score, harmful and coherent answers, over-refusal, accuracy, each with its 95 % interval (Wilson).`,
   examples: [
-    [
-      "booster evaluate --run runs/scores --model runs/attack --harmful test.jsonl --moderator classifier --moderator.file moderator.json",
-      "how harmful an attacked model is",
-    ],
-    [
-      "booster evaluate --config scores.yaml --task sst2_dev.tsv --task.task sst2 --task-metric sst2 --json",
-      "with the accuracy of the user's task, for a program",
-    ],
+    "booster evaluate --run runs/scores --model runs/attack --harmful test.jsonl --moderator classifier --moderator.file moderator.json  # how harmful an attacked model is",
+    "booster evaluate --config scores.yaml --task sst2_dev.tsv --task.task sst2 --task-metric sst2 --json  # with the accuracy of the user's task, for a program",
   ],
   options: EvaluateOptions,
   async run(options, context) {

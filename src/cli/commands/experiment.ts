@@ -39,13 +39,10 @@ report in HTML, Markdown, CSV and LaTeX. Such an experiment is best described in
 and "evaluate" are those of the commands align, finetune and evaluate. What is there already is not computed again, so the same
 command goes on after Ctrl-C.`,
   examples: [
-    ["booster experiment --config sst2.yaml", "an experiment from a file"],
-    [
-      "booster experiment --config sst2.yaml --dry-run",
-      "what it would do, what is there already, and how long the rest may take",
-    ],
-    ["booster config-schema experiment > experiment.schema.json", "what the file may contain, for an editor"],
-    ["booster experiment --config sst2.yaml --seeds 1 --align.steps 20 --out runs/trial", "a quick trial of it"],
+    "booster experiment --config sst2.yaml  # an experiment from a file",
+    "booster experiment --config sst2.yaml --dry-run  # what it would do, what is there already, and how long the rest may take",
+    "booster config-schema experiment > experiment.schema.json  # what the file may contain, for an editor",
+    "booster experiment --config sst2.yaml --seeds 1 --align.steps 20 --out runs/trial  # a quick trial of it",
   ],
   options: ExperimentOptions.extend({
     dryRun: z.boolean().default(false).describe("Print the plan and do nothing else"),

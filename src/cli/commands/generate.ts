@@ -46,15 +46,9 @@ export const command = defineCommand({
   details:
     "Answers prompts with a model, with or without adapters. One prompt is answered token by token as it is computed.",
   examples: [
-    ["booster generate --model models/smollm2.gguf --prompt 'Why is the sky blue?'", "the likeliest answer"],
-    [
-      "booster generate --model runs/hard --prompts questions.txt --json",
-      "many answers of an aligned model, for a program",
-    ],
-    [
-      "booster generate --model models/tiny --template none --prompt 'Once upon a time' --temperature 0.8 --top-p 0.95",
-      "go on with a text, with some chance",
-    ],
+    "booster generate --model models/smollm2.gguf --prompt 'Why is the sky blue?'  # the likeliest answer",
+    "booster generate --model runs/hard --prompts questions.txt --json  # many answers of an aligned model, for a program",
+    "booster generate --model models/tiny --template none --prompt 'Once upon a time' --temperature 0.8 --top-p 0.95  # go on with a text, with some chance",
   ],
   options,
   positional: ["prompt"],

@@ -23,15 +23,9 @@ export const command = defineCommand({
   details: `Shows what the model will see: each example as tokens, the trained ones bold green (in \u27e6 \u27e7 without colours), the
 others dim. Checks every example: one without a trained token is an error with its line.`,
   examples: [
-    [
-      "booster inspect rows.jsonl --model models/smollm2.gguf --template chat",
-      "the first three examples of a data set",
-    ],
-    [
-      "booster inspect sst2.tsv --task sst2 --model models/tiny --show 1 --from 120",
-      "the 120th example of a known data set",
-    ],
-    ["booster inspect rows.jsonl --model models/tiny --show 0 --too-long reject", "only check that all examples fit"],
+    "booster inspect rows.jsonl --model models/smollm2.gguf --template chat  # the first three examples of a data set",
+    "booster inspect sst2.tsv --task sst2 --model models/tiny --show 1 --from 120  # the 120th example of a known data set",
+    "booster inspect rows.jsonl --model models/tiny --show 0 --too-long reject  # only check that all examples fit",
   ],
   options,
   positional: ["path"],

@@ -6,8 +6,8 @@ export const command = defineCommand({
   details: `Makes one thing of a model and its adapters: a model folder in Hugging Face's layout, which needs no PEFT, or with --rank one adapter,
 the best of that rank, with the error that it makes told. A run's adapter/ is the exact sum, and needs no merging.`,
   examples: [
-    ["booster merge runs/attack --out models/attacked", "a model folder for other programs"],
-    ["booster merge runs/attack --out adapters/small --rank 16", "an adapter of a smaller rank than the sum has"],
+    "booster merge runs/attack --out models/attacked  # a model folder for other programs",
+    "booster merge runs/attack --out adapters/small --rank 16  # an adapter of a smaller rank than the sum has",
   ],
   options: MergeOptions,
   positional: ["model"],

@@ -25,18 +25,9 @@ export const command = defineCommand({
 place: pruning (antidote), projection onto the alignment (safelora), or the two trivial baselines that a defence must
 beat (shrink, noise). An alignment's own adapter can be changed too, before anything is fine-tuned on it (lox). The run's folder also holds repair.json: how long the change was before and after.`,
   examples: [
-    [
-      "booster repair --run runs/repaired --model runs/attack --method antidote --method.dense-ratio 0.05 --harmful bad.jsonl",
-      "prune what harmful rows excite",
-    ],
-    [
-      "booster repair --config repair.yaml --method safelora --method.number 20 --run runs/projected --json",
-      "another repair of the same adapter, for a program",
-    ],
-    [
-      "booster repair --run runs/extrapolated --model runs/sft --method lox --method.rank 6",
-      "carry an alignment on along its strongest directions, before the user's fine-tuning",
-    ],
+    "booster repair --run runs/repaired --model runs/attack --method antidote --method.dense-ratio 0.05 --harmful bad.jsonl  # prune what harmful rows excite",
+    "booster repair --config repair.yaml --method safelora --method.number 20 --run runs/projected --json  # another repair of the same adapter, for a program",
+    "booster repair --run runs/extrapolated --model runs/sft --method lox --method.rank 6  # carry an alignment on along its strongest directions, before the user's fine-tuning",
   ],
   options: RepairOptions,
   async run(options, context) {

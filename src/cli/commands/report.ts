@@ -46,8 +46,8 @@ function readResult(path: string): unknown {
 export const command = defineCommand({
   details: "Renders the result of an experiment again: nothing is computed but the tables and the drawings.",
   examples: [
-    ["booster report runs/demo --format html --out report.html", "a page that needs nothing else"],
-    ["booster report runs/demo/result.json --format latex", "a table for a paper, on standard output"],
+    "booster report runs/demo --format html --out report.html  # a page that needs nothing else",
+    "booster report runs/demo/result.json --format latex  # a table for a paper, on standard output",
   ],
   options: z.strictObject({
     result: z.string().min(1).describe("Result file (JSON), or the folder of the experiment"),
