@@ -8,9 +8,8 @@ import type { EvaluationReport } from "../stages/evaluate.ts";
 import { readCost } from "../stages/training-run.ts";
 import { type MetricsRow, readMetrics } from "../train/index.ts";
 import { attackOf, idOf } from "./cell-options.ts";
-import { passesOf } from "./method-cost.ts";
 import type { Attack, ExperimentOptions } from "./options.ts";
-import { hyperparametersOf, isBaseline, pipelineName, pipelineOf } from "./pipeline.ts";
+import { hyperparametersOf, isBaseline, passesOf, pipelineName, pipelineOf } from "./pipeline.ts";
 import { alignmentData, attackData } from "./run-data.ts";
 import { chosen, strengthLabel } from "./strengths.ts";
 

@@ -8,12 +8,15 @@ import { readCost } from "../stages/training-run.ts";
 import { idOf } from "./cell-options.ts";
 import { planExperiment } from "./experiment.ts";
 import { ExperimentOptions } from "./options.ts";
-import { type Key, needsOf, type Piece } from "./plan.ts";
+import { type Cell, type Key, needsOf, type Piece } from "./plan.ts";
 import { strengthLabel } from "./strengths.ts";
 
 /** What an experiment would do. */
 export interface DryRun {
-  readonly cells: readonly { readonly method: string; readonly strength: string; readonly seed: number }[];
+  readonly cells: readonly (Omit<Cell, "method" | "strength"> & {
+    readonly method: string;
+    readonly strength: string;
+  })[];
   readonly pieces: readonly {
     readonly key: Key;
     readonly stage: Piece["stage"];
@@ -55,10 +58,10 @@ export async function dryRun(options: z.input<typeof ExperimentOptions>): Promis
     known.set(kindOf(piece), [...(known.get(kindOf(piece)) ?? []), steps * secondsPerStep]);
   }
   return {
-    cells: cells.map(({ method, strength, seed }) => ({
-      method: idOf(chosen, method),
-      strength: strengthLabel(chosen, strength),
-      seed,
+    cells: cells.map((cell) => ({
+      ...cell,
+      method: idOf(chosen, cell.method),
+      strength: strengthLabel(chosen, cell.strength),
     })),
     pieces: pieces.map((piece) => {
       const { key, stage, label } = piece;

@@ -78,3 +78,14 @@ export const isBaseline = (method: Stages): boolean =>
 export function defenderData(method: Named, isTransform: boolean): readonly string[] {
   return isTransform ? choose(TRANSFORMS, method).needs : choose(METHODS, method).streams.slice(1);
 }
+
+/**
+ * Passes of one step of a training method, on average: 1 is a forward and a backward pass, as plain SFT has.
+ *
+ * @example
+ * passesOf({ name: "booster" }); // 3
+ */
+export function passesOf(method: Named): number {
+  const { forward, backward } = choose(METHODS, method).passes;
+  return (forward + backward) / 2;
+}

@@ -301,6 +301,7 @@ describe("before the first step", () => {
     expect(code).toBe(130);
     expect(performance.now() - asked).toBeLessThan(1000);
     expect(JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "")).toMatchObject({ outcome: "stopped" });
-    expect(readdirSync(join(cli.folder, "early/align"))).toEqual([]);
+    expect(readdirSync(join(cli.folder, "early"))).toEqual(["locks"]);
+    expect(readdirSync(join(cli.folder, "early/locks"))).toEqual([]);
   });
 });

@@ -2,7 +2,7 @@ import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runExperiment } from "../../src/experiments/experiment.ts";
-import { passesOf } from "../../src/experiments/method-cost.ts";
+import { passesOf } from "../../src/experiments/pipeline.ts";
 import { parseResult, renderJson, renderTerminalTable } from "../../src/report/index.ts";
 import type { Event } from "../../src/train/index.ts";
 import { compileProgram } from "../crash/compile.ts";

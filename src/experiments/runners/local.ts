@@ -109,13 +109,8 @@ export const localRunner =
       let best: Piece | undefined;
       let rank = Number.NEGATIVE_INFINITY;
       for (const [piece, needed] of needs) {
-        if (
-          outcomes.has(piece.key) ||
-          underWay.has(piece) ||
-          elsewhere.has(piece) ||
-          !needed.every((key) => outcomes.has(key))
-        )
-          continue;
+        if (outcomes.has(piece.key) || underWay.has(piece) || elsewhere.has(piece)) continue;
+        if (!needed.every((key) => outcomes.has(key))) continue;
         const own = Math.max(-1, ...needed.map((key) => made.lastIndexOf(key)));
         if (own <= rank) continue;
         best = piece;
@@ -126,8 +121,8 @@ export const localRunner =
     /** Undefined where another start has the piece. */
     const claim = (piece: Piece): RunLock | undefined => {
       try {
-        makeFolder(join(out, piece.folder));
-        return RunLock.acquire(`${folderOf(piece)}.lock`);
+        makeFolder(join(out, "locks"));
+        return RunLock.acquire(join(out, "locks", piece.key));
       } catch (error) {
         if (isLocked(error)) return undefined;
         throw error;
