@@ -3,13 +3,12 @@ import { alpacaPrompt } from "../data/templates.ts";
 import type { ChatMessage } from "../formats/chat-template.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { type GenerateOptions, Generator, type TextPrompt } from "../generate/index.ts";
-import { DeviceChoice } from "../stages/options.ts";
+import { DeviceChoice, ModelChoice } from "../stages/options.ts";
 import { Workbench } from "../stages/workbench.ts";
 
 /** What `generate` and `chat` have in common. */
 export const AnswerOptions = z.strictObject({
-  model: z.string().min(1).describe("Hugging Face folder or GGUF file"),
-  adapters: z.array(z.string().min(1)).default([]).describe("LoRA adapter folders on top of the model, in their order"),
+  ...ModelChoice.shape,
   template: z
     .enum(["chat", "alpaca", "none"])
     .optional()

@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { BoosterError } from "../errors.ts";
 import { type Adapter, readAdapterConfig } from "../formats/peft.ts";
 import { checkParent, type LoadedModel, loadBase, mergeAdapter, readChain } from "../models/load.ts";
-import { type AdapterLink, lineage, MODEL_FILE, type ModelFile, readModelFile } from "../models/model-file.ts";
+import { type AdapterLink, lineage, MODEL_FILE, readModelFile } from "../models/model-file.ts";
 import { modelIdentity, openSource, type StoredModel } from "../models/source.ts";
 import { Device } from "../runtime/index.ts";
 import type { Following } from "../train/index.ts";
@@ -71,12 +71,14 @@ export class Workbench {
     for (const link of stored.adapters) await checkHash(link);
     const chain = [...stored.adapters];
     let { template } = stored;
-    for (const folder of adapters) {
+    for (const given of adapters) {
+      const run = dirname(given);
+      const made = existsSync(join(run, MODEL_FILE)) ? readModelFile(run) : undefined;
+      // A run's `adapter` is the sum, which stands on the base alone; on top of others its last part is meant.
+      const isSum = basename(given) === "adapter" && chain.length > 0 && (made?.adapters.length ?? 0) > 1;
+      const folder = isSum ? join(run, "delta") : given;
       checkParent(readAdapterConfig(folder), folder, lineage(sha256, chain));
-      const made = runThatMade(folder);
-      chain.push(
-        made === undefined ? { folder, sha256: await modelIdentity(folder) } : await onTop(made, folder, chain),
-      );
+      chain.push({ folder, sha256: await modelIdentity(folder) });
       template = made?.template ?? template;
     }
     const alignment = stored.adapters.length === 0 ? chain : stored.alignment;
@@ -122,34 +124,6 @@ export async function checkHash({ folder, sha256 }: AdapterLink, is?: string): P
     found,
     where: folder,
     hint: "Bring it back, or give the base model and the run's adapter/, which holds the sum of all adapters.",
-  });
-}
-
-/** The model of the run that published an adapter. */
-function runThatMade(folder: string): ModelFile | undefined {
-  const run = dirname(folder);
-  return existsSync(join(run, MODEL_FILE)) ? readModelFile(run) : undefined;
-}
-
-/**
- * A run's adapter on top of others. What it publishes as `adapter` stands on the base alone; where the others are those that it was
- * trained on top of, the part that was trained is meant.
- *
- * @throws {BoosterError} `PARENT_MISSING` where they are not
- */
-async function onTop({ adapters }: ModelFile, folder: string, below: readonly AdapterLink[]): Promise<AdapterLink> {
-  const trained = adapters.at(-1);
-  const isSum = basename(folder) === "adapter" && adapters.length > 1;
-  if (!isSum || trained === undefined || below.length === 0) return { folder, sha256: await modelIdentity(folder) };
-  if (adapters.length === below.length + 1 && below.every(({ sha256 }, i) => sha256 === adapters[i]?.sha256)) {
-    await checkHash(trained);
-    return trained;
-  }
-  throw new BoosterError("PARENT_MISSING", "this adapter stands on the base model alone", {
-    expected: "no adapters below it",
-    found: below.map((link) => link.folder).join(", "),
-    where: folder,
-    hint: `It is the sum of all that was trained: give it alone, or the run itself: --model ${dirname(folder)}`,
   });
 }
 
