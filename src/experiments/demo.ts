@@ -100,8 +100,8 @@ export function demoExperiment({
 
 /** A method as the experiment has it: one that comes after the alignment follows plain SFT. */
 function entryOf(name: string): z.input<typeof MethodEntry> {
-  const { label, tried, best } = rowOf(DEFENCES, name);
-  const { align = {}, ...settings } = tried[best] ?? {};
+  const { label, tried } = rowOf(DEFENCES, name);
+  const { align = {}, ...settings } = tried[0] ?? {};
   return MethodEntry.parse({ id: name, label, method: { name, ...settings }, align });
 }
 

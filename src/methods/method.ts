@@ -119,17 +119,13 @@ export interface Schedule {
   ): Readonly<Record<string, (row: number, step: number) => Example>>;
 }
 
-/** The programs of a method, all over the same state. */
-interface Programs<S extends StateSpec> {
-  step(context: StepContext<S>): StepDirection<S>;
-  [program: string]: (context: StepContext<S>) => Outcome<S>;
-}
-
 /** A training method whose settings are chosen. */
 interface Training<S extends StateSpec = StateSpec> {
   /** Forward and backward passes of one step, on average. */
   readonly passes: { readonly forward: number; readonly backward: number };
-  readonly programs: Programs<S>;
+  step(context: StepContext<S>): StepDirection<S>;
+  /** Further programs over the same state. */
+  readonly programs?: Readonly<Record<string, (context: StepContext<S>) => Outcome<S>>>;
   readonly schedule?: Schedule;
   /** What has to be measured before the first step. */
   prepare?(preparation: Preparation): Promise<Prepared<S>>;
@@ -152,6 +148,8 @@ export interface TrainingMethod extends Facts, Training {
   readonly name: string;
   readonly stage: "align" | "finetune";
   readonly state: StateSpec;
+  /** All of them, `step` too. */
+  readonly programs: Required<Training>["programs"];
   readonly schedule: Required<Schedule>;
 }
 
@@ -197,9 +195,10 @@ export function method<
     create(options) {
       const made = row.create(options);
       const declared = typeof state === "function" ? state(options) : state;
+      const programs = { step: made.step, ...made.programs };
       const schedule = { ...PLAIN, ...made.schedule };
       // What a method's own programs know of its state, nobody else does.
-      return { ...facts, ...made, state: declared, schedule } as unknown as TrainingMethod;
+      return { ...facts, ...made, state: declared, programs, schedule } as unknown as TrainingMethod;
     },
   };
 }

@@ -14,8 +14,9 @@ export interface Row<
   /** Its name in reports. */
   readonly label: string;
   readonly stage: At;
-  /** What is tried in the bundled world, as much for every row: settings, with alignment options of their own where they have some. */
+  /**
+   * What is tried in the bundled world, the best of it first, by the search of docs/results/world-search.md, and as much for every
+   * row: settings, with alignment options of their own where they have some.
+   */
   readonly tried: readonly z.input<z.ZodObject<Options["shape"] & { align: z.ZodOptional<z.ZodRecord> }>>[];
-  /** Place of the best of these, by the search of docs/results/world-search.md. */
-  readonly best: number;
 }

@@ -52,7 +52,7 @@ async function gradientOf(
     const { gradient, metrics } = choose(METHODS, {
       name: method,
       ...(through === undefined ? {} : { through }),
-    }).programs.step({
+    }).step({
       ...stepContext({ model, base, scale: 0.5, streams: streamsOf(inputs), loss: { chunks, recompute } }),
       weights: pick(inputs, trained),
     });

@@ -66,7 +66,7 @@ const contextWith = (given: Pick<StepContext, "weights" | "loss">): StepContext 
 const stepWith =
   (method: string, options: object, { names, lossOf }: ReturnType<typeof problem>) =>
   (inputs: Tree) =>
-    choose(METHODS, { name: method, ...options }).programs.step(
+    choose(METHODS, { name: method, ...options }).step(
       contextWith({ weights: pick(inputs, names), loss: lossOf(inputs) }),
     );
 
@@ -136,7 +136,7 @@ describe("the simulated step", () => {
             streams.push(stream);
             return loss(w, stream);
           };
-          choose(METHODS, { name: "booster", alpha, through }).programs.step(contextWith({ weights, loss: observed }));
+          choose(METHODS, { name: "booster", alpha, through }).step(contextWith({ weights, loss: observed }));
           expect(streams).toEqual(["harmful", "harmful", "alignment"]);
           return { length: tree.globalNorm(tree.sub(at[1] as Tree, weights)) };
         },
@@ -233,7 +233,7 @@ describe("on a quadratic, h(w) = w'Hw / 2 and f = 0", () => {
           const quadratic = ops.mul(ops.sum(ops.mul(ops.matmul(x, inputs.H as Tensor), x)), 0.5);
           return stream === "harmful" ? quadratic : ops.mul(ops.sum(x), 0);
         };
-        return choose(METHODS, { name: "booster", lambda, alpha, through }).programs.step(
+        return choose(METHODS, { name: "booster", lambda, alpha, through }).step(
           contextWith({ weights: pick(inputs, ["a", "b"]), loss }),
         );
       }),

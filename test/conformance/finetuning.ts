@@ -66,7 +66,7 @@ export function problem(
     streamFeeds(Object.fromEntries(Object.entries(rows).map(([stream, list]) => [stream, [list]])), LOSS.chunks, 1),
   );
   const outcome = (inputs: Tree) =>
-    (method.programs[program] as typeof method.programs.step)({
+    (method.programs[program] as typeof method.step)({
       ...stepContext({
         model,
         base: pick(inputs, model.weights.keys()),
@@ -147,7 +147,7 @@ export async function onToy(
       gradient,
       state: next = {},
       metrics = {},
-    } = method.programs.step({
+    } = method.step({
       ...stepContext({ model, base: {}, streams: {}, loss: LOSS }),
       weights: { w: inputs.w as Tensor },
       loss: (weights, stream) => loss(weights.w as Tensor, stream),

@@ -62,7 +62,7 @@ export async function methodProgram(device: Device, model: Model, name: string, 
       state: stateOf(method, (key) => inputs[MEMORY + key]),
       inputs: pick(inputs, Object.keys(method.schedule.inputs(facts))),
     };
-    const build = method.programs[given.program ?? "step"] as typeof method.programs.step;
+    const build = method.programs[given.program ?? "step"] as typeof method.step;
     const outcome = build(given.context?.(context) ?? context);
     const named = (tree: Tree = {}, prefix: string) =>
       Object.fromEntries(Object.entries(tree).map(([key, x]) => [prefix + key, x]));

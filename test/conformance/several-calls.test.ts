@@ -43,11 +43,11 @@ async function trainer(calls: (step: number) => readonly Call[]) {
     streams: sft.streams,
     options: z.strictObject({}),
     tried: [],
-    best: 0,
     state: STATE,
     create: () => ({
       passes: sft.passes,
-      programs: { step: (context) => sft.programs.step(context) as StepDirection<typeof STATE>, ...programs },
+      step: (context) => sft.step(context) as StepDirection<typeof STATE>,
+      programs,
       schedule: { calls },
     }),
   }).create({});

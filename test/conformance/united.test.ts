@@ -95,7 +95,7 @@ describe("United alignment on quadratics, f(w) = w'Fw / 2 and h(w) = w'Hw / 2", 
         return ops.mul(ops.sum(ops.mul(ops.matmul(x, M), x)), 0.5);
       };
       const context = { weights: pick(inputs, ["a", "b"]), loss } as StepContext;
-      const { gradient, metrics } = choose(METHODS, { name: "united-alignment", rho }).programs.step(context);
+      const { gradient, metrics } = choose(METHODS, { name: "united-alignment", rho }).step(context);
       return { da: gradient.a as Tensor, db: gradient.b as Tensor, loss: metrics.loss };
     });
     const h = dot(w, times(H, w)) / 2;

@@ -4,9 +4,8 @@ import { pipelineOf } from "../../src/experiments/pipeline.ts";
 import { DEFENCES } from "../../src/methods/registry.ts";
 import { AlignOptions } from "../../src/stages/options.ts";
 
-test.each(DEFENCES.rows)("$name is tried as often as the others, with its own settings", ({ name, tried, best }) => {
+test.each(DEFENCES.rows)("$name is tried as often as the others, with its own settings", ({ name, tried }) => {
   expect(tried).toHaveLength(4);
-  expect(tried[best]).toBeDefined();
   for (const { align = {}, ...settings } of tried) {
     expect(() => pipelineOf({ name, ...settings })).not.toThrow();
     expect(Object.keys(align).filter((option) => !(option in AlignOptions.shape))).toEqual([]);

@@ -29,18 +29,15 @@ export const boosterVaccine = method({
   options,
   limit: { lambda: 0, rho: 0 },
   tried: [0.5, 2, 5, 20].map((rho) => ({ rho, lambda: 1, alpha: 0.1 })),
-  best: 0,
   create: ({ rho, ...booster }) => ({
     passes: { forward: 4, backward: 4 },
-    programs: {
-      step(context) {
-        const attenuation = harmfulAttenuation(context, booster);
-        const align = vaccinate(context, rho);
-        return {
-          gradient: tree.add(align.gradient, attenuation.gradient),
-          metrics: { ...align.metrics, ...attenuation.metrics },
-        };
-      },
+    step(context) {
+      const attenuation = harmfulAttenuation(context, booster);
+      const align = vaccinate(context, rho);
+      return {
+        gradient: tree.add(align.gradient, attenuation.gradient),
+        metrics: { ...align.metrics, ...attenuation.metrics },
+      };
     },
   }),
 });

@@ -42,12 +42,9 @@ export const booster = method({
     { lambda: 2, alpha: 0.1 },
     { lambda: 5, alpha: 0.1 },
   ],
-  best: 0,
   create: (chosen) => ({
     passes: { forward: 3, backward: chosen.through === "exact" ? 5 : 3 },
-    programs: {
-      step: (context) => (chosen.through === "exact" ? exact(context, chosen) : attenuate(context, chosen)),
-    },
+    step: (context) => (chosen.through === "exact" ? exact(context, chosen) : attenuate(context, chosen)),
   }),
 });
 

@@ -63,7 +63,7 @@ const sftOn = (stream: string) =>
   });
 
 const deep = (options: object) =>
-  evaluate((context) => deepAlignment.create(deepAlignment.options.parse(options)).programs.step(context));
+  evaluate((context) => deepAlignment.create(deepAlignment.options.parse(options)).step(context));
 
 describe("deep alignment", () => {
   test("pooled, it is the loss of both batches in one", async () => {

@@ -33,7 +33,6 @@ export const deepAlignment = method({
   options,
   trial: { refusals: 3, anchors: 4 },
   tried: [4, 8, 16, 32].map((refusals) => ({ refusals, anchors: 16 })),
-  best: 0,
   create: ({ mode, alpha, refusals, anchors }) => ({
     passes: { forward: 2, backward: 2 },
     schedule: {
@@ -42,21 +41,19 @@ export const deepAlignment = method({
         alignment: lateRefusals(rows.alignment ?? [], rows.harmful ?? [], new RandomStream(seed, "late-refusals")),
       }),
     },
-    programs: {
-      step(context) {
-        const parts: Record<string, Tensor> = {};
-        const { value, grad } = valueAndGrad((w) => {
-          const refused = countedLoss(context, w, "alignment");
-          const anchored = countedLoss(context, w, "general");
-          Object.assign(parts, { refusalLoss: refused.loss, anchorLoss: anchored.loss });
-          const share =
-            mode === "paper"
-              ? ops.constant(alpha, refused.loss.dtype)
-              : ops.div(refused.tokens, ops.add(refused.tokens, anchored.tokens));
-          return ops.add(ops.mul(refused.loss, share), ops.mul(anchored.loss, ops.sub(1, share)));
-        })(context.weights);
-        return { gradient: grad, metrics: { loss: value, ...parts } };
-      },
+    step(context) {
+      const parts: Record<string, Tensor> = {};
+      const { value, grad } = valueAndGrad((w) => {
+        const refused = countedLoss(context, w, "alignment");
+        const anchored = countedLoss(context, w, "general");
+        Object.assign(parts, { refusalLoss: refused.loss, anchorLoss: anchored.loss });
+        const share =
+          mode === "paper"
+            ? ops.constant(alpha, refused.loss.dtype)
+            : ops.div(refused.tokens, ops.add(refused.tokens, anchored.tokens));
+        return ops.add(ops.mul(refused.loss, share), ops.mul(anchored.loss, ops.sub(1, share)));
+      })(context.weights);
+      return { gradient: grad, metrics: { loss: value, ...parts } };
     },
   }),
 });

@@ -59,7 +59,6 @@ export const lox = transform({
   stage: "align",
   options,
   tried: [0.5, 1.25, 2, 4].map((coefficient) => ({ coefficient, rank: 6 })),
-  best: 0,
   create: (chosen) => ({
     needs: [],
     mustChange: chosen.coefficient > 0,

@@ -60,15 +60,12 @@ export const repnoise = method({
     { alpha: 0.1, beta: 0.1 },
     { alpha: 1, beta: 0.001 },
   ],
-  best: 0,
   create: (chosen) => ({
     passes: { forward: 2, backward: 2 },
-    programs: {
-      step(context) {
-        const metrics: Partial<Terms> = {};
-        const { grad } = valueAndGrad((w) => Object.assign(metrics, termsAt(context, w, chosen)).loss)(context.weights);
-        return { gradient: grad, metrics: metrics as Terms };
-      },
+    step(context) {
+      const metrics: Partial<Terms> = {};
+      const { grad } = valueAndGrad((w) => Object.assign(metrics, termsAt(context, w, chosen)).loss)(context.weights);
+      return { gradient: grad, metrics: metrics as Terms };
     },
     schedule: {
       inputs: ({ model: { layers, hiddenSize } }) => ({

@@ -16,14 +16,11 @@ export const sft = method({
   options: z.strictObject({}),
   // The first is the world's own learning rate.
   tried: [{}, ...[5e-4, 1e-3, 4e-3].map((learningRate) => ({ align: { learningRate } }))],
-  best: 0,
   create: () => ({
     passes: { forward: 1, backward: 1 },
-    programs: {
-      step({ weights, loss }) {
-        const { value, grad } = valueAndGrad((w) => loss(w, "alignment"))(weights);
-        return { gradient: grad, metrics: { loss: value } };
-      },
+    step({ weights, loss }) {
+      const { value, grad } = valueAndGrad((w) => loss(w, "alignment"))(weights);
+      return { gradient: grad, metrics: { loss: value } };
     },
   }),
 });

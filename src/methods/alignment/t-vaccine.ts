@@ -57,21 +57,20 @@ export const tVaccine = method({
   limit: { rho: 0, activeLayers: 2 },
   trial: { activeLayers: 1, drawEvery: 2, probeEvery: 4 },
   tried: [0.5, 2, 5, 20].map((rho) => ({ rho, activeLayers: 2 })),
-  best: 0,
   masked: true,
   state: STATE,
   create: ({ rho, mode, activeLayers, drawEvery, probeEvery, probeRows }) => ({
     passes: { forward: 2 + 1 / probeEvery, backward: 2 + 1 / probeEvery },
+    step(context) {
+      const isActive = activeFlags(context);
+      const flags =
+        mode === "paper" ? (part: Partial<Module>) => isActive(part.layer) : referenceFlags(context, isActive);
+      const trained = (name: string) => flags(partOf(context.model, name));
+      const { gradient, metrics } = vaccinate(context, rho, isActive);
+      const active = tree.mapTree(gradient, (_, name) => trained(name));
+      return { gradient: tree.mapTree(gradient, (g, name) => ops.mul(g, trained(name))), active, metrics };
+    },
     programs: {
-      step(context) {
-        const isActive = activeFlags(context);
-        const flags =
-          mode === "paper" ? (part: Partial<Module>) => isActive(part.layer) : referenceFlags(context, isActive);
-        const trained = (name: string) => flags(partOf(context.model, name));
-        const { gradient, metrics } = vaccinate(context, rho, isActive);
-        const active = tree.mapTree(gradient, (_, name) => trained(name));
-        return { gradient: tree.mapTree(gradient, (g, name) => ops.mul(g, trained(name))), active, metrics };
-      },
       probe,
       draw: (context) => draw(context, activeLayers),
     },

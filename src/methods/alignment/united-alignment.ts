@@ -27,26 +27,23 @@ export const unitedAlignment = method({
   options,
   limit: { rho: 0 },
   tried: [{ rho: 0.1 }, { rho: 1 }, { rho: 10 }, { rho: 100 }],
-  best: 0,
   create: ({ rho }) => ({
     passes: { forward: 2, backward: 4 },
-    programs: {
-      step({ weights, loss }) {
-        const align = valueAndGrad((w) => loss(w, "alignment"))(weights);
-        const distance = valueAndGrad((w) => {
-          const gu = grad((v) => ops.neg(ops.log(loss(v, "harmful"))))(w);
-          return squaredDistance(gu, align.grad);
-        })(weights);
-        return {
-          gradient: tree.add(align.grad, tree.scale(distance.grad, rho)),
-          metrics: {
-            loss: ops.add(align.value, ops.mul(distance.value, rho)),
-            alignmentLoss: align.value,
-            harmfulLoss: loss(weights, "harmful"),
-            gradientDistance: distance.value,
-          },
-        };
-      },
+    step({ weights, loss }) {
+      const align = valueAndGrad((w) => loss(w, "alignment"))(weights);
+      const distance = valueAndGrad((w) => {
+        const gu = grad((v) => ops.neg(ops.log(loss(v, "harmful"))))(w);
+        return squaredDistance(gu, align.grad);
+      })(weights);
+      return {
+        gradient: tree.add(align.grad, tree.scale(distance.grad, rho)),
+        metrics: {
+          loss: ops.add(align.value, ops.mul(distance.value, rho)),
+          alignmentLoss: align.value,
+          harmfulLoss: loss(weights, "harmful"),
+          gradientDistance: distance.value,
+        },
+      };
     },
   }),
 });

@@ -29,10 +29,9 @@ export const vaccine = method({
   options,
   limit: { rho: 0 },
   tried: [{ rho: 0.5 }, { rho: 2 }, { rho: 5 }, { rho: 20 }],
-  best: 0,
   create: ({ rho }) => ({
     passes: { forward: 2, backward: 2 },
-    programs: { step: (context) => vaccinate(context, rho) },
+    step: (context) => vaccinate(context, rho),
   }),
 });
 

@@ -33,31 +33,28 @@ export const constrainedSft = method({
   options,
   limit: { beta: 0 },
   tried: [{ beta: 0.03 }, { beta: 0.1 }, { beta: 0.3 }, { beta: 1 }],
-  best: 0,
   state: { reference: copy("weights") },
   create: (chosen) => ({
     passes: { forward: 2, backward: 1 },
-    programs: {
-      step({ weights, state, loss }) {
-        const reference = labelledTokens({ loss }, state.reference, "user").logProbability;
-        let weighed: Tensor | undefined;
-        let plain: Tensor | undefined;
-        const { value, grad } = valueAndGrad((w) =>
-          loss(w, "user", {
-            weigh: (tokens) => {
-              const betas = constrainedBetas(tokens.place, chosen, reference.dtype);
-              const weight = constrainedWeights(tokens.logProbability, reference, betas);
-              weighed = ops.sum(ops.mul(weight, tokens.shares));
-              plain = ops.neg(ops.sum(ops.mul(tokens.logProbability, tokens.shares)));
-              return ops.mul(weight, tokens.shares);
-            },
-          }),
-        )(weights);
-        return {
-          gradient: grad,
-          metrics: { loss: value, tokenLoss: plain as Tensor, meanTokenWeight: weighed as Tensor },
-        };
-      },
+    step({ weights, state, loss }) {
+      const reference = labelledTokens({ loss }, state.reference, "user").logProbability;
+      let weighed: Tensor | undefined;
+      let plain: Tensor | undefined;
+      const { value, grad } = valueAndGrad((w) =>
+        loss(w, "user", {
+          weigh: (tokens) => {
+            const betas = constrainedBetas(tokens.place, chosen, reference.dtype);
+            const weight = constrainedWeights(tokens.logProbability, reference, betas);
+            weighed = ops.sum(ops.mul(weight, tokens.shares));
+            plain = ops.neg(ops.sum(ops.mul(tokens.logProbability, tokens.shares)));
+            return ops.mul(weight, tokens.shares);
+          },
+        }),
+      )(weights);
+      return {
+        gradient: grad,
+        metrics: { loss: value, tokenLoss: plain as Tensor, meanTokenWeight: weighed as Tensor },
+      };
     },
   }),
 });

@@ -30,22 +30,19 @@ export const ewc = method({
   limit: { lambda: 0 },
   trial: { lambda: 1, fisherBatchSize: 3 },
   tried: [{ lambda: 1e3 }, { lambda: 1e5 }, { lambda: 1e7 }, { lambda: 1e9 }],
-  best: 0,
   state: { anchor: copy("weights"), fisher: copy("zeros") },
   create: ({ lambda, fisherBatchSize }) => ({
     passes: { forward: 1, backward: 1 },
     prepare: async (preparation) => ({
       state: { fisher: await fisherInformation(preparation, "alignment", fisherBatchSize) },
     }),
-    programs: {
-      step({ weights, loss, state: { anchor, fisher } }) {
-        const user = valueAndGrad((w) => loss(w, "user"))(weights);
-        const penalty = valueAndGrad((w) => ops.mul(squaredDistance(w, anchor, fisher), lambda))(weights);
-        return {
-          gradient: tree.add(user.grad, penalty.grad),
-          metrics: { loss: ops.add(user.value, penalty.value), userLoss: user.value, penalty: penalty.value },
-        };
-      },
+    step({ weights, loss, state: { anchor, fisher } }) {
+      const user = valueAndGrad((w) => loss(w, "user"))(weights);
+      const penalty = valueAndGrad((w) => ops.mul(squaredDistance(w, anchor, fisher), lambda))(weights);
+      return {
+        gradient: tree.add(user.grad, penalty.grad),
+        metrics: { loss: ops.add(user.value, penalty.value), userLoss: user.value, penalty: penalty.value },
+      };
     },
   }),
 });

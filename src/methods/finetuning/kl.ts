@@ -31,28 +31,25 @@ export const kl = method({
   streams: ["user"],
   options,
   limit: { lambda: 0 },
-  tried: [{ lambda: 0.001 }, { lambda: 0.1 }, { lambda: 1 }, { lambda: 10 }],
-  best: 1,
+  tried: [{ lambda: 0.1 }, { lambda: 0.001 }, { lambda: 1 }, { lambda: 10 }],
   state: { teacher: copy("weights") },
   create: ({ lambda, softmax }) => ({
     passes: { forward: 2, backward: 1 },
-    programs: {
-      step(context) {
-        const axis = AXES[softmax];
-        const logQ = logSoftmax(logitsOf(context, context.state.teacher), axis);
-        const q = ops.exp(logQ);
-        const parts: Record<string, Tensor> = {};
-        const { value, grad } = valueAndGrad((w) => {
-          // All logits cost more than the labelled ones, and round differently: not where they are for nothing.
-          if (lambda === 0) return context.loss(w, "user");
-          const logits = logitsOf(context, w);
-          const userLoss = nextTokenLoss(logSoftmax(logits, AXES.vocabulary), context.padded("user"));
-          const divergence = ops.mean(ops.sum(ops.mul(q, ops.sub(logQ, logSoftmax(logits, axis))), { axes: [1, 2] }));
-          Object.assign(parts, { userLoss, divergence });
-          return ops.add(userLoss, ops.mul(divergence, lambda));
-        })(context.weights);
-        return { gradient: grad, metrics: { loss: value, ...parts } };
-      },
+    step(context) {
+      const axis = AXES[softmax];
+      const logQ = logSoftmax(logitsOf(context, context.state.teacher), axis);
+      const q = ops.exp(logQ);
+      const parts: Record<string, Tensor> = {};
+      const { value, grad } = valueAndGrad((w) => {
+        // All logits cost more than the labelled ones, and round differently: not where they are for nothing.
+        if (lambda === 0) return context.loss(w, "user");
+        const logits = logitsOf(context, w);
+        const userLoss = nextTokenLoss(logSoftmax(logits, AXES.vocabulary), context.padded("user"));
+        const divergence = ops.mean(ops.sum(ops.mul(q, ops.sub(logQ, logSoftmax(logits, axis))), { axes: [1, 2] }));
+        Object.assign(parts, { userLoss, divergence });
+        return ops.add(userLoss, ops.mul(divergence, lambda));
+      })(context.weights);
+      return { gradient: grad, metrics: { loss: value, ...parts } };
     },
   }),
 });

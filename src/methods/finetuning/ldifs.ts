@@ -53,30 +53,27 @@ export const ldifs = method({
   options,
   limit: { alpha: 0 },
   tried: [{ alpha: 1 }, { alpha: 10 }, { alpha: 100 }, { alpha: 1000 }],
-  best: 0,
   state: STATE,
   create(chosen) {
     const isDisl = chosen.variant === "disl";
     return {
       passes: { forward: 2, backward: 1 },
-      programs: {
-        step(context) {
-          const penaltyOf = isDisl ? layerDistance(context, chosen) : depthDistance(context, chosen);
-          const parts: Record<string, Tensor> = {};
-          const { value, grad } = valueAndGrad((w) => {
-            // Every position costs more than the labelled ones, and rounds differently: not where it is for nothing.
-            if ((isDisl ? chosen.rho : chosen.alpha) === 0) return context.loss(w, "user");
-            const { loss, outputs } = lookInto(context, w, isDisl ? MLPS : STREAM);
-            const penalty = penaltyOf(outputs);
-            Object.assign(parts, { userLoss: loss, penalty });
-            return ops.add(loss, penalty);
-          })(context.weights);
-          const norm = tree.globalNorm(grad);
-          return {
-            gradient: isDisl ? tree.mapTree(grad, (x) => clipByNorm(x, norm, chosen.innerClip)) : grad,
-            metrics: { loss: value, ...parts },
-          };
-        },
+      step(context) {
+        const penaltyOf = isDisl ? layerDistance(context, chosen) : depthDistance(context, chosen);
+        const parts: Record<string, Tensor> = {};
+        const { value, grad } = valueAndGrad((w) => {
+          // Every position costs more than the labelled ones, and rounds differently: not where it is for nothing.
+          if ((isDisl ? chosen.rho : chosen.alpha) === 0) return context.loss(w, "user");
+          const { loss, outputs } = lookInto(context, w, isDisl ? MLPS : STREAM);
+          const penalty = penaltyOf(outputs);
+          Object.assign(parts, { userLoss: loss, penalty });
+          return ops.add(loss, penalty);
+        })(context.weights);
+        const norm = tree.globalNorm(grad);
+        return {
+          gradient: isDisl ? tree.mapTree(grad, (x) => clipByNorm(x, norm, chosen.innerClip)) : grad,
+          metrics: { loss: value, ...parts },
+        };
       },
     };
   },

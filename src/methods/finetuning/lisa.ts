@@ -38,13 +38,12 @@ export const lisa = method({
   options,
   limit: { rho: 0, alignmentSteps: 0 },
   trial: { alignmentSteps: 2, userSteps: 1 },
-  tried: [0.01, 0.1, 1, 10].map((rho) => ({ rho, alignmentSteps: 10, userSteps: 90 })),
-  best: 2,
+  tried: [1, 0.01, 0.1, 10].map((rho) => ({ rho, alignmentSteps: 10, userSteps: 90 })),
   state: STATE,
   create: ({ rho, alignmentSteps, userSteps, mode }) => ({
     passes: { forward: 1, backward: 1 },
+    step: (context) => lazyStep("user", context, rho),
     programs: {
-      step: (context) => lazyStep("user", context, rho),
       alignment: (context) => lazyStep("alignment", context, rho),
     },
     schedule: {

@@ -35,33 +35,30 @@ export const panacea = method({
   options,
   limit: { lambda: 0, addPerturbation: false },
   tried: [
-    { lambda: 0.001, rho: 0.1 },
     { lambda: 0.001, rho: 1 },
+    { lambda: 0.001, rho: 0.1 },
     { lambda: 0.1, rho: 0.1 },
     { lambda: 1, rho: 0.1 },
   ],
-  best: 1,
   state: { perturbation: copy("zeros") },
   create: ({ lambda, rho, cap, addPerturbation }) => ({
     passes: { forward: 3, backward: 3 },
-    programs: {
-      step({ weights, loss, model }) {
-        const user = valueAndGrad((w) => loss(w, "user"))(weights);
-        const harmful = valueAndGrad((w) => loss(w, "harmful"))(weights);
-        const norm = ops.add(globalNorm(harmful.grad), NORM_FLOOR);
-        const epsilon = scale(harmful.grad, ops.div(rho, norm));
-        const perturbed = valueAndGrad((w) => ops.minimum(loss(w, "harmful"), cap))(add(weights, epsilon));
-        return {
-          gradient: sub(user.grad, scale(sub(perturbed.grad, harmful.grad), lambda)),
-          state: { perturbation: epsilon },
-          metrics: {
-            loss: user.value,
-            harmfulLoss: harmful.value,
-            perturbedHarmfulLoss: perturbed.value,
-            ...layerNorms(model, epsilon),
-          },
-        };
-      },
+    step({ weights, loss, model }) {
+      const user = valueAndGrad((w) => loss(w, "user"))(weights);
+      const harmful = valueAndGrad((w) => loss(w, "harmful"))(weights);
+      const norm = ops.add(globalNorm(harmful.grad), NORM_FLOOR);
+      const epsilon = scale(harmful.grad, ops.div(rho, norm));
+      const perturbed = valueAndGrad((w) => ops.minimum(loss(w, "harmful"), cap))(add(weights, epsilon));
+      return {
+        gradient: sub(user.grad, scale(sub(perturbed.grad, harmful.grad), lambda)),
+        state: { perturbation: epsilon },
+        metrics: {
+          loss: user.value,
+          harmfulLoss: harmful.value,
+          perturbedHarmfulLoss: perturbed.value,
+          ...layerNorms(model, epsilon),
+        },
+      };
     },
     publish({ weights, state: { perturbation } }) {
       if (!addPerturbation) return weights;

@@ -31,17 +31,16 @@ export const safeinstr = method({
   options,
   limit: { safetyRatio: 0 },
   trial: { safetyRatio: 0.5 },
-  tried: [{ safetyRatio: 0.03 }, { safetyRatio: 0.1 }, { safetyRatio: 0.3 }, { safetyRatio: 1 }],
-  best: 3,
+  tried: [{ safetyRatio: 1 }, { safetyRatio: 0.03 }, { safetyRatio: 0.1 }, { safetyRatio: 0.3 }],
   create: (chosen) => ({
     passes: { forward: 1, backward: 1 },
+    step({ weights, loss, inputs }) {
+      const share = inputs.alignmentShare as Tensor;
+      return descend(weights, (w) =>
+        ops.add(ops.mul(loss(w, "user"), ops.sub(1, share)), ops.mul(loss(w, "alignment"), share)),
+      );
+    },
     programs: {
-      step({ weights, loss, inputs }) {
-        const share = inputs.alignmentShare as Tensor;
-        return descend(weights, (w) =>
-          ops.add(ops.mul(loss(w, "user"), ops.sub(1, share)), ops.mul(loss(w, "alignment"), share)),
-        );
-      },
       user: ({ weights, loss }) => descend(weights, (w) => loss(w, "user")),
       alignment: ({ weights, loss }) => descend(weights, (w) => loss(w, "alignment")),
     },

@@ -26,19 +26,16 @@ export const united = method({
   streams: ["user", "harmful"],
   options,
   limit: { lambda: 0 },
-  tried: [{ lambda: 0.01 }, { lambda: 0.1 }, { lambda: 1 }, { lambda: 10 }],
-  best: 2,
+  tried: [{ lambda: 1 }, { lambda: 0.01 }, { lambda: 0.1 }, { lambda: 10 }],
   create: ({ lambda }) => ({
     passes: { forward: 2, backward: 2 },
-    programs: {
-      step({ weights, loss }) {
-        const objective = (w: Tree) => ops.sub(loss(w, "user"), ops.mul(ops.log(loss(w, "harmful")), lambda));
-        const { value, grad } = valueAndGrad(objective)(weights);
-        return {
-          gradient: grad,
-          metrics: { loss: value, userLoss: loss(weights, "user"), harmfulLoss: loss(weights, "harmful") },
-        };
-      },
+    step({ weights, loss }) {
+      const objective = (w: Tree) => ops.sub(loss(w, "user"), ops.mul(ops.log(loss(w, "harmful")), lambda));
+      const { value, grad } = valueAndGrad(objective)(weights);
+      return {
+        gradient: grad,
+        metrics: { loss: value, userLoss: loss(weights, "user"), harmfulLoss: loss(weights, "harmful") },
+      };
     },
   }),
 });

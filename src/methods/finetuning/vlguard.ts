@@ -22,24 +22,21 @@ export const vlguard = method({
   streams: ["user", "alignment"],
   options,
   limit: { lambda: 0 },
-  tried: [{ lambda: 0.1 }, { lambda: 0.5 }, { lambda: 1 }, { lambda: 5 }],
-  best: 3,
+  tried: [{ lambda: 5 }, { lambda: 0.1 }, { lambda: 0.5 }, { lambda: 1 }],
   create: ({ lambda, safetyBatchSize }) => ({
     passes: { forward: 2, backward: 2 },
     schedule: { batchSizes: { alignment: safetyBatchSize } },
-    programs: {
-      step({ weights, loss }) {
-        const user = valueAndGrad((w) => loss(w, "user"))(weights);
-        const safety = valueAndGrad((w) => loss(w, "alignment"))(weights);
-        return {
-          gradient: tree.step(user.grad, safety.grad, lambda),
-          metrics: {
-            loss: ops.add(user.value, ops.mul(safety.value, lambda)),
-            userLoss: user.value,
-            alignmentLoss: safety.value,
-          },
-        };
-      },
+    step({ weights, loss }) {
+      const user = valueAndGrad((w) => loss(w, "user"))(weights);
+      const safety = valueAndGrad((w) => loss(w, "alignment"))(weights);
+      return {
+        gradient: tree.step(user.grad, safety.grad, lambda),
+        metrics: {
+          loss: ops.add(user.value, ops.mul(safety.value, lambda)),
+          userLoss: user.value,
+          alignmentLoss: safety.value,
+        },
+      };
     },
   }),
 });

@@ -66,7 +66,6 @@ export const antidote = transform({
   stage: "repair",
   options,
   tried: [{ denseRatio: 0.05 }, { denseRatio: 0.1 }, { denseRatio: 0.25 }, { denseRatio: 0.5 }],
-  best: 0,
   create: ({ denseRatio, score, target }) => ({
     needs: score === "wanda" ? ["harmful"] : [],
     mustChange: denseRatio > 0,

@@ -111,8 +111,7 @@ export const nlsr = transform({
   label: "NLSR",
   stage: "repair",
   options,
-  tried: [{ sparsity: 0.5 }, { sparsity: 0.7 }, { sparsity: 0.8 }, { sparsity: 0.9 }],
-  best: 3,
+  tried: [{ sparsity: 0.9 }, { sparsity: 0.5 }, { sparsity: 0.7 }, { sparsity: 0.8 }],
   create: (chosen) => ({
     needs: ["alignment"],
     mustChange: false,

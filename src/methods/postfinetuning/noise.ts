@@ -53,7 +53,6 @@ export const noise = transform({
   baseline: true,
   options,
   tried: [{ relativeNorm: 0.25 }, { relativeNorm: 0.5 }, { relativeNorm: 1 }, { relativeNorm: 2 }],
-  best: 0,
   create: ({ relativeNorm, space }) => ({
     needs: [],
     mustChange: relativeNorm > 0,

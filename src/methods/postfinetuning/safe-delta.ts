@@ -168,7 +168,6 @@ export const safeDelta = transform({
   stage: "repair",
   options,
   tried: [{ s: 0.01 }, { s: 0.1 }, { s: 1 }, { s: 10 }],
-  best: 0,
   create: (chosen) => ({
     needs: ["alignment"],
     mustChange: false,

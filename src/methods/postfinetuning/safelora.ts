@@ -98,8 +98,7 @@ export const safelora = transform({
   label: "SafeLoRA",
   stage: "repair",
   options,
-  tried: [1, 3, 6, 9].map((number) => ({ number, projector: "orthogonal" as const })),
-  best: 2,
+  tried: [6, 1, 3, 9].map((number) => ({ number, projector: "orthogonal" as const })),
   create: (chosen) => ({
     needs: [],
     mustChange: chosen.select === "number" && chosen.number > 0,

@@ -69,8 +69,7 @@ export const safemerge = transform({
   label: "SafeMERGE",
   stage: "repair",
   options,
-  tried: [{ threshold: 0.2 }, { threshold: 0.4 }, { threshold: 0.6 }, { threshold: 0.8 }],
-  best: 1,
+  tried: [{ threshold: 0.4 }, { threshold: 0.2 }, { threshold: 0.6 }, { threshold: 0.8 }],
   create: ({ threshold, ...weights }) => ({
     needs: [],
     mustChange: false,

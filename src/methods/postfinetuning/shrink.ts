@@ -21,7 +21,6 @@ export const shrink = transform({
   baseline: true,
   options,
   tried: [{ keep: 0.75 }, { keep: 0.5 }, { keep: 0.25 }, { keep: 0.1 }],
-  best: 0,
   create: ({ keep }) => ({
     needs: [],
     mustChange: keep < 1,

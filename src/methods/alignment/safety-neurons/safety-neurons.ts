@@ -75,7 +75,6 @@ const neuronTuning = <const Name extends string>(
       queries: 100,
       align: { tune: "full", learningRate },
     })),
-    best: 0,
     masked: true,
     trains: "full",
     state: {
@@ -94,26 +93,24 @@ const neuronTuning = <const Name extends string>(
         }
         return { state: { mask: masks } };
       },
-      programs: {
-        step({ weights, loss, state }) {
-          const { clipBeforeMask } = chosen;
-          const masks = Object.fromEntries(
-            Object.entries(state.mask).map(([module, mask]) => [`${module}.weight`, mask]),
-          );
-          const tuned = Object.fromEntries(
-            Object.entries(weights).filter(([weight]) => clipBeforeMask || weight in masks),
-          );
-          const { value, grad } = valueAndGrad((w) => loss({ ...weights, ...w }, "alignment"))(tuned);
-          const masked = (weight: string): Tensor => masks[weight] ?? ops.constant(0);
-          const neurons = total(Object.values(masks).map((mask) => ops.sum(mask)));
-          return {
-            gradient: clipBeforeMask
-              ? grad
-              : tree.mapTree(weights, (w, weight) => ops.mul(grad[weight] ?? w, masked(weight))),
-            active: tree.mapTree(weights, (_, weight) => masked(weight)),
-            metrics: { loss: value, neurons },
-          };
-        },
+      step({ weights, loss, state }) {
+        const { clipBeforeMask } = chosen;
+        const masks = Object.fromEntries(
+          Object.entries(state.mask).map(([module, mask]) => [`${module}.weight`, mask]),
+        );
+        const tuned = Object.fromEntries(
+          Object.entries(weights).filter(([weight]) => clipBeforeMask || weight in masks),
+        );
+        const { value, grad } = valueAndGrad((w) => loss({ ...weights, ...w }, "alignment"))(tuned);
+        const masked = (weight: string): Tensor => masks[weight] ?? ops.constant(0);
+        const neurons = total(Object.values(masks).map((mask) => ops.sum(mask)));
+        return {
+          gradient: clipBeforeMask
+            ? grad
+            : tree.mapTree(weights, (w, weight) => ops.mul(grad[weight] ?? w, masked(weight))),
+          active: tree.mapTree(weights, (_, weight) => masked(weight)),
+          metrics: { loss: value, neurons },
+        };
       },
     }),
   });

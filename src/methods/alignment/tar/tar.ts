@@ -32,21 +32,20 @@ export const tar = method({
   options,
   limit: { lambda: 0, representations: false, innerSteps: 2, subsample: 1, adversaryRates: [1e-2] },
   trial: { innerSteps: 4, subsample: 2, trajectories: 2, adversaryRates: [1e-2], mappingSteps: 1 },
-  tried: [0.25, 1, 4, 16].map((lambda) => ({
+  tried: [16, 0.25, 1, 4].map((lambda) => ({
     lambda,
     innerSteps: 8,
     subsample: 2,
     adversaryRates: [1e-4, 5e-4, 2e-3],
   })),
-  best: 3,
   state: stateOf,
   create: (chosen) => ({
     passes: passesOf(chosen),
     prepare: async ({ model, seed }) => ({
       state: chosen.mappingSteps === 0 ? {} : { randomVectors: randomVectors(model, seed) },
     }),
+    step: (context) => outerStep(context, chosen),
     programs: {
-      step: (context) => outerStep(context, chosen),
       begin: ({ weights, state }) => ({
         weights,
         state: {

@@ -45,24 +45,21 @@ export const safetyLayers = method({
   streams: ["user"],
   options,
   limit: { layers: [1, 0] },
-  tried: [{ layers: [0, 0] }, { layers: [1, 1] }, { layers: [0, 1] }, { layers: [1, 2] }],
-  best: 3,
+  tried: [{ layers: [1, 2] }, { layers: [0, 0] }, { layers: [1, 1] }, { layers: [0, 1] }],
   masked: true,
   create: ({ layers: chosen, freezeNorms }) => ({
     passes: { forward: 1, backward: 1 },
-    programs: {
-      step({ weights, loss, model }) {
-        const layers = chosen ?? inProportion(model.layers);
-        checkLast(layers, model.layers);
-        const frozen = new Set(frozenNames(model, Object.keys(weights), layers, { freezeNorms }));
-        const tuned = Object.fromEntries(Object.entries(weights).filter(([name]) => !frozen.has(name)));
-        const { value, grad } = valueAndGrad((w) => loss({ ...weights, ...w }, "user"))(tuned);
-        return {
-          gradient: tree.mapTree(weights, (w, name) => grad[name] ?? ops.mul(w, 0)),
-          active: tree.mapTree(weights, (_, name) => ops.constant(frozen.has(name) ? 0 : 1)),
-          metrics: { loss: value },
-        };
-      },
+    step({ weights, loss, model }) {
+      const layers = chosen ?? inProportion(model.layers);
+      checkLast(layers, model.layers);
+      const frozen = new Set(frozenNames(model, Object.keys(weights), layers, { freezeNorms }));
+      const tuned = Object.fromEntries(Object.entries(weights).filter(([name]) => !frozen.has(name)));
+      const { value, grad } = valueAndGrad((w) => loss({ ...weights, ...w }, "user"))(tuned);
+      return {
+        gradient: tree.mapTree(weights, (w, name) => grad[name] ?? ops.mul(w, 0)),
+        active: tree.mapTree(weights, (_, name) => ops.constant(frozen.has(name) ? 0 : 1)),
+        metrics: { loss: value },
+      };
     },
   }),
 });

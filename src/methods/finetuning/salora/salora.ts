@@ -49,7 +49,6 @@ export const salora = method({
   options,
   trial: { safetyRank: 2, taskRank: 3 },
   tried: [8, 16, 32, 64].map((safetyRank) => ({ safetyRank, taskRank: 16 })),
-  best: 0,
   trains: "lora",
   state: ({ safetyRank }) => ({
     initial: copy("zeros"),
@@ -69,11 +68,9 @@ export const salora = method({
       }
       return { weights, state: { initial: weights, safety: directions } };
     },
-    programs: {
-      step({ weights, loss, state: { initial, safety } }) {
-        const { value, grad } = valueAndGrad((w) => loss(deployed(w, initial, safety), "user"))(weights);
-        return { gradient: grad, metrics: { loss: value } };
-      },
+    step({ weights, loss, state: { initial, safety } }) {
+      const { value, grad } = valueAndGrad((w) => loss(deployed(w, initial, safety), "user"))(weights);
+      return { gradient: grad, metrics: { loss: value } };
     },
     publish({ weights, state: { initial, safety } }) {
       const published = new Map<string, HostTensor<"float32">>();

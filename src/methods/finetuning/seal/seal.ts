@@ -73,26 +73,25 @@ export const seal = method({
   options,
   trial: { mode: "twoModel", selectorEpochs: 1, secondRate: 1e-2 },
   tried: [0.5, 0.7, 0.8, 0.9].map((topp) => ({ topp, selectorRate: 0.1 })),
-  best: 0,
   state: stateOf,
   create: (chosen) => ({
     // Of a run with as many steps for ω as for the weights.
     passes: chosen.mode === "twoModel" ? { forward: 2, backward: 2 } : { forward: 1.5, backward: 1.5 },
+    step({ weights, state, inputs, loss }) {
+      let share: Tensor | undefined;
+      const { value, grad } = valueAndGrad((w) =>
+        loss(w, "user", {
+          weigh({ shares, row }) {
+            const kept = mul(shares, gather(gather(state.kept, inputs.index as Tensor), row));
+            share = sum(kept);
+            // A batch without a kept row has no loss, rather than none that is a number.
+            return ops.div(kept, ops.where(ops.less(0, share), share, 1));
+          },
+        }),
+      )(weights);
+      return { gradient: grad, metrics: { loss: value, keptShare: share as Tensor } };
+    },
     programs: {
-      step({ weights, state, inputs, loss }) {
-        let share: Tensor | undefined;
-        const { value, grad } = valueAndGrad((w) =>
-          loss(w, "user", {
-            weigh({ shares, row }) {
-              const kept = mul(shares, gather(gather(state.kept, inputs.index as Tensor), row));
-              share = sum(kept);
-              // A batch without a kept row has no loss, rather than none that is a number.
-              return ops.div(kept, ops.where(ops.less(0, share), share, 1));
-            },
-          }),
-        )(weights);
-        return { gradient: grad, metrics: { loss: value, keptShare: share as Tensor } };
-      },
       select: (context) => select(context, chosen),
       choose: (context) => keep(context, chosen.topp),
     },
