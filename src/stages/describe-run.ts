@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { type Json, type RunDescription, sortedJson } from "../train/index.ts";
 import { environmentOf } from "./environment.ts";
-import type { DeviceChoice } from "./options.ts";
+import { DeviceChoice, ProfileChoice, RunChoice } from "./options.ts";
 
 /** Options that say where and on what a run is computed, not what: they may change when it is resumed. */
-const OPERATIONAL = ["run", "resume", "provider", "threads", "profile"] as const;
+const OPERATIONAL = Object.keys({ ...RunChoice.shape, ...DeviceChoice.shape, ...ProfileChoice.shape });
 
 /** Options, checked and complete, without those that do not determine the result. */
 export const determining = (options: Readonly<Record<string, unknown>>): { readonly [option: string]: Json } =>

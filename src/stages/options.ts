@@ -38,7 +38,7 @@ export const ProfileChoice = z.strictObject({
 });
 export type ProfileChoice = z.infer<typeof ProfileChoice>;
 
-const RunChoice = z.strictObject({
+export const RunChoice = z.strictObject({
   run: z.string().min(1).describe("Folder of the run"),
   resume: z.boolean().default(false).describe("Go on with the run that is in the folder"),
 });
