@@ -5,9 +5,11 @@ import type { Tensor } from "./tensor.ts";
 /** Named tensors: the weights of a model, their gradients, a step. Arithmetic on trees reads like the papers'. */
 export type Tree = Readonly<Record<string, Tensor>>;
 
-/** Applies a function to every tensor. */
-export const mapTree = (tree: Tree, fn: (tensor: Tensor, name: string) => Tensor): Tree =>
-  Object.fromEntries(Object.entries(tree).map(([name, tensor]) => [name, fn(tensor, name)]));
+/** Applies a function to every value, name by name. */
+export const mapTree = <A, B>(
+  tree: Readonly<Record<string, A>>,
+  fn: (value: A, name: string) => B,
+): Record<string, B> => Object.fromEntries(Object.entries(tree).map(([name, value]) => [name, fn(value, name)]));
 
 function partner(tree: Tree, name: string): Tensor {
   const tensor = tree[name];

@@ -25,5 +25,5 @@ export { mergeLora } from "./merge.ts";
 export { blocksOf, type Module, moduleOf, type Place, partOf, type Role } from "./modules.ts";
 export { type PaddedBatch, packPadded, paddedTypes } from "./padded.ts";
 export { ARCHITECTURES, createModel } from "./registry.ts";
-export { hiddenStates, labelledStates, paddedStates, within } from "./states.ts";
+export { hiddenStates, labelledStates, outputsAt, paddedStates, within } from "./states.ts";
 export { type Adapter, type Weights, weightsOf } from "./weights.ts";

@@ -2,6 +2,7 @@ import { ops, product, type Tensor } from "../autodiff/index.ts";
 import { attention, causalMask, type Grid, maskOf, pack, unpack } from "../nn/index.ts";
 import type { Attend, Forward, Model, Where } from "./architecture.ts";
 import type { Rows } from "./batch.ts";
+import type { Place } from "./modules.ts";
 import type { PaddedBatch } from "./padded.ts";
 import type { Weights } from "./weights.ts";
 
@@ -68,4 +69,22 @@ export function paddedStates(model: Model, weights: Weights, { ids, mask }: Padd
   const column = ops.reshape(ops.expand(ops.reshape(ops.range(time), [1, time]), ids.shape), [tokens]);
   const where = within(model, weights, { column, grid: [batch, time], keys: mask }, watch);
   return model.hidden({ weights, ids: ops.reshape(ids, [tokens]), where, ...watch });
+}
+
+/**
+ * What is put out at some places on the way of a pass, in the order of the model.
+ *
+ * @example
+ * const { outputs } = outputsAt(["block"], (tap) => hiddenStates(model, weights, rows, { tap }));
+ */
+export function outputsAt<T>(
+  places: readonly Place[],
+  pass: (tap: NonNullable<Forward["tap"]>) => T,
+): { readonly value: T; readonly outputs: readonly Tensor[] } {
+  const outputs: Tensor[] = [];
+  const value = pass((place, _, x) => {
+    if (places.includes(place)) outputs.push(x);
+    return x;
+  });
+  return { value, outputs };
 }

@@ -5,6 +5,8 @@ import { leaves, mapNested } from "../runtime/index.ts";
 import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
 import { type FlatLayout, flatten, flattenHost, unflatten, unflattenHost } from "./flatten.ts";
 
+const { mapTree } = tree;
+
 type Sized = TensorType & { readonly shape: readonly number[] };
 type Parts<T> = Readonly<Record<string, T>>;
 
@@ -13,9 +15,6 @@ interface Kept<T> {
   readonly copy: Parts<T>;
   readonly memory: Parts<T | Parts<T>>;
 }
-
-const mapParts = <A, B>(parts: Parts<A>, fn: (x: A, name: string) => B): Record<string, B> =>
-  Object.fromEntries(Object.entries(parts).map(([name, x]) => [name, fn(x, name)]));
 
 /** What a method keeps across steps, on its way into the program's state and out of it. */
 export class MethodState {
@@ -29,7 +28,7 @@ export class MethodState {
     const float = (shape: readonly number[]): TensorType => ({ dtype: "float32", shape });
     this.types = this.kept<StateSpec[string], TensorType>(state, (spec) => {
       if (spec.kind === "copy") return float([layout.size]);
-      return spec.kind === "memory" ? float(spec.shape(facts)) : mapParts(spec.shapes(facts), float);
+      return spec.kind === "memory" ? float(spec.shape(facts)) : mapTree(spec.shapes(facts), float);
     });
   }
 
@@ -67,7 +66,7 @@ export class MethodState {
 
   /** The state as a method's program sees it. */
   read({ copy, memory }: Kept<Tensor>): StepContext["state"] {
-    const state = { ...mapParts(copy, (flat) => unflatten(flat, this.layout)), ...memory };
+    const state = { ...mapTree(copy, (flat) => unflatten(flat, this.layout)), ...memory };
     return state as StepContext["state"];
   }
 
@@ -77,9 +76,7 @@ export class MethodState {
       const type = this.types.memory[name];
       if (type === undefined) return flatten(value as Tree, this.layout);
       if ("dtype" in value) return ops.expand(value as Tensor, (type as TensorType).shape);
-      return tree.mapTree(value as Tree, (x, part) =>
-        ops.expand(x, (type as Parts<TensorType>)[part]?.shape ?? x.shape),
-      );
+      return mapTree(value as Tree, (x, part) => ops.expand(x, (type as Parts<TensorType>)[part]?.shape ?? x.shape));
     });
   }
 
@@ -90,7 +87,7 @@ export class MethodState {
 
   finished(weights: Finished["weights"], saved: ReadonlyMap<string, HostTensor>): Finished {
     const { copy, memory } = mapNested(this.types, (_: TensorType, path) => saved.get(path) as HostTensor);
-    const state = { ...mapParts(copy, (flat) => unflattenHost(flat, this.layout)), ...memory };
+    const state = { ...mapTree(copy, (flat) => unflattenHost(flat, this.layout)), ...memory };
     return { weights, state: state as Finished["state"] };
   }
 }

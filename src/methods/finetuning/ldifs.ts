@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
-import type { Place } from "../../models/index.ts";
+import { outputsAt, type Place } from "../../models/index.ts";
 import { clipByNorm } from "../../optim/index.ts";
 import { method, type StepContext } from "../method.ts";
 import { copy } from "../state.ts";
@@ -64,7 +64,7 @@ export const ldifs = method({
         const { value, grad } = valueAndGrad((w) => {
           // Every position costs more than the labelled ones, and rounds differently: not where it is for nothing.
           if ((isDisl ? chosen.rho : chosen.alpha) === 0) return context.loss(w, "user");
-          const { loss, outputs } = lookInto(context, w, isDisl ? MLPS : STREAM);
+          const { value: loss, outputs } = lookInto(context, w, isDisl ? MLPS : STREAM);
           const penalty = penaltyOf(outputs);
           Object.assign(parts, { userLoss: loss, penalty });
           return ops.add(loss, penalty);
@@ -82,24 +82,12 @@ export const ldifs = method({
 const MLPS: readonly Place[] = ["feedForward"];
 const STREAM: readonly Place[] = ["embedding", "block"];
 
-/**
- * The loss on the user's batch, and what is put out at the chosen places on the way: `[batch * time, hidden]` each, in the
- * order of the model.
- */
-function lookInto({ loss }: StepContext, w: Tree, chosen: readonly Place[]) {
-  const outputs: Tensor[] = [];
-  const value = loss(w, "user", {
-    padded: true,
-    tap(place, _, x) {
-      if (chosen.includes(place)) outputs.push(x);
-      return x;
-    },
-  });
-  return { loss: value, outputs };
-}
+/** The loss on the user's batch, and what is put out at the chosen places on the way: `[batch * time, hidden]` each. */
+const lookInto = ({ loss }: StepContext, w: Tree, chosen: readonly Place[]) =>
+  outputsAt(chosen, (tap) => loss(w, "user", { padded: true, tap }));
 
 /** Of the model as it was at the start. */
-const startOutputs = (context: StepContext<typeof STATE>, chosen: readonly Place[]): Tensor[] =>
+const startOutputs = (context: StepContext<typeof STATE>, chosen: readonly Place[]): readonly Tensor[] =>
   lookInto(context, context.state.reference, chosen).outputs;
 
 const squares = (x: Tensor, y: Tensor): Tensor => {

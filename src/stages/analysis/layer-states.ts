@@ -1,6 +1,14 @@
-import { ops, type Tensor } from "../../autodiff/index.ts";
+import { ops } from "../../autodiff/index.ts";
 import type { LayerStates } from "../../methods/finetuning/safety-layers/cosines.ts";
-import { hiddenStates, type LoadedModel, packRows, rowsOf, rowTypes, weightsOf } from "../../models/index.ts";
+import {
+  hiddenStates,
+  type LoadedModel,
+  outputsAt,
+  packRows,
+  rowsOf,
+  rowTypes,
+  weightsOf,
+} from "../../models/index.ts";
 import { typesOf } from "../../runtime/index.ts";
 
 /**
@@ -17,15 +25,9 @@ export async function lastTokenStates(
   prompts: readonly ArrayLike<number>[],
 ): Promise<LayerStates[]> {
   const program = await device.compile({ base: typesOf(weights), rows: rowTypes("query") }, (given) => {
-    const blocks: Tensor[] = [];
-    const rows = rowsOf(given.rows);
-    const final = hiddenStates(model, weightsOf(model, given.base), rows, {
-      tap(place, _, x) {
-        if (place === "block") blocks.push(x);
-        return x;
-      },
-    });
-    return { states: [...blocks.slice(0, -1), final].map((x) => ops.gather(x, rows.labelled.to)) };
+    const [params, rows] = [weightsOf(model, given.base), rowsOf(given.rows)];
+    const { value: final, outputs } = outputsAt(["block"], (tap) => hiddenStates(model, params, rows, { tap }));
+    return { states: [...outputs.slice(0, -1), final].map((x) => ops.gather(x, rows.labelled.to)) };
   });
   const all: LayerStates[] = [];
   for (const ids of prompts) {

@@ -1,4 +1,5 @@
 import { ops, type Tensor, type Tree } from "../../../autodiff/index.ts";
+import { outputsAt } from "../../../models/index.ts";
 import type { StepContext } from "../../method.ts";
 import { average } from "../../sums.ts";
 
@@ -16,14 +17,9 @@ export function lossAndStates(
   weights: Tree,
   stream: string,
 ): { readonly loss: Tensor; readonly states: readonly Tensor[] } {
-  const states: Tensor[] = [];
-  const value = loss(weights, stream, {
-    padded: true,
-    tap: (place, _, output) => {
-      if (place === "embedding" || place === "block") states.push(output);
-      return output;
-    },
-  });
+  const { value, outputs: states } = outputsAt(["embedding", "block"], (tap) =>
+    loss(weights, stream, { padded: true, tap }),
+  );
   return { loss: value, states: [...states.slice(0, -1), model.finalNorm(params(weights), states.at(-1) as Tensor)] };
 }
 
