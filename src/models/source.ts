@@ -67,14 +67,13 @@ const run: Source = {
   holds: (path) => existsSync(join(path, MODEL_FILE)) || isRun(path),
   open(path) {
     const { base, adapters, alignment, template } = readModelFile(path);
-    const stored = openSource(base.path);
-    if (stored.sha256 !== undefined) {
+    if (run.holds(base.path)) {
       throw new BoosterError("MODEL_FILE_INVALID", "the base of a run is a run itself", {
         found: base.path,
         where: join(path, MODEL_FILE),
       });
     }
-    return { base: stored.base, sha256: base.sha256, adapters, alignment, template };
+    return { base: openSource(base.path).base, sha256: base.sha256, adapters, alignment, template };
   },
 };
 

@@ -7,8 +7,8 @@ import { TRANSFORMS } from "../methods/registry.ts";
 import type { LoraAdapter, TransformContext } from "../methods/transform.ts";
 import { type Changes, changesOf } from "../models/adapters.ts";
 import { type LoadedModel, readChain, readLora } from "../models/load.ts";
-import { MODEL_FILE, refuseOutdated } from "../models/model-file.ts";
-import { modelIdentity, openSource } from "../models/source.ts";
+import { lineage, MODEL_FILE, refuseOutdated } from "../models/model-file.ts";
+import { modelIdentity } from "../models/source.ts";
 import { normOf } from "../tensor/matrix.ts";
 import { RunDirectory } from "../train/index.ts";
 import { describeRun } from "./describe-run.ts";
@@ -18,7 +18,7 @@ import { changeOf, isDifference, readChange } from "./repaired-change.ts";
 import { loadStreams } from "./streams.ts";
 import { trainingTemplate } from "./template.ts";
 import { transformContext } from "./transform-context.ts";
-import { type Context, checkHash, hashesOf, Workbench } from "./workbench.ts";
+import { type Context, checkHash, hashesOf, type Origin, Workbench } from "./workbench.ts";
 
 const REPORT = "repair.json";
 /** A change smaller than this share of what was there is float32's rounding. */
@@ -73,7 +73,8 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
   const { aligned } = change;
   for (const link of aligned) await checkHash(link);
   const hashes = hashesOf({ ...origin, adapters: [...aligned, ...change.gained] });
-  if (chosen.unaligned !== undefined) hashes.unaligned = await modelIdentity(chosen.unaligned);
+  const unaligned = chosen.unaligned === undefined ? undefined : await bench.open({ model: chosen.unaligned });
+  if (unaligned !== undefined) hashes.unaligned = lineage(unaligned.sha256, unaligned.adapters);
   if (chosen.safety !== undefined) hashes.safety = await modelIdentity(chosen.safety);
   const { base } = await bench.start({ ...origin, adapters: aligned }, "merge");
   const adapter = readChange(base, origin.sha256, change);
@@ -102,7 +103,7 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
         base,
         adapter,
         continued: isDifference(change),
-        alignmentChange: alignmentOf(chosen, base, alignment),
+        alignmentChange: alignmentOf(unaligned, base, alignment),
         safety: () => safetyOf(chosen, base, alignment),
         calibration: data.rows,
         seed: chosen.seed,
@@ -166,12 +167,19 @@ function safetyOf({ safety }: RepairOptions, base: LoadedModel, alignment: () =>
 
 /** Aligned minus unaligned: what the alignment's adapters add, and what the model differs by from the unaligned one. */
 function alignmentOf(
-  { unaligned }: RepairOptions,
+  unaligned: Origin | undefined,
   base: LoadedModel,
   alignment: () => readonly LoraAdapter[],
 ): TransformContext["alignmentChange"] {
   if (unaligned !== undefined) {
-    const weights = openSource(unaligned).base.weights();
+    if (unaligned.adapters.length > 0) {
+      throw new BoosterError("OPTIONS_CONFLICT", "the unaligned model must stand by itself", {
+        found: `${unaligned.adapters.length} adapters on it`,
+        where: "unaligned",
+        hint: "Write it with its adapters multiplied in: booster merge.",
+      });
+    }
+    const weights = unaligned.base.weights();
     return (module) => {
       const { shape, data } = base.load(`${module}.weight`);
       const old = weights.load(`${module}.weight`).data;

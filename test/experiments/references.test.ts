@@ -198,8 +198,10 @@ test("files that say they are a run's model are checked", async () => {
     write(spoilt);
     expect(() => openSource(broken)).toThrow(expect.objectContaining({ code: "MODEL_FILE_INVALID" }));
   }
-  write({ ...sound, base: { ...sound.base, path: run("attacked") } });
-  expect(() => openSource(broken)).toThrow(expect.objectContaining({ code: "MODEL_FILE_INVALID" }));
+  for (const path of [run("attacked"), "."]) {
+    write({ ...sound, base: { ...sound.base, path } });
+    expect(() => openSource(broken)).toThrow(expect.objectContaining({ code: "MODEL_FILE_INVALID" }));
+  }
   rmSync(join(broken, "model.json"));
   expect(() => openSource(broken)).toThrow(expect.objectContaining({ code: "RUN_UNFINISHED" }));
   const { version: _, ...first } = JSON.parse(readFileSync(join(broken, "run.json"), "utf8"));

@@ -121,6 +121,8 @@ test("Safe LoRA needs to know the alignment: an adapter below, or the unaligned 
   // The model is the unaligned one here: its change is zero, and so is every projection.
   const { report } = await repair({ ...given, run: run("same"), unaligned: world.model });
   expect(report.normAfter).toBe(0);
+  const late = repair({ ...given, run: run("no base"), unaligned: run("aligned") });
+  await expect(late).rejects.toMatchObject({ code: "OPTIONS_CONFLICT" });
 });
 
 test("an adapter that comes out as it went in is an error where the repair must change it", async () => {
