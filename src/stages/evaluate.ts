@@ -83,6 +83,7 @@ export async function evaluate(
     hashes[name] = record.sha256;
   }
   const complete = async (store: VerdictStore): Promise<EvaluationReport> => {
+    context.emit?.({ type: "work", text: "loading" });
     const start = await bench.start(origin, "keep");
     const questions = questionsOf({ template, ask }, sets, start);
     await askAll(chosen, questions, start, judges(moderator, metric, context.signal), store, context);
@@ -96,7 +97,6 @@ export async function evaluate(
     keep: 1,
   });
   try {
-    context.emit?.({ type: "work", text: "loading" });
     const store = new VerdictStore(run);
     const report = existsSync(join(chosen.run, REPORT)) ? readEvaluation(chosen.run) : await complete(store);
     store.remove();
