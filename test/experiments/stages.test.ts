@@ -145,16 +145,19 @@ describe("align, attack, evaluate", () => {
     }
     const asked: string[] = [];
     const options = { ...quickEvaluation(), batchSize: 2, run: halted, resume: true };
-    await evaluate(options, { emit: (event) => event.type === "work" && asked.push(event.text) });
-    const answered = Array.from({ length: 8 }, (_, i) => `task prompts: ${i + 1} of 8 answered`);
-    expect(asked).toEqual(["loading", ...answered]);
+    await evaluate(options, {
+      emit: (event) => event.type === "work" && /answered/.test(event.text) && asked.push(event.text),
+    });
+    expect(asked).toEqual(Array.from({ length: 8 }, (_, i) => `task prompts: ${i + 1} of 8 answered`));
     const scores = (folder: string) => readFileSync(join(folder, "evaluation.json"), "utf8");
     expect(scores(halted)).toBe(scores(whole));
     expect(readdirSync(halted).toSorted()).toEqual(readdirSync(whole).toSorted());
     expect(readdirSync(halted)).not.toContain("verdicts.json");
     // Done is done: a second time nothing is asked.
-    await evaluate(options, { emit: (event) => event.type === "work" && asked.push(event.text) });
-    expect(asked).toHaveLength(9);
+    await evaluate(options, {
+      emit: (event) => event.type === "work" && /answered/.test(event.text) && asked.push(event.text),
+    });
+    expect(asked).toHaveLength(8);
     writeFileSync(join(halted, "verdicts.json"), "{");
     expect(await refused(evaluate(options))).toBe("RUN_CORRUPT");
   });
