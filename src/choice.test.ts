@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { choice, choose, closest, didYouMean, editDistance, oneOf, table } from "./choice.ts";
+import { choice, choose, closest, didYouMean, editDistance, file, filesIn, oneOf, table } from "./choice.ts";
 
 const CAKES = table({ kind: "cake", unknown: "UNKNOWN_ATTACK", unfit: "ATTACK_OPTIONS_INVALID" }, [
   choice({ name: "plain", options: z.strictObject({}), create: () => "plain" }),
@@ -60,4 +60,28 @@ test("a slip has a closest name, another word has none", () => {
   expect(closest("learning_rate", names)).toBe("learningRate");
   expect(closest("temperature", names)).toBeUndefined();
   expect(didYouMean("temperature", names)).toBe("Known are: lambda, alpha, learningRate");
+});
+
+test("files are found where their schema says so, in lists and choices too, and not by what a key is called", () => {
+  const Rows = z.preprocess(
+    (value) => (typeof value === "string" ? { path: value } : value),
+    z.strictObject({ path: file(z.string()) }),
+  );
+  const judges = table({ kind: "moderator", unknown: "MODERATOR_UNKNOWN", unfit: "MODERATOR_SETTINGS" }, [
+    choice({ name: "learned", options: z.strictObject({ weights: file(z.string()) }), create: () => 0 }),
+    choice({ name: "remote", options: z.strictObject({ path: z.string() }), create: () => 1 }),
+  ]);
+  const schema = z.strictObject({
+    rows: Rows.optional(),
+    avoid: z.array(Rows).default([]),
+    judge: oneOf(judges),
+  });
+  const found = (options: unknown) => filesIn(schema, schema.parse(options));
+  expect(found({ rows: "a", avoid: ["b", "c"], judge: { name: "learned", weights: "d" } })).toEqual([
+    "a",
+    "b",
+    "c",
+    "d",
+  ]);
+  expect(found({ judge: { name: "remote", path: "not a file" } })).toEqual([]);
 });

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
+import { expandPath } from "../data/sources.ts";
 import { BoosterError } from "../errors.ts";
 import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
 import { lineage } from "../models/model-file.ts";
@@ -14,13 +15,13 @@ import {
 } from "../report/index.ts";
 import { readEvaluation } from "../stages/evaluate.ts";
 import { parseOptions } from "../stages/options.ts";
-import { checkFiles, fileHashes, pathsIn } from "../stages/sources.ts";
+import { hashesOfFiles } from "../stages/sources.ts";
 import { Workbench } from "../stages/workbench.ts";
 import type { Event, Following } from "../train/index.ts";
 import { assemble, type CellResult } from "./assemble.ts";
 import { checkExperiment, idOf } from "./cell-options.ts";
 import { ExperimentOptions } from "./options.ts";
-import { type Cell, type Hashes, type Key, type Plan, planOf } from "./plan.ts";
+import { type Cell, filesOf, type Hashes, type Key, type Plan, planOf } from "./plan.ts";
 import { localRunner, type Outcome } from "./runners/local.ts";
 import { strengthLabel } from "./strengths.ts";
 import { withTemplates } from "./templates.ts";
@@ -87,11 +88,12 @@ export async function planExperiment(given: ExperimentOptions): Promise<Plan> {
   for (const path of models) {
     if (!existsSync(path)) throw new BoosterError("FILE_NOT_FOUND", "there is no model here", { where: path });
   }
-  const paths = new Set(pieces.flatMap((piece) => pathsIn(piece.options)));
-  for (const path of paths) checkFiles({ path });
+  const paths = new Set(pieces.flatMap(filesOf));
+  const missing = [...paths].flatMap(expandPath).find((path) => !existsSync(path));
+  if (missing !== undefined) throw new BoosterError("DATA_NOT_FOUND", "there is no such data file", { where: missing });
   const hashes: Hashes = {
     models: Object.fromEntries(await Promise.all(models.map(async (path) => [path, await identityOf(path)]))),
-    files: Object.fromEntries(await Promise.all([...paths].map(async (path) => [path, await fileHashes({ path })]))),
+    files: Object.fromEntries(await Promise.all([...paths].map(async (path) => [path, await hashesOfFiles([path])]))),
   };
   return planOf(options, hashes);
 }

@@ -1,8 +1,8 @@
-import { choose } from "../choice.ts";
+import type { z } from "zod";
+import { choose, filesIn } from "../choice.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { determining, keyOf } from "../stages/describe-run.ts";
-import type { RepairOptions } from "../stages/options.ts";
-import { pathsIn } from "../stages/sources.ts";
+import { AlignOptions, EvaluateOptions, FinetuneOptions, RepairOptions } from "../stages/options.ts";
 import type { StageName } from "../stages/stage.ts";
 import { alignOptionsOf, attackOptionsOf, checkCell, forSeed, idOf, repairOptionsOf } from "./cell-options.ts";
 import type { Attack, ExperimentOptions } from "./options.ts";
@@ -40,11 +40,12 @@ export interface Piece {
 
 export type Folder = "align" | "attack" | "repair" | "evaluate";
 
-const STAGE: { readonly [Name in Folder]: StageName } = {
-  align: "align",
-  attack: "finetune",
-  repair: "repair",
-  evaluate: "evaluate",
+/** What each stage is, and what it may be told. */
+const STAGE: { readonly [Name in Folder]: { readonly stage: StageName; readonly schema: z.ZodObject } } = {
+  align: { stage: "align", schema: AlignOptions },
+  attack: { stage: "finetune", schema: FinetuneOptions },
+  repair: { stage: "repair", schema: RepairOptions },
+  evaluate: { stage: "evaluate", schema: EvaluateOptions },
 };
 
 /** One method under one attack with one seed: the pieces that its scores are read from. */
@@ -77,6 +78,10 @@ export const needsOf = ({ on, options }: Piece): readonly Key[] => [
   ...(isPick(options) ? options.from : []),
 ];
 
+/** Paths and patterns of the files that a piece reads. */
+export const filesOf = ({ folder, options }: Piece): readonly string[] =>
+  isPick(options) ? [] : filesIn(STAGE[folder].schema, options);
+
 export const isPick = (options: Options | Pick): options is Pick => typeof options.pick === "function";
 
 /**
@@ -98,9 +103,10 @@ export function planOf(options: ExperimentOptions, hashes: Hashes): Plan {
     on: Key | undefined,
     upstream: readonly string[],
   ): Key => {
-    const files = Object.assign({}, ...pathsIn(chosen).map((path) => hashes.files[path]));
-    const key = keyOf({ stage: folder, identity, upstream, options: determining(chosen), files });
-    if (!pieces.has(key)) pieces.set(key, { key, stage: STAGE[folder], folder, label, options: chosen, on, files });
+    const { stage, schema } = STAGE[folder];
+    const files = Object.assign({}, ...filesIn(schema, chosen).map((path) => hashes.files[path]));
+    const key = keyOf({ stage: folder, identity, upstream, options: determining(schema, chosen), files });
+    if (!pieces.has(key)) pieces.set(key, { key, stage, folder, label, options: chosen, on, files });
     return key;
   };
   const planGroup = (method: number, seed: number): void => {

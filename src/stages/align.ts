@@ -45,7 +45,7 @@ export async function align(options: z.input<typeof AlignOptions>, context: Cont
     {
       run: chosen.run,
       resume: chosen.resume,
-      description: describeRun("align", chosen, { ...hashesOf(origin), ...hashes }),
+      description: describeRun("align", AlignOptions, chosen, { ...hashesOf(origin), ...hashes }),
       training: chosen,
       method: chosen.method,
       start,

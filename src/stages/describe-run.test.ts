@@ -4,11 +4,12 @@ import { FinetuneOptions, parseOptions } from "./options.ts";
 
 const options = (changes: Partial<Record<keyof FinetuneOptions, unknown>> = {}) =>
   FinetuneOptions.parse({ run: "r", model: "m", task: "task.jsonl", ...changes });
-const key = (changes?: Parameters<typeof options>[0]) => keyOf(determining(options(changes)));
+const key = (changes?: Parameters<typeof options>[0]) => keyOf(determining(FinetuneOptions, options(changes)));
 
 test("what is chosen by name is described with its defaults", () => {
   const description = describeRun(
     "finetune",
+    FinetuneOptions,
     options({
       method: "lisa",
       optimizer: "sgd",

@@ -1,22 +1,30 @@
 import { createHash } from "node:crypto";
+import type { z } from "zod";
+import { isOperational } from "../choice.ts";
 import { type Json, type RunDescription, sortedJson } from "../train/index.ts";
 import { environmentOf } from "./environment.ts";
-import { DeviceChoice, ProfileChoice, RunChoice } from "./options.ts";
+import type { DeviceChoice } from "./options.ts";
 
-/** Options that say where and on what a run is computed, not what: they may change when it is resumed. */
-const OPERATIONAL = Object.keys({ ...RunChoice.shape, ...DeviceChoice.shape, ...ProfileChoice.shape });
-
-/** Options, checked and complete, without those that do not determine the result. */
-export const determining = (options: Readonly<Record<string, unknown>>): { readonly [option: string]: Json } =>
-  JSON.parse(JSON.stringify({ ...options, ...Object.fromEntries(OPERATIONAL.map((name) => [name, undefined])) }));
+/** Options, checked and complete, without those that do not determine the result: they may change when a run is resumed. */
+export function determining(
+  { shape }: z.ZodObject,
+  options: Readonly<Record<string, unknown>>,
+): { readonly [option: string]: Json } {
+  const kept = Object.entries(options).filter(([name]) => {
+    const option = shape[name];
+    return option === undefined || !isOperational(option as z.ZodType);
+  });
+  return JSON.parse(JSON.stringify(Object.fromEntries(kept)));
+}
 
 /** What run.json says: options, hashes of models and data by role, versions. */
 export const describeRun = (
   stage: string,
+  schema: z.ZodObject,
   options: DeviceChoice & Readonly<Record<string, unknown>>,
   data: Readonly<Record<string, string>>,
 ): RunDescription => ({
-  config: { stage, ...determining(options) },
+  config: { stage, ...determining(schema, options) },
   data,
   environment: environmentOf(options),
 });

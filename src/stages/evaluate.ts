@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
-import { choose } from "../choice.ts";
+import { choose, filesIn } from "../choice.ts";
 import type { Example as DataExample } from "../data/examples.ts";
 import { checkGolds, TASK_METRICS, taskMetric } from "../data/tasks/table.ts";
 import type { TaskMetric } from "../data/tasks/task.ts";
@@ -24,7 +24,7 @@ import { askedQuestion, goldOf, loadDataSet, type Question } from "./data.ts";
 import { describeRun } from "./describe-run.ts";
 import { EvaluateOptions, parseOptions } from "./options.ts";
 import { openRespondent } from "./respondent.ts";
-import { fileHashes } from "./sources.ts";
+import { hashesOfFiles } from "./sources.ts";
 import { testTemplate } from "./template.ts";
 import { SETS, type SetName, type Verdict, VerdictStore } from "./verdicts.ts";
 import { type Context, hashesOf, type Origin, type StartingPoint, Workbench } from "./workbench.ts";
@@ -67,7 +67,10 @@ export async function evaluate(
   const origin = await bench.open(asked);
   const template = testTemplate(asked, origin);
   const chosen = asked.framing === undefined ? { ...asked, template } : asked;
-  const hashes = { ...hashesOf(origin), ...(await fileHashes(chosen.moderator)) };
+  const hashes = {
+    ...hashesOf(origin),
+    ...(await hashesOfFiles(filesIn(EvaluateOptions.shape.moderator, chosen.moderator))),
+  };
   const sets: Partial<Record<SetName, readonly DataExample[]>> = {};
   for (const name of SETS) {
     const source = chosen[name];
@@ -92,7 +95,7 @@ export async function evaluate(
     run.writeFile(REPORT, `${JSON.stringify(report, undefined, 2)}\n`);
     return report;
   };
-  const run = RunDirectory.open(chosen.run, describeRun("evaluate", chosen, hashes), {
+  const run = RunDirectory.open(chosen.run, describeRun("evaluate", EvaluateOptions, chosen, hashes), {
     resume: chosen.resume,
     keep: 1,
   });

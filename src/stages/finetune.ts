@@ -1,10 +1,10 @@
 import type { z } from "zod";
-import { choose } from "../choice.ts";
+import { choose, filesIn } from "../choice.ts";
 import { METHODS } from "../methods/registry.ts";
 import { openCurve } from "./curve.ts";
 import { describeRun } from "./describe-run.ts";
-import { FinetuneOptions, parseOptions } from "./options.ts";
-import { fileHashes } from "./sources.ts";
+import { CurveOptions, FinetuneOptions, parseOptions } from "./options.ts";
+import { hashesOfFiles } from "./sources.ts";
 import { loadStreams } from "./streams.ts";
 import { trainingTemplate } from "./template.ts";
 import { runTraining, type TrainingOutcome } from "./training-run.ts";
@@ -42,7 +42,10 @@ export async function finetune(
   const hashes = {
     ...hashesOf(origin),
     mix: upload.sha256,
-    ...(await fileHashes([chosen.moderation, chosen.curve?.moderator])),
+    ...(await hashesOfFiles([
+      ...filesIn(FinetuneOptions.shape.moderation, chosen.moderation),
+      ...filesIn(CurveOptions.shape.moderator, chosen.curve?.moderator),
+    ])),
     ...others.hashes,
     ...curve?.hashes,
   };
@@ -50,7 +53,7 @@ export async function finetune(
     {
       run: chosen.run,
       resume: chosen.resume,
-      description: describeRun("finetune", chosen, hashes),
+      description: describeRun("finetune", FinetuneOptions, chosen, hashes),
       training: chosen,
       method: chosen.method,
       start,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { faultsOf, oneOf } from "../choice.ts";
+import { faultsOf, oneOf, operational } from "../choice.ts";
 import { PoisonOptions, SourceOptions, TemplateOptions } from "../data/options.ts";
 import { FORMER_METRICS, TASK_METRICS } from "../data/tasks/table.ts";
 import { BoosterError } from "../errors.ts";
@@ -21,26 +21,28 @@ export const Count = z.int().positive();
 
 /** What is computed on, which changes what is computed by rounding at most: left out of a run's identity. */
 export const DeviceChoice = z.strictObject({
-  provider: z.enum(PROVIDERS).default("cpu").describe("Execution provider of ONNX Runtime"),
-  threads: Count.optional().describe("Threads of one program; all cores by default"),
+  provider: operational(z.enum(PROVIDERS).default("cpu").describe("Execution provider of ONNX Runtime")),
+  threads: operational(Count.optional().describe("Threads of one program; all cores by default")),
 });
 export type DeviceChoice = z.infer<typeof DeviceChoice>;
 
 /** What a training run writes about itself, which changes nothing of what it computes. */
 export const ProfileChoice = z.strictObject({
-  profile: z
-    .string()
-    .min(1)
-    .optional()
-    .describe(
-      "Prefix of files that say what each kernel of a training step costs: PREFIX.txt, and a trace for Perfetto",
-    ),
+  profile: operational(
+    z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "Prefix of files that say what each kernel of a training step costs: PREFIX.txt, and a trace for Perfetto",
+      ),
+  ),
 });
 export type ProfileChoice = z.infer<typeof ProfileChoice>;
 
 export const RunChoice = z.strictObject({
-  run: z.string().min(1).describe("Folder of the run"),
-  resume: z.boolean().default(false).describe("Go on with the run that is in the folder"),
+  run: operational(z.string().min(1).describe("Folder of the run")),
+  resume: operational(z.boolean().default(false).describe("Go on with the run that is in the folder")),
 });
 
 export const Model = z.string().min(1).describe("Run folder, Hugging Face folder or GGUF file");

@@ -8,7 +8,7 @@ import { createModel, type Model, partOf } from "../models/index.ts";
 import { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
 import { describeRun } from "./describe-run.ts";
-import { parseOptions, TrainingOptions } from "./options.ts";
+import { DeviceChoice, parseOptions, TrainingOptions } from "./options.ts";
 import { writeModel } from "./publish.ts";
 import { runTraining, type TrainingOutcome } from "./training-run.ts";
 import { type Context, hashesOf, Workbench } from "./workbench.ts";
@@ -65,7 +65,7 @@ export async function pretrain(
     {
       run: training,
       resume: chosen.resume,
-      description: describeRun("pretrain", { ...DEVICE, steps: chosen.steps }, hashesOf(origin)),
+      description: describeRun("pretrain", DeviceChoice, { ...DEVICE, steps: chosen.steps }, hashesOf(origin)),
       training: TrainingOptions.parse({ ...settings, tune: "full" }),
       method: { name: "sft" },
       start,

@@ -91,10 +91,14 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
   );
   if (chosen.resume) refuseOutdated(chosen.run);
   const isNew = !existsSync(chosen.run);
-  const run = RunDirectory.open(chosen.run, describeRun("repair", chosen, { ...hashes, ...data.hashes }), {
-    resume: chosen.resume,
-    keep: 1,
-  });
+  const run = RunDirectory.open(
+    chosen.run,
+    describeRun("repair", RepairOptions, chosen, { ...hashes, ...data.hashes }),
+    {
+      resume: chosen.resume,
+      keep: 1,
+    },
+  );
   try {
     context.emit?.({ type: "work", text: "repairing" });
     run.writeFile("data.json", `${JSON.stringify(data.records, undefined, 2)}\n`);

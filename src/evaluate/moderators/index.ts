@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { choice, choose, type Named, table } from "../../choice.ts";
+import { choice, choose, file, type Named, table } from "../../choice.ts";
 import { readSmallFile } from "../../formats/byte-source.ts";
 import { classifier, loadClassifier } from "./classifier.ts";
 import { JudgeOptions, judge } from "./judge.ts";
@@ -32,7 +32,7 @@ export const MODERATORS = table({ kind: "moderator", unknown: "MODERATOR_UNKNOWN
   choice({ name: "refusal-phrases", options: NO_SETTINGS, create: (): OpenModerator => () => refusalPhrases }),
   choice({
     name: "classifier",
-    options: z.strictObject({ file: z.string().min(1).describe("File that saveClassifier wrote") }),
+    options: z.strictObject({ file: file(z.string().min(1).describe("File that saveClassifier wrote")) }),
     create:
       ({ file }): OpenModerator =>
       (read) =>
