@@ -49,7 +49,7 @@ export const choose = <Row extends Choice>(from: Table<Row>, chosen: Named): Ret
 
 /** The settings of a choice, completed. Throws as `choose` does. */
 export const settingsOf = (from: Table, { name, ...settings }: Named): Readonly<Record<string, unknown>> =>
-  fitting(rowOf(from, name).options, settings, from.unfit, name);
+  fitting(rowOf(from, name).options, settings, from.unfit, `these options do not fit ${name}`);
 
 /** The settings of a choice that are not those that it has by itself. */
 export function settingsBeside(from: Table, { name, ...settings }: Named): Readonly<Record<string, unknown>> {

@@ -43,18 +43,42 @@ export class BoosterError extends Error {
 }
 
 /**
- * Settings checked by their schema and completed with its defaults.
+ * A value checked by its schema and completed with its defaults.
  *
  * @throws {BoosterError} `code`, listing everything that is wrong
  * @example
- * fitting(z.strictObject({ rho: z.number() }), { rho: 2 }, "METHOD_OPTIONS_INVALID", "vaccine"); // { rho: 2 }
+ * fitting(z.strictObject({ rho: z.number() }), { rho: 2 }, "METHOD_OPTIONS_INVALID", "no options of vaccine"); // { rho: 2 }
  */
-export function fitting<T>(schema: z.ZodType<T>, settings: unknown, code: ErrorCode, name: string): T {
-  const parsed = schema.safeParse(settings);
+export function fitting<T>(
+  schema: z.ZodType<T>,
+  value: unknown,
+  code: ErrorCode,
+  problem: string,
+  details: Pick<ErrorDetails, "where" | "hint"> = {},
+): T {
+  const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new BoosterError(code, `these options do not fit ${name}`, {
-    found: parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "),
-  });
+  const found = parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; ");
+  throw new BoosterError(code, problem, { found, ...details });
+}
+
+/**
+ * Refuses more than a limit allows.
+ *
+ * @throws {BoosterError} `code`, with the limit and what was found, counted in `unit`
+ * @example
+ * atMost(4, "bytes", 5, "FILE_TOO_LARGE", "the file is too large"); // FILE_TOO_LARGE: ...; expected at most 4 bytes; found 5
+ */
+export function atMost(
+  limit: number,
+  unit: string,
+  found: number | bigint,
+  code: ErrorCode,
+  problem: string,
+  details: Pick<ErrorDetails, "where" | "hint"> = {},
+): void {
+  if (found <= limit) return;
+  throw new BoosterError(code, problem, { expected: `at most ${limit} ${unit}`.trim(), found: `${found}`, ...details });
 }
 
 /**

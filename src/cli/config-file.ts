@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { type Document, isMap, isNode, LineCounter, parseDocument } from "yaml";
-import { BoosterError } from "../errors.ts";
+import { atMost, BoosterError } from "../errors.ts";
 
 /** 1 MB: configurations are written by hand. */
 const MAX_CONFIG_BYTES = 2 ** 20;
@@ -24,13 +24,8 @@ function readText(path: string): string {
       cause,
     });
   }
-  if (bytes.length > MAX_CONFIG_BYTES) {
-    throw new BoosterError("CONFIG_TOO_LARGE", "the configuration file is too large", {
-      expected: `at most ${MAX_CONFIG_BYTES} bytes`,
-      found: `${bytes.length}`,
-      where: path,
-    });
-  }
+  const problem = "the configuration file is too large";
+  atMost(MAX_CONFIG_BYTES, "bytes", bytes.length, "CONFIG_TOO_LARGE", problem, { where: path });
   return bytes.toString("utf8").replace(/^\uFEFF/, "");
 }
 

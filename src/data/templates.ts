@@ -1,10 +1,10 @@
-import { BoosterError } from "../errors.ts";
+import { atMost, BoosterError } from "../errors.ts";
 import type { ChatMessage } from "../formats/chat-template.ts";
 import { type LabelledTokens, renderForTraining } from "../formats/chat-training.ts";
 import { countLabelled, IGNORE } from "../formats/labels.ts";
 import type { TextSegment, Tokenizer } from "../formats/tokenizer.ts";
-import type { Template } from "../models/model-file.ts";
 import type { Example } from "./examples.ts";
+import type { TemplateOptions } from "./options.ts";
 import { SHOWN_FAULTS } from "./rows.ts";
 
 /** An example as the model sees it. */
@@ -20,13 +20,8 @@ export interface EncodedExample {
 }
 
 /** How to turn examples into tokens. */
-export interface EncodeOptions {
+export interface EncodeOptions extends Readonly<Required<TemplateOptions>> {
   readonly tokenizer: Tokenizer;
-  /** `alpaca`: the paper's plain template; `chat`: the tokenizer's own. */
-  readonly template: Template;
-  readonly maxTokens: number;
-  /** What to do with longer examples: cut their end off (as the reference code does), or refuse them. */
-  readonly tooLong: "truncate" | "reject";
 }
 
 /**
@@ -107,18 +102,16 @@ export function encodeExample(example: Example, options: EncodeOptions): Encoded
       }
       encoded = renderForTraining(tokenizer, tokenizer.chatTemplate, messagesOf(example));
     }
-    const truncated = encoded.ids.length > maxTokens;
-    if (truncated && options.tooLong === "reject") {
-      throw new BoosterError("EXAMPLE_TOO_LONG", "the example has too many tokens", {
-        expected: `at most ${maxTokens}`,
-        found: `${encoded.ids.length}`,
-      });
+    const { length } = encoded.ids;
+    const truncated = length > maxTokens;
+    if (options.tooLong === "reject") {
+      atMost(maxTokens, "", length, "EXAMPLE_TOO_LONG", "the example has too many tokens");
     }
     const labels = Int32Array.from(encoded.labels.slice(0, maxTokens));
     const trainedTokens = countLabelled(labels);
     if (trainedTokens === 0) {
       throw new BoosterError("NO_TRAINED_TOKENS", "the example has no token to train on", {
-        expected: `an answer within the first ${maxTokens} of its ${encoded.ids.length} tokens`,
+        expected: `an answer within the first ${maxTokens} of its ${length} tokens`,
       });
     }
     const ids = Int32Array.from(encoded.ids.slice(0, maxTokens));

@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
-import { BoosterError } from "../errors.ts";
+import { atMost, BoosterError } from "../errors.ts";
 
 /** `fs.readSync` takes lengths below 2^31 only. */
 const MAX_READ_BYTES = 2 ** 30;
@@ -91,13 +91,8 @@ const changed = (path: string): BoosterError =>
  */
 export function readSmallFile(path: string, maxBytes: number): Uint8Array {
   const source = fileSource(path);
-  if (source.size > maxBytes) {
-    throw new BoosterError("FILE_TOO_LARGE", "the file is larger than such a file can be", {
-      expected: `at most ${maxBytes} bytes`,
-      found: `${source.size}`,
-      where: path,
-    });
-  }
+  const problem = "the file is larger than such a file can be";
+  atMost(maxBytes, "bytes", source.size, "FILE_TOO_LARGE", problem, { where: path });
   const bytes = new Uint8Array(source.size);
   source.readInto(0, bytes);
   return bytes;

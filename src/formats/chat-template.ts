@@ -1,5 +1,5 @@
 import { Template } from "@huggingface/jinja";
-import { BoosterError } from "../errors.ts";
+import { atMost, BoosterError } from "../errors.ts";
 import { withDeadline } from "./deadline.ts";
 import type { TextSegment } from "./tokenizer.ts";
 
@@ -36,12 +36,7 @@ let lastParsed: { readonly source: string; readonly template: Template } | undef
 function parse(source: string): Template {
   if (lastParsed?.source === source) return lastParsed.template;
   const bytes = Buffer.byteLength(source);
-  if (bytes > MAX_TEMPLATE_BYTES) {
-    throw new BoosterError("TEMPLATE_TOO_LARGE", "the chat template is too large", {
-      expected: `at most ${MAX_TEMPLATE_BYTES} bytes`,
-      found: `${bytes}`,
-    });
-  }
+  atMost(MAX_TEMPLATE_BYTES, "bytes", bytes, "TEMPLATE_TOO_LARGE", "the chat template is too large");
   lastParsed = { source, template: new Template(FIXED_CLOCK + source) };
   return lastParsed.template;
 }
@@ -74,12 +69,8 @@ export function renderChat(template: string, messages: readonly ChatMessage[], o
       cause: error,
     });
   }
-  if (text.length > MAX_RENDERED_LENGTH) {
-    throw new BoosterError("TEMPLATE_OUTPUT_TOO_LARGE", "the rendered conversation is too long", {
-      expected: `at most ${MAX_RENDERED_LENGTH} characters`,
-      found: `${text.length}`,
-    });
-  }
+  const problem = "the rendered conversation is too long";
+  atMost(MAX_RENDERED_LENGTH, "characters", text.length, "TEMPLATE_OUTPUT_TOO_LARGE", problem);
   return text;
 }
 

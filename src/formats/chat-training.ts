@@ -39,15 +39,14 @@ export function renderForTraining(
   tokenizer: Tokenizer,
   template: string,
   messages: readonly ChatMessage[],
-  options: Omit<ChatOptions, "addGenerationPrompt"> = {},
 ): LabelledTokens {
-  const ids = encodeChat(tokenizer, template, messages, options);
+  const ids = encodeChat(tokenizer, template, messages);
   const labels = new Array<number>(ids.length).fill(IGNORE);
   for (const [turn, message] of messages.entries()) {
     if (message.role !== "assistant") continue;
-    const before = encodeChat(tokenizer, template, messages.slice(0, turn), { ...options, addGenerationPrompt: true });
+    const before = encodeChat(tokenizer, template, messages.slice(0, turn), { addGenerationPrompt: true });
     const isLast = turn + 1 === messages.length;
-    const after = isLast ? ids : encodeChat(tokenizer, template, messages.slice(0, turn + 1), options);
+    const after = isLast ? ids : encodeChat(tokenizer, template, messages.slice(0, turn + 1));
     if (!startsWith(ids, before) || !startsWith(ids, after)) {
       throw new BoosterError("TEMPLATE_NOT_PREFIX", "what is trained would differ from what is generated", {
         expected: "the prompt's tokens at the beginning of the whole conversation's tokens",

@@ -1,4 +1,4 @@
-import { BoosterError } from "../errors.ts";
+import { atMost, BoosterError } from "../errors.ts";
 import type { ByteSource } from "./byte-source.ts";
 
 /** Bytes read at once. A header with its vocabulary takes 2 to 20 MB. */
@@ -61,13 +61,8 @@ export class GgufCursor {
   /** A length and that many bytes of UTF-8; invalid sequences become U+FFFD, as tokens may hold parts of a character. */
   text(maxBytes: number, what: string): string {
     const length = this.size();
-    if (length > maxBytes) {
-      throw new BoosterError("GGUF_STRING_TOO_LONG", `a ${what} is too long`, {
-        expected: `at most ${maxBytes} bytes`,
-        found: `${length}`,
-        where: this.source.where,
-      });
-    }
+    const { where } = this.source;
+    atMost(maxBytes, "bytes", length, "GGUF_STRING_TOO_LONG", `a ${what} is too long`, { where });
     return this.read(length, (view, at) => view.toString("utf8", at, at + length));
   }
 }

@@ -136,14 +136,11 @@ export function ggufTokenizerFiles(metadata: Metadata): TokenizerFiles {
   if (types.length !== tokens.length) throw malformed("tokenizer.ggml.token_type", `${tokens.length} entries`);
   const { merges, extra, ...parts } = kind === "gpt2" ? byteLevelParts(metadata) : sentencePieceParts(metadata, tokens);
 
-  const tokenAt = (name: string): string | null => {
-    const id = metadata[`tokenizer.ggml.${name}_token_id`];
-    return id === undefined ? null : (tokens[Number(id)] ?? null);
-  };
-  const idAt = (name: string): number[] => {
+  const idsAt = (name: string): number[] => {
     const id = metadata[`tokenizer.ggml.${name}_token_id`];
     return id === undefined ? [] : [Number(id)];
   };
+  const tokenAt = (name: string): string | null => tokens[idsAt(name)[0] ?? -1] ?? null;
   const added = tokens.flatMap((content, id) => {
     const special = types[id] === CONTROL || types[id] === UNKNOWN;
     // User-defined SentencePiece tokens are stored with ▁ for a blank, so they must be found in normalised text.
@@ -169,6 +166,6 @@ export function ggufTokenizerFiles(metadata: Metadata): TokenizerFiles {
       add_bos_token: metadata["tokenizer.ggml.add_bos_token"] ?? kind === "llama",
       chat_template: metadata["tokenizer.chat_template"],
     },
-    eosIds: [...idAt("eot"), ...idAt("eom")],
+    eosIds: [...idsAt("eot"), ...idsAt("eom")],
   };
 }

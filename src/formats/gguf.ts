@@ -1,5 +1,4 @@
-import type { ErrorCode } from "../error-codes.ts";
-import { BoosterError } from "../errors.ts";
+import { atMost, BoosterError } from "../errors.ts";
 import { type HostTensor, sizeOf } from "../tensor/tensor.ts";
 import { type ByteSource, bytesSource, fileSource } from "./byte-source.ts";
 import { GgufCursor } from "./gguf-cursor.ts";
@@ -80,16 +79,13 @@ function openSource(source: ByteSource): GgufFile {
   }
   const tensorCount = cursor.size();
   const keyCount = cursor.size();
-  if (tensorCount > MAX_TENSORS) throw tooMany("GGUF_TOO_MANY_TENSORS", "tensors", MAX_TENSORS, tensorCount, where);
-  if (keyCount > MAX_KEYS) throw tooMany("GGUF_TOO_MANY_KEYS", "metadata keys", MAX_KEYS, keyCount, where);
+  atMost(MAX_TENSORS, "", tensorCount, "GGUF_TOO_MANY_TENSORS", "the file has too many tensors", { where });
+  atMost(MAX_KEYS, "", keyCount, "GGUF_TOO_MANY_KEYS", "the file has too many metadata keys", { where });
   const metadata = readMetadata(cursor, keyCount, where);
   const alignment = alignmentOf(metadata, where);
   const file = tensorFile(source, readTensors(cursor, tensorCount, alignment, source));
   return { ...file, version, metadata, load: (name) => file.load(name) as HostTensor<"float32"> };
 }
-
-const tooMany = (code: ErrorCode, what: string, limit: number, found: number, where: string): BoosterError =>
-  new BoosterError(code, `the file has too many ${what}`, { expected: `at most ${limit}`, found: `${found}`, where });
 
 function alignmentOf(metadata: Readonly<Record<string, GgufValue>>, where: string): number {
   const value = metadata["general.alignment"] ?? DEFAULT_ALIGNMENT;

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { BoosterError } from "../errors.ts";
+import { BoosterError, fitting } from "../errors.ts";
 
 /** Above any real adapter (8 to 512), below what could exhaust memory by itself. */
 export const MAX_LORA_RANK = 65_536;
@@ -67,15 +67,10 @@ const schema = z.looseObject({
  * parseAdapterConfig(JSON.parse(text), "adapter/adapter_config.json").alpha;
  */
 export function parseAdapterConfig(document: unknown, where: string): AdapterConfig {
-  const parsed = schema.safeParse(document);
-  if (!parsed.success) {
-    throw new BoosterError("ADAPTER_CONFIG_INVALID", "the adapter's configuration is wrong", {
-      found: parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; "),
-      where,
-      hint: "A pattern or 'all-linear' as target_modules must be replaced by the list of modules that it stands for",
-    });
-  }
-  const config = parsed.data;
+  const config = fitting(schema, document, "ADAPTER_CONFIG_INVALID", "the adapter's configuration is wrong", {
+    where,
+    hint: "A pattern or 'all-linear' as target_modules must be replaced by the list of modules that it stands for",
+  });
   if ((config.peft_type === DELTA) !== (config.parent !== undefined)) {
     throw new BoosterError("ADAPTER_CONFIG_INVALID", "what was trained on top of other adapters names its parent", {
       expected: `both peft_type ${DELTA} and parent, or neither`,

@@ -1,4 +1,4 @@
-import { BoosterError } from "../errors.ts";
+import { atMost, BoosterError } from "../errors.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { type ByteSource, bytesSource, fileSource } from "./byte-source.ts";
 import { decodeStrictJson, isObject, type JsonLimits } from "./strict-json.ts";
@@ -66,14 +66,17 @@ function readHeader(source: ByteSource): Pick<SafetensorsFile, "metadata" | "ent
   const prefix = new Uint8Array(8);
   source.readInto(0, prefix);
   const length = new DataView(prefix.buffer).getBigUint64(0, true);
-  if (length > BigInt(MAX_HEADER_BYTES)) {
-    throw new BoosterError("SAFETENSORS_HEADER_TOO_LARGE", "the header is longer than the format allows", {
-      expected: `at most ${MAX_HEADER_BYTES} bytes`,
-      found: `${length}`,
+  atMost(
+    MAX_HEADER_BYTES,
+    "bytes",
+    length,
+    "SAFETENSORS_HEADER_TOO_LARGE",
+    "the header is longer than the format allows",
+    {
       where,
       hint: "Most likely this is no safetensors file",
-    });
-  }
+    },
+  );
   const dataStart = 8 + Number(length);
   if (dataStart > size) throw truncated(`a header of ${length} bytes`, `${size - 8} bytes after its length`, where);
   const bytes = new Uint8Array(Number(length));
@@ -82,13 +85,8 @@ function readHeader(source: ByteSource): Pick<SafetensorsFile, "metadata" | "ent
   if (bytes[0] !== 0x7b) throw invalid("the header does not start with '{'", where);
   const header = decodeStrictJson(bytes, `${where}: header`, HEADER_LIMITS) as Record<string, unknown>;
   const names = Object.keys(header).filter((name) => name !== "__metadata__");
-  if (names.length > MAX_TENSORS) {
-    throw new BoosterError("SAFETENSORS_TOO_MANY_TENSORS", "the file has too many tensors", {
-      expected: `at most ${MAX_TENSORS}`,
-      found: `${names.length}`,
-      where,
-    });
-  }
+  const tooMany = "the file has too many tensors";
+  atMost(MAX_TENSORS, "", names.length, "SAFETENSORS_TOO_MANY_TENSORS", tooMany, { where });
   const listed = names.map((name) => [name, readEntry(name, header[name], dataStart, where)] as const);
   listed.sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   checkLayout(listed, dataStart, size, where);

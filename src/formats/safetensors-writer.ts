@@ -1,4 +1,4 @@
-import { BoosterError } from "../errors.ts";
+import { atMost, BoosterError } from "../errors.ts";
 import type { DType, HostTensor } from "../tensor/tensor.ts";
 import { writeFileAtomic } from "./atomic-file.ts";
 import { MAX_HEADER_BYTES } from "./safetensors-reader.ts";
@@ -64,12 +64,8 @@ function chunks(tensors: ReadonlyMap<string, HostTensor>, metadata: Readonly<Rec
   }
   const json = Buffer.from(`{${entries.join(",")}}`);
   const header = Buffer.alloc(Math.ceil((8 + json.length) / ALIGNMENT) * ALIGNMENT, " ");
-  if (header.length - 8 > MAX_HEADER_BYTES) {
-    throw new BoosterError("SAFETENSORS_HEADER_TOO_LARGE", "names and metadata do not fit into a header", {
-      expected: `at most ${MAX_HEADER_BYTES} bytes`,
-      found: `${header.length - 8}`,
-    });
-  }
+  const problem = "names and metadata do not fit into a header";
+  atMost(MAX_HEADER_BYTES, "bytes", header.length - 8, "SAFETENSORS_HEADER_TOO_LARGE", problem);
   header.writeBigUInt64LE(BigInt(header.length - 8));
   json.copy(header, 8);
   return [header, ...sorted.map(([, { data }]) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength))];

@@ -1,6 +1,6 @@
 import * as tokenizers from "@huggingface/tokenizers";
 import { z } from "zod";
-import { BoosterError } from "../errors.ts";
+import { atMost, BoosterError } from "../errors.ts";
 
 /** Known pre-tokenizer expressions have at most 400 characters; V8 runs them without a step limit. */
 export const MAX_REGEX_LENGTH = 2048;
@@ -95,11 +95,9 @@ const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, "
 function checkRegexLengths(part: unknown): void {
   if (typeof part !== "object" || part === null) return;
   for (const [key, value] of Object.entries(part)) {
-    if (key === "Regex" && typeof value === "string" && value.length > MAX_REGEX_LENGTH) {
-      throw new BoosterError("TOKENIZER_REGEX_TOO_LONG", "a regular expression of the tokenizer is too long", {
-        expected: `at most ${MAX_REGEX_LENGTH} characters`,
-        found: `${value.length}`,
-      });
+    if (key === "Regex" && typeof value === "string") {
+      const problem = "a regular expression of the tokenizer is too long";
+      atMost(MAX_REGEX_LENGTH, "characters", value.length, "TOKENIZER_REGEX_TOO_LONG", problem);
     }
     checkRegexLengths(value);
   }

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join, relative } from "node:path";
 import { z } from "zod";
-import { BoosterError } from "../errors.ts";
+import { BoosterError, fitting } from "../errors.ts";
 import { readSmallFile } from "../formats/byte-source.ts";
 import { decodeStrictJson } from "../formats/strict-json.ts";
 
@@ -117,21 +117,11 @@ export function readModelFile(run: string): ModelFile {
       hint: "Is it finished? A run goes on with --resume.",
     });
   }
-  const parsed = ModelFile.safeParse(decodeStrictJson(readSmallFile(where, MAX_BYTES), where));
-  if (!parsed.success) {
-    throw new BoosterError("MODEL_FILE_INVALID", "the run does not say what its model is", {
-      found: parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; "),
-      where,
-    });
-  }
-  const { base, adapters, alignment, template, version } = parsed.data;
+  const document = decodeStrictJson(readSmallFile(where, MAX_BYTES), where);
+  const problem = "the run does not say what its model is";
+  const { base, adapters, ...rest } = fitting(ModelFile, document, "MODEL_FILE_INVALID", problem, { where });
   const at = (path: string): string => (isAbsolute(path) ? path : join(run, path));
   const placed = <T extends AdapterLink>(link: T): T => ({ ...link, folder: at(link.folder) });
-  return {
-    version,
-    base: { ...base, path: at(base.path) },
-    adapters: adapters.map(placed),
-    alignment: alignment.map(placed),
-    template,
-  };
+  const alignment = rest.alignment.map(placed);
+  return { ...rest, base: { ...base, path: at(base.path) }, adapters: adapters.map(placed), alignment };
 }

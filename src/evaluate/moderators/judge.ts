@@ -54,7 +54,8 @@ export function judge({
   firstDelayMs = 1000,
   ...given
 }: JudgeOptions): Moderator {
-  const { template, concurrency, ...server } = fitting(JudgeOptions, given, "JUDGE_CONFIG", "judge");
+  const misfit = "these options do not fit judge";
+  const { template, concurrency, ...server } = fitting(JudgeOptions, given, "JUDGE_CONFIG", misfit);
   if (!template.includes("{prompt}") || !template.includes("{answer}")) {
     throw new BoosterError("JUDGE_CONFIG", "this judge cannot be asked", {
       expected: "a template with {prompt} and {answer}",

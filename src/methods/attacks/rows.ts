@@ -1,6 +1,6 @@
 import type { Example } from "../../data/examples.ts";
 import type { EncodedExample } from "../../data/templates.ts";
-import { BoosterError } from "../../errors.ts";
+import { atMost } from "../../errors.ts";
 import { countLabelled } from "../../formats/labels.ts";
 import type { AttackRow, Piece } from "./attack.ts";
 
@@ -28,10 +28,8 @@ function join(parts: readonly EncodedExample[], { maxTokens, tooLong }: RowLimit
   const all = (field: "ids" | "labels") => parts.flatMap((part) => [...part[field]]);
   const length = parts.reduce((sum, { ids }) => sum + ids.length, 0);
   const where = parts[0]?.where ?? "";
-  if (length > maxTokens && tooLong === "reject") {
-    throw new BoosterError("EXAMPLE_TOO_LONG", "a row has too many tokens once its pieces are joined", {
-      expected: `at most ${maxTokens}`,
-      found: `${length}`,
+  if (tooLong === "reject") {
+    atMost(maxTokens, "", length, "EXAMPLE_TOO_LONG", "a row has too many tokens once its pieces are joined", {
       where,
     });
   }
