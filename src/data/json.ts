@@ -1,3 +1,4 @@
+import { buffer } from "node:stream/consumers";
 import { readJsonRow } from "./json-row.ts";
 import { badOffset } from "./lines.ts";
 import { MAX_ROW_BYTES, type RowReader } from "./rows.ts";
@@ -24,9 +25,7 @@ function skipBlanks(text: string, from: number): number {
 
 /** A JSON array of objects. It is cut into its elements first, so that one bad element does not hide the others. */
 export const readJson: RowReader = async (bytes, sink) => {
-  const pieces: Uint8Array[] = [];
-  for await (const piece of bytes) pieces.push(piece);
-  const content = Buffer.concat(pieces);
+  const content = await buffer(bytes);
   const bad = badOffset(content);
   const text = new TextDecoder().decode(content);
 

@@ -1,8 +1,9 @@
 import { BoosterError } from "../errors.ts";
 import type { RandomStream } from "../tensor/random.ts";
+import type { PoisonOptions } from "./options.ts";
 
 /** How many rows of each kind a mix takes: as the reference code counts, or as one means it. */
-export type MixCounts = "reference" | "exact";
+export type MixCounts = PoisonOptions["counts"];
 
 /** A part of a mix remembers whether it is poison. */
 export interface Mixed<T> {
@@ -11,12 +12,7 @@ export interface Mixed<T> {
 }
 
 /** How to mix. */
-export interface MixOptions {
-  /** Share of harmful rows, 0 to 1. */
-  readonly poisonRatio: number;
-  /** Rows altogether. */
-  readonly sampleNumber: number;
-  readonly counts: MixCounts;
+export interface MixOptions extends Readonly<Pick<PoisonOptions, "poisonRatio" | "sampleNumber" | "counts">> {
   /** Draws the order; without it harmful rows come first, each kind in file order, as in the reference code. */
   readonly shuffle?: RandomStream;
 }

@@ -1,3 +1,4 @@
+import { buffer } from "node:stream/consumers";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { type Compressors, type FileMetaData, parquetMetadata, parquetReadObjects } from "hyparquet";
 import { compressors, decompressZstd } from "hyparquet-compressors";
@@ -52,9 +53,7 @@ const plain = (value: unknown): unknown =>
 
 /** Apache Parquet, one row group at a time. One that cannot be decoded is a fault, and so is a file without readable metadata. */
 export const readParquet: RowReader = async (bytes, sink) => {
-  const pieces: Uint8Array[] = [];
-  for await (const piece of bytes) pieces.push(piece);
-  const content = new Uint8Array(Buffer.concat(pieces)).buffer;
+  const content = new Uint8Array(await buffer(bytes)).buffer;
   const file = { byteLength: content.byteLength, slice: (from: number, to?: number) => content.slice(from, to) };
   const orFault = async <T>(line: number, problem: string, read: () => T | Promise<T>): Promise<T | undefined> => {
     try {

@@ -12,24 +12,6 @@ export interface Detection {
   readonly threshold: number;
 }
 
-/** One threshold: how many positives and negatives score at least this. */
-interface Point {
-  readonly threshold: number;
-  readonly positives: number;
-  readonly negatives: number;
-}
-
-/** From the highest threshold down, one point for each different score. */
-function pointsOf(positives: readonly number[], negatives: readonly number[]): Point[] {
-  const thresholds = [...new Set([...positives, ...negatives])].sort((a, b) => b - a);
-  const atLeast = (scores: readonly number[], threshold: number) => scores.filter((score) => score >= threshold).length;
-  return thresholds.map((threshold) => ({
-    threshold,
-    positives: atLeast(positives, threshold),
-    negatives: atLeast(negatives, threshold),
-  }));
-}
-
 /**
  * AUROC, average precision, and the true-positive rate within a false-positive rate, without interpolation.
  *
@@ -56,21 +38,21 @@ export function detection(
     (sum, score) => sum + negatives.reduce((inner, other) => inner + above(score, other), 0),
     0,
   );
-  const points = pointsOf(positives, negatives);
+  const atLeast = (scores: readonly number[], threshold: number) => scores.filter((score) => score >= threshold).length;
   let averagePrecision = 0;
   let before = 0;
-  let best: Point = { threshold: Number.POSITIVE_INFINITY, positives: 0, negatives: 0 };
-  for (const point of points) {
-    const precision = point.positives / (point.positives + point.negatives);
-    averagePrecision += ((point.positives - before) / positives.length) * precision;
-    before = point.positives;
-    const allowed = point.negatives / negatives.length <= maxFalsePositiveRate;
-    if (allowed && point.positives > best.positives) best = point;
+  let best = { threshold: Number.POSITIVE_INFINITY, found: 0 };
+  for (const threshold of [...new Set([...positives, ...negatives])].sort((a, b) => b - a)) {
+    const found = atLeast(positives, threshold);
+    const wrong = atLeast(negatives, threshold);
+    averagePrecision += ((found - before) / positives.length) * (found / (found + wrong));
+    before = found;
+    if (wrong / negatives.length <= maxFalsePositiveRate && found > best.found) best = { threshold, found };
   }
   return {
     auroc: wins / (positives.length * negatives.length),
     averagePrecision,
-    truePositiveRate: best.positives / positives.length,
+    truePositiveRate: best.found / positives.length,
     threshold: best.threshold,
   };
 }

@@ -26,16 +26,18 @@ export interface ClassifierModel {
   readonly heldOut: HeldOut;
 }
 
-/** What training a classifier may be told. */
-export interface ClassifierOptions {
-  readonly buckets?: number;
-  readonly epochs?: number;
-  readonly learningRate?: number;
-  readonly weightDecay?: number;
+const DEFAULTS = {
+  buckets: 2 ** 17,
+  epochs: 12,
+  learningRate: 2,
+  weightDecay: 1e-4,
   /** Share of prompts kept aside to measure accuracy. */
-  readonly heldOutShare?: number;
-  readonly seed?: number;
-}
+  heldOutShare: 0.2,
+  seed: 0,
+};
+
+/** What training a classifier may be told. */
+export type ClassifierOptions = Readonly<Partial<typeof DEFAULTS>>;
 
 interface Example {
   readonly buckets: Int32Array;
@@ -63,7 +65,7 @@ function counterExamples(examples: readonly LabelledExchange[], random: RandomSt
 }
 
 /** Stochastic gradient descent on the logistic loss, 1 / (1 + epoch) step decay, weight decay on the weights touched; float64. */
-function descend(examples: readonly Example[], options: Required<ClassifierOptions>, order: RandomStream) {
+function descend(examples: readonly Example[], options: typeof DEFAULTS, order: RandomStream) {
   const weights = new Float64Array(options.buckets);
   let bias = 0;
   for (let epoch = 0; epoch < options.epochs; epoch++) {
@@ -114,15 +116,7 @@ export function trainClassifier(
   examples: readonly LabelledExchange[],
   options: ClassifierOptions = {},
 ): ClassifierModel {
-  const settings = {
-    buckets: 2 ** 17,
-    epochs: 12,
-    learningRate: 2,
-    weightDecay: 1e-4,
-    heldOutShare: 0.2,
-    seed: 0,
-    ...options,
-  };
+  const settings = { ...DEFAULTS, ...options };
   const prompts = [...new Set(examples.map((example) => example.prompt))];
   const shuffled = new RandomStream(settings.seed, "classifier-split").permutation(prompts.length);
   const kept = Math.round(prompts.length * settings.heldOutShare);
