@@ -8,16 +8,15 @@ import {
   ensureDirectory,
   errnoOf,
   type FileSystem,
-  giveSpaceBack,
   guardFiles,
   isTemporaryName,
   mebibytes,
   nodeFileSystem,
   readAll,
+  removeEntries,
   removeTree,
   replaceFile,
-  syncDirectory,
-  temporaryName,
+  replaceFolder,
 } from "./files.ts";
 import { CHECKPOINT_VERSION, decodeManifest, encodeManifest, type Manifest, sha256 } from "./manifest.ts";
 
@@ -73,7 +72,7 @@ export class CheckpointStore {
   }
 
   /**
-   * Commits a checkpoint. The caller holds the run's lock: leftovers of crashed writers are removed.
+   * Commits a checkpoint.
    *
    * @throws {BoosterError} `DISK_FULL`, `RUN_DIR_READ_ONLY`, `TOO_MANY_OPEN_FILES`, `DISK_IO_ERROR`; the previous
    * checkpoint still loads then.
@@ -92,21 +91,13 @@ export class CheckpointStore {
     const target = join(this.directory, nameOf(step));
     guardFiles(this.fs, `saving the checkpoint of step ${step}`, target, () => {
       ensureDirectory(this.fs, this.directory);
-      this.removeLeftovers();
-      const temporary = temporaryName(target);
-      try {
-        this.fs.mkdir(temporary);
-        createDurably(this.fs, join(temporary, STATE), state);
-        createDurably(this.fs, join(temporary, MANIFEST), manifest);
-        syncDirectory(this.fs, temporary);
-        // Present only when it could not be loaded; otherwise the run would have resumed from it or a later one.
-        if (this.steps().includes(step)) removeTree(this.fs, target);
-        this.fs.rename(temporary, target);
-      } catch (error) {
-        giveSpaceBack(this.fs, temporary);
-        throw error;
-      }
-      syncDirectory(this.fs, this.directory);
+      // The caller holds the run's lock: what crashed writers left is nobody's.
+      removeEntries(this.fs, this.directory, isTemporaryName);
+      // One of this step is there only when it could not be loaded; otherwise the run would have resumed from it.
+      replaceFolder(this.fs, target, (folder) => {
+        createDurably(this.fs, join(folder, STATE), state);
+        createDurably(this.fs, join(folder, MANIFEST), manifest);
+      });
       replaceFile(this.fs, join(this.directory, LATEST), new TextEncoder().encode(`${nameOf(step)}\n`));
       this.prune(step);
     });
@@ -207,14 +198,6 @@ export class CheckpointStore {
       if (errno === "ENOENT") return `${path} is missing`;
       if (errno === "EIO") return `${path} cannot be read from the disk`;
       throw error;
-    }
-  }
-
-  private removeLeftovers(): void {
-    for (const { name, directory } of this.fs.list(this.directory)) {
-      if (!isTemporaryName(name)) continue;
-      if (directory) removeTree(this.fs, join(this.directory, name));
-      else this.fs.unlink(join(this.directory, name));
     }
   }
 

@@ -135,17 +135,39 @@ export function removeIfPresent(fs: FileSystem, path: string): void {
   }
 }
 
-/** Removes a folder and what is in it; a symbolic link is removed itself, never followed. */
+/** Removes a folder and what is in it. */
 export function removeTree(fs: FileSystem, path: string): void {
-  for (const { name, directory } of fs.list(path)) {
-    if (directory) removeTree(fs, `${path}/${name}`);
-    else fs.unlink(`${path}/${name}`);
-  }
+  removeEntries(fs, path);
   fs.rmdir(path);
 }
 
+/** Removes what is in a folder, or what of it is chosen; a symbolic link is removed itself, never followed. */
+export function removeEntries(fs: FileSystem, path: string, isChosen = (_name: string) => true): void {
+  for (const { name, directory } of fs.list(path)) {
+    if (!isChosen(name)) continue;
+    if (directory) removeTree(fs, `${path}/${name}`);
+    else fs.unlink(`${path}/${name}`);
+  }
+}
+
+/** Publishes a folder by one rename, whole or not at all; one of the same name is replaced. */
+export function replaceFolder(fs: FileSystem, path: string, write: (folder: string) => void): void {
+  const temporary = temporaryName(path);
+  try {
+    fs.mkdir(temporary);
+    write(temporary);
+    syncDirectory(fs, temporary);
+    if (exists(fs, path)) removeTree(fs, path);
+    fs.rename(temporary, path);
+  } catch (error) {
+    giveSpaceBack(fs, temporary);
+    throw error;
+  }
+  syncDirectory(fs, dirname(path));
+}
+
 /** Removes what was half written, so that a full disk does not stay full because of it. */
-export function giveSpaceBack(fs: FileSystem, temporary: string): void {
+function giveSpaceBack(fs: FileSystem, temporary: string): void {
   try {
     removeTree(fs, temporary);
   } catch {

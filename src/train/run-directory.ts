@@ -6,16 +6,14 @@ import {
   ensureDirectory,
   exists,
   type FileSystem,
-  giveSpaceBack,
   guardFiles,
   isTemporaryName,
   nodeFileSystem,
   readAll,
+  removeEntries,
   removeIfPresent,
-  removeTree,
   replaceFile,
-  syncDirectory,
-  temporaryName,
+  replaceFolder,
 } from "./files.ts";
 import { type Json, jsonDifferences, sortedJson } from "./json-differences.ts";
 import { RunLock } from "./lock.ts";
@@ -78,7 +76,8 @@ export class RunDirectory {
       environment: description.environment,
       fs: this.fs,
     });
-    removeLeftovers(this.fs, path);
+    // What crashed writers left; the lock is held, so nobody is using it.
+    removeEntries(this.fs, path, (name) => isTemporaryName(name) && !name.startsWith(LOCK));
     this.metrics = new MetricsLog(join(path, "metrics.jsonl"), this.fs);
   }
 
@@ -117,18 +116,7 @@ export class RunDirectory {
     const target = join(this.path, name);
     this.assertHeld();
     return guardFiles(this.fs, `publishing ${name}`, target, () => {
-      const temporary = temporaryName(target);
-      try {
-        this.fs.mkdir(temporary);
-        write(temporary);
-        syncDirectory(this.fs, temporary);
-        if (exists(this.fs, target)) removeTree(this.fs, target);
-        this.fs.rename(temporary, target);
-      } catch (error) {
-        giveSpaceBack(this.fs, temporary);
-        throw error;
-      }
-      syncDirectory(this.fs, this.path);
+      replaceFolder(this.fs, target, write);
       return target;
     });
   }
@@ -153,11 +141,7 @@ export class RunDirectory {
   discard(): void {
     this.assertHeld();
     guardFiles(this.fs, "removing what was begun", this.path, () => {
-      for (const { name, directory } of this.fs.list(this.path)) {
-        if (name.startsWith(LOCK)) continue;
-        if (directory) removeTree(this.fs, join(this.path, name));
-        else this.fs.unlink(join(this.path, name));
-      }
+      removeEntries(this.fs, this.path, (name) => !name.startsWith(LOCK));
       this.close();
       // Whoever waited for the lock may have it now, and then the folder stays.
       if (this.fs.list(this.path).length === 0) this.fs.rmdir(this.path);
@@ -243,14 +227,5 @@ function parseDescription(text: string, where: string): RunDescription {
       hint: "Restore the file from a copy, or start a new run in another folder",
       cause,
     });
-  }
-}
-
-/** What crashed writers left at the top of the run; the lock is held, so nobody is using it. */
-function removeLeftovers(fs: FileSystem, path: string): void {
-  for (const { name, directory } of fs.list(path)) {
-    if (!isTemporaryName(name) || name.startsWith(LOCK)) continue;
-    if (directory) removeTree(fs, join(path, name));
-    else fs.unlink(join(path, name));
   }
 }
