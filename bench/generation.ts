@@ -1,8 +1,8 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { loadTokenizer } from "../src/formats/tokenizer-files.ts";
 import { encodePrompt } from "../src/generate/index.ts";
+import { openSource } from "../src/models/source.ts";
 import { packagePath } from "../src/stages/package-root.ts";
 import { measureInChild } from "./child.ts";
 import { writeWidened } from "./gguf-widened.ts";
@@ -76,7 +76,7 @@ export async function generation({ model, scratch, quick, progress }: Options): 
     writeWidened(model, file, format);
     programs.push({ name: `llama.cpp, ${format}`, args: [join(LLAMA, "generate.js"), file] });
   }
-  const tokenizer = loadTokenizer(model);
+  const tokenizer = openSource(model).base.tokenizer();
   const prompts = QUESTIONS.map((content) => encodePrompt(tokenizer, [{ role: "user", content }]));
   const measured: Measured[] = [];
   for (const batch of BATCHES) {

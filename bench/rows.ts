@@ -4,7 +4,7 @@ import { BatchSampler } from "../src/data/batches.ts";
 import { loadTask } from "../src/data/tasks/table.ts";
 import { type EncodedExample, encodeEach, encodeExample } from "../src/data/templates.ts";
 import type { Tokenizer } from "../src/formats/tokenizer.ts";
-import { loadTokenizer } from "../src/formats/tokenizer-files.ts";
+import { openSource } from "../src/models/source.ts";
 import type { PaddedRows, PaddedStep } from "./workloads.ts";
 
 /** Files of the shared folder that the real workloads read. */
@@ -37,7 +37,7 @@ const SEED = 42;
  * Both kinds of batch are drawn from alignment rows, so that Booster's step is compared with SFT's on rows of one length.
  */
 export async function writeRows({ model, alignment }: SharedFiles, file: string): Promise<void> {
-  const tokenizer = loadTokenizer(model);
+  const tokenizer = openSource(model).base.tokenizer();
   const { examples } = await loadTask("safe-answers", alignment);
   const options = { tokenizer, template: "alpaca", maxTokens: MAX_TOKENS, tooLong: "truncate" } as const;
   const { encoded } = encodeEach(examples, (example) => encodeExample(example, options));

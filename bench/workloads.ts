@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { createModel, type Example, type Model } from "../src/models/index.ts";
-import { openModel } from "../src/models/stored-weights.ts";
+import { openSource } from "../src/models/source.ts";
 import { RandomStream } from "../src/tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../src/tensor/tensor.ts";
 
@@ -67,10 +67,11 @@ export function denseWorkload({ length = 256, vocabulary = 32_000 } = {}): Workl
 
 /** A model from disk on the batches of a file that `writeRows` made. */
 export function rowsWorkload(modelPath: string, batchesFile: string): Workload {
-  const { config, weights } = openModel(modelPath);
+  const { base } = openSource(modelPath);
+  const weights = base.weights();
   const steps = JSON.parse(readFileSync(batchesFile, "utf8")) as readonly PaddedStep[];
   return {
-    model: createModel(config),
+    model: createModel(base.config()),
     load: (name) => weights.load(name),
     batches: steps.map(({ align, harmful }) => ({ alignment: unpadded(align), harmful: unpadded(harmful) })),
   };

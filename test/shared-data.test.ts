@@ -6,7 +6,7 @@ import { loadTask, TASKS, type TaskName } from "../src/data/tasks/table.ts";
 import type { Task } from "../src/data/tasks/task.ts";
 import { encodeEach, encodeExample } from "../src/data/templates.ts";
 import type { Tokenizer } from "../src/formats/tokenizer.ts";
-import { loadTokenizer } from "../src/formats/tokenizer-files.ts";
+import { openSource } from "../src/models/source.ts";
 import { RandomStream } from "../src/tensor/random.ts";
 import { sharedPath } from "./shared.ts";
 
@@ -65,7 +65,7 @@ describe.skipIf(!data)("public data sets", () => {
 describe.skipIf(!data || !model)("encoded with SmolLM2's tokenizer", () => {
   let tokenizer: Tokenizer;
   beforeAll(() => {
-    tokenizer = loadTokenizer(model ?? "");
+    tokenizer = openSource(model ?? "").base.tokenizer();
   });
 
   test("every prompt is a prefix of its example, in both templates", async () => {

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { renderChat } from "../src/formats/chat-template.ts";
 import { encodeChat, renderForTraining } from "../src/formats/chat-training.ts";
 import type { Tokenizer } from "../src/formats/tokenizer.ts";
-import { loadTokenizer } from "../src/formats/tokenizer-files.ts";
+import { openSource } from "../src/models/source.ts";
 import { sharedPath } from "./shared.ts";
 
 interface Expected {
@@ -23,7 +23,7 @@ describe.skipIf(!expectedPath || !modelPath || !answersPath)("SmolLM2's tokenize
   // Not while the tests are collected: that happens where they are skipped, too.
   beforeAll(() => {
     expected = JSON.parse(readFileSync(expectedPath ?? "", "utf8"));
-    tokenizer = loadTokenizer(modelPath ?? "");
+    tokenizer = openSource(modelPath ?? "").base.tokenizer();
     template = tokenizer.chatTemplate ?? "";
   });
 

@@ -12,7 +12,7 @@ import { loadTask } from "../../src/data/tasks/table.ts";
 import { type LabelledExchange, saveClassifier, trainClassifier } from "../../src/evaluate/moderators/index.ts";
 import type { Rate } from "../../src/evaluate/rate.ts";
 import { writeFileAtomic } from "../../src/formats/atomic-file.ts";
-import { loadTokenizer } from "../../src/formats/tokenizer-files.ts";
+import { openSource } from "../../src/models/source.ts";
 import { RandomStream } from "../../src/tensor/random.ts";
 
 const SHARED = process.env.BOOSTER_SHARED ?? join("..", "shared");
@@ -46,7 +46,7 @@ function write(name: string, examples: readonly InstructionExample[]): void {
   console.log(`${name}.jsonl: ${examples.length} rows, sha256 ${hashExamples(examples).slice(0, 16)}`);
 }
 
-const tokenizer = loadTokenizer(MODEL);
+const tokenizer = openSource(MODEL).base.tokenizer();
 const beginning = (answer: string): string => tokenizer.decode(tokenizer.encode(answer).slice(0, ANSWER_TOKENS));
 
 const asLabelled = (harmful: boolean) => (example: InstructionExample) => ({

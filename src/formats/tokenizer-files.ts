@@ -1,10 +1,8 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { BoosterError } from "../errors.ts";
 import { readSmallFile } from "./byte-source.ts";
-import { openGguf } from "./gguf.ts";
-import { ggufTokenizerFiles } from "./gguf-tokenizer.ts";
 import { createTokenizer, type Tokenizer, tokenizerPart } from "./tokenizer.ts";
 
 /** 64 MB: the largest vocabularies in use (260 000 tokens) need 35 MB. */
@@ -18,19 +16,16 @@ const GenerationConfig = z.looseObject({
 });
 
 /**
- * Loads the tokenizer of a model: of a folder `tokenizer.json`, with `tokenizer_config.json`, `generation_config.json` and
- * `chat_template.jinja` where they exist; of a GGUF file the one in its metadata.
+ * Loads the tokenizer in a Hugging Face folder: `tokenizer.json`, with `tokenizer_config.json`, `generation_config.json` and
+ * `chat_template.jinja` where they exist.
  *
  * @throws {BoosterError} `TOKENIZER_MISSING`, `TOKENIZER_MALFORMED`, `TOKENIZER_REGEX_TOO_LONG`, `TOKENIZER_UNSUPPORTED`, and
- *   what `readSmallFile` and `openGguf` throw
+ *   what `readSmallFile` throws
  * @example
  * const tokenizer = loadTokenizer("models/smollm2");
  * tokenizer.decode(tokenizer.encode("Hello"));
  */
 export function loadTokenizer(path: string): Tokenizer {
-  if (statSync(path, { throwIfNoEntry: false })?.isFile()) {
-    return createTokenizer(ggufTokenizerFiles(openGguf(path).metadata));
-  }
   const text = (name: string) => new TextDecoder().decode(readSmallFile(join(path, name), MAX_TOKENIZER_BYTES));
   const has = (name: string) => existsSync(join(path, name));
   const json = (name: string) => parsed(text(name), join(path, name));

@@ -3,10 +3,9 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { sharedPath } from "../../test/shared.ts";
 import { readAdapter } from "../formats/peft.ts";
-import { loadTokenizer } from "../formats/tokenizer-files.ts";
 import { createModel, type Model } from "../models/index.ts";
 import { mergeLora } from "../models/merge.ts";
-import { openModel } from "../models/stored-weights.ts";
+import { openSource } from "../models/source.ts";
 import { Device } from "../runtime/index.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { Generator } from "./generator.ts";
@@ -15,9 +14,9 @@ import { encodePrompt, generateText, streamText } from "./text.ts";
 type Weights = Map<string, HostTensor<"float32">>;
 
 function load(path: string): { readonly model: Model; readonly weights: Weights } {
-  const opened = openModel(path);
-  const model = createModel(opened.config);
-  return { model, weights: new Map([...model.weights.keys()].map((name) => [name, opened.weights.load(name)])) };
+  const { base } = openSource(path);
+  const [model, weights] = [createModel(base.config()), base.weights()];
+  return { model, weights: new Map([...model.weights.keys()].map((name) => [name, weights.load(name)])) };
 }
 
 for (const name of ["llama", "qwen2"]) {
@@ -70,7 +69,7 @@ describe.skipIf(smollm2 === undefined)("SmolLM2-135M, as the original stack answ
       chat: Chat[];
     };
     const path = join(smollm2 as string, expected.model);
-    const tokenizer = loadTokenizer(path);
+    const tokenizer = openSource(path).base.tokenizer();
     const { model, weights } = load(path);
     const device = new Device();
     const generator = await Generator.create({ device, model, weights: await device.uploadAll(weights) });

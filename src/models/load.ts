@@ -46,7 +46,7 @@ export async function loadModel(path: string, device: Device): Promise<LoadedMod
 /**
  * Loads a model without what stands on it.
  *
- * @throws {BoosterError} `MODEL_WEIGHTS_MISMATCH`, and what `openModel`, `createModel` and `loadTokenizer` throw
+ * @throws {BoosterError} `MODEL_WEIGHTS_MISMATCH`, and what opening `stored` and `createModel` throw
  */
 export async function loadBase(stored: Base, device: Device): Promise<LoadedModel> {
   const weights = stored.weights();

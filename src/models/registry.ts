@@ -10,7 +10,7 @@ export const ARCHITECTURES: readonly Architecture[] = [llama, qwen2];
  *
  * @throws {BoosterError} `UNKNOWN_ARCHITECTURE`, `MODEL_CONFIG_INVALID`.
  * @example
- * const model = createModel(openModel("SmolLM2.gguf").config);
+ * const model = createModel(openSource("SmolLM2.gguf").base.config());
  */
 export function createModel(config: unknown): Model {
   const type = typeof config === "object" && config !== null && "model_type" in config ? config.model_type : undefined;

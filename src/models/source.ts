@@ -16,7 +16,7 @@ import { ggufTokenizerFiles } from "../formats/gguf-tokenizer.ts";
 import { createTokenizer, type Tokenizer } from "../formats/tokenizer.ts";
 import { loadTokenizer } from "../formats/tokenizer-files.ts";
 import { type AdapterLink, isRun, MODEL_FILE, readModelFile, type Template } from "./model-file.ts";
-import { type ModelWeights, openGgufModel, openModel, readConfig } from "./stored-weights.ts";
+import { type ModelWeights, openFolder, openGgufModel, readConfig } from "./stored-weights.ts";
 
 /** A model as it is stored; nothing is read before it is asked for. */
 export interface Base {
@@ -88,7 +88,7 @@ const folder: Source = {
     bare({
       path,
       config: () => readConfig(path),
-      weights: () => openModel(path).weights,
+      weights: () => openFolder(path).weights,
       tokenizer: () => loadTokenizer(path),
       identity: () => modelIdentity(path),
       tokenizerFiles: () =>

@@ -6,13 +6,18 @@ import * as build from "../../test/attacks/gguf-builder.ts";
 import { sharedPath } from "../../test/shared.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
 import { type HostTensor, tensor } from "../tensor/tensor.ts";
-import { openModel } from "./stored-weights.ts";
+import { openSource } from "./source.ts";
 
 let root: string;
 beforeAll(() => {
   root = mkdtempSync(join(tmpdir(), "booster-weights-"));
 });
 afterAll(() => rmSync(root, { recursive: true }));
+
+function openModel(path: string) {
+  const { base } = openSource(path);
+  return { config: base.config(), weights: base.weights() };
+}
 
 const code = (expected: string) => expect.objectContaining({ code: expected });
 

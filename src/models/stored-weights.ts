@@ -1,9 +1,9 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BoosterError } from "../errors.ts";
 import { readSmallFile } from "../formats/byte-source.ts";
 import { assertFinite } from "../formats/finite.ts";
-import { type GgufFile, openGguf } from "../formats/gguf.ts";
+import type { GgufFile } from "../formats/gguf.ts";
 import type { GgufValue } from "../formats/gguf-metadata.ts";
 import { openSafetensorsFolder } from "../formats/safetensors-folder.ts";
 import { decodeStrictJson } from "../formats/strict-json.ts";
@@ -30,32 +30,9 @@ export interface OpenedModel {
 }
 
 /**
- * Opens a Hugging Face folder (config.json and safetensors, in one file or in shards) or a `.gguf` file.
- *
- * Only headers are read; `weights.load` reads one tensor at a time and widens it to float32. A GGUF file's names, layout and
- * metadata are translated to Hugging Face's.
- *
- * @throws {BoosterError} `FILE_NOT_FOUND`, `WEIGHTS_NOT_FOUND`, and the codes of `openSafetensors`, `openGguf`,
- *   an architecture's `gguf` and `parseStrictJson`.
- * @example
- * const { config, weights } = openModel("models/tinystories-656k");
- * const embedding = weights.load("model.embed_tokens.weight"); // [vocabulary, hidden]
- */
-export function openModel(path: string): OpenedModel {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats === undefined) {
-    throw new BoosterError("FILE_NOT_FOUND", "there is no model here", {
-      expected: "a Hugging Face folder or a .gguf file",
-      where: path,
-    });
-  }
-  return stats.isDirectory() ? openFolder(path) : openGgufModel(openGguf(path));
-}
-
-/**
  * What the model in a folder is, without its weights; undefined where there is no config.json.
  *
- * @throws {BoosterError} what `openModel` throws
+ * @throws {BoosterError} what `readSmallFile` and `parseStrictJson` throw
  */
 export const readConfig = (folder: string): unknown =>
   existsSync(join(folder, "config.json")) ? folderConfig(folder) : undefined;
@@ -65,7 +42,13 @@ function folderConfig(folder: string): unknown {
   return decodeStrictJson(readSmallFile(path, MAX_CONFIG_BYTES), path);
 }
 
-function openFolder(folder: string): OpenedModel {
+/**
+ * The model in a Hugging Face folder: config.json and safetensors, in one file or in shards. Only headers are read; `weights.load` reads
+ * one tensor at a time and widens it to float32.
+ *
+ * @throws {BoosterError} `FILE_NOT_FOUND`, `WEIGHTS_NOT_FOUND`, and the codes of `openSafetensors` and `parseStrictJson`
+ */
+export function openFolder(folder: string): OpenedModel {
   const config = folderConfig(folder);
   const stored = [...openSafetensorsFolder(folder)].map(([name, file]): [string, Stored] => [
     name,
@@ -78,7 +61,11 @@ function openFolder(folder: string): OpenedModel {
   return { config, weights: weightsOf(new Map(stored), folder) };
 }
 
-/** The model in a GGUF file that is open. Throws as `openModel`. */
+/**
+ * The model in a GGUF file that is open; names, layout and metadata are translated to Hugging Face's.
+ *
+ * @throws {BoosterError} `GGUF_ARCHITECTURE_UNSUPPORTED`, `GGUF_TENSOR_UNKNOWN`, and the codes of an architecture's `gguf`
+ */
 export function openGgufModel(file: GgufFile): OpenedModel {
   const gguf = layoutNamed(file.metadata["general.architecture"], file.where);
   const config = gguf.config(file);
