@@ -63,7 +63,7 @@ async function worker(name: string) {
     chunks: 4,
     rows: counts,
   });
-  const stepper = new TrainingStepper({ program, method, rows: streams, facts });
+  const stepper = new TrainingStepper({ program, rows: streams, facts });
   await stepper.prepare();
   return async (step: number): Promise<number> => {
     const batch = Object.fromEntries(Object.entries(drawn).map(([stream, source]) => [stream, [source.batch(step)]]));

@@ -43,14 +43,10 @@ export async function align(options: z.input<typeof AlignOptions>, context: Cont
   );
   return runTraining(
     {
-      run: chosen.run,
-      resume: chosen.resume,
+      options: chosen,
       description: describeRun("align", AlignOptions, chosen, { ...hashesOf(origin), ...hashes }),
-      training: chosen,
-      method: chosen.method,
       start,
       aligns: true,
-      template: chosen.template,
       streams: rows,
       data: records,
     },

@@ -51,14 +51,10 @@ export async function finetune(
   };
   return runTraining(
     {
-      run: chosen.run,
-      resume: chosen.resume,
+      options: chosen,
       description: describeRun("finetune", FinetuneOptions, chosen, hashes),
-      training: chosen,
-      method: chosen.method,
       start,
       aligns: false,
-      template: chosen.template,
       streams: { [user]: upload.rows, ...others.rows },
       data: {
         ...upload.record,

@@ -60,25 +60,20 @@ export async function pretrain(
     const ids = [...tokenizer.encode(text, { addBos: true }), eos];
     return { inputIds: ids, labels: ids };
   });
-  const settings = { steps: chosen.steps, batchSize, learningRate, warmup, schedule: "linear" as const, seed };
+  const { steps, resume } = chosen;
+  const settings = { steps, batchSize, learningRate, warmup, schedule: "linear" as const, seed, tune: "full" as const };
   const outcome = await runTraining(
     {
-      run: training,
-      resume: chosen.resume,
-      description: describeRun("pretrain", DeviceChoice, { ...DEVICE, steps: chosen.steps }, hashesOf(origin)),
-      training: TrainingOptions.parse({ ...settings, tune: "full" }),
-      method: { name: "sft" },
+      options: { ...TrainingOptions.parse(settings), run: training, resume, method: { name: "sft" }, template: "chat" },
+      description: describeRun("pretrain", DeviceChoice, { ...DEVICE, steps }, hashesOf(origin)),
       start,
       aligns: false,
-      template: "chat",
       streams: { alignment: rows },
       data: { documents, seed },
     },
     context,
   );
-  if (outcome.model !== undefined) {
-    copyModel(outcome.model, chosen.out);
-  }
+  if (outcome.model !== undefined) copyModel(outcome.model, chosen.out);
   return outcome;
 }
 

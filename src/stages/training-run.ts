@@ -64,15 +64,16 @@ export interface Trainee {
 
 /** A training run with its data at hand. */
 export interface TrainingRun {
-  readonly run: string;
-  readonly resume: boolean;
+  readonly options: TrainingOptions & {
+    readonly run: string;
+    readonly resume: boolean;
+    readonly method: { readonly name: string };
+    readonly template: Template;
+  };
   readonly description: RunDescription;
-  readonly training: TrainingOptions;
-  readonly method: { readonly name: string };
   readonly start: StartingPoint;
   /** Whether it comes to an aligned model. */
   readonly aligns: boolean;
-  readonly template: Template;
   /** Examples of each batch stream of the method. */
   readonly streams: Readonly<Record<string, readonly Example[]>>;
   /** What the run's data.json says. */
@@ -85,27 +86,19 @@ export interface TrainingRun {
 /**
  * Trains and publishes: the part that alignment, fine-tuning and pre-training share.
  *
- * @throws {BoosterError} what `RunDirectory.open`, `configureMethod`, `TrainingProgram.compile`, `train` and writing throw
+ * @throws {BoosterError} what `choose`, `RunDirectory.open`, `TrainingProgram.compile`, `train` and writing throw
  */
 export async function runTraining(job: TrainingRun, { emit, signal }: Following): Promise<TrainingOutcome> {
-  const { training, start } = job;
+  const { options: training, start } = job;
+  const { run: folder, resume, template, microBatches } = training;
   const { base } = start;
-  const method = choose(METHODS, job.method);
+  const method = choose(METHODS, training.method);
   const optimizer = choose(OPTIMIZERS, training.optimizer)(training.weightDecay);
   const starting = initial(start, training);
   const adapter = asAdapter(starting);
-  const { batchSize, seed, epochs } = training;
-  const rows = counts(job.streams);
+  const rows = Object.fromEntries(Object.entries(job.streams).map(([stream, { length }]) => [stream, length]));
   // Before the folder is made: what does not fit leaves none behind.
-  const { batches, facts, steps } = planRun({
-    model: base.model,
-    method,
-    rows,
-    batchSize,
-    seed,
-    steps: training.steps,
-    epochs,
-  });
+  const { batches, facts, steps } = planRun({ ...training, model: base.model, method, rows });
   emit?.({ type: "work", text: "compiling", preparing: true });
   const program = await TrainingProgram.compile({
     device: base.device,
@@ -115,37 +108,31 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
     method,
     optimizer,
     maxGradNorm: training.maxGradNorm,
-    microBatches: training.microBatches,
+    microBatches,
     chunks: lossChunks(base.model.vocabSize, training.memory),
     recompute: training.memory === "low",
     rows,
     padId: base.tokenizer.padId ?? 0,
   });
-  if (job.resume) refuseOutdated(job.run);
-  const run = RunDirectory.open(job.run, job.description, { resume: job.resume, keep: KEPT_CHECKPOINTS });
+  if (resume) refuseOutdated(folder);
+  const run = RunDirectory.open(folder, job.description, { resume, keep: KEPT_CHECKPOINTS });
   try {
     run.writeFile("data.json", `${JSON.stringify(job.data, undefined, 2)}\n`);
     for (const [file, content] of Object.entries(job.files ?? {})) run.writeFile(file, content);
-    const stepper = new TrainingStepper({
-      program,
-      method,
-      rows: job.streams,
-      facts,
-      microBatches: training.microBatches,
-    });
+    const stepper = new TrainingStepper({ program, rows: job.streams, facts });
     const evaluation = await job.evaluation?.({ base, scale: adapter.scale, trained: () => program.trained() });
     const result = await train({
       stepper,
       run,
       batches,
-      length: { steps },
+      steps,
       learningRate: schedule({
         kind: training.schedule,
         learningRate: training.learningRate,
         steps,
         warmupSteps: Math.round(training.warmup * steps),
       }),
-      microBatches: training.microBatches,
+      microBatches,
       checkpointEvery: training.checkpointEvery,
       ...(evaluation === undefined ? {} : { evaluation }),
       emit,
@@ -154,22 +141,19 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
     const { profilePrefix } = base.device.options;
     if (profilePrefix !== undefined) writeFileSync(`${profilePrefix}.txt`, `${profileTable(program.profile())}\n`);
     // A run that was killed after its last step takes none when it is resumed, and keeps what is there.
-    if (stepper.steps > 0 || !existsSync(join(job.run, COST))) run.writeFile(COST, costOf(steps, stepper));
+    if (stepper.steps > 0 || !existsSync(join(folder, COST))) run.writeFile(COST, costOf(steps, stepper));
     const { outcome, step } = result;
-    if (result.outcome === "stopped") return { outcome, run: job.run, step };
-    const made = { origin: start.origin, below: belowOf(start), aligns: job.aligns, template: job.template };
+    if (result.outcome === "stopped") return { outcome, run: folder, step };
+    const made = { origin: start.origin, below: belowOf(start), aligns: job.aligns, template };
     const published =
       starting.config === undefined
         ? { model: await publishModel(run, result.adapter, made) }
         : { adapter: await publishAdapter(run, fitted(starting.config, result.adapter), base.model, made) };
-    return { outcome, run: job.run, step, ...published };
+    return { outcome, run: folder, step, ...published };
   } finally {
     run.close();
   }
 }
-
-const counts = (streams: TrainingRun["streams"]): Record<string, number> =>
-  Object.fromEntries(Object.entries(streams).map(([stream, rows]) => [stream, rows.length]));
 
 const costOf = (steps: number, stepper: TrainingStepper): string => {
   const peakMegabytes = (process.resourceUsage().maxRSS * 1024) / 1e6;

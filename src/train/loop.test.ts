@@ -40,7 +40,7 @@ async function trial({ name, quadratic, onStep, ...plan }: Trial) {
       stepper,
       run,
       batches: { alignment: new BatchSampler(19, 8, 1, "alignment"), harmful: new BatchSampler(11, 4, 1, "harmful") },
-      length: { epochs: 3 },
+      steps: 9,
       learningRate: (step) => 0.1 / (1 + step),
       checkpointEvery: 4,
       ...plan,
@@ -158,7 +158,7 @@ describe("values that are not finite", () => {
 
   test("a run of nothing but skipped steps leaves the weights bit for bit", async () => {
     const untouched = await new QuadraticStepper({ size: 20 }).adapter();
-    const two = await trial({ name: "two", length: { steps: 2 }, quadratic: { poisoned: () => true } });
+    const two = await trial({ name: "two", steps: 2, quadratic: { poisoned: () => true } });
     expect(two.adapter).toEqual(untouched);
   });
 
@@ -169,7 +169,7 @@ describe("values that are not finite", () => {
       message: expect.stringMatching(/loss = NaN, .*alignment rows \[.*\] \[.*\] \[/),
     };
     await expect(trial({ name: "three", quadratic: poisoned })).rejects.toMatchObject(failure);
-    await trial({ name: "pieces", length: { steps: 2 }, quadratic: poisoned });
+    await trial({ name: "pieces", steps: 2, quadratic: poisoned });
     await expect(trial({ name: "pieces", quadratic: poisoned })).rejects.toMatchObject(failure);
   });
 

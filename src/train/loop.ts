@@ -1,11 +1,11 @@
 import { setImmediate } from "node:timers/promises";
 import type { BatchSampler } from "../data/batches.ts";
-import { BoosterError } from "../errors.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import type { Following } from "./event.ts";
 import { assertFinite, assertProgress, assertSound } from "./non-finite.ts";
 import { Pace } from "./pace.ts";
 import type { RunDirectory } from "./run-directory.ts";
+import { ofStream } from "./run-facts.ts";
 import { type Stepper, type StepResult, split } from "./stepper.ts";
 
 /** Where a stream's batches come from: a pure function of the step, so that resuming needs no sampler state. */
@@ -24,8 +24,8 @@ export interface TrainingPlan extends Following {
   readonly run: RunDirectory;
   /** One source for each of `stepper.streams`. A batch of it is the whole batch of an optimiser step. */
   readonly batches: Readonly<Record<string, BatchSource>>;
-  /** Epochs count batches of the first stream; the others cycle at their own length. */
-  readonly length: { readonly epochs: number } | { readonly steps: number };
+  /** Steps of the whole run. */
+  readonly steps: number;
   /** Learning rate of step 0, 1, ... */
   readonly learningRate: (step: number) => number;
   /** Parts in which each batch is computed, one after the other, to save memory. Default 1. */
@@ -66,11 +66,10 @@ interface Counters {
  * @throws {BoosterError} `NON_FINITE_STEPS` after three useless steps in a row, `NON_FINITE_UPDATE`,
  * `NON_FINITE_ADAPTER`; `STOPPED` where there is nothing to save yet; everything that `CheckpointStore`, `MetricsLog` and the lock throw.
  * @example
- * const result = await train({ stepper, run, batches, length: { epochs: 20 }, learningRate: () => 5e-4, checkpointEvery: 100 });
+ * const result = await train({ stepper, run, batches, steps: 1000, learningRate: () => 5e-4, checkpointEvery: 100 });
  */
 export async function train(plan: TrainingPlan): Promise<TrainingResult> {
-  const { run, stepper, signal, emit } = plan;
-  const total = totalSteps(plan);
+  const { run, stepper, steps: total, signal, emit } = plan;
   for (const text of run.notices) emit?.({ type: "notice", text });
   emit?.({ type: "work", text: "first step" });
   const { counters, saved } = await restore(plan);
@@ -121,7 +120,7 @@ async function takeStep(plan: TrainingPlan, counters: Counters): Promise<StepRes
   run.metrics.append({
     kind: "step",
     step: counters.step,
-    epoch: counters.step / primary(plan).stepsPerEpoch,
+    epoch: counters.step / ofStream(plan.batches, stepper.streams).stepsPerEpoch,
     learningRate,
     ...result.metrics,
     skipped: counters.skippedTotal,
@@ -143,23 +142,9 @@ function recentRows(plan: TrainingPlan, { step, skippedInARow }: Counters): Reco
   );
 }
 
-function mapStreams<T>(plan: TrainingPlan, make: (source: BatchSource) => T): Record<string, T> {
-  return Object.fromEntries(plan.stepper.streams.map((name) => [name, make(sourceOf(plan, name))]));
+function mapStreams<T>({ batches, stepper }: TrainingPlan, make: (source: BatchSource) => T): Record<string, T> {
+  return Object.fromEntries(stepper.streams.map((name) => [name, make(ofStream(batches, stepper.streams, name))]));
 }
-
-const primary = (plan: TrainingPlan): BatchSource => sourceOf(plan, plan.stepper.streams[0]);
-
-function sourceOf({ batches, stepper }: TrainingPlan, name: string | undefined): BatchSource {
-  const source = name === undefined ? undefined : batches[name];
-  if (source !== undefined) return source;
-  throw new BoosterError("STREAM_MISSING", "the method needs data that it was not given", {
-    expected: stepper.streams.join(", "),
-    found: Object.keys(batches).join(", ") || "none",
-  });
-}
-
-const totalSteps = (plan: TrainingPlan): number =>
-  "steps" in plan.length ? plan.length.steps : Math.ceil(plan.length.epochs * primary(plan).stepsPerEpoch);
 
 /** Puts stepper, counters and metrics back to the newest whole checkpoint, or to the start. */
 async function restore(plan: TrainingPlan): Promise<{ counters: Counters; saved: number | undefined }> {

@@ -21,6 +21,20 @@ const orderOf = (stream: string, { streams }: TrainingMethod): string => {
   return stream === "alignment" ? "guide" : stream;
 };
 
+/** What belongs to a stream, by default to the first. @throws {BoosterError} `STREAM_MISSING` */
+export function ofStream<T>(
+  given: Readonly<Record<string, T>>,
+  streams: readonly string[],
+  name = streams[0] ?? "",
+): T {
+  const found = given[name];
+  if (found !== undefined) return found;
+  throw new BoosterError("STREAM_MISSING", "the method needs data that it was not given", {
+    expected: streams.join(", "),
+    found: Object.keys(given).join(", ") || "none",
+  });
+}
+
 /**
  * The order in which each stream is read, and how long the run is.
  *
@@ -40,15 +54,8 @@ export function planRun(options: RunOptions): {
       new BatchSampler(count, sizes[stream] ?? batchSize, seed, `batches/${orderOf(stream, method)}`),
     ]),
   );
-  const sampler = (stream: string): BatchSampler => {
-    const found = batches[stream];
-    if (found !== undefined) return found;
-    throw new BoosterError("STREAM_MISSING", "the method needs data that it was not given", {
-      expected: method.streams.join(", "),
-      found: Object.keys(batches).join(", ") || "none",
-    });
-  };
-  const { stepsPerEpoch } = sampler(method.streams[0] as string);
+  const sampler = (stream?: string) => ofStream(batches, method.streams, stream);
+  const { stepsPerEpoch } = sampler();
   const facts: RunFacts = {
     model,
     rows,

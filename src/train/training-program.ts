@@ -56,7 +56,7 @@ export interface ProgramCall {
 /** A method's programs (a whole optimiser step is one: method, clipping, update), with the state they carry along. */
 export class TrainingProgram {
   readonly state: State;
-  private readonly options: TrainingOptions;
+  readonly options: TrainingOptions;
   private readonly layout: FlatLayout;
   private readonly methodState: MethodState;
   private readonly optimizer: MaskedOptimizer;

@@ -7,19 +7,16 @@ import type { TrainingProgram } from "./training-program.ts";
 
 export interface StepperOptions {
   readonly program: TrainingProgram;
-  readonly method: TrainingMethod;
   /** The examples of each stream of the method; batches name them by their place. */
   readonly rows: Readonly<Record<string, readonly Example[]>>;
   readonly facts: RunFacts;
-  /** Parts in which each batch is computed. Default 1. */
-  readonly microBatches?: number;
 }
 
 /**
  * A compiled training program fed with rows, as its method plans: what `train` drives.
  *
  * @example
- * const stepper = new TrainingStepper({ program, method, rows: { alignment: refusals, harmful }, facts });
+ * const stepper = new TrainingStepper({ program, rows: { alignment: refusals, harmful }, facts });
  */
 export class TrainingStepper implements Stepper {
   readonly streams: readonly string[];
@@ -31,8 +28,9 @@ export class TrainingStepper implements Stepper {
 
   constructor(options: StepperOptions) {
     this.options = options;
-    this.streams = options.method.streams;
-    this.readers = options.method.schedule.readers(options.rows, options.facts.seed);
+    const { method } = options.program.options;
+    this.streams = method.streams;
+    this.readers = method.schedule.readers(options.rows, options.facts.seed);
   }
 
   async step(
@@ -40,8 +38,8 @@ export class TrainingStepper implements Stepper {
     learningRate: number,
     step: number,
   ): Promise<StepResult> {
-    const { program, method, facts } = this.options;
-    const calls = method.schedule.calls(step, facts);
+    const { program, facts } = this.options;
+    const calls = program.options.method.schedule.calls(step, facts);
     const start = performance.now();
     let [applied, tokens] = [true, 0];
     const metrics: Record<string, number> = {};
@@ -71,7 +69,8 @@ export class TrainingStepper implements Stepper {
     learningRate: number,
     step: number,
   ) {
-    const { program, microBatches = 1 } = this.options;
+    const { program } = this.options;
+    const { microBatches = 1 } = program.options;
     const batches: Record<string, Example[][]> = {};
     let tokens = 0;
     for (const stream of await program.streamsOf(name)) {

@@ -108,7 +108,7 @@ async function trainer(
     ...LOSS,
   });
   const plan = planRun({ model, method, rows: counts, batchSize: 3, seed: 5, steps: 4, epochs: 1 });
-  const stepper = new TrainingStepper({ program, method, rows, facts: plan.facts });
+  const stepper = new TrainingStepper({ program, rows, facts: plan.facts });
   const run = async (from: number, to: number, rate = 1e-2) => {
     const results = [];
     for (let step = from; step < to; step++) {

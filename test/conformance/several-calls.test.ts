@@ -63,7 +63,7 @@ async function trainer(calls: (step: number) => readonly Call[]) {
     chunks: 1,
   });
   const { facts } = planRun({ model, method: own, rows: { alignment: 3 }, batchSize: 3, seed: 1, steps: 4, epochs: 1 });
-  const stepper = new TrainingStepper({ program, method: own, rows, facts });
+  const stepper = new TrainingStepper({ program, rows, facts });
   const step = (at: number) => stepper.step({ alignment: [Int32Array.of(0, 1, 2)] }, RATE, at);
   return { program, step };
 }

@@ -63,7 +63,7 @@ export async function trainer(name: string, settings: object, tune = rowOf(METHO
     chunks: 2,
     rows: counts,
   });
-  const stepper = new TrainingStepper({ program, method, rows, facts });
+  const stepper = new TrainingStepper({ program, rows, facts });
   const run = async (from: number, to: number) => {
     const results = [];
     for (let step = from; step < to; step++) {

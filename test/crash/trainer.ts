@@ -39,7 +39,7 @@ export async function runJob(job: TrainerJob, signal: AbortSignal): Promise<stri
       stepper: new QuadraticStepper({ size: job.size, milliseconds: job.milliseconds ?? 0 }),
       run,
       batches: { alignment: new BatchSampler(53, 8, 1, "alignment"), harmful: new BatchSampler(31, 8, 1, "harmful") },
-      length: { steps: job.steps },
+      steps: job.steps,
       learningRate: (step) => 0.05 / (1 + step / 50),
       microBatches: 3,
       checkpointEvery: 10,
