@@ -25,16 +25,17 @@ export function commandFields({ options, settingsInFile, lists = {} }: CommandSp
   };
 }
 
+/** Items that have a key in common, by that key, in the order in which they come. */
+export function grouped<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
+  return groups;
+}
+
 /** The options of a table's rows; rows that call an option alike share its flag. */
 function settingsOf(rows: ChoiceGroup["rows"]): Field[] {
-  const alike = new Map<string, { name: string; field: Field }[]>();
-  for (const { name, fields } of rows) {
-    for (const field of fields) {
-      const key = field.path.join(".");
-      alike.set(key, [...(alike.get(key) ?? []), { name, field }]);
-    }
-  }
-  return [...alike.values()].map((own): Field => {
+  const all = rows.flatMap(({ name, fields }) => fields.map((field) => ({ name, field })));
+  return [...grouped(all, ({ field }) => field.path.join(".")).values()].map((own): Field => {
     const [first, ...others] = own as [(typeof own)[number], ...typeof own];
     const shared = { ...first.field, required: false };
     if (others.length === 0) return { ...shared, description: `${first.name}: ${first.field.description}`.trim() };

@@ -1,5 +1,5 @@
 import type { CommandSpec } from "./command.ts";
-import type { CommandFields } from "./command-fields.ts";
+import { type CommandFields, grouped } from "./command-fields.ts";
 import { type ChoiceGroup, choicesOf, type Field } from "./fields.ts";
 import { COMMON_FLAGS, describeField, flagOf, flagText } from "./flags.ts";
 
@@ -38,24 +38,17 @@ function section(title: string, lines: readonly Line[]): string[] {
 
 const lineOf = (field: Field): Line => [flagText(field), describeField(field)];
 
-function grouped(fields: readonly Field[], keyOf: (field: Field) => string): Map<string, Field[]> {
-  const groups = new Map<string, Field[]>();
-  for (const field of fields) groups.set(keyOf(field), [...(groups.get(keyOf(field)) ?? []), field]);
-  return groups;
-}
-
 /** Names of flags, those of groups with the same members once: `--seed --{task,harmful}.{kind,limit}`. */
 function namesOf(fields: readonly Field[]): string {
   const groups = grouped(fields, ({ flag }) => flagOf(flag.slice(0, -1)).slice(2));
-  const alike = new Map<string, string[]>();
-  for (const [group, members] of groups) {
-    const names = braced(members.map(({ flag }) => flagOf(flag.slice(-1)).slice(2)));
-    if (group !== "") alike.set(names, [...(alike.get(names) ?? []), group]);
-  }
-  const nested = [...alike].flatMap(([names, owners]) =>
+  const top = groups.get("") ?? [];
+  groups.delete("");
+  const membersOf = (group: string) =>
+    braced((groups.get(group) ?? []).map(({ flag }) => flagOf(flag.slice(-1)).slice(2)));
+  const nested = [...grouped([...groups.keys()], membersOf)].flatMap(([names, owners]) =>
     names === "*" ? owners.map((owner) => `--${owner}.*`) : `--${braced(owners)}.${names}`,
   );
-  return [...(groups.get("") ?? []).map(({ flag }) => flagOf(flag)), ...nested].join(" ");
+  return [...top.map(({ flag }) => flagOf(flag)), ...nested].join(" ");
 }
 
 /** Names in braces; of many, that there are some. */

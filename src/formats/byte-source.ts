@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { atMost, BoosterError } from "../errors.ts";
 
 /** `fs.readSync` takes lengths below 2^31 only. */
@@ -30,7 +30,9 @@ export const bytesSource = (bytes: Uint8Array, where: string): ByteSource => ({
  * source.readInto(0, new Uint8Array(8));
  */
 export function fileSource(path: string): ByteSource {
-  const opened = statFile(path);
+  const opened = access(path, () => statSync(path));
+  // Reading a pipe or a device could block for ever.
+  if (!opened.isFile()) throw new BoosterError("FILE_UNREADABLE", "this is no regular file", { where: path });
   return {
     where: path,
     size: opened.size,
@@ -47,15 +49,6 @@ export function fileSource(path: string): ByteSource {
       }
     },
   };
-}
-
-function statFile(path: string): Stats {
-  const stats = access(path, () => statSync(path));
-  // Reading a pipe or a device could block for ever.
-  if (!stats.isFile()) {
-    throw new BoosterError("FILE_UNREADABLE", "this is no regular file", { where: path });
-  }
-  return stats;
 }
 
 function access<T>(path: string, action: () => T): T {

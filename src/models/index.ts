@@ -1,16 +1,6 @@
 export { countLabelled, IGNORE } from "../formats/labels.ts";
 export type { Architecture, Attend, Forward, Model, Where } from "./architecture.ts";
-export {
-  type Batch,
-  batchOf,
-  batchTypes,
-  type Example,
-  packBatch,
-  packRows,
-  type Rows,
-  rowsOf,
-  rowTypes,
-} from "./batch.ts";
+export * from "./batch.ts";
 export {
   freshLora,
   type LoadedModel,

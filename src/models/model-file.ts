@@ -36,10 +36,7 @@ export type ModelFile = z.infer<typeof ModelFile>;
 export type AdapterLink = Pick<z.infer<typeof Link>, "folder" | "sha256">;
 
 /** What model.json is made of. */
-interface Parts extends Pick<ModelFile, "base" | "template"> {
-  readonly adapters: readonly AdapterLink[];
-  readonly alignment: readonly AdapterLink[];
-}
+type Parts = Pick<ModelFile, "base" | "template"> & Readonly<Record<"adapters" | "alignment", readonly AdapterLink[]>>;
 
 /** Whether the folder is that of a run, finished or not. */
 export const isRun = (folder: string): boolean =>

@@ -1,16 +1,8 @@
 import { createHash } from "node:crypto";
-import {
-  closeSync,
-  createReadStream,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  statSync,
-} from "node:fs";
+import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { BoosterError } from "../errors.ts";
+import { fileSource } from "../formats/byte-source.ts";
 import { openGguf } from "../formats/gguf.ts";
 import { ggufTokenizerFiles } from "../formats/gguf-tokenizer.ts";
 import { createTokenizer, type Tokenizer } from "../formats/tokenizer.ts";
@@ -54,13 +46,8 @@ export interface Source {
   open(path: string): StoredModel;
 }
 
-const bare = (base: Base): StoredModel => ({
-  base,
-  sha256: undefined,
-  adapters: [],
-  alignment: [],
-  template: undefined,
-});
+const NO_RUN = { sha256: undefined, adapters: [], alignment: [], template: undefined };
+const bare = (base: Base): StoredModel => ({ base, ...NO_RUN });
 
 const run: Source = {
   name: "a run folder",
@@ -151,13 +138,10 @@ export function openSource(path: string): StoredModel {
 
 /** As text of one byte a letter. */
 function firstBytes(path: string): string {
-  const file = openSync(path, "r");
-  try {
-    const bytes = Buffer.alloc(4);
-    return bytes.toString("latin1", 0, readSync(file, bytes, 0, 4, 0));
-  } finally {
-    closeSync(file);
-  }
+  const file = fileSource(path);
+  const bytes = Buffer.alloc(Math.min(4, file.size));
+  file.readInto(0, bytes);
+  return bytes.toString("latin1");
 }
 
 /**
@@ -189,7 +173,8 @@ export async function modelIdentity(path: string): Promise<string> {
   return list.digest("hex");
 }
 
-async function fileHash(path: string): Promise<string> {
+/** SHA-256 of a file's bytes. */
+export async function fileHash(path: string): Promise<string> {
   const hash = createHash("sha256");
   for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) hash.update(chunk as Buffer);
   return hash.digest("hex");

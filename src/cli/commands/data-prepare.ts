@@ -72,10 +72,8 @@ export const command = defineCommand({
   },
 });
 
-const NOTHING: LoadedExamples = { examples: [], readAs: "nothing", files: [] };
-
 const loadOptional = async (source: SourceOptions | undefined): Promise<LoadedExamples> =>
-  source === undefined ? NOTHING : loadExamples(source);
+  source === undefined ? { examples: [], readAs: "nothing", files: [] } : loadExamples(source);
 
 function rowOf(example: Example, harmful: boolean): Record<string, unknown> {
   if (example.kind === "chat") return { messages: example.messages, harmful };

@@ -7,19 +7,10 @@ import type { Moderator } from "./moderator.ts";
 import { refusalPhrases } from "./refusal-phrases.ts";
 import { world } from "./world.ts";
 
-export {
-  type ClassifierModel,
-  type ClassifierOptions,
-  classifier,
-  type HeldOut,
-  type LabelledExchange,
-  loadClassifier,
-  saveClassifier,
-  trainClassifier,
-} from "./classifier.ts";
+export * from "./classifier.ts";
 export { JudgeOptions, judge } from "./judge.ts";
-export { type Exchange, type Moderator, type ModeratorDescription, ruleModerator, type Verdict } from "./moderator.ts";
-export { isRefusal, refusalPhrases } from "./refusal-phrases.ts";
+export * from "./moderator.ts";
+export * from "./refusal-phrases.ts";
 
 /** Opens a moderator; what `read` gives are the bytes of a file that its settings name. */
 export type OpenModerator = (read: (file: string) => Uint8Array) => Moderator;
