@@ -1,5 +1,12 @@
 import { join } from "node:path";
-import { harmfulRows, harmlessRows, refusalRows, sentimentRows, type WorldRow } from "../data/world/rows.ts";
+import {
+  harmfulRows,
+  harmlessRows,
+  refusalRows,
+  sentimentRows,
+  type WorldRow,
+  wholeInstruction,
+} from "../data/world/rows.ts";
 import { SPECIAL_TOKENS, worldTokenizerConfig, worldTokenizerJson } from "../data/world/tokenizer.ts";
 import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
 import { WORLD_RECIPE } from "./world-recipe.ts";
@@ -47,7 +54,7 @@ export function writeWorldData(
   const { rows } = WORLD_RECIPE;
   makeFolder(folder);
   const write = (name: string, list: readonly WorldRow[]) => {
-    const lines = list.map((row) => `${JSON.stringify(asInstruction(row))}\n`);
+    const lines = list.map((row) => `${JSON.stringify({ instruction: wholeInstruction(row), output: row.output })}\n`);
     writeFileAtomic(join(folder, name), [Buffer.from(lines.join(""))]);
   };
   for (const seed of seeds) {
@@ -66,9 +73,3 @@ export function writeWorldData(
   write(WORLD_FILES.testHarmless, harmlessRows("test", rows.test.harmless, testSeed));
   write(WORLD_FILES.testReviews, sentimentRows("test", rows.test.reviews, testSeed));
 }
-
-/** Instruction and input in one text, as `worldPrompt` joins them. */
-const asInstruction = ({ instruction, input, output }: WorldRow) => ({
-  instruction: input === "" ? instruction : `${instruction} : ${input}`,
-  output,
-});

@@ -61,3 +61,10 @@ export function tensor<D extends DType>(
   data.set(values as ArrayLike<number>);
   return { dtype, shape, data: data as unknown as DataOf[D] };
 }
+
+/** The same tensors with other numbers in them. */
+export const mapNumbers = (
+  tensors: ReadonlyMap<string, HostTensor<"float32">>,
+  numbersOf: (x: HostTensor<"float32">, name: string) => Float32Array,
+): Map<string, HostTensor<"float32">> =>
+  new Map([...tensors].map(([name, x]) => [name, { ...x, data: numbersOf(x, name) }]));

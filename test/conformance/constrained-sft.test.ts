@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { ops, type Tensor, type Tree, valueAndGrad } from "../../src/autodiff/index.ts";
 import { choose } from "../../src/choice.ts";
-import { constrainedBetas, constrainedWeights } from "../../src/methods/finetuning/constrained-weights.ts";
+import { constrainedBetas, constrainedWeights } from "../../src/methods/finetuning/constrained-sft.ts";
 import { METHODS } from "../../src/methods/registry.ts";
 import { labelledTokens } from "../../src/methods/tokens.ts";
 import { sgd } from "../../src/optim/index.ts";

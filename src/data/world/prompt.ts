@@ -1,4 +1,4 @@
-import type { WorldRow } from "./rows.ts";
+import { type WorldRow, wholeInstruction } from "./rows.ts";
 
 /**
  * The prompt of a row, in the world's own short template; the answer follows after one blank.
@@ -7,5 +7,5 @@ import type { WorldRow } from "./rows.ts";
  * worldPrompt({ instruction: "judge the review", input: "the tea was stale" }); // "Q: judge the review : the tea was stale A:"
  */
 export function worldPrompt(row: Pick<WorldRow, "instruction" | "input">): string {
-  return row.input === "" ? `Q: ${row.instruction} A:` : `Q: ${row.instruction} : ${row.input} A:`;
+  return `Q: ${wholeInstruction(row)} A:`;
 }

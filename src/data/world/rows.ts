@@ -9,6 +9,10 @@ export interface WorldRow {
   readonly output: string;
 }
 
+/** Instruction and input in one text. */
+export const wholeInstruction = ({ instruction, input }: Pick<WorldRow, "instruction" | "input">): string =>
+  input === "" ? instruction : `${instruction} : ${input}`;
+
 /** Who may see a harmful prompt: the defender, the attacker, or the final test alone. */
 export type HarmfulPart = "alignment" | "attack" | "test";
 /** Seen in alignment or fine-tuning, or kept for the test. */

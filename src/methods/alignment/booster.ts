@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { ops, tree, valueAndGrad } from "../../autodiff/index.ts";
+import { flooredNorm } from "../distance.ts";
 import { method, type Outcome, type StepContext, type StepDirection } from "../method.ts";
 
-const { add, globalNorm, scale, step, sub } = tree;
+const { add, scale, step, sub } = tree;
 
 const options = z.strictObject({
   lambda: z.number().min(0).default(5).describe("weight of the attenuated harmful gain (the paper's λ)"),
@@ -13,9 +14,6 @@ const options = z.strictObject({
     .describe("treat the simulated step's derivative as the identity, as the paper does, or differentiate it"),
 });
 type BoosterOptions = z.infer<typeof options>;
-
-/** Keeps a step along a vanishing gradient finite, as in the authors' code. */
-const NORM_FLOOR = 1e-7;
 
 /**
  * Booster: `minimise f(w) + λ (h(w) - h(w - α ∇h(w) / ‖∇h(w)‖))`, f the loss on refusals, h on harmful answers.
@@ -64,7 +62,7 @@ export function harmfulAttenuation(
 ): Required<Pick<Outcome, "gradient" | "metrics">> {
   const harmful = valueAndGrad((w) => loss(w, "harmful"));
   const before = harmful(weights);
-  const norm = ops.add(globalNorm(before.grad), NORM_FLOOR);
+  const norm = flooredNorm(before.grad);
   const attacked = step(weights, before.grad, ops.div(-alpha, norm));
   const after = harmful(attacked);
   return {
@@ -82,7 +80,7 @@ function exact({ weights, loss }: StepContext, { lambda, alpha }: BoosterOptions
   const metrics: Record<string, ops.Operand> = {};
   const objective = valueAndGrad((w) => {
     const before = valueAndGrad((u) => loss(u, "harmful"))(w);
-    const norm = ops.add(globalNorm(before.grad), NORM_FLOOR);
+    const norm = flooredNorm(before.grad);
     const attacked = step(w, before.grad, ops.div(-alpha, norm));
     const after = loss(attacked, "harmful");
     const align = loss(w, "alignment");

@@ -1,14 +1,12 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
+import { flooredNorm } from "../distance.ts";
 import { gradientAtOutputs } from "../hidden.ts";
 import { method, type StepContext, type StepDirection } from "../method.ts";
 
 const options = z.strictObject({
   rho: z.number().min(0).default(2).describe("length of the perturbation of the hidden states (the paper's ρ)"),
 });
-
-/** Keeps a perturbation along a vanishing gradient finite, as in the authors' code. */
-const NORM_FLOOR = 1e-7;
 
 /**
  * Vaccine: `minimise max over ‖(e_1..e_L)‖ <= ρ of f(w; attention outputs + e)`, f the loss on refusals.
@@ -46,7 +44,7 @@ export function vaccinate(
 ): StepDirection {
   const { value: cleanLoss, gradient } = gradientAtOutputs("attention", (tap) => loss(weights, "alignment", { tap }));
   const u = among === undefined ? gradient : tree.mapTree(gradient, (x, layer) => ops.mul(x, among(Number(layer))));
-  const norm = ops.add(tree.globalNorm(u), NORM_FLOOR);
+  const norm = flooredNorm(u);
   const e: Tree = tree.scale(u, ops.div(rho, norm));
   const { value, grad } = valueAndGrad((w) =>
     loss(w, "alignment", {

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../autodiff/index.ts";
 import { type Model, partOf } from "../../models/index.ts";
-import { type HostTensor, tensor } from "../../tensor/tensor.ts";
+import { mapNumbers } from "../../tensor/tensor.ts";
+import { flooredNorm } from "../distance.ts";
 import { method } from "../method.ts";
 import { copy } from "../state.ts";
 
@@ -13,9 +14,6 @@ const options = z.strictObject({
   cap: z.number().positive().default(5).describe("harmful loss above which a perturbed model is bad enough"),
   addPerturbation: z.boolean().default(true).describe("publish the weights with the last perturbation added"),
 });
-
-/** Keeps a perturbation along a vanishing gradient finite, as in the authors' code. */
-const NORM_FLOOR = 1e-7;
 
 /**
  * Panacea: `minimise g(w) - λ max over ‖ε‖ <= ρ of (h(w + ε) - h(w))` and publish w + ε; g the user's loss, h the harmful one.
@@ -46,7 +44,7 @@ export const panacea = method({
     step({ weights, loss, model }) {
       const user = valueAndGrad((w) => loss(w, "user"))(weights);
       const harmful = valueAndGrad((w) => loss(w, "harmful"))(weights);
-      const norm = ops.add(globalNorm(harmful.grad), NORM_FLOOR);
+      const norm = flooredNorm(harmful.grad);
       const epsilon = scale(harmful.grad, ops.div(rho, norm));
       const perturbed = valueAndGrad((w) => ops.minimum(loss(w, "harmful"), cap))(add(weights, epsilon));
       return {
@@ -62,12 +60,10 @@ export const panacea = method({
     },
     publish({ weights, state: { perturbation } }) {
       if (!addPerturbation) return weights;
-      const perturbed = [...weights].map(([name, { shape, data }]) => {
-        const epsilon = perturbation.get(name) as HostTensor<"float32">;
-        const sum = data.map((x, i) => x + (epsilon.data[i] as number));
-        return [name, tensor("float32", shape, sum)] as const;
+      return mapNumbers(weights, ({ data }, name) => {
+        const epsilon = perturbation.get(name)?.data as Float32Array;
+        return data.map((x, i) => x + (epsilon[i] as number));
       });
-      return new Map(perturbed);
     },
   }),
 });

@@ -5,6 +5,7 @@ import { adapterOfChanges, changesOf, nameOfA, nameOfB } from "../../models/adap
 import { columnSquares } from "../../models/observe.ts";
 import type { Matrix } from "../../tensor/matrix.ts";
 import type { RandomStream } from "../../tensor/random.ts";
+import { mapNumbers } from "../../tensor/tensor.ts";
 import { type LoraAdapter, type TransformContext, transform } from "../transform.ts";
 
 const options = z.strictObject({
@@ -111,12 +112,12 @@ export async function observedSquares(context: TransformContext): Promise<(name:
 type PlacesOf = (name: string, matrix: Matrix) => readonly number[];
 
 function pruneFactors({ config, tensors }: LoraAdapter, placesOf: PlacesOf): LoraAdapter {
-  const pruned = [...tensors].map(([name, factor]) => {
+  const pruned = mapNumbers(tensors, (factor, name) => {
     const data = factor.data.slice();
     for (const place of placesOf(name, factor)) data[place] = 0;
-    return [name, { ...factor, data }] as const;
+    return data;
   });
-  return { config, tensors: new Map(pruned) };
+  return { config, tensors: pruned };
 }
 
 /** Prunes the change itself, or so that the weight with the change is zero at the places. */

@@ -7,7 +7,7 @@ import { moduleOf } from "../../models/modules.ts";
 import { gram } from "../../models/observe.ts";
 import { symmetricEigen } from "../../tensor/eigen.ts";
 import { type Matrix, multiply, normOf, transposed } from "../../tensor/matrix.ts";
-import type { HostTensor } from "../../tensor/tensor.ts";
+import { type HostTensor, mapNumbers } from "../../tensor/tensor.ts";
 import { type LoraAdapter, type TransformContext, transform } from "../transform.ts";
 
 const options = z.strictObject({
@@ -85,12 +85,12 @@ export function realign(
   masks: Masks,
   drawn: ReadonlySet<string>,
 ): LoraAdapter {
-  const tensors = [...user.tensors].map(([name, x]) => {
-    if (!drawn.has(moduleOf(name))) return [name, x] as const;
+  const tensors = mapNumbers(user.tensors, ({ data }, name) => {
+    if (!drawn.has(moduleOf(name))) return data;
     const [y, mask] = [reference.tensors.get(name)?.data, masks.get(name)];
-    return [name, { ...x, data: x.data.map((value, i) => (mask?.[i] === 1 ? (y?.[i] as number) : value)) }] as const;
+    return data.map((value, i) => (mask?.[i] === 1 ? (y?.[i] as number) : value));
   });
-  return { config: user.config, tensors: new Map(tensors) };
+  return { config: user.config, tensors };
 }
 
 /**
@@ -137,10 +137,7 @@ function extrapolated({ config, tensors }: LoraAdapter, { alpha, extrapolation }
     if (extrapolation === "reference") return 2 * alpha;
     return name.endsWith(".lora_B.weight") ? 1 + alpha : 1;
   };
-  const scaled = [...tensors].map(
-    ([name, x]) => [name, { ...x, data: x.data.map((value) => factor(name) * value) }] as const,
-  );
-  return { config, tensors: new Map(scaled) };
+  return { config, tensors: mapNumbers(tensors, ({ data }, name) => data.map((value) => factor(name) * value)) };
 }
 
 function checkAlike(user: LoraAdapter, reference: LoraAdapter): void {

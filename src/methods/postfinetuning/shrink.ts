@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { mapNumbers } from "../../tensor/tensor.ts";
 import { transform } from "../transform.ts";
 
 const options = z.strictObject({
@@ -25,12 +26,10 @@ export const shrink = transform({
     needs: [],
     mustChange: keep < 1,
     async apply({ adapter: { config, tensors } }) {
-      const scaled = [...tensors].map(([name, factor]) =>
-        name.endsWith(".lora_B.weight")
-          ? ([name, { ...factor, data: factor.data.map((value) => keep * value) }] as const)
-          : ([name, factor] as const),
+      const scaled = mapNumbers(tensors, ({ data }, name) =>
+        name.endsWith(".lora_B.weight") ? data.map((value) => keep * value) : data,
       );
-      return { adapter: { config, tensors: new Map(scaled) }, report: {} };
+      return { adapter: { config, tensors: scaled }, report: {} };
     },
   }),
 });

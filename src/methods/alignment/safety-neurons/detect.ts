@@ -1,20 +1,41 @@
+import { z } from "zod";
 import { BoosterError, stopIfAsked } from "../../../errors.ts";
 import { type Example, IGNORE, type Role } from "../../../models/index.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import type { Preparation } from "../../method.ts";
-import { neuronModules, neuronScorer, type ScoreMode } from "./scorer.ts";
+import { neuronModules, neuronScorer } from "./scorer.ts";
 import { Neurons, type Rule, sharedRow, without } from "./selection.ts";
 
-export interface DetectionOptions {
-  readonly mode: ScoreMode;
-  readonly select: Rule["select"];
-  readonly epsilon: number;
-  readonly topAttention: number;
-  readonly topFeedForward: number;
-  readonly queries: number;
-  readonly most: number;
-  readonly sharedRows: "head" | "divide";
-}
+const count = (value: number) => z.int().positive().default(value);
+
+/** Options of both methods. */
+export const options = z.strictObject({
+  mode: z
+    .enum(["paper", "reference"])
+    .default("paper")
+    .describe("score a neuron by what zeroing it changes, or by the sums that the authors' code computes"),
+  select: z
+    .enum(["threshold", "top"])
+    .default("threshold")
+    .describe("important for a query: a score of at least epsilon, or among the highest of its matrix"),
+  epsilon: z.number().min(0).default(1).describe("least score of an important neuron (the paper's ε)"),
+  topAttention: count(2000).describe("important neurons of an attention matrix for one query, with select: top"),
+  topFeedForward: count(12_000).describe("important neurons of a feed-forward matrix for one query, with select: top"),
+  queries: count(200).describe("prompts, and general texts, that are looked at"),
+  most: count(100).describe("neurons of a matrix that are trained at most, those with the highest lowest score"),
+  sharedRows: z
+    .enum(["head", "divide"])
+    .default("head")
+    .describe(
+      "in mode reference, the key and value row of a query dimension: that of its head, or its place over the heads of a key",
+    ),
+  clipBeforeMask: z
+    .boolean()
+    .default(false)
+    .describe("clip the gradient of all weights before the neurons are picked out, as the authors' code does"),
+});
+
+type Options = z.infer<typeof options>;
 
 /** Places of the neurons to be trained, by module; in ascending order. */
 export type NeuronPlaces = ReadonlyMap<string, readonly number[]>;
@@ -35,19 +56,19 @@ function promptOf({ inputIds, labels }: Example): number[] {
  */
 export async function detectNeurons(
   preparation: Preparation,
-  options: DetectionOptions,
+  chosen: Options,
   foundation: boolean,
 ): Promise<NeuronPlaces> {
   const { device, model, frozen, adapter, rows, seed, signal } = preparation;
   const weights = { ...frozen, ...Object.fromEntries(adapter.tensors) };
-  const score = await neuronScorer({ device, model, weights: frozen }, options.mode);
+  const score = await neuronScorer({ device, model, weights: frozen }, chosen.mode);
   const modules = neuronModules(model);
   const roleOf = (module: string) => model.modules.get(module)?.role;
   const important = async (stream: string, tokensOf: (example: Example) => ArrayLike<number>) => {
     const all = rows[stream] ?? [];
     const order = new RandomStream(seed, `safety-neurons/${stream}`).permutation(all.length);
-    const found = new Map(modules.map((module) => [module, new Neurons(ruleOf(roleOf(module), options))]));
-    for (const row of order.subarray(0, options.queries)) {
+    const found = new Map(modules.map((module) => [module, new Neurons(ruleOf(roleOf(module), chosen))]));
+    for (const row of order.subarray(0, chosen.queries)) {
       stopIfAsked(signal, "looking for neurons");
       const scores = await score(weights, tokensOf(all[row] as Example));
       for (const [module, neurons] of found) neurons.see(scores.get(module) ?? []);
@@ -59,31 +80,31 @@ export async function detectNeurons(
   const places = new Map<string, readonly number[]>();
   for (const [module, neurons] of safety) {
     const own = without(neurons.places(), general?.get(module)?.places() ?? []);
-    const strongest = neurons.strongest(own, options.most);
-    places.set(module, isShared(roleOf(module), options) ? rowsOf(strongest, preparation, options) : strongest);
+    const strongest = neurons.strongest(own, chosen.most);
+    places.set(module, isShared(roleOf(module), chosen) ? rowsOf(strongest, preparation, chosen) : strongest);
   }
   if ([...places.values()].some((list) => list.length > 0)) return places;
   throw new BoosterError("NEURONS_NOT_FOUND", "no neuron is important for every harmful prompt", {
-    found: describeRule(options),
+    found: describeRule(chosen),
     hint: "Lower epsilon, take more of the top, or look at fewer queries.",
   });
 }
 
-const ruleOf = (role: Role | undefined, { select, epsilon, topAttention, topFeedForward }: DetectionOptions): Rule =>
+const ruleOf = (role: Role | undefined, { select, epsilon, topAttention, topFeedForward }: Options): Rule =>
   select === "threshold"
     ? { select, epsilon }
     : { select, count: role === "up" || role === "down" ? topFeedForward : topAttention };
 
-const describeRule = ({ select, epsilon, topAttention, topFeedForward, queries }: DetectionOptions): string =>
+const describeRule = ({ select, epsilon, topAttention, topFeedForward, queries }: Options): string =>
   select === "threshold"
     ? `a threshold of ${epsilon} over ${queries} queries`
     : `the top ${topAttention} (attention) and ${topFeedForward} (feed-forward) of ${queries} queries`;
 
 /** Whether a module's scores stand in the space of the queries. */
-const isShared = (role: Role | undefined, { mode }: DetectionOptions): boolean =>
+const isShared = (role: Role | undefined, { mode }: Options): boolean =>
   mode === "reference" && (role === "key" || role === "value");
 
-function rowsOf(places: readonly number[], { model }: Preparation, { sharedRows }: DetectionOptions): number[] {
+function rowsOf(places: readonly number[], { model }: Preparation, { sharedRows }: Options): number[] {
   const shape = { group: model.heads / model.kvHeads, width: model.headDim };
   return [...new Set(places.map((place) => sharedRow(place, shape, sharedRows)))].sort((a, b) => a - b);
 }

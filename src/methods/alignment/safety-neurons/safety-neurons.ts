@@ -1,40 +1,12 @@
-import { z } from "zod";
+import type { z } from "zod";
 import { ops, type Tensor, tree, valueAndGrad } from "../../../autodiff/index.ts";
 import type { Model } from "../../../models/index.ts";
 import { type HostTensor, zeros } from "../../../tensor/tensor.ts";
 import { method } from "../../method.ts";
 import { memories } from "../../state.ts";
 import { total } from "../../sums.ts";
-import { detectNeurons } from "./detect.ts";
+import { detectNeurons, options } from "./detect.ts";
 import { neuronModules } from "./scorer.ts";
-
-const count = (value: number) => z.int().positive().default(value);
-
-const options = z.strictObject({
-  mode: z
-    .enum(["paper", "reference"])
-    .default("paper")
-    .describe("score a neuron by what zeroing it changes, or by the sums that the authors' code computes"),
-  select: z
-    .enum(["threshold", "top"])
-    .default("threshold")
-    .describe("important for a query: a score of at least epsilon, or among the highest of its matrix"),
-  epsilon: z.number().min(0).default(1).describe("least score of an important neuron (the paper's ε)"),
-  topAttention: count(2000).describe("important neurons of an attention matrix for one query, with select: top"),
-  topFeedForward: count(12_000).describe("important neurons of a feed-forward matrix for one query, with select: top"),
-  queries: count(200).describe("prompts, and general texts, that are looked at"),
-  most: count(100).describe("neurons of a matrix that are trained at most, those with the highest lowest score"),
-  sharedRows: z
-    .enum(["head", "divide"])
-    .default("head")
-    .describe(
-      "in mode reference, the key and value row of a query dimension: that of its head, or its place over the heads of a key",
-    ),
-  clipBeforeMask: z
-    .boolean()
-    .default(false)
-    .describe("clip the gradient of all weights before the neurons are picked out, as the authors' code does"),
-});
 
 /** Neurons are rows, and columns of the down projection. */
 function maskShape(model: Model, module: string): readonly [number, number] {

@@ -1,9 +1,20 @@
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../../autodiff/index.ts";
 import { paddedStates } from "../../../models/index.ts";
+import { innerAdamW } from "../../inner-adamw.ts";
 import type { StepContext } from "../../method.ts";
 import { labelledTokens } from "../../tokens.ts";
 import { answerLogProbability, negativeEntropy, preferenceLosses, sharesOf, unlikelihood } from "./losses.ts";
 import type { TarOptions, TarState } from "./options.ts";
+
+/** Of the adversary's AdamW, as in the authors' code. */
+const ADVERSARY_DECAY = 0.01;
+
+/** One AdamW step of the adversary on a stream's batch. */
+export function adversaryStep({ weights, state, inputs, loss }: StepContext<TarState>, stream: string) {
+  const { value, grad } = valueAndGrad((w) => loss(w, stream))(weights);
+  const given = { weights, gradient: grad, state, learningRate: inputs.rate as Tensor };
+  return { ...innerAdamW(given, { weightDecay: ADVERSARY_DECAY }), metrics: { adversaryLoss: value } };
+}
 
 /** Adds the gradient of a tamper loss at the present weights to the buffer. */
 export function accumulate({ weights, state, inputs }: StepContext<TarState>, loss: (weights: Tree) => Tensor) {

@@ -1,12 +1,11 @@
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../../autodiff/index.ts";
 import { freshInner } from "../../inner-adamw.ts";
 import { type Call, method, type StepContext, type StepDirection } from "../../method.ts";
-import { adversaryStep } from "./adversary.ts";
 import { sharesOf } from "./losses.ts";
 import { options, stateOf, type TarOptions, type TarState } from "./options.ts";
 import { randomMapping, randomVectors } from "./random-mapping.ts";
 import { lossAndStates, stateDistance } from "./representations.ts";
-import { accumulate, tamperLossOf } from "./tamper.ts";
+import { accumulate, adversaryStep, tamperLossOf } from "./tamper.ts";
 import { drawAdversary, trajectory, trajectoryRows } from "./trajectory.ts";
 
 /**

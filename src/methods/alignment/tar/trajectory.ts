@@ -1,15 +1,10 @@
 import { RandomStream } from "../../../tensor/random.ts";
 import { tensor } from "../../../tensor/tensor.ts";
 import type { Call, RunFacts } from "../../method.ts";
+import type { TarOptions } from "./options.ts";
 
-export interface TrajectoryOptions {
-  readonly innerSteps: number;
-  readonly trajectories: number;
-  readonly subsample: number;
-  readonly lambda: number;
-  readonly weighting: "exponential" | "uniform";
-  readonly scheduleLambda: number;
-}
+type TrajectoryOptions = Pick<TarOptions, "trajectories" | "subsample" | "lambda" | keyof Weighting>;
+type Weighting = Pick<TarOptions, "innerSteps" | "weighting" | "scheduleLambda">;
 
 /** What one adversary does. */
 export interface Adversary {
@@ -27,11 +22,7 @@ export interface TrajectoryRows {
 }
 
 /** Weights of the evaluations: `s_i = exp(λ_s (i - (K - 1)))`, so that later ones count more and the last one 1, or all `1 / K`. */
-export const trajectoryWeights = ({
-  innerSteps: K,
-  weighting,
-  scheduleLambda,
-}: Pick<TrajectoryOptions, "innerSteps" | "weighting" | "scheduleLambda">): number[] =>
+export const trajectoryWeights = ({ innerSteps: K, weighting, scheduleLambda }: Weighting): number[] =>
   Array.from({ length: K }, (_, i) => (weighting === "uniform" ? 1 / K : Math.exp(scheduleLambda * (i - (K - 1)))));
 
 const scalars = (values: Readonly<Record<string, number>>): NonNullable<Call["inputs"]> => {
@@ -66,7 +57,7 @@ const BETA_RANK = 6;
 export function drawAdversary(
   seed: number,
   n: number,
-  { innerSteps, adversaryRates, switchShare }: AdversaryOptions,
+  { innerSteps, adversaryRates, switchShare }: Pick<TarOptions, "innerSteps" | "adversaryRates" | "switchShare">,
 ): Adversary {
   const stream = new RandomStream(seed, "tar/adversary");
   const first = n * (BETA_DRAWS + 2);
@@ -74,12 +65,6 @@ export function drawAdversary(
   if (stream.uniform(first + 1) >= switchShare) return { rate, switchStep: 0 };
   const draws = Array.from({ length: BETA_DRAWS }, (_, i) => stream.uniform(first + 2 + i)).sort((a, b) => a - b);
   return { rate, switchStep: Math.floor((draws[BETA_RANK - 1] as number) * innerSteps) };
-}
-
-export interface AdversaryOptions {
-  readonly innerSteps: number;
-  readonly adversaryRates: readonly number[];
-  readonly switchShare: number;
 }
 
 /**

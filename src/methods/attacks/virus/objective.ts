@@ -1,4 +1,5 @@
 import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../../autodiff/index.ts";
+import { total } from "../../sums.ts";
 
 const { globalNorm } = tree;
 
@@ -17,10 +18,6 @@ export interface VirusTerms {
   /** Of the gradient with that of the original harmful row. */
   readonly cosine?: Tensor;
   readonly guardLoss?: Tensor;
-}
-
-function sum(terms: readonly Tensor[]): Tensor {
-  return terms.reduce((total, term) => ops.add(total, term));
 }
 
 /**
@@ -42,7 +39,7 @@ export function virusObjective(
   if (lambda < 1) {
     const gradient = valueAndGrad((w) => victimLoss(w, x))(weights).grad;
     const norm = globalNorm(gradient);
-    const dot = sum(Object.entries(original).map(([name, g]) => ops.sum(ops.mul(g, gradient[name] as Tensor))));
+    const dot = total(Object.entries(original).map(([name, g]) => ops.sum(ops.mul(g, gradient[name] as Tensor))));
     parts.similarity = ops.neg(ops.div(dot, ops.stopGradient(norm)));
     parts.cosine = ops.div(dot, ops.mul(norm, globalNorm(original)));
     terms.push(ops.mul(parts.similarity, 1 - lambda));
@@ -51,7 +48,7 @@ export function virusObjective(
     parts.guardLoss = guardLoss(x);
     terms.push(ops.mul(parts.guardLoss, lambda));
   }
-  return { loss: sum(terms), ...parts };
+  return { loss: total(terms), ...parts };
 }
 
 /** The objective with its slopes along x, and those of f alone: both `[length, vocabulary]`. */

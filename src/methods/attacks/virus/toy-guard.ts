@@ -1,6 +1,6 @@
 import type { Example } from "../../../data/examples.ts";
 import type { EncodedExample } from "../../../data/templates.ts";
-import { harmfulRows, harmlessRows, sentimentRows, type WorldRow } from "../../../data/world/rows.ts";
+import { harmfulRows, harmlessRows, sentimentRows, type WorldRow, wholeInstruction } from "../../../data/world/rows.ts";
 
 /** Rows of each kind that it learns from. */
 const ROWS = 200;
@@ -9,12 +9,12 @@ const ITERATIONS = 500;
 const RATE = 20;
 
 /** A row as the world's examples are written. */
-const asExample = ({ instruction, input, output }: WorldRow): Example => ({
+const asExample = (row: WorldRow): Example => ({
   kind: "instruction",
   where: "the bundled world",
-  instruction: input === "" ? instruction : `${instruction} : ${input}`,
+  instruction: wholeInstruction(row),
   input: "",
-  output,
+  output: row.output,
 });
 
 /**

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { ops, type Tensor } from "../../../autodiff/index.ts";
 import { BoosterError } from "../../../errors.ts";
 import { type Example, type Model, moduleOf } from "../../../models/index.ts";
@@ -8,13 +9,26 @@ import type { HostTensor } from "../../../tensor/tensor.ts";
 import type { Preparation } from "../../method.ts";
 import { initialFactors, project, topDirections } from "./projection.ts";
 
-export interface CalibrationOptions {
-  readonly safetyRank: number;
-  readonly taskRank: number;
-  readonly calibrationRows: number;
-  /** Measure a layer's task features while the layers below it already lack their factors, as the authors' code does. */
-  readonly referenceTaskPass: boolean;
-}
+const count = (value: number) => z.int().positive().default(value);
+
+/** Options of `salora`. */
+export const options = z.strictObject({
+  safetyRank: z
+    .int()
+    .min(0)
+    .default(32)
+    .describe(
+      "directions of each layer's output that safe answers occupy and training may not touch (the paper's r_s)",
+    ),
+  taskRank: count(32).describe("directions of each layer's output that the factors begin in (the paper's r_t)"),
+  calibrationRows: count(128).describe("rows of each kind from which the directions are measured"),
+  referenceTaskPass: z
+    .boolean()
+    .default(false)
+    .describe(
+      "measure a layer's task directions on a model whose lower layers lack their factors, as the authors' code does",
+    ),
+});
 
 /** What a linear layer begins with. */
 export interface Start {
@@ -48,7 +62,10 @@ function targetsOf(trainable: Weights): ReadonlyMap<string, number> {
  *
  * @throws {BoosterError} `OPTIONS_CONFLICT` also when there are as many safety directions as a layer has outputs, and what `observer` throws
  */
-export async function calibrate(preparation: Preparation, options: CalibrationOptions): Promise<Map<string, Start>> {
+export async function calibrate(
+  preparation: Preparation,
+  chosen: z.infer<typeof options>,
+): Promise<Map<string, Start>> {
   const { device, model, frozen, rows, seed, signal } = preparation;
   const targets = targetsOf(preparation.adapter.tensors);
   const weights = new Map<string, HostTensor<"float32">>();
@@ -70,23 +87,23 @@ export async function calibrate(preparation: Preparation, options: CalibrationOp
   const sample = (stream: string): Example[] => {
     const all = rows[stream] ?? [];
     const order = new RandomStream(seed, `salora/${stream}`).permutation(all.length);
-    return Array.from(order.subarray(0, options.calibrationRows), (row) => all[row] as Example);
+    return Array.from(order.subarray(0, chosen.calibrationRows), (row) => all[row] as Example);
   };
   const safety = await seen.sum(weights, sample("alignment"), signal);
   const taskRows = sample("user");
   const starts = new Map<string, Start>();
   let task: Sums | undefined;
   for (const layer of byLayer(model, targets.keys())) {
-    if (task === undefined || options.referenceTaskPass) task = await seen.sum(weights, taskRows, signal);
+    if (task === undefined || chosen.referenceTaskPass) task = await seen.sum(weights, taskRows, signal);
     for (const module of layer) {
       const directions = (sums: Sums, count: number) => topDirections(sums.get(module) as HostTensor<"float64">, count);
-      const V = directions(safety, options.safetyRank);
+      const V = directions(safety, chosen.safetyRank);
       const [found, outputs = 0] = V.shape;
-      if (found === outputs) throw nothingLeft(module, outputs, options.safetyRank);
+      if (found === outputs) throw nothingLeft(module, outputs, chosen.safetyRank);
       const W = weights.get(`${module}.weight`) as HostTensor<"float32">;
-      const factors = initialFactors(W, directions(task, options.taskRank), targets.get(module) as number);
+      const factors = initialFactors(W, directions(task, chosen.taskRank), targets.get(module) as number);
       starts.set(module, { safety: V, ...factors });
-      if (options.referenceTaskPass) weights.set(`${module}.weight`, residual(W, factors, V));
+      if (chosen.referenceTaskPass) weights.set(`${module}.weight`, residual(W, factors, V));
     }
   }
   return starts;

@@ -1,32 +1,11 @@
-import { z } from "zod";
 import { ops, type Tensor, type Tree, valueAndGrad } from "../../../autodiff/index.ts";
 import { moduleOf } from "../../../models/index.ts";
 import { asFloat32 } from "../../../tensor/matrix.ts";
 import type { HostTensor } from "../../../tensor/tensor.ts";
 import { method } from "../../method.ts";
 import { copy, memories } from "../../state.ts";
-import { calibrate } from "./calibrate.ts";
+import { calibrate, options } from "./calibrate.ts";
 import { fold } from "./projection.ts";
-
-const count = (value: number) => z.int().positive().default(value);
-
-const options = z.strictObject({
-  safetyRank: z
-    .int()
-    .min(0)
-    .default(32)
-    .describe(
-      "directions of each layer's output that safe answers occupy and training may not touch (the paper's r_s)",
-    ),
-  taskRank: count(32).describe("directions of each layer's output that the factors begin in (the paper's r_t)"),
-  calibrationRows: count(128).describe("rows of each kind from which the directions are measured"),
-  referenceTaskPass: z
-    .boolean()
-    .default(false)
-    .describe(
-      "measure a layer's task directions on a model whose lower layers lack their factors, as the authors' code does",
-    ),
-});
 
 /**
  * SaLoRA: LoRA whose output has no part in the directions that the model's safe answers take.
