@@ -5,6 +5,7 @@ import { checkTuned } from "../methods/method.ts";
 import { METHODS } from "../methods/registry.ts";
 import { metricOf } from "../stages/evaluate.ts";
 import { type AlignOptions, parseOptions, type RepairOptions } from "../stages/options.ts";
+import { dataMissing } from "../stages/streams.ts";
 import { checkFactors, checkStart } from "../stages/training-run.ts";
 import { checkHarmful } from "../stages/upload.ts";
 import { Attack, ExperimentOptions, type MethodEntry, type SparseAttack } from "./options.ts";
@@ -34,13 +35,6 @@ function defenderSources(
     ...(needs.includes("harmful") && harmful !== undefined ? { harmful } : {}),
   };
 }
-
-const dataMissing = (name: string, option: string) =>
-  new BoosterError("DATA_MISSING", `the method ${name} needs data that was not given`, {
-    expected: `a source for ${option}`,
-    found: "nothing",
-    where: option,
-  });
 
 /**
  * What can be told of an experiment before its cells are planned.

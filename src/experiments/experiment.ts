@@ -13,9 +13,9 @@ import {
   renderLatex,
   renderMarkdown,
 } from "../report/index.ts";
+import { hashesOfFiles } from "../stages/describe-run.ts";
 import { readEvaluation } from "../stages/evaluate.ts";
 import { parseOptions } from "../stages/options.ts";
-import { hashesOfFiles } from "../stages/sources.ts";
 import { Workbench } from "../stages/workbench.ts";
 import type { Event, Following } from "../train/index.ts";
 import { assemble, type CellResult } from "./assemble.ts";

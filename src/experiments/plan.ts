@@ -1,9 +1,8 @@
-import type { z } from "zod";
 import { choose, filesIn } from "../choice.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { determining, keyOf } from "../stages/describe-run.ts";
-import { AlignOptions, EvaluateOptions, FinetuneOptions, RepairOptions } from "../stages/options.ts";
-import type { StageName } from "../stages/stage.ts";
+import type { RepairOptions } from "../stages/options.ts";
+import { optionsOf, type StageName } from "../stages/stage.ts";
 import { alignOptionsOf, attackOptionsOf, checkCell, forSeed, idOf, repairOptionsOf } from "./cell-options.ts";
 import type { Attack, ExperimentOptions } from "./options.ts";
 import { pipelineOf } from "./pipeline.ts";
@@ -40,13 +39,8 @@ export interface Piece {
 
 export type Folder = "align" | "attack" | "repair" | "evaluate";
 
-/** What each stage is, and what it may be told. */
-const STAGE: { readonly [Name in Folder]: { readonly stage: StageName; readonly schema: z.ZodObject } } = {
-  align: { stage: "align", schema: AlignOptions },
-  attack: { stage: "finetune", schema: FinetuneOptions },
-  repair: { stage: "repair", schema: RepairOptions },
-  evaluate: { stage: "evaluate", schema: EvaluateOptions },
-};
+/** The stage that fills a folder. */
+const stageIn = (folder: Folder): StageName => (folder === "attack" ? "finetune" : folder);
 
 /** One method under one attack with one seed: the pieces that its scores are read from. */
 export interface Cell {
@@ -79,8 +73,8 @@ export const needsOf = ({ on, options }: Piece): readonly Key[] => [
 ];
 
 /** Paths and patterns of the files that a piece reads. */
-export const filesOf = ({ folder, options }: Piece): readonly string[] =>
-  isPick(options) ? [] : filesIn(STAGE[folder].schema, options);
+export const filesOf = ({ stage, options }: Piece): readonly string[] =>
+  isPick(options) ? [] : filesIn(optionsOf(stage), options);
 
 export const isPick = (options: Options | Pick): options is Pick => typeof options.pick === "function";
 
@@ -103,7 +97,8 @@ export function planOf(options: ExperimentOptions, hashes: Hashes): Plan {
     on: Key | undefined,
     upstream: readonly string[],
   ): Key => {
-    const { stage, schema } = STAGE[folder];
+    const stage = stageIn(folder);
+    const schema = optionsOf(stage);
     const files = Object.assign({}, ...filesIn(schema, chosen).map((path) => hashes.files[path]));
     const key = keyOf({ stage: folder, identity, upstream, options: determining(schema, chosen), files });
     if (!pieces.has(key)) pieces.set(key, { key, stage, folder, label, options: chosen, on, files });

@@ -2,16 +2,14 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Template } from "../models/model-file.ts";
 import { openSource, templateFor } from "../models/source.ts";
-import { checkSame } from "../stages/template.ts";
-import { readDescription } from "../train/index.ts";
+import { begunTemplate, checkSame } from "../stages/template.ts";
 import type { ExperimentOptions } from "./options.ts";
 
 /** What an experiment's alignments were written in when it was begun. */
 function begunWith(out: string): Template | undefined {
   const folder = join(out, "align");
   const [run] = existsSync(folder) ? readdirSync(folder).sort() : [];
-  if (run === undefined) return undefined;
-  return (readDescription(join(folder, run))?.config as { readonly template?: Template } | undefined)?.template;
+  return run === undefined ? undefined : begunTemplate(join(folder, run));
 }
 
 /**

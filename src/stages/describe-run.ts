@@ -1,8 +1,12 @@
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import type { z } from "zod";
 import { isOperational } from "../choice.ts";
+import { expandPath } from "../data/sources.ts";
+import { fileHash } from "../models/source.ts";
+import { ort } from "../runtime/ort.ts";
 import { type Json, type RunDescription, sortedJson } from "../train/index.ts";
-import { environmentOf } from "./environment.ts";
 import type { DeviceChoice } from "./options.ts";
 
 /** Options, checked and complete, without those that do not determine the result: they may change when a run is resumed. */
@@ -16,6 +20,15 @@ export function determining(
   });
   return JSON.parse(JSON.stringify(Object.fromEntries(kept)));
 }
+
+/** What a run ran with: recorded, no reason to refuse a resume. */
+const environmentOf = ({ provider, threads }: DeviceChoice): Record<string, string> => ({
+  node: process.versions.node,
+  onnxruntime: ort().env.versions.node ?? "unknown",
+  platform: `${process.platform} ${process.arch}`,
+  provider,
+  threads: String(threads ?? availableParallelism()),
+});
 
 /** What run.json says: options, hashes of models and data by role, versions. */
 export const describeRun = (
@@ -32,3 +45,10 @@ export const describeRun = (
 /** A short name for everything that determines a piece of work. */
 export const keyOf = (determinants: Json): string =>
   createHash("sha256").update(sortedJson(determinants)).digest("hex").slice(0, 16);
+
+/** SHA-256 of every file that paths and patterns name; a missing one is told by the run that reads it, with the role it has there. */
+export async function hashesOfFiles(paths: readonly string[]): Promise<Record<string, string>> {
+  const hashes: Record<string, string> = {};
+  for (const path of new Set(paths.flatMap(expandPath))) if (existsSync(path)) hashes[path] = await fileHash(path);
+  return hashes;
+}

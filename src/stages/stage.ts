@@ -65,6 +65,9 @@ export interface Task {
 const rowOf = (stage: StageName): Stage<StageName, z.ZodType<Task["options"]>, unknown> =>
   STAGES.find(({ name }) => name === stage) as never;
 
+/** The schema of what a stage may be told. */
+export const optionsOf = (stage: StageName): z.ZodObject => rowOf(stage).options as z.ZodObject;
+
 /** Whether what the stage makes is there, with options that are complete. */
 export const isDone = ({ stage, options }: Task): boolean => rowOf(stage).isDone(options);
 

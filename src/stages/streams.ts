@@ -30,13 +30,7 @@ export async function loadStreams(
     const found = sources[stream];
     if (found === undefined) continue;
     const { option, source } = found;
-    if (source === undefined) {
-      throw new BoosterError("DATA_MISSING", `the method ${method.name} needs data that was not given`, {
-        expected: `a source for ${option}`,
-        found: "nothing",
-        where: option,
-      });
-    }
+    if (source === undefined) throw dataMissing(method.name, option);
     const tell = teller(emit, option);
     const set = await loadDataSet(source, avoid, tell);
     const encoded = encodeAll(set.examples, encoding, tell);
@@ -46,3 +40,11 @@ export async function loadStreams(
   }
   return streams;
 }
+
+/** Of a method that reads a stream for which there is no source. */
+export const dataMissing = (method: string, option: string): BoosterError =>
+  new BoosterError("DATA_MISSING", `the method ${method} needs data that was not given`, {
+    expected: `a source for ${option}`,
+    found: "nothing",
+    where: option,
+  });

@@ -4,18 +4,22 @@ import { templateFor } from "../models/source.ts";
 import { type Following, readDescription } from "../train/index.ts";
 import type { Origin } from "./workbench.ts";
 
-/** What was asked for, or else what the run in the folder began with. */
-function askedTemplate({ run, template }: { readonly run: string; readonly template?: Template | undefined }) {
-  return template ?? (readDescription(run)?.config as { readonly template?: Template } | undefined)?.template;
+/** What the run in a folder began with, where there is one. */
+export const begunTemplate = (run: string): Template | undefined =>
+  (readDescription(run)?.config as { readonly template?: Template } | undefined)?.template;
+
+interface Asked {
+  readonly run: string;
+  readonly template?: Template | undefined;
 }
 
+/** What was asked for, or else what was begun with, or what the model has. */
+const templateOf = ({ run, template }: Asked, origin: Origin): Template =>
+  template ?? begunTemplate(run) ?? templateFor(origin);
+
 /** What a stage writes its examples in; another template than before is told, since the model then answers in the new one. */
-export function trainingTemplate(
-  options: Parameters<typeof askedTemplate>[0],
-  origin: Origin,
-  emit: Following["emit"],
-): Template {
-  const template = askedTemplate(options) ?? templateFor(origin);
+export function trainingTemplate(options: Asked, origin: Origin, emit: Following["emit"]): Template {
+  const template = templateOf(options, origin);
   if (template !== (origin.template ?? template)) {
     const text = `the model was trained in the template ${origin.template}, and is trained on in ${template}`;
     emit?.({ type: "notice", text });
@@ -28,12 +32,9 @@ export function trainingTemplate(
  *
  * @throws {BoosterError} `TEMPLATE_DIFFERS` where it would be another one by mistake
  */
-export function testTemplate(
-  options: Parameters<typeof askedTemplate>[0] & { readonly framing?: Template | undefined },
-  origin: Origin,
-): Template {
+export function testTemplate(options: Asked & { readonly framing?: Template | undefined }, origin: Origin): Template {
   if (options.framing !== undefined) return options.framing;
-  const template = askedTemplate(options) ?? templateFor(origin);
+  const template = templateOf(options, origin);
   checkSame(origin.template ?? template, template, "template");
   return template;
 }
