@@ -1,5 +1,5 @@
 /** What version 0.1 wrote opens and goes on, or ends in one error that names `booster upgrade`. */
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -35,6 +35,11 @@ describe("before it is converted", () => {
     expect(() => openSource(run("attacked"))).toThrow(outdated);
     const given = { ...configOf("finetune.yaml"), run: run("attacked"), resume: true };
     await expect(finetune(given)).rejects.toEqual(outdated);
+  });
+
+  test("an adapter that was trained on others is not taken for one of the base", async () => {
+    const { run: _, ...asked } = { ...configOf("finetune.yaml"), adapters: [join(run("attacked"), "adapter")] };
+    await expect(finetune({ ...asked, run: run("alone") })).rejects.toEqual(outdated);
   });
 
   test("an experiment says so before any work", async () => {
@@ -105,6 +110,17 @@ describe("converted", () => {
     expect(converted).toEqual([join(again, "runs/attacked")]);
     expect(factors(join(again, "runs/attacked/adapter"))).toEqual(whole);
     rmSync(again, { recursive: true });
+  });
+
+  test("a repair has the template of what it changed, not that in which it read its own data", async () => {
+    const other = join(folder, "other");
+    cpSync(FIXTURES, other, { recursive: true });
+    const file = join(other, "runs/repaired/run.json");
+    const { config, ...rest } = json(file);
+    writeFileSync(file, JSON.stringify({ ...rest, config: { ...config, template: "alpaca" } }));
+    await upgrade(other);
+    expect(json(other, "runs/repaired/model.json").template).toBe("chat");
+    rmSync(other, { recursive: true });
   });
 
   test("a run whose parent is not there is refused", async () => {

@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { BoosterError } from "../errors.ts";
 import { fileSource } from "../formats/byte-source.ts";
 import { openGguf } from "../formats/gguf.ts";
 import { ggufTokenizerFiles } from "../formats/gguf-tokenizer.ts";
 import { createTokenizer, type Tokenizer } from "../formats/tokenizer.ts";
 import { loadTokenizer } from "../formats/tokenizer-files.ts";
-import { type AdapterLink, isRun, MODEL_FILE, readModelFile, type Template } from "./model-file.ts";
+import { type AdapterLink, isRun, MODEL_FILE, readModelFile, refuseOutdated, type Template } from "./model-file.ts";
 import { type ModelWeights, openFolder, openGgufModel, readConfig } from "./stored-weights.ts";
 
 /** A model as it is stored; nothing is read before it is asked for. */
@@ -71,8 +71,8 @@ const TOKENIZER_FILE =
 const folder: Source = {
   name: "a Hugging Face folder",
   holds: (path) => statSync(path).isDirectory(),
-  open: (path) =>
-    bare({
+  open: (path) => ({
+    ...bare({
       path,
       config: () => readConfig(path),
       weights: () => openFolder(path).weights,
@@ -85,7 +85,19 @@ const folder: Source = {
             .map((name) => [name, readFileSync(join(path, name))]),
         ),
     }),
+    template: templateOfRun(path),
+  }),
 };
+
+/** Of the folder of all weights that a run trained, which may be named without the run. */
+function templateOfRun(path: string): Template | undefined {
+  const made = dirname(resolve(path));
+  if (!isRun(made)) return undefined;
+  refuseOutdated(made);
+  if (!existsSync(join(made, MODEL_FILE))) return undefined;
+  const { base, template } = readModelFile(made);
+  return base.path === resolve(path) ? template : undefined;
+}
 
 const gguf: Source = {
   name: "a GGUF file",

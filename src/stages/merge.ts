@@ -5,6 +5,8 @@ import { writeAdapter } from "../formats/peft.ts";
 import { reduced, sumOf } from "../models/adapter-sum.ts";
 import { createModel, loraScale, mergeLora } from "../models/index.ts";
 import { readChain } from "../models/load.ts";
+import type { Template } from "../models/model-file.ts";
+import { templateFor } from "../models/source.ts";
 import { Count, ModelChoice, parseOptions } from "./options.ts";
 import { writeModel } from "./publish.ts";
 import { Workbench } from "./workbench.ts";
@@ -21,6 +23,8 @@ export interface Merged {
   readonly out: string;
   /** How many adapters came together. */
   readonly adapters: number;
+  /** What the model was trained in, which the folder does not say; absent where nothing else would be taken for it. */
+  readonly template?: Template;
   /** Of the adapter that was written; absent where a model was. */
   readonly rank?: number;
   /** Norm of what the rank cannot hold, as a share of the norm of the adapters' sum. */
@@ -41,7 +45,14 @@ export async function merge(options: z.input<typeof MergeOptions>): Promise<Merg
   if (existsSync(out) && readdirSync(out).length > 0) {
     throw new BoosterError("RUN_EXISTS", "there are files in this folder already", { where: out });
   }
-  const { base, sha256, adapters } = await new Workbench({ provider: "cpu" }).open(chosen);
+  const origin = await new Workbench({ provider: "cpu" }).open(chosen);
+  const { base, sha256, adapters } = origin;
+  const template = templateFor(origin);
+  const written = {
+    out,
+    adapters: adapters.length,
+    ...(template === templateFor({ ...origin, template: undefined }) ? {} : { template }),
+  };
   const model = createModel(base.config());
   const [first, ...rest] = readChain(model, sha256, adapters);
   if (rank !== undefined) {
@@ -52,7 +63,7 @@ export async function merge(options: z.input<typeof MergeOptions>): Promise<Merg
     }
     const { adapter, error } = reduced(sumOf([first, ...rest]), rank);
     writeAdapter(out, adapter.config, adapter.tensors, { baseModel: base.path });
-    return { out, adapters: adapters.length, rank: adapter.config.r, error };
+    return { ...written, rank: adapter.config.r, error };
   }
   const stored = base.weights();
   let weights = new Map([...model.weights.keys()].map((name) => [name, stored.load(name)]));
@@ -60,5 +71,5 @@ export async function merge(options: z.input<typeof MergeOptions>): Promise<Merg
     weights = mergeLora(weights, tensors, loraScale(config));
   }
   writeModel(out, base, weights);
-  return { out, adapters: adapters.length };
+  return written;
 }

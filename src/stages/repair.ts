@@ -59,7 +59,7 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
   const { name } = asked.method;
   const { stage } = rowOf(TRANSFORMS, name);
   const transform = choose(TRANSFORMS, asked.method);
-  const origin = await bench.open(asked);
+  const origin = await bench.open({ ...asked, continued: asked.adapterPolicy === "continue" });
   const chosen = { ...asked, template: trainingTemplate(asked, origin, context.emit) };
   const change = changeOf(chosen, origin);
   if (stage === "align" && change.aligned.length > 0) {

@@ -85,11 +85,12 @@ export async function upgrade(folder: string): Promise<UpgradeReport> {
     for (const [i, path] of (old.adapters ?? []).entries())
       adapters.push(await linkOf(data[`adapter ${i + 1}`] ?? "", path));
     const whole = made.get(data.model ?? "");
+    if (whole !== undefined && outdated.includes(whole)) await convertOnce(whole);
     const path = whole === undefined ? old.model : join(whole, "model");
     await checkHash({ folder: path, sha256: data.model ?? "" });
     const stored = openSource(path);
     const origin: Origin = { ...stored, sha256: data.model ?? "", adapters, alignment: adapters };
-    const template = old.template ?? templateFor(stored);
+    const template = trainedIn(old, adapters) ?? old.template ?? templateFor(stored);
     const directory = RunDirectory.open(run, description, { resume: true, keep: Number.POSITIVE_INFINITY });
     try {
       await publishAgain(directory, old, origin, template);
@@ -101,6 +102,12 @@ export async function upgrade(folder: string): Promise<UpgradeReport> {
   for (const run of outdated) await convertOnce(run);
   for (const run of runs) renameInputs(run, renamed);
   return { converted: outdated, others: runs.filter((run) => !outdated.includes(run)) };
+}
+
+/** A repair trains nothing: its template is that of what it changed, whatever it read its own data in. */
+function trainedIn({ stage }: Old, adapters: readonly AdapterLink[]): Template | undefined {
+  const run = dirname(adapters.at(-1)?.folder ?? "");
+  return stage === "repair" && existsSync(join(run, MODEL_FILE)) ? readModelFile(run).template : undefined;
 }
 
 /** The hash that version 0.1 knows by what a run made: of its delta without what says that it is one. */

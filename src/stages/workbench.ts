@@ -3,10 +3,10 @@ import { basename, dirname, join } from "node:path";
 import { BoosterError } from "../errors.ts";
 import { type Adapter, readAdapterConfig } from "../formats/peft.ts";
 import { checkParent, type LoadedModel, loadBase, mergeAdapter, readChain } from "../models/load.ts";
-import { type AdapterLink, lineage, MODEL_FILE, readModelFile } from "../models/model-file.ts";
+import { type AdapterLink, lineage, MODEL_FILE, readModelFile, refuseOutdated } from "../models/model-file.ts";
 import { modelIdentity, openSource, type StoredModel } from "../models/source.ts";
 import { Device } from "../runtime/index.ts";
-import type { Following } from "../train/index.ts";
+import { type Following, readDescription } from "../train/index.ts";
 import type { DeviceChoice, ProfileChoice } from "./options.ts";
 
 /** What a stage is followed and stopped by, and works with. */
@@ -53,16 +53,19 @@ export class Workbench {
   /**
    * A model by its reference, with further adapters on top of it. Adapters are read anew each time: they may have been trained since.
    *
-   * @throws {BoosterError} `MODEL_CHANGED`, `PARENT_MISSING`, and what `openSource` throws
+   * @throws {BoosterError} `MODEL_CHANGED`, `PARENT_MISSING`, `RUN_OUTDATED`, `OPTIONS_CONFLICT` for a run's only adapter on top of others, and what `openSource` throws
    * @example
    * const origin = await bench.open({ model: "runs/attack" });
    */
   async open({
     model,
     adapters = [],
+    continued = false,
   }: {
     readonly model: string;
     readonly adapters?: readonly string[];
+    /** The last adapter goes on from the one before it, and takes its place. */
+    readonly continued?: boolean;
   }): Promise<Origin> {
     const stored = openSource(model);
     const { base } = stored;
@@ -75,8 +78,12 @@ export class Workbench {
       const run = dirname(given);
       const made = existsSync(join(run, MODEL_FILE)) ? readModelFile(run) : undefined;
       // A run's `adapter` is the sum, which stands on the base alone; on top of others its last part is meant.
-      const isSum = basename(given) === "adapter" && chain.length > 0 && (made?.adapters.length ?? 0) > 1;
+      const onOthers = made !== undefined && basename(given) === "adapter" && chain.length > 0;
+      const isSum = onOthers && made.adapters.length > 1;
+      if (onOthers && !isSum && !continued) throw standsAlone(given, chain);
       const folder = isSum ? join(run, "delta") : given;
+      // Version 0.1 called `adapter` what stands on others as well: alone it would be a model without its alignment.
+      if (chain.length === 0 && readDescription(run)?.data["adapter 1"] !== undefined) refuseOutdated(run);
       checkParent(readAdapterConfig(folder), folder, lineage(sha256, chain));
       chain.push({ folder, sha256: await modelIdentity(folder) });
       template = made?.template ?? template;
@@ -108,6 +115,14 @@ export class Workbench {
     return { origin, base, lora };
   }
 }
+
+const standsAlone = (where: string, below: readonly AdapterLink[]) =>
+  new BoosterError("OPTIONS_CONFLICT", "this adapter stands on the base model alone, and holds all that its run made", {
+    expected: "no adapter below it",
+    found: below.map(({ folder }) => folder).join(", "),
+    where,
+    hint: "Give the run's folder as --model, without other adapters.",
+  });
 
 /** Hashes of a model and the adapters on it, by role. */
 export const hashesOf = ({ sha256, adapters }: Origin): Record<string, string> => ({

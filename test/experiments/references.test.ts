@@ -147,6 +147,14 @@ describe("what was trained on top of an alignment", () => {
     }
   });
 
+  test("or went on from it is refused on top of it, where it would count twice", async () => {
+    const twice = { ...evaluation(), model: run("aligned"), run: run("twice") };
+    for (const name of ["continued", "aligned"]) {
+      const refused = evaluate({ ...twice, adapters: [join(run(name), "adapter")] });
+      await expect(refused).rejects.toMatchObject({ code: "OPTIONS_CONFLICT" });
+    }
+  });
+
   test("is refused without it, here and by PEFT", async () => {
     const delta = join(run("attacked"), "delta");
     const alone = { ...evaluation(), model: world.model, adapters: [delta], run: run("alone") };

@@ -7,6 +7,7 @@ import { withTemplates } from "../../src/experiments/templates.ts";
 import { align } from "../../src/stages/align.ts";
 import { evaluate } from "../../src/stages/evaluate.ts";
 import { finetune } from "../../src/stages/finetune.ts";
+import { merge } from "../../src/stages/merge.ts";
 import { makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
 
 let world: TinyWorld;
@@ -74,6 +75,14 @@ test("another template at the evaluation is an error that says both, unless it i
   expect(json(join(run("right"), "evaluation.json")).templates).toBeUndefined();
   const { templates } = await evaluate({ ...given, framing: "alpaca", run: run("framed") });
   expect(templates).toEqual({ trained: "chat", asked: "alpaca" });
+});
+
+test("all weights that a run trained keep its template where their folder is given, and merging tells of it", async () => {
+  await align({ ...alignment(world.model, "alpaca"), tune: "full", run: run("whole") });
+  await evaluate({ ...questions(), model: join(run("whole"), "model"), run: run("of the whole") });
+  expect(json(join(run("of the whole"), "run.json")).config.template).toBe("alpaca");
+  const merged = await merge({ model: run("alpaca"), out: run("merged") });
+  expect(merged.template).toBe("alpaca");
 });
 
 test("an experiment has one template, that of its model, or that with which it was begun", () => {

@@ -13,11 +13,17 @@ the best of that rank, with the error that it makes told. A run's adapter/ is th
   positional: ["model"],
   async run(options, { output }) {
     const merged = await merge(options);
-    const { out, adapters, rank, error } = merged;
+    const { out, adapters, template, rank, error } = merged;
     output.result({ ...merged }, () =>
-      rank === undefined
-        ? `${adapters} adapters merged: ${out}`
-        : `${adapters} adapters as one of rank ${rank}: ${out}\nlost: ${(100 * (error ?? 0)).toPrecision(2)} % of the change's norm`,
+      [
+        rank === undefined
+          ? `${adapters} adapters merged: ${out}`
+          : `${adapters} adapters as one of rank ${rank}: ${out}`,
+        ...(rank === undefined ? [] : [`lost: ${(100 * (error ?? 0)).toPrecision(2)} % of the change's norm`]),
+        ...(template === undefined
+          ? []
+          : [`trained in another template than its own: use it with --template ${template}`]),
+      ].join("\n"),
     );
   },
 });
