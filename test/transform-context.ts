@@ -29,7 +29,6 @@ export function contextOf(adapter: LoraAdapter, given: Partial<TransformContext>
   };
   return {
     adapter,
-    continued: false,
     weight: absent("weights"),
     alignmentChange: absent("the alignment"),
     safety: absent("a safety adapter"),

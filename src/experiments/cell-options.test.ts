@@ -147,6 +147,15 @@ describe("what would fail hours later is told at once", () => {
     ]);
   });
 
+  test("a repair of factors that a continued adapter has none of", async () => {
+    const continued = (method: object) =>
+      found({ methods: [{ method: ["sft", method] }], attack: { ...sound.attack, adapterPolicy: "continue" } });
+    const repair = { name: "antidote", score: "magnitude" };
+    expect((await continued(repair))?.[0]).toBe("TRANSFORM_UNFIT");
+    expect(await continued({ ...repair, target: "delta" })).toBeUndefined();
+    expect(await found({ methods: [{ method: ["sft", repair] }] })).toBeUndefined();
+  });
+
   test("all weights that cannot be trained", async () => {
     const whole = { strengths: [{ tune: "full" }] };
     const continued = { attack: { ...sound.attack, adapterPolicy: "continue" } };

@@ -2,7 +2,8 @@ import { choose } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { checkTuned } from "../methods/method.ts";
-import { METHODS } from "../methods/registry.ts";
+import { METHODS, TRANSFORMS } from "../methods/registry.ts";
+import { checkOwnFactors } from "../methods/transform.ts";
 import { metricOf } from "../stages/evaluate.ts";
 import { type AlignOptions, parseOptions, type RepairOptions } from "../stages/options.ts";
 import { dataMissing } from "../stages/streams.ts";
@@ -87,6 +88,8 @@ export function checkCell(
     const scaled = asked.loraAlpha !== undefined || asked.loraScale !== undefined;
     checkFactors({ loraRank, targetModules, loraAlpha: scaled ? attack.loraAlpha : undefined }, alignment, {});
   }
+  const [first] = repairs;
+  if (first !== undefined) checkOwnFactors(choose(TRANSFORMS, first), continued);
   checkHarmful(attack, choose(ATTACKS, attack.attack), "attack.harmful");
   if ((rebuilt && alignmentTransforms.length > 0) || (attack.tune === "full" && repairs.length > 0)) {
     throw new BoosterError("OPTIONS_CONFLICT", "training all weights leaves no adapter that could be repaired", {

@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { BoosterError } from "../errors.ts";
 import type { LoraAdapter } from "../models/adapters.ts";
 import type { ObserveOptions, Sums } from "../models/observe.ts";
 import type { RandomStream } from "../tensor/random.ts";
@@ -14,8 +15,6 @@ export type Calibration = "harmful" | "alignment";
 export interface TransformContext {
   /** The change that is repaired: the user's, or in the alignment stage the alignment's. */
   readonly adapter: LoraAdapter;
-  /** The adapter stands for the difference of a continued adapter from the one that it continues, so its factors are nobody's. */
-  readonly continued: boolean;
   /** Weight of a linear layer without that change: `[out, in]`. */
   weight(module: string): HostTensor<"float32">;
   /**
@@ -51,7 +50,17 @@ export interface Transform {
   readonly needs: readonly Calibration[];
   /** Whether an adapter that comes out as it went in is a mistake, such as names that match nothing. */
   readonly mustChange: boolean;
+  /** Whether it changes the user's own factors, not what they amount to. */
+  readonly ownFactors?: boolean;
   apply(context: TransformContext): Promise<Transformed>;
+}
+
+/** @throws {BoosterError} `TRANSFORM_UNFIT` for a transform of the user's own factors where the user went on with the alignment's */
+export function checkOwnFactors({ ownFactors = false }: Transform, continued: boolean): void {
+  if (!ownFactors || !continued) return;
+  throw new BoosterError("TRANSFORM_UNFIT", "a continued adapter has no factors that are the user's alone", {
+    hint: "Use target: delta, or fine-tune with adapterPolicy: merge-and-fresh.",
+  });
 }
 
 /** A change of an adapter, made once, without training, after the alignment or after the fine-tuning: one file and one row of `TRANSFORMS`. */

@@ -4,7 +4,7 @@ import type { z } from "zod";
 import { choose, rowOf } from "../choice.ts";
 import { BoosterError, stopIfAsked } from "../errors.ts";
 import { TRANSFORMS } from "../methods/registry.ts";
-import type { LoraAdapter, TransformContext } from "../methods/transform.ts";
+import { checkOwnFactors, type LoraAdapter, type TransformContext } from "../methods/transform.ts";
 import { type Changes, changesOf } from "../models/adapters.ts";
 import { type LoadedModel, readChain, readLora } from "../models/load.ts";
 import { lineage, MODEL_FILE, refuseOutdated } from "../models/model-file.ts";
@@ -70,6 +70,7 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
       hint: "Give the alignment alone, and fine-tune what comes out.",
     });
   }
+  checkOwnFactors(transform, isDifference(change));
   const { aligned } = change;
   for (const link of aligned) await checkHash(link);
   const hashes = hashesOf({ ...origin, adapters: [...aligned, ...change.gained] });
@@ -106,7 +107,6 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
       transformContext({
         base,
         adapter,
-        continued: isDifference(change),
         alignmentChange: alignmentOf(unaligned, base, alignment),
         safety: () => safetyOf(chosen, base, alignment),
         calibration: data.rows,

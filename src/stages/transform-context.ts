@@ -8,7 +8,6 @@ export interface TransformSituation {
   /** The model below the adapter. */
   readonly base: Pick<LoadedModel, "device" | "model" | "weights" | "load">;
   readonly adapter: LoraAdapter;
-  readonly continued: boolean;
   readonly alignmentChange: TransformContext["alignmentChange"];
   readonly safety: TransformContext["safety"];
   /** Rows of each data set that the transform needs. */
@@ -20,10 +19,9 @@ export interface TransformSituation {
 
 /** What a transform is given, with the model behind it. */
 export function transformContext(situation: TransformSituation): TransformContext {
-  const { base, adapter, continued, alignmentChange, safety, calibration, seed, onRow } = situation;
+  const { base, adapter, alignmentChange, safety, calibration, seed, onRow } = situation;
   return {
     adapter,
-    continued,
     alignmentChange,
     safety,
     weight: (module) => base.load(`${module}.weight`),

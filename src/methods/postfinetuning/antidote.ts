@@ -57,7 +57,6 @@ const randomPlaces = (entries: number, denseRatio: number, random: RandomStream)
  * Source: Huang et al., "Antidote: Post-fine-tuning Safety Alignment for Large Language Models against Harmful Fine-tuning",
  * ICML 2025, arXiv 2408.09600; git-disl/Antidote. `delta` is not in the paper; `full` prunes the matrices that carry LoRA.
  *
- * @throws {BoosterError} `TRANSFORM_UNFIT` for `lora-factors` of a continued adapter
  * @example
  * choose(TRANSFORMS, { name: "antidote", denseRatio: 0.05, target: "delta" });
  */
@@ -70,12 +69,8 @@ export const antidote = transform({
   create: ({ denseRatio, score, target }) => ({
     needs: score === "wanda" ? ["harmful"] : [],
     mustChange: denseRatio > 0,
+    ownFactors: target === "lora-factors",
     async apply(context) {
-      if (target === "lora-factors" && context.continued) {
-        throw new BoosterError("TRANSFORM_UNFIT", "a continued adapter has no factors that are the user's alone", {
-          hint: "Use target: delta, or fine-tune with adapterPolicy: merge-and-fresh.",
-        });
-      }
       const squares = score === "wanda" ? await observedSquares(context) : undefined;
       let pruned = 0;
       const placesOf = (name: string, matrix: Matrix): number[] => {
