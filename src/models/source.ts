@@ -54,6 +54,13 @@ const run: Source = {
   holds: (path) => existsSync(join(path, MODEL_FILE)) || isRun(path),
   open(path) {
     const { base, adapters, alignment, template } = readModelFile(path);
+    if (!existsSync(base.path)) {
+      throw new BoosterError("FILE_NOT_FOUND", "the base of this run's model is not where the run looks for it", {
+        expected: base.path,
+        where: join(path, MODEL_FILE),
+        hint: "Bring the run or its base back, or give the base as --model and the run's adapter/ as --adapters.",
+      });
+    }
     if (run.holds(base.path)) {
       throw new BoosterError("MODEL_FILE_INVALID", "the base of a run is a run itself", {
         found: base.path,

@@ -129,6 +129,10 @@ describe("a run is a model", () => {
     try {
       expect(openSource(join(moved, "attacked")).adapters).toHaveLength(2);
       await loadModel(join(moved, "attacked"), new Device({ threads: 1 }));
+      const file = join(moved, "attacked", "model.json");
+      const model = JSON.parse(readFileSync(file, "utf8"));
+      writeFileSync(file, JSON.stringify({ ...model, base: { ...model.base, path: "../nowhere" } }));
+      expect(() => openSource(join(moved, "attacked"))).toThrow(file);
     } finally {
       renameSync(run("away"), run("aligned"));
     }
