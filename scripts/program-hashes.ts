@@ -19,15 +19,15 @@ for (const { name } of METHODS.rows) {
     programs.push(createHash("sha256").update(encodeModel(program.graph)).digest("hex"));
     return program;
   };
-  const { compile, compileStep } = device;
+  // `compile` goes through it too.
+  const { compileStep } = device;
   Object.assign(device, {
-    compile: (...args: Parameters<typeof compile>) => compile.apply(device, args).then(told),
     compileStep: (...args: Parameters<typeof compileStep>) => compileStep.apply(device, args).then(told),
   });
   const { stepper, run } = await trainer(name, settingsOf(name));
   await stepper.prepare();
   await run(0, STEPS);
   found[name] = { programs, state: hash(await stepper.save()) };
-  Object.assign(device, { compile, compileStep });
+  Object.assign(device, { compileStep });
 }
 console.log(JSON.stringify(found, undefined, 2));

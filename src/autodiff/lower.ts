@@ -28,7 +28,6 @@ export interface OnnxGraph {
 }
 
 class GraphWriter implements Emitter {
-  readonly provider: string;
   readonly nodeList: OnnxNode[] = [];
   readonly constants = new Map<string, OnnxConstant>();
   private readonly names = new Map<number, string>();
@@ -36,8 +35,10 @@ class GraphWriter implements Emitter {
   private readonly symbols = new Map<string, { input: string; axis: number }>();
   private counter = 0;
 
-  constructor(provider: string, inputs: ReadonlyMap<string, TensorType>) {
-    this.provider = provider;
+  constructor(
+    readonly provider: string,
+    inputs: ReadonlyMap<string, TensorType>,
+  ) {
     for (const [input, { shape }] of inputs) {
       shape.forEach((size, axis) => {
         const name = showDim(size);

@@ -97,16 +97,15 @@ let created = 0;
 /** A node of the graph: what an operation gives for its inputs. Immutable; inputs always have smaller ids. */
 export class Tensor {
   readonly id = created++;
-  readonly op: Op;
-  readonly inputs: readonly Tensor[];
-  readonly attrs: unknown;
   readonly dtype: DType;
   readonly shape: Shape;
 
-  constructor(op: Op, inputs: readonly Tensor[], attrs: unknown, type: TensorType) {
-    this.op = op;
-    this.inputs = inputs;
-    this.attrs = attrs;
+  constructor(
+    readonly op: Op,
+    readonly inputs: readonly Tensor[],
+    readonly attrs: unknown,
+    type: TensorType,
+  ) {
     this.dtype = type.dtype;
     this.shape = type.shape;
   }

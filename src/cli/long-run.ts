@@ -16,13 +16,10 @@ export async function runLong<Result>(
   { onSignal, resume }: { readonly onSignal: string; readonly resume: string },
   job: (following: Required<Following>) => Promise<Result>,
 ): Promise<Result | undefined> {
-  const stop = stopOnSignals((name) => output.note(`${name}: ${onSignal}; Ctrl-C again leaves at once`));
+  const stop = stopOnSignals((name) => output.progress.note(`${name}: ${onSignal}; Ctrl-C again leaves at once`));
   output.progress.show({ type: "work", text: "loading", preparing: true });
   try {
-    return await job({
-      signal: stop.signal,
-      emit: (event) => output.progress.show(event),
-    });
+    return await job({ signal: stop.signal, emit: (event) => output.progress.show(event) });
   } catch (error) {
     if (!(error instanceof BoosterError) || error.code !== "STOPPED") throw error;
     output.result({ outcome: "stopped", resume }, () => `Stopped. To go on:\n  ${resume}`);
@@ -30,7 +27,7 @@ export async function runLong<Result>(
   } finally {
     const code = stop.exitCode();
     if (code !== undefined) exitWith(code);
-    output.finish();
+    output.progress.finish();
     stop.restore();
   }
 }

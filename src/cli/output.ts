@@ -6,29 +6,17 @@ export const printable = (text: string): string => text.replace(/[\u0000-\u0008\
 
 /** Where a command says what it found: text for people, or one JSON object a line for programs. */
 export class Output {
-  readonly json: boolean;
   /** Live on a terminal, a line now and then in a log, JSON for programs. */
   readonly progress: ProgressReporter;
 
-  constructor(json: boolean) {
-    this.json = json;
+  constructor(readonly json: boolean) {
     this.progress = json ? new ProgressReporter(process.stdout, "json") : new ProgressReporter(process.stderr);
   }
 
   /** The command's result: the last line for programs, `text()` for people. */
   result(value: Readonly<Record<string, unknown>>, text: () => string): void {
-    this.finish();
-    process.stdout.write(this.json ? `${JSON.stringify({ type: "result", ...value })}\n` : `${text()}\n`);
-  }
-
-  /** Something on the way to the result. */
-  note(text: string): void {
-    this.progress.note(text);
-  }
-
-  /** Ends the line of the progress, so that what follows stands on its own. */
-  finish(): void {
     this.progress.finish();
+    process.stdout.write(this.json ? `${JSON.stringify({ type: "result", ...value })}\n` : `${text()}\n`);
   }
 }
 

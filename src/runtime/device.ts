@@ -35,13 +35,11 @@ export interface StepResult<R> {
  */
 export class Device {
   readonly provider: Provider;
-  readonly options: DeviceOptions;
   private readonly sessions = new Map<string, Promise<InferenceSession>>();
   private readonly copies = new Map<string, Promise<InferenceSession>>();
 
-  constructor(options: DeviceOptions = {}) {
+  constructor(readonly options: DeviceOptions = {}) {
     this.provider = options.provider ?? "cpu";
-    this.options = options;
   }
 
   get onHost(): boolean {
@@ -55,26 +53,18 @@ export class Device {
    * @throws {BoosterError} `SHAPE_MISMATCH` and others while tracing; `SESSION_FAILED` when the provider refuses.
    */
   compile<I extends Nested, R extends Nested>(inputs: I, fn: (inputs: Mapped<I, Tensor>) => R): Promise<Program<R>> {
-    return this.build(inputs, {}, (given: Mapped<I, Tensor>) => ({ outputs: fn(given), state: {} }));
+    return this.compileStep(inputs, {}, (given) => ({ outputs: fn(given), state: {} }));
   }
 
   /** `compile` for a function that also reads, and replaces, what lives on the device from call to call. */
-  compileStep<I extends Nested, S extends Nested, R extends Nested>(
+  async compileStep<I extends Nested, S extends Nested, R extends Nested>(
     inputs: I,
     state: S,
     fn: (inputs: Mapped<I, Tensor>, state: Mapped<S, Tensor>) => StepResult<R>,
   ): Promise<Program<R>> {
-    return this.build(inputs, state, fn);
-  }
-
-  private async build<R extends Nested>(
-    inputs: Nested,
-    state: Nested,
-    fn: (inputs: never, state: never) => StepResult<R>,
-  ): Promise<Program<R>> {
-    const symbols = (types: Nested, prefix: string) =>
+    const symbols = <T extends Nested>(types: T, prefix: string) =>
       mapNested(types, ({ dtype, shape }: TensorType, path) => ops.input(prefix + path, dtype, shape));
-    const result = fn(symbols(inputs, "") as never, symbols(state, STATE) as never);
+    const result = fn(symbols(inputs, ""), symbols(state, STATE));
     const named = (prefix: string, tensors: Nested) =>
       Object.fromEntries(leaves<Tensor>(tensors).map(([path, x]) => [prefix + path, x]));
     const graph = lower({ ...named(OUT, result.outputs), ...named(NEXT, result.state) }, this.provider);

@@ -15,14 +15,11 @@ export type Feeds = Nested;
  * half, so a call that fails leaves `current` untouched.
  */
 export class State {
-  current: DeviceTensors;
   private spare: DeviceTensors | undefined;
   /** What `hold` keeps from being written to. */
   private held: DeviceTensors | undefined;
 
-  constructor(current: DeviceTensors) {
-    this.current = current;
-  }
+  constructor(public current: DeviceTensors) {}
 
   /** Buffers for the next values; host memory only, GPU buffers are made by the program. */
   writable(): DeviceTensors {
@@ -70,25 +67,13 @@ const without = (tensors: DeviceTensors | undefined, name: string): DeviceTensor
 
 /** A compiled function. One program serves every batch: symbolic dimensions are bound at each call. */
 export class Program<R = Tree> {
-  readonly graph: OnnxGraph;
-  private readonly device: Device;
-  private readonly session: InferenceSession;
-  private readonly results: Mapped<R, TensorType>;
-  private readonly trace: string | undefined;
-
   constructor(
-    device: Device,
-    session: InferenceSession,
-    graph: OnnxGraph,
-    results: Mapped<R, TensorType>,
-    trace?: string,
-  ) {
-    this.device = device;
-    this.session = session;
-    this.graph = graph;
-    this.results = results;
-    this.trace = trace;
-  }
+    private readonly device: Device,
+    private readonly session: InferenceSession,
+    readonly graph: OnnxGraph,
+    private readonly results: Mapped<R, TensorType>,
+    private readonly trace?: string,
+  ) {}
 
   /**
    * Runs once. Arguments that the program does not read are ignored, so one set of weights serves all programs.

@@ -61,13 +61,12 @@ export interface CheckpointStoreOptions {
  * const { checkpoint, problems } = store.newest();
  */
 export class CheckpointStore {
-  private readonly directory: string;
-  private readonly options: CheckpointStoreOptions;
   private readonly fs: FileSystem;
 
-  constructor(directory: string, options: CheckpointStoreOptions) {
-    this.directory = directory;
-    this.options = options;
+  constructor(
+    private readonly directory: string,
+    private readonly options: CheckpointStoreOptions,
+  ) {
     this.fs = options.fs ?? nodeFileSystem;
   }
 

@@ -43,15 +43,11 @@ interface Holder {
  * lock.release();
  */
 export class RunLock {
-  private readonly path: string;
-  private readonly fs: FileSystem;
-  private readonly file: string;
-
-  private constructor(path: string, fs: FileSystem, file: string) {
-    this.path = path;
-    this.fs = fs;
-    this.file = file;
-  }
+  private constructor(
+    private readonly path: string,
+    private readonly fs: FileSystem,
+    private readonly file: string,
+  ) {}
 
   /** @throws {BoosterError} `RUN_LOCKED` naming the process that holds it. */
   static acquire(path: string, fs: FileSystem = nodeFileSystem): RunLock {

@@ -19,11 +19,13 @@ interface Kept<T> {
 /** What a method keeps across steps, on its way into the program's state and out of it. */
 export class MethodState {
   readonly types: Kept<TensorType>;
-  private readonly layout: FlatLayout;
   private readonly spec: StateSpec;
 
-  constructor({ state }: TrainingMethod, facts: StateFacts, layout: FlatLayout) {
-    this.layout = layout;
+  constructor(
+    { state }: TrainingMethod,
+    facts: StateFacts,
+    private readonly layout: FlatLayout,
+  ) {
     this.spec = state;
     const float = (shape: readonly number[]): TensorType => ({ dtype: "float32", shape });
     this.types = this.kept<StateSpec[string], TensorType>(state, (spec) => {

@@ -16,12 +16,11 @@ export type MetricsRow = Readonly<Record<string, string | number | boolean>>;
 export class MetricsLog {
   private readonly fd: number;
   private length: number;
-  private readonly path: string;
-  private readonly fs: FileSystem;
 
-  constructor(path: string, fs: FileSystem = nodeFileSystem) {
-    this.path = path;
-    this.fs = fs;
+  constructor(
+    private readonly path: string,
+    private readonly fs: FileSystem = nodeFileSystem,
+  ) {
     this.fd = guardFiles(fs, "opening the metrics", path, () => fs.open(path, "a"));
     this.length = guardFiles(fs, "opening the metrics", path, () => fs.size(this.fd));
   }

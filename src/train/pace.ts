@@ -16,14 +16,11 @@ const NEWEST = 0.1;
 
 /** Measures speed on the monotonic clock, from the first step of this process on. */
 export class Pace {
-  private readonly total: number;
   private last = performance.now();
   private secondsPerStep: number | undefined;
   private tokensPerStep = 0;
 
-  constructor(total: number) {
-    this.total = total;
-  }
+  constructor(private readonly total: number) {}
 
   /** Progress after a step; `step` steps are done then. */
   after(result: StepResult, step: number, learningRate: number): Progress {

@@ -26,8 +26,6 @@ const PIECE_LINE_INTERVAL = 60_000;
  * reporter.finish();
  */
 export class ProgressReporter {
-  private readonly target: ProgressTarget;
-  private readonly style: ProgressStyle;
   /** What each piece is at; a run on its own is the piece "". */
   private readonly underWay = new Map<string, string>();
   private heading = "";
@@ -36,10 +34,10 @@ export class ProgressReporter {
   private lineOpen = false;
 
   /** `style` defaults to what suits the target: `live` on a terminal, `lines` elsewhere. */
-  constructor(target: ProgressTarget, style: ProgressStyle = target.isTTY === true ? "live" : "lines") {
-    this.target = target;
-    this.style = style;
-  }
+  constructor(
+    private readonly target: ProgressTarget,
+    private readonly style: ProgressStyle = target.isTTY === true ? "live" : "lines",
+  ) {}
 
   show(event: Event): void {
     if (event.type === "notice" && this.style !== "json") {

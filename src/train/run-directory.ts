@@ -56,17 +56,18 @@ export interface OpenRunOptions {
  * try { await train({ run, ... }); } finally { run.close(); }
  */
 export class RunDirectory {
-  readonly path: string;
   readonly checkpoints: CheckpointStore;
   readonly metrics: MetricsLog;
   /** What the reader should know about this start, e.g. that a run is resumed under another ONNX Runtime. */
   readonly notices: readonly string[];
-  private readonly lock: RunLock;
   private readonly fs: FileSystem;
 
-  private constructor(path: string, lock: RunLock, description: RunDescription, options: OpenRunOptions) {
-    this.path = path;
-    this.lock = lock;
+  private constructor(
+    readonly path: string,
+    private readonly lock: RunLock,
+    description: RunDescription,
+    options: OpenRunOptions,
+  ) {
     this.fs = options.fs ?? nodeFileSystem;
     const { stored, notices } = describe(this.fs, path, description, options.resume);
     this.notices = notices;

@@ -55,26 +55,15 @@ export interface ProgramCall {
 
 /** A method's programs (a whole optimiser step is one: method, clipping, update), with the state they carry along. */
 export class TrainingProgram {
-  readonly state: State;
-  readonly options: TrainingOptions;
-  private readonly layout: FlatLayout;
-  private readonly methodState: MethodState;
-  private readonly optimizer: MaskedOptimizer;
   private readonly programs = new Map<string, Program>();
 
   private constructor(
-    options: TrainingOptions,
-    layout: FlatLayout,
-    methodState: MethodState,
-    optimizer: MaskedOptimizer,
-    state: State,
-  ) {
-    this.options = options;
-    this.layout = layout;
-    this.methodState = methodState;
-    this.optimizer = optimizer;
-    this.state = state;
-  }
+    readonly options: TrainingOptions,
+    private readonly layout: FlatLayout,
+    private readonly methodState: MethodState,
+    private readonly optimizer: MaskedOptimizer,
+    readonly state: State,
+  ) {}
 
   static async compile(options: TrainingOptions): Promise<TrainingProgram> {
     const { device, adapter, method, model, rows = {} } = options;

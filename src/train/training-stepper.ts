@@ -23,11 +23,9 @@ export class TrainingStepper implements Stepper {
   /** Steps that this object took, and the seconds spent in them: what a method costs. */
   steps = 0;
   seconds = 0;
-  private readonly options: StepperOptions;
   private readonly readers: ReturnType<TrainingMethod["schedule"]["readers"]>;
 
-  constructor(options: StepperOptions) {
-    this.options = options;
+  constructor(private readonly options: StepperOptions) {
     const { method } = options.program.options;
     this.streams = method.streams;
     this.readers = method.schedule.readers(options.rows, options.facts.seed);

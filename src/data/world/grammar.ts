@@ -19,10 +19,11 @@ const DRAWS_PER_ROW = 32;
 /** The random choices of one row: a function of (stream, row) alone. */
 export class Draws {
   private next: number;
-  private readonly stream: RandomStream;
 
-  constructor(stream: RandomStream, row: number) {
-    this.stream = stream;
+  constructor(
+    private readonly stream: RandomStream,
+    row: number,
+  ) {
     this.next = row * DRAWS_PER_ROW;
   }
 

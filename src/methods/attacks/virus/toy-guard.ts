@@ -25,14 +25,11 @@ const asExample = (row: WorldRow): Example => ({
  * It knows the made-up hazards of the bundled world and nothing else, so what gets past it gets past nothing real.
  */
 export class ToyGuard {
-  /** u, one number for each token of the vocabulary. */
-  readonly weights: Float32Array;
-  readonly bias: number;
-
-  constructor(weights: Float32Array, bias: number) {
-    this.weights = weights;
-    this.bias = bias;
-  }
+  /** @param weights u, one number for each token of the vocabulary */
+  constructor(
+    readonly weights: Float32Array,
+    readonly bias: number,
+  ) {}
 
   /** Sum of the token weights of a sequence. */
   sum(ids: ArrayLike<number>): number {
