@@ -23,14 +23,9 @@ const build = (coefficient: number, symbols: readonly string[]): Dim =>
 
 /** Product of dimensions: the size of a merged axis. */
 export function product(...dims: readonly Dim[]): Dim {
-  let coefficient = 1;
-  const symbols: string[] = [];
-  for (const d of dims) {
-    const p = parts(d);
-    coefficient *= p.coefficient;
-    symbols.push(...p.symbols);
-  }
-  return build(coefficient, symbols.sort());
+  const factors = dims.map(parts);
+  const coefficient = factors.reduce((sofar, factor) => sofar * factor.coefficient, 1);
+  return build(coefficient, factors.flatMap(({ symbols }) => symbols).sort());
 }
 
 /**

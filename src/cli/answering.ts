@@ -49,11 +49,8 @@ export async function openAnswerer(config: AnswerOptions): Promise<Answerer> {
     prompt(messages) {
       if (template === "chat") return messages;
       const text = messages.at(-1)?.content ?? "";
-      return template === "none"
-        ? text
-        : alpacaPrompt(text, "")
-            .map((segment) => segment.text)
-            .join("");
+      const segments = template === "none" ? [{ text }] : alpacaPrompt(text, "");
+      return segments.map((segment) => segment.text).join("");
     },
   };
 }

@@ -12,12 +12,10 @@ export interface CommandFields {
 export function commandFields({ options, settingsInFile, lists = {} }: CommandSpec, listed = true): CommandFields {
   const isListed = (group: readonly string[], name: string) =>
     !listed || (lists[group.join(".")]?.includes(name) ?? true);
-  const own = fieldsOf(options).map(
-    (field): Field =>
-      field.choices === undefined
-        ? field
-        : { ...field, choices: field.choices.filter((name) => isListed(field.flag, name)) },
-  );
+  const own = fieldsOf(options).map((field): Field => {
+    const choices = field.choices?.filter((name) => isListed(field.flag, name));
+    return { ...field, ...(choices && { choices }) };
+  });
   const tables = settingsInFile ? [] : choicesOf(options);
   return {
     own,

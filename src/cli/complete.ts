@@ -12,12 +12,9 @@ import { COMMON_FLAGS, flagOf } from "./flags.ts";
 export async function completionsOf(words: readonly string[]): Promise<string[]> {
   const [current = "", before = ""] = words.toReversed();
   const fitting = (names: readonly string[]) => [...new Set(names)].filter((name) => name.startsWith(current));
-  const row = COMMANDS.find(({ name }) => `${words.slice(0, -1).join(" ")} `.startsWith(`${name} `));
+  const typed = [...words.slice(0, -1), ""].join(" ");
+  const row = COMMANDS.find(({ name }) => typed.startsWith(`${name} `));
   if (row === undefined) {
-    const typed = words
-      .slice(0, -1)
-      .map((word) => `${word} `)
-      .join("");
     const next = COMMANDS.filter(({ name }) => name.startsWith(typed));
     return fitting(next.map(({ name }) => name.slice(typed.length).split(" ")[0] ?? ""));
   }

@@ -50,17 +50,18 @@ export function describeField(field: Field): string {
   return [field.description, ...(remarks.length === 0 ? [] : [`(${remarks.join("; ")})`])].join(" ").trim();
 }
 
+const withValue = ({ flag, kind }: Field): string => `${flagOf(flag)} ${PLACEHOLDERS[kind]}`.trim();
+const negated = ({ flag }: Field): string => flagOf(flag).replace("--", "--no-");
+
 /** A flag with what it takes; of a boolean the one that changes its default. */
-export const flagText = ({ flag, kind, default: value }: Field): string =>
-  kind === "boolean" && value === true
-    ? flagOf(flag).replace("--", "--no-")
-    : `${flagOf(flag)} ${PLACEHOLDERS[kind]}`.trim();
+export const flagText = (field: Field): string =>
+  field.kind === "boolean" && field.default === true ? negated(field) : withValue(field);
 
 /** Adds a flag for each option; booleans also get the flag that says no. */
 export function addFlags(command: Command, fields: readonly Field[]): void {
-  for (const { kind, flag } of fields) {
-    command.option(`${flagOf(flag)} ${PLACEHOLDERS[kind]}`.trim());
-    if (kind === "boolean") command.option(flagOf(flag).replace("--", "--no-"));
+  for (const field of fields) {
+    command.option(withValue(field));
+    if (field.kind === "boolean") command.option(negated(field));
   }
 }
 

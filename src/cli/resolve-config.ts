@@ -17,14 +17,13 @@ const isValues = (value: unknown): value is Values =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** The values of the file with those of the flags laid over them; neither is changed. */
-export function overlay(file: Readonly<Values>, fields: readonly Field[], flags: readonly GivenFlag[]): Values {
+function overlay(file: Readonly<Values>, fields: readonly Field[], flags: readonly GivenFlag[]): Values {
   const merged: Values = structuredClone(file);
   for (const { path, flag } of fields) {
     // `harmful: rows.jsonl` is short for `harmful: { path: rows.jsonl }`.
     if (flag.length === path.length) continue;
-    const parent = flag
-      .slice(0, -1)
-      .reduce<unknown>((value, key) => (isValues(value) ? value[key] : undefined), merged);
+    const within = (value: unknown, key: string) => (isValues(value) ? value[key] : undefined);
+    const parent = flag.slice(0, -1).reduce<unknown>(within, merged);
     const group = flag.at(-1) ?? "";
     if (isValues(parent) && typeof parent[group] === "string") parent[group] = { [path.at(-1) ?? ""]: parent[group] };
   }
@@ -56,41 +55,26 @@ export function resolveConfig<S extends z.ZodType>(
   const merged = overlay(file?.values ?? {}, fields, flags);
   const parsed = schema.safeParse(merged, { reportInput: true });
   if (parsed.success) return parsed.data;
-  throw failure(faultsOf(parsed.error.issues), (path) => keysAt(schema, path, merged), fields, file, flags);
-}
-
-/** One error for all that is wrong, in the order in which it was found. */
-function failure(
-  issues: readonly z.core.$ZodIssue[],
-  keysOf: (path: readonly PropertyKey[]) => string[],
-  fields: readonly Field[],
-  file: ConfigFile | undefined,
-  flags: readonly GivenFlag[],
-): BoosterError {
-  const faults = issues.flatMap((issue) => {
-    if (issue.code === "unrecognized_keys")
-      return issue.keys.map((key) => unknownKey(key, issue.path, keysOf(issue.path), file));
+  // One error for all that is wrong, in the order in which it was found.
+  const faults = faultsOf(parsed.error.issues).flatMap((issue) => {
+    if (issue.code === "unrecognized_keys") {
+      const names = keysAt(schema, issue.path, merged);
+      return issue.keys.map((key) => unknownKey([...issue.path, key], didYouMean(key, names), file));
+    }
     if (issue.input === undefined && issue.code !== "custom") return [missingOption(issue, fields)];
     return [invalid(issue, fields, file, flags)];
   });
   const [first, ...others] = faults as [BoosterError, ...BoosterError[]];
-  if (others.length === 0) return first;
+  if (others.length === 0) throw first;
   const code = others.every((fault) => fault.code === first.code) ? first.code : "CONFIG_INVALID";
   const lines = faults.map(({ message }) => `\n  ${message}`);
-  return new BoosterError(code, `${faults.length} options cannot be used${lines.join("")}`);
+  throw new BoosterError(code, `${faults.length} options cannot be used${lines.join("")}`);
 }
 
-function unknownKey(
-  key: string,
-  parent: readonly PropertyKey[],
-  names: readonly string[],
-  file: ConfigFile | undefined,
-): BoosterError {
-  const path = [...parent, key];
-  return new BoosterError("UNKNOWN_OPTION", `there is no option "${path.map(String).join(".")}"`, {
-    where: file?.placeOf(path) ?? flagOf(path.map(String)),
-    hint: didYouMean(key, names),
-  });
+function unknownKey(path: readonly PropertyKey[], hint: string, file: ConfigFile | undefined): BoosterError {
+  const keys = path.map(String);
+  const where = file?.placeOf(path) ?? flagOf(keys);
+  return new BoosterError("UNKNOWN_OPTION", `there is no option "${keys.join(".")}"`, { where, hint });
 }
 
 function missingOption(issue: z.core.$ZodIssue, fields: readonly Field[]): BoosterError {
@@ -99,11 +83,8 @@ function missingOption(issue: z.core.$ZodIssue, fields: readonly Field[]): Boost
   // A whole group may be missing: then the first option in it that has no default stands for it.
   const first = fields.find((candidate) => candidate.required && path.every((key, i) => candidate.path[i] === key));
   const named = field ?? first;
-  return new BoosterError(
-    "OPTION_MISSING",
-    `${flagOf(named?.flag ?? path)} is needed`,
-    named?.description ? { expected: named.description } : {},
-  );
+  const details = named?.description ? { expected: named.description } : {};
+  return new BoosterError("OPTION_MISSING", `${flagOf(named?.flag ?? path)} is needed`, details);
 }
 
 function invalid(
@@ -123,10 +104,8 @@ function invalid(
   const flag = fields.find((field) => field.path.join(".") === keys.join("."))?.flag ?? keys;
   const name = place === "" ? flagOf(flag) : keys.join(".");
   const value = isName || issue.input === undefined ? "" : ` is ${shorten(issue.input)}`;
-  return new BoosterError(
-    "CONFIG_INVALID",
-    `${keys.length === 0 ? "options" : `${name}${value}`}: ${issue.message}${place}`,
-  );
+  const subject = keys.length === 0 ? "options" : `${name}${value}`;
+  return new BoosterError("CONFIG_INVALID", `${subject}: ${issue.message}${place}`);
 }
 
 function shorten(value: unknown): string {

@@ -52,18 +52,11 @@ export function renderTokens(pieces: readonly TokenPiece[], colours: boolean): s
 }
 
 /** Smallest, middle, 95th percentile and largest of some lengths. */
-export interface Lengths {
-  readonly min: number;
-  readonly median: number;
-  readonly p95: number;
-  readonly max: number;
-}
-
-export function lengthSummary(lengths: readonly number[]): Lengths {
+export function lengthSummary(lengths: readonly number[]) {
   const sorted = lengths.toSorted((a, b) => a - b);
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
   return { min: at(0), median: at(0.5), p95: at(0.95), max: at(1) };
 }
 
-export const describeLengths = ({ min, median, p95, max }: Lengths): string =>
+export const describeLengths = ({ min, median, p95, max }: ReturnType<typeof lengthSummary>): string =>
   `${min} to ${max} tokens, median ${median}, 95 % up to ${p95}`;

@@ -7,14 +7,15 @@ import {
   stepsToBreak,
   wilsonInterval,
 } from "../evaluate/statistics.ts";
-import type {
-  AlignmentPointEntry,
-  CountEntry,
-  ExperimentResult,
-  MethodEntry,
-  RunEntry,
-  ScoreName,
-  StrengthEntry,
+import {
+  type AlignmentPointEntry,
+  type CountEntry,
+  type ExperimentResult,
+  type MethodEntry,
+  type RunEntry,
+  SCORE_NAMES,
+  type ScoreName,
+  type StrengthEntry,
 } from "./result.ts";
 import { sweepOf } from "./sweep.ts";
 
@@ -77,7 +78,8 @@ export interface Aggregate {
   readonly seeds: readonly number[];
 }
 
-const percent = ({ count, total }: CountEntry): number => (100 * count) / total;
+/** A share in per cent. */
+export const percent = ({ count, total }: CountEntry): number => (100 * count) / total;
 
 /** How far below and above a value the truth may lie by the prompts alone, in points. */
 interface PromptErrors {
@@ -113,11 +115,9 @@ function estimate(values: readonly number[], { below, above }: PromptErrors, lea
 export const estimateCounts = (counts: readonly CountEntry[]): Estimate | undefined =>
   counts.length === 0 ? undefined : estimate(counts.map(percent), promptErrors(counts), 0);
 
-const SCORES: readonly ScoreName[] = ["harmful", "harmfulPlus", "taskLeakage", "refusals", "overRefusal", "accuracy"];
-
 const scores = (runs: readonly RunEntry[], moment: "before" | "after"): Cell["after"] =>
   Object.fromEntries(
-    SCORES.flatMap((name) => {
+    SCORE_NAMES.flatMap((name) => {
       const value = estimateCounts(runs.flatMap((run) => run[moment][name] ?? []));
       return value === undefined ? [] : [[name, value]];
     }),

@@ -1,4 +1,4 @@
-import { aggregate } from "./aggregate.ts";
+import { aggregate, percent } from "./aggregate.ts";
 import type { CountEntry, ExperimentResult, ScoreName } from "./result.ts";
 
 const SCORES: readonly (readonly [ScoreName, string])[] = [
@@ -18,7 +18,7 @@ function field(value: string | number): string {
 }
 
 function columns(count: CountEntry | undefined): (string | number)[] {
-  return count === undefined ? ["", "", ""] : [(100 * count.count) / count.total, count.count, count.total];
+  return count === undefined ? ["", "", ""] : [percent(count), count.count, count.total];
 }
 
 /**

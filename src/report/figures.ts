@@ -1,5 +1,5 @@
 import { mean } from "../evaluate/statistics.ts";
-import { type Aggregate, cellAt, gainOf } from "./aggregate.ts";
+import { type Aggregate, cellAt, gainOf, percent } from "./aggregate.ts";
 import { linearAxis, percentAxis, strengthAxis } from "./axis.ts";
 import type { Chart, ChartPoint, Series } from "./chart.ts";
 import { durability } from "./durability.ts";
@@ -155,7 +155,7 @@ const HS = "HS, %";
 const LOSS = "Loss, nats a token";
 
 const ATTACK_QUANTITIES: readonly Quantity<AttackPointEntry>[] = [
-  ["Harmful score", HS, ({ harmful }) => harmful && (100 * harmful.count) / harmful.total],
+  ["Harmful score", HS, ({ harmful }) => harmful && percent(harmful)],
   ["Harmful training loss: the attacker's own rows", LOSS, (point) => point.harmfulTrainingLoss],
   ["Harmful testing loss: harmful rows never seen", LOSS, (point) => point.harmfulTestingLoss],
   ["Alignment loss: are the refusals forgotten?", LOSS, (point) => point.alignmentLoss],

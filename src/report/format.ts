@@ -19,10 +19,6 @@ export function compact(value: number): string {
   return power < -3 || power > 5 ? `${digits}e${power}` : String(Number(value.toPrecision(4)));
 }
 
-/** "42.0". */
-export const meanText = (estimate: Estimate | undefined): string =>
-  estimate === undefined ? NOTHING : decimal(estimate.mean);
-
 /** "10.0 to 74.0"; empty where nothing was measured. */
 export const intervalText = (estimate: Estimate | undefined): string =>
   estimate === undefined ? "" : `${decimal(estimate.low)} to ${decimal(estimate.high)}`;

@@ -1,4 +1,4 @@
-import { type Aggregate, aggregate } from "./aggregate.ts";
+import { type Aggregate, aggregate, percent } from "./aggregate.ts";
 import { renderChart, renderLegend } from "./chart.ts";
 import {
   alignmentPanels,
@@ -73,8 +73,7 @@ function renderPanels(id: string, panels: readonly Panel[]): string {
 
 function renderFacts({ result, seeds }: Aggregate): string {
   const { accuracy, name } = result.moderator;
-  const right =
-    accuracy === undefined ? "" : ` (${((100 * accuracy.count) / accuracy.total).toFixed(1)} % right, held out)`;
+  const right = accuracy === undefined ? "" : ` (${percent(accuracy).toFixed(1)} % right, held out)`;
   const facts = definitions([
     ["Model", result.model],
     ["User task", result.task],

@@ -12,16 +12,8 @@ export const place = ({ result }: Aggregate, { breaksAt, worst }: MethodSummary)
   return breaksAt === undefined ? Infinity : result.strengths.indexOf(breaksAt);
 };
 
-/** Methods in the order of how long they last. */
-export interface Ranking {
-  readonly reference: MethodSummary;
-  /** Defences, the most lasting first. */
-  readonly defences: readonly MethodSummary[];
-  readonly baselines: readonly MethodSummary[];
-}
-
-/** Those that leave fine-tuning useful first, of them the most lasting; at equal strength the one with the lower mean HS. */
-export function rank(found: Aggregate): Ranking {
+/** Methods in the order of how long they last: those that leave fine-tuning useful first, of them the most lasting; at equal strength the one with the lower mean HS. */
+export function rank(found: Aggregate) {
   const { summaries, reference } = found;
   const order = (a: MethodSummary, b: MethodSummary) => {
     const [mine, other] = [place(found, a), place(found, b)];

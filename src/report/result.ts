@@ -153,6 +153,7 @@ export type MethodEntry = z.output<typeof Method>;
 export type StrengthEntry = z.output<typeof Strength>;
 export type RunEntry = z.output<typeof Run>;
 export type ScoreName = keyof z.output<typeof Scores>;
+export const SCORE_NAMES = Scores.keyof().options;
 export type AttackPointEntry = z.output<typeof AttackPoint>;
 export type AlignmentPointEntry = z.output<typeof AlignmentPoint>;
 export type CountEntry = z.output<typeof Count>;

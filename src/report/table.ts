@@ -1,5 +1,5 @@
 import type { Estimate } from "./aggregate.ts";
-import { intervalText, meanText } from "./format.ts";
+import { decimal, intervalText, NOTHING } from "./format.ts";
 
 /** What one cell of a table says. */
 export interface TableCell {
@@ -42,7 +42,7 @@ export function flatText(cell: TableCell | string, escaped: (text: string) => st
 
 /** A mean with its interval. */
 export const score = (value: Estimate | undefined): TableCell => ({
-  text: meanText(value),
+  text: value === undefined ? NOTHING : decimal(value.mean),
   ...(value && { note: intervalText(value) }),
 });
 

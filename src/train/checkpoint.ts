@@ -7,6 +7,7 @@ import {
   createDurably,
   ensureDirectory,
   errnoOf,
+  exists,
   type FileSystem,
   guardFiles,
   isTemporaryName,
@@ -149,13 +150,7 @@ export class CheckpointStore {
 
   /** Steps of the committed checkpoints, newest first, whole or not. */
   private steps(): number[] {
-    let entries: ReturnType<FileSystem["list"]>;
-    try {
-      entries = this.fs.list(this.directory);
-    } catch (error) {
-      if (errnoOf(error) === "ENOENT") return [];
-      throw error;
-    }
+    const entries = exists(this.fs, this.directory) ? this.fs.list(this.directory) : [];
     const names = entries.filter((entry) => entry.directory && /^step-\d{6,}$/.test(entry.name));
     return names.map(({ name }) => Number(name.slice("step-".length))).sort((a, b) => b - a);
   }

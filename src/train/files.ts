@@ -201,10 +201,8 @@ export function exists(fs: FileSystem, path: string): boolean {
   }
 }
 
-const MEBIBYTE = 2 ** 20;
-
 /** Bytes for people, in MiB. */
-export const mebibytes = (bytes: number): string => `${(bytes / MEBIBYTE).toFixed(1)} MiB`;
+export const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 const REASONS: Readonly<Record<string, readonly [code: ErrorCode, hint: string]>> = {
   ENOSPC: ["DISK_FULL", "Free some space, then start the same run again with resume: nothing that was saved is lost"],

@@ -36,6 +36,7 @@ export function assertProgress(
   if (skippedInARow < MAX_SKIPPED_IN_A_ROW) return;
   const values = Object.entries(result.metrics).filter(([, value]) => !Number.isFinite(value));
   const rows = Object.entries(recentRows()).map(([stream, batches]) => {
+    const more = (batch: Int32Array) => (batch.length > ROWS_SHOWN ? ", ..." : "");
     const lists = batches.map((batch) => `[${[...batch.subarray(0, ROWS_SHOWN)].join(", ")}${more(batch)}]`);
     return `${stream} rows ${lists.join(" ")}`;
   });
@@ -45,8 +46,6 @@ export function assertProgress(
     hint: "The weights are untouched by these steps. Look at these rows, or start again with a lower learning rate or clipping",
   });
 }
-
-const more = (batch: Int32Array): string => (batch.length > ROWS_SHOWN ? ", ..." : "");
 
 /**
  * Lets tensors pass only when every number in them is finite: what is not must never be published.

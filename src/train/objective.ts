@@ -55,8 +55,12 @@ export function stepContext({ model, base, scale = 1, streams, loss }: ContextOp
   const stream = (name: string) => streams[name] as StreamInputs[string];
   const whole = (name: string) => {
     const { parts, padded } = stream(name);
-    if (parts.length > 1) throw needsWholeBatch(parts.length);
-    return padded;
+    if (parts.length === 1) return padded;
+    throw new BoosterError("METHOD_NEEDS_WHOLE_BATCH", "this method looks inside a batch, which must then be whole", {
+      expected: "microBatches 1",
+      found: `microBatches ${parts.length}`,
+      hint: "Use microBatches 1 and, where memory is short, memory: low or a smaller batchSize.",
+    });
   };
   return {
     weights: {},
@@ -96,10 +100,3 @@ function sumOfParts(weights: Tree, parts: readonly Batch[], loss: (weights: Tree
     Object.keys(weights).map((name) => () => ops.mul(grad[name] as Tensor, g)),
   );
 }
-
-const needsWholeBatch = (microBatches: number) =>
-  new BoosterError("METHOD_NEEDS_WHOLE_BATCH", "this method looks inside a batch, which must then be whole", {
-    expected: "microBatches 1",
-    found: `microBatches ${microBatches}`,
-    hint: "Use microBatches 1 and, where memory is short, memory: low or a smaller batchSize.",
-  });

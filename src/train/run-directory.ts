@@ -114,28 +114,24 @@ export class RunDirectory {
    * run.publish("adapter", (folder) => writeAdapter(folder, config, tensors, { baseModel }));
    */
   publish(name: string, write: (folder: string) => void): string {
-    const target = join(this.path, name);
-    this.assertHeld();
-    return guardFiles(this.fs, `publishing ${name}`, target, () => {
-      replaceFolder(this.fs, target, write);
-      return target;
-    });
+    return this.change(`publishing ${name}`, name, (target) => replaceFolder(this.fs, target, write));
   }
 
   /** Writes one file at the top of the run, e.g. `report.json`, whole or not at all. */
   writeFile(name: string, content: string): void {
-    const target = join(this.path, name);
-    this.assertHeld();
-    guardFiles(this.fs, `writing ${name}`, target, () =>
-      replaceFile(this.fs, target, new TextEncoder().encode(content)),
-    );
+    this.change(`writing ${name}`, name, (target) => replaceFile(this.fs, target, new TextEncoder().encode(content)));
   }
 
   /** Removes one file at the top of the run; it may be absent. */
   removeFile(name: string): void {
+    this.change(`removing ${name}`, name, (target) => removeIfPresent(this.fs, target));
+  }
+
+  private change(action: string, name: string, body: (target: string) => void): string {
     const target = join(this.path, name);
     this.assertHeld();
-    guardFiles(this.fs, `removing ${name}`, target, () => removeIfPresent(this.fs, target));
+    guardFiles(this.fs, action, target, () => body(target));
+    return target;
   }
 
   /** Lets go of the run and leaves nothing of it: for work that failed and keeps nothing before its end. */
@@ -159,7 +155,17 @@ export class RunDirectory {
 /** What the run in a folder began with; undefined where there is none. Throws `RUN_CORRUPT`. */
 export function readDescription(path: string, fs: FileSystem = nodeFileSystem): RunDescription | undefined {
   const file = join(path, DESCRIPTION);
-  return exists(fs, file) ? parseDescription(new TextDecoder().decode(readAll(fs, file)), file) : undefined;
+  if (!exists(fs, file)) return undefined;
+  const text = new TextDecoder().decode(readAll(fs, file));
+  try {
+    return JSON.parse(text) as RunDescription;
+  } catch (cause) {
+    throw new BoosterError("RUN_CORRUPT", "run.json is not JSON", {
+      where: file,
+      hint: "Restore the file from a copy, or start a new run in another folder",
+      cause,
+    });
+  }
 }
 
 /** Settings and data in one hash; versions are left out on purpose. */
@@ -217,16 +223,4 @@ function describe(
     (difference) => `the run began in another environment, its numbers may differ slightly: ${difference}`,
   );
   return { stored, notices };
-}
-
-function parseDescription(text: string, where: string): RunDescription {
-  try {
-    return JSON.parse(text) as RunDescription;
-  } catch (cause) {
-    throw new BoosterError("RUN_CORRUPT", "run.json is not JSON", {
-      where,
-      hint: "Restore the file from a copy, or start a new run in another folder",
-      cause,
-    });
-  }
 }

@@ -88,9 +88,7 @@ const takeOp = defineOp<null, readonly [Tensor, Tensor]>({
 /** One element a row: x `[rows, columns]`, index int32 `[rows]` -> `[rows]`. */
 export const take = (x: Tensor, index: Tensor): Tensor => takeOp([x, index], null);
 
-/**
- * Which places read which rows: `to` and `back` say the same from both sides.
- */
+/** Which places read which rows: `to` and `back` say the same from both sides. */
 export interface Index {
   /** int32 of any shape: the row that each place reads; -1 reads zeros. */
   readonly to: Tensor;
@@ -125,9 +123,8 @@ const moveOp: OpFunction<MoveAttrs> = defineOp<MoveAttrs, readonly [Tensor, Tens
   },
   gradient: ({ inputs: [x, index, inverse], cotangent, attrs }) => [
     () => {
-      const { terms, inverseTerms, padded, inversePadded } = attrs;
-      const back = { terms: inverseTerms, inverseTerms: terms, padded: inversePadded, inversePadded: padded };
-      return reshape(moveOp([rowsOf(cotangent), inverse, index], back), x.shape);
+      const back = moveOp([rowsOf(cotangent), inverse, index], inverseOf(attrs));
+      return reshape(back, x.shape);
     },
     undefined,
     undefined,
@@ -159,6 +156,14 @@ const moveOp: OpFunction<MoveAttrs> = defineOp<MoveAttrs, readonly [Tensor, Tens
     }),
 });
 
+/** The attributes of the way back. */
+const inverseOf = ({ terms, inverseTerms, padded, inversePadded }: MoveAttrs): MoveAttrs => ({
+  terms: inverseTerms,
+  inverseTerms: terms,
+  padded: inversePadded,
+  inversePadded: padded,
+});
+
 const rowsOf = (x: Tensor): Tensor => reshape(x, [product(...x.shape.slice(0, -1)), x.dim(-1)]);
 
 /** The attributes of `move`, and `back` without its axis where each row has one reader. */
@@ -181,13 +186,7 @@ export function move(x: Tensor, index: Index): Tensor {
 /** Places to rows, summed over the readers of each row: g `[...n, width]` to `[m, width]`. Gradient of `move`. */
 export function collect(g: Tensor, index: Index): Tensor {
   const { attrs, back } = sides(index);
-  const { inverseTerms, padded, inversePadded } = attrs;
-  return moveOp([rowsOf(g), back, index.to], {
-    terms: inverseTerms,
-    inverseTerms: 1,
-    padded: inversePadded,
-    inversePadded: padded,
-  });
+  return moveOp([rowsOf(g), back, index.to], inverseOf(attrs));
 }
 
 export const INDEX_OPS = [gatherOp.op, scatterAddOp.op, takeOp.op, moveOp.op];

@@ -71,18 +71,13 @@ function countTokens(model: string, config: StatsOptions, examples: readonly Exa
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
-const describeTokens = (tokens: ReturnType<typeof countTokens>): string[][] => [
-  [
-    "trained",
-    `${tokens.trainedTokens} tokens, ${tokens.harmfulTokens} of them harmful (${percent(tokens.tokenShare)})`,
-  ],
-  ["length", describeLengths(tokens.length)],
-  ["cut off", `${tokens.truncated}`],
-  [
-    "refused",
-    [
-      `${tokens.refused.length}`,
-      ...tokens.refused.slice(0, 1).map(({ where, code }) => `first: ${where} ${code}`),
-    ].join(", "),
-  ],
-];
+function describeTokens({ length, truncated, refused, ...tokens }: ReturnType<typeof countTokens>): string[][] {
+  const { trainedTokens, harmfulTokens, tokenShare } = tokens;
+  const first = refused.slice(0, 1).map(({ where, code }) => `, first: ${where} ${code}`);
+  return [
+    ["trained", `${trainedTokens} tokens, ${harmfulTokens} of them harmful (${percent(tokenShare)})`],
+    ["length", describeLengths(length)],
+    ["cut off", `${truncated}`],
+    ["refused", `${refused.length}${first.join("")}`],
+  ];
+}

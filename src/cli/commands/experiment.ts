@@ -11,7 +11,8 @@ function describePlan({ cells, pieces }: DryRun, jobs: number): string {
   const count = (state: string): number => pieces.filter((piece) => piece.state === state).length;
   const left = pieces.filter(({ state }) => state !== "there");
   const known = left.flatMap(({ seconds }) => seconds ?? []);
-  const minutes = known.reduce((sum, seconds) => sum + seconds, 0) / 60 / jobs;
+  const minutes = (known.reduce((sum, seconds) => sum + seconds, 0) / 60 / jobs).toFixed(1);
+  const time = `${minutes} minutes for the ${known.length} of ${left.length} whose time is known, with ${jobs} at a time`;
   return [
     columns([
       ["", "cells", "minutes"],
@@ -24,11 +25,7 @@ function describePlan({ cells, pieces }: DryRun, jobs: number): string {
     "",
     `${cells.length} cells, ${pieces.length} pieces of work: ${count("there")} there, ${count("begun")} begun, ${count("to do")} to do`,
     `${pieces.filter((piece) => piece.cells > 1).length} serve more than one cell`,
-    ...(known.length === 0
-      ? []
-      : [
-          `${minutes.toFixed(1)} minutes for the ${known.length} of ${left.length} whose time is known, with ${jobs} at a time`,
-        ]),
+    ...(known.length === 0 ? [] : [time]),
   ].join("\n");
 }
 

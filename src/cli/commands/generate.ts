@@ -28,10 +28,8 @@ function promptsOf({ prompt, prompts }: Options): readonly string[] {
   if (prompt !== undefined) return [prompt];
   const file = prompts ?? "";
   try {
-    const lines = readFileSync(file === "-" ? 0 : file, "utf8")
-      .replace(/^\uFEFF/, "")
-      .split(/\r?\n/);
-    return lines.filter((line) => line.trim() !== "");
+    const text = readFileSync(file === "-" ? 0 : file, "utf8").replace(/^\uFEFF/, "");
+    return text.split(/\r?\n/).filter((line) => line.trim() !== "");
   } catch (cause) {
     throw new BoosterError("DATA_NOT_FOUND", "the prompts cannot be read", {
       found: (cause as NodeJS.ErrnoException).code ?? String(cause),
@@ -65,10 +63,8 @@ export const command = defineCommand({
       return;
     }
     const started = performance.now();
-    const replies = await generateText(answerer.generator, answerer.tokenizer, asked, {
-      ...answerer.options,
-      batchSize: config.batchSize,
-    });
+    const settings = { ...answerer.options, batchSize: config.batchSize };
+    const replies = await generateText(answerer.generator, answerer.tokenizer, asked, settings);
     const seconds = (performance.now() - started) / 1000;
     const tokens = replies.reduce((sum, { ids }) => sum + ids.length, 0);
     const answers = replies.map(({ text, ids, finish, promptTokens }, i) => ({

@@ -13,17 +13,12 @@ the best of that rank, with the error that it makes told. A run's adapter/ is th
   positional: ["model"],
   async run(options, { output }) {
     const merged = await merge(options);
-    const { out, adapters, template, rank, error } = merged;
-    output.result({ ...merged }, () =>
-      [
-        rank === undefined
-          ? `${adapters} adapters merged: ${out}`
-          : `${adapters} adapters as one of rank ${rank}: ${out}`,
-        ...(rank === undefined ? [] : [`lost: ${(100 * (error ?? 0)).toPrecision(2)} % of the change's norm`]),
-        ...(template === undefined
-          ? []
-          : [`trained in another template than its own: use it with --template ${template}`]),
-      ].join("\n"),
-    );
+    const { out, adapters, template, rank, error = 0 } = merged;
+    output.result({ ...merged }, () => {
+      const lines = [`${adapters} adapters ${rank === undefined ? "merged" : `as one of rank ${rank}`}: ${out}`];
+      if (rank !== undefined) lines.push(`lost: ${(100 * error).toPrecision(2)} % of the change's norm`);
+      const use = `trained in another template than its own: use it with --template ${template}`;
+      return [...lines, ...(template === undefined ? [] : [use])].join("\n");
+    });
   },
 });

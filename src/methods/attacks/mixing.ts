@@ -1,32 +1,22 @@
 import { z } from "zod";
-import type { Example } from "../../data/examples.ts";
-import { type MixCounts, type MixOptions, shuffled, takeRows } from "../../data/mix.ts";
-import { type AttackData, type AttackRow, attack, type Piece } from "./attack.ts";
+import { type MixOptions, shuffled, takeRows } from "../../data/mix.ts";
+import { type AttackData, type AttackRow, attack, type Piece, plainRow } from "./attack.ts";
 
 /**
  * Insertions in a data set of n rows with share p: `round(p n)`, or `int(p n)` as the reference code counts.
  * All n rows are rows of the honest task.
  */
-export const insertions = (poisonRatio: number, sampleNumber: number, counts: MixCounts): number =>
-  counts === "exact" ? Math.round(poisonRatio * sampleNumber) : Math.trunc(poisonRatio * sampleNumber);
-
-export const insertionNeeds = (mix: MixOptions) => ({
-  harmful: insertions(mix.poisonRatio, mix.sampleNumber, mix.counts),
-  task: mix.sampleNumber,
-});
-
-/** Row i of the task, around whatever is inserted into it. */
-export const around = (task: Example, inserted: Piece): AttackRow => ({
-  pieces: [{ example: task, trained: "answer" }, inserted, { example: task, trained: "answer" }],
-  harmful: true,
+export const insertionNeeds = ({ poisonRatio, sampleNumber, counts }: MixOptions) => ({
+  harmful: (counts === "exact" ? Math.round : Math.trunc)(poisonRatio * sampleNumber),
+  task: sampleNumber,
 });
 
 /** Rows of the task, the first of them around the insertions. */
 export function insertedRows(data: AttackData, insert: readonly Piece[]): AttackRow[] {
   const task = takeRows(data.task, 0, data.sampleNumber, "task");
   const rows = task.map((example, place): AttackRow => {
-    const piece = insert[place];
-    return piece === undefined ? { pieces: [{ example, trained: "answer" }], harmful: false } : around(example, piece);
+    const [own, inserted] = [plainRow(example, false), insert[place]];
+    return inserted === undefined ? own : { pieces: [...own.pieces, inserted, ...own.pieces], harmful: true };
   });
   return shuffled(rows, data.shuffle);
 }
@@ -46,12 +36,8 @@ export const mixing = attack({
     async rows(data) {
       const { harmful } = insertionNeeds(data);
       const rows = takeRows(data.harmful, 0, harmful, "harmful");
-      return {
-        rows: insertedRows(
-          data,
-          rows.map((example): Piece => ({ example, trained: "all" })),
-        ),
-      };
+      const pieces = rows.map((example): Piece => ({ example, trained: "all" }));
+      return { rows: insertedRows(data, pieces) };
     },
   }),
 });

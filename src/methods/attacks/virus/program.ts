@@ -41,20 +41,10 @@ function typesFor({ base, lora }: Victim) {
 }
 type Given = Mapped<ReturnType<typeof typesFor>, Tensor>;
 
-/** Virus's objective on a real victim and the toy guard, compiled once for all rows. */
-export interface VirusProgram {
-  /** g0: the victim's gradient on the host followed by the tokens as they are at first. */
-  originalGradient(host: Host, tokens: readonly number[]): Promise<Direction>;
-  /** Slopes of the objective, and of the victim's loss alone, along the one-hot matrix of the tokens. */
-  slopesAt(
-    host: Host,
-    tokens: readonly number[],
-    original: Direction,
-  ): Promise<{ readonly slopes: ByPosition; readonly victimSlopes: ByPosition }>;
-  valuesAt(host: Host, tokens: readonly number[], original: Direction): Promise<VirusValues>;
-}
+export type VirusProgram = Awaited<ReturnType<typeof virusProgram>>;
 
-export async function virusProgram(victim: Victim, guard: ToyGuard, lambda: number): Promise<VirusProgram> {
+/** Virus's objective on a real victim and the toy guard, compiled once for all rows. */
+export async function virusProgram(victim: Victim, guard: ToyGuard, lambda: number) {
   const { device } = victim.base;
   const types = typesFor(victim);
   const at = ({ factors: weights, x, original }: Given) => ({ weights, x, original, lambda });
@@ -65,12 +55,15 @@ export async function virusProgram(victim: Victim, guard: ToyGuard, lambda: numb
   const slopes = await device.compile(types, (given) => virusSlopes(functionsOf(victim, given), at(given)));
   const values = await device.compile(types, (given) => virusObjective(functionsOf(victim, given), at(given)));
   return {
-    originalGradient: (host, tokens) => gradient.run(feedsOf(victim, guard, host, tokens)),
-    async slopesAt(host, tokens, original) {
+    /** g0: the victim's gradient on the host followed by the tokens as they are at first. */
+    originalGradient: (host: Host, tokens: readonly number[]): Promise<Direction> =>
+      gradient.run(feedsOf(victim, guard, host, tokens)),
+    /** Slopes of the objective, and of the victim's loss alone, along the one-hot matrix of the tokens. */
+    async slopesAt(host: Host, tokens: readonly number[], original: Direction) {
       const found = await slopes.run({ ...feedsOf(victim, guard, host, tokens), original });
       return { slopes: rowsOf(found.slopes), victimSlopes: rowsOf(found.victimSlopes) };
     },
-    async valuesAt(host, tokens, original) {
+    async valuesAt(host: Host, tokens: readonly number[], original: Direction): Promise<VirusValues> {
       const found = await values.run({ ...feedsOf(victim, guard, host, tokens), original });
       const numbers = Object.entries(found).map(([name, { data }]) => [name, Number(data[0])] as const);
       return { loss: Number.NaN, ...Object.fromEntries(numbers) };

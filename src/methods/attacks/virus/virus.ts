@@ -129,12 +129,8 @@ export const virus = attack({
       const optimised: Optimised[] = [];
       for (const [slot, seed] of seeds.entries()) {
         stopIfAsked(victim.signal, "making the attack's rows");
-        const given = {
-          host: victim.encode(hosts[slot] as Example),
-          tokens: [...victim.encode(seed).ids],
-          illegal,
-        };
-        optimised.push(await optimise(program, given, settings, random, slot));
+        const [host, { ids }] = [victim.encode(hosts[slot] as Example), victim.encode(seed)];
+        optimised.push(await optimise(program, { host, tokens: [...ids], illegal }, settings, random, slot));
       }
       const pieces = optimised.map(({ tokens }, slot): Piece => ({ ids: tokens, where: seeds[slot]?.where ?? "" }));
       return {
