@@ -152,6 +152,7 @@ const CODES = {
     SAFETENSORS_TRUNCATED: "the safetensors file is cut off",
     SAFETY_LAYERS_NOT_FOUND: "no layer tells malicious queries from normal ones",
     SPECIAL_TOKEN_IN_TEXT: "the tokenizer cannot write a special token as plain text",
+    TEMPLATE_ENDLESS: "the chat template does not come to an end",
     TEMPLATE_FAILED: "the chat template cannot render the messages",
     TEMPLATE_NOT_PREFIX: "the chat template trains on other text than it generates from",
     TEMPLATE_OUTPUT_TOO_LARGE: "the rendered conversation is too long",

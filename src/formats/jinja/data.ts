@@ -1,0 +1,17 @@
+import { Text } from "./text.ts";
+import { Dict, List, type Value } from "./values.ts";
+
+/** Data as a template sees it, and the strings in it by number: the sources of what the template writes. */
+export class TemplateData {
+  readonly strings: string[] = [];
+
+  /** JSON as Python has it: whole numbers are integers. */
+  value(json: unknown): Value {
+    if (typeof json === "string") return Text.from(json, this.strings.push(json) - 1);
+    if (typeof json === "number") return Number.isInteger(json) ? BigInt(json) : json;
+    if (typeof json === "boolean" || typeof json === "bigint") return json;
+    if (Array.isArray(json)) return new List(json.map((item) => this.value(item)));
+    if (typeof json !== "object" || json === null) return null;
+    return new Dict(Object.entries(json).map(([key, item]) => [this.value(key), this.value(item)] as const));
+  }
+}
