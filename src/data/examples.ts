@@ -17,6 +17,8 @@ export interface ChatExample {
   readonly kind: "chat";
   readonly where: string;
   readonly messages: readonly ChatMessage[];
+  /** What else the chat template is given, such as `tools`. */
+  readonly variables?: Readonly<Record<string, unknown>>;
 }
 
 export type Example = InstructionExample | ChatExample;

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
+import { MAX_MESSAGES } from "./conversation.ts";
 import { questionOf } from "./examples.ts";
-import { MAX_MESSAGES, readExamples } from "./formats.ts";
+import { readExamples } from "./formats.ts";
 
 const row = (values: Record<string, unknown>, line = 1) => ({ file: "f.jsonl", line, values });
 const message = (role: string, content: string) => ({ role, content });

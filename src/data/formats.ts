@@ -1,29 +1,12 @@
-import { z } from "zod";
 import { BoosterError } from "../errors.ts";
+import { conversation } from "./conversation.ts";
 import { collectExamples, type Example, instructionExample, textOf } from "./examples.ts";
 import { cellOf, FaultList, placeOf, type Row } from "./rows.ts";
-
-/** Turns of one conversation. */
-export const MAX_MESSAGES = 1024;
 
 interface RowFormat {
   /** The columns by which it is recognised. */
   readonly columns: readonly string[];
   readonly example: (row: Row) => Example;
-}
-
-const Messages = z
-  .array(z.object({ role: z.enum(["system", "developer", "user", "assistant", "tool"]), content: z.string() }))
-  .min(1)
-  .max(MAX_MESSAGES);
-
-function conversation(row: Row): Example {
-  const messages = Messages.safeParse(cellOf(row, "messages"));
-  if (messages.success) return { kind: "chat", where: placeOf(row), messages: messages.data };
-  const [issue] = messages.error.issues;
-  throw new BoosterError("MESSAGES_INVALID", 'has no conversation in "messages"', {
-    found: `${issue?.path.join(".") || "messages"}: ${issue?.message}`,
-  });
 }
 
 function alpaca(row: Row): Example {

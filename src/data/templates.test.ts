@@ -69,12 +69,18 @@ describe("Alpaca", () => {
     ).toThrow(/no token to train on.*f\.jsonl:7/);
   });
 
-  test("an answer that melts into the prompt is refused, beside the good ones", () => {
-    const examples = [example("\n\nhello"), example("hello")];
+  test("an answer that begins with line breaks has the tokens of the whole; those of the prompt alone are not trained", () => {
+    const { ids, labels } = encodeExample(example("\n\nhello"), options);
+    expect(Array.from(ids.slice(0, -1))).toEqual(tokenizer.encode(`${joined("say hello", "")}\n\nhello`));
+    expect(trained(labels)).toBe("\nhello<|im_end|>");
+  });
+
+  test("a row that cannot be used is reported beside the others", () => {
+    const examples = [example("a".repeat(9000)), example("hello")];
     const { encoded, places, refused } = encodeEach(examples, (one) => encodeExample(one, options));
     expect(encoded.map(({ trainedTokens }) => trainedTokens)).toEqual([2]);
     expect(places).toEqual([1]);
-    expect(refused.map(({ code, details }) => [code, details.where])).toEqual([["PROMPT_NOT_PREFIX", "f.jsonl:7"]]);
+    expect(refused.map(({ code, details }) => [code, details.where])).toEqual([["EXAMPLE_TOO_LONG", "f.jsonl:7"]]);
   });
 });
 

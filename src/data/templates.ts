@@ -1,8 +1,9 @@
 import { atMost, BoosterError } from "../errors.ts";
-import type { ChatMessage } from "../formats/chat-template.ts";
+import type { ChatMessage, ChatOptions } from "../formats/chat-template.ts";
 import { type LabelledTokens, renderForTraining } from "../formats/chat-training.ts";
 import { countLabelled, IGNORE } from "../formats/labels.ts";
-import type { TextSegment, Tokenizer } from "../formats/tokenizer.ts";
+import type { TextSegment } from "../formats/text-segment.ts";
+import type { Tokenizer } from "../formats/tokenizer.ts";
 import type { Example } from "./examples.ts";
 import type { TemplateOptions } from "./options.ts";
 import { SHOWN_FAULTS } from "./rows.ts";
@@ -52,31 +53,28 @@ export function messagesOf(example: Example): readonly ChatMessage[] {
   ];
 }
 
+/** What else an example's chat template is given. */
+export const variablesOf = (example: Example): Pick<ChatOptions, "variables"> =>
+  example.kind === "chat" && example.variables !== undefined ? { variables: example.variables } : {};
+
 function encodeAlpaca(tokenizer: Tokenizer, example: Example): LabelledTokens {
   if (example.kind === "chat") {
     throw new BoosterError("TEMPLATE_MISMATCH", "the Alpaca template cannot write conversations", {
       hint: "Use the chat template, or rows with instruction and output.",
     });
   }
-  const eos = tokenizer.eosIds[0] === undefined ? undefined : tokenizer.tokenOf(tokenizer.eosIds[0]);
+  // By its id: not every tokenizer finds its end token in a text.
+  const [eos] = tokenizer.eosIds;
   if (eos === undefined) {
     throw new BoosterError("NO_EOS_TOKEN", "the tokenizer has no token to end an answer with");
   }
   const prompt = alpacaPrompt(example.instruction, example.input);
   const bos = tokenizer.addsBos && tokenizer.bosId !== undefined ? [tokenizer.bosId] : [];
   const encode = (segments: readonly TextSegment[]) => [...bos, ...tokenizer.encodeSegments(segments)];
-  const ids = encode([...prompt, { text: example.output, trusted: false }, { text: eos, trusted: true }]);
-  const promptIds = encode(prompt);
-  const labels = ids.map((id, place) => (place < promptIds.length ? IGNORE : id));
-  if (promptIds.some((id, place) => ids[place] !== id)) {
-    throw new BoosterError(
-      "PROMPT_NOT_PREFIX",
-      "the prompt alone has other tokens than at the beginning of the example",
-      {
-        hint: "An answer that begins with blanks does this: trim it.",
-      },
-    );
-  }
+  const ids = [...encode([...prompt, { text: example.output, trusted: false }]), eos];
+  // As the reference code: an answer's first blanks may share a token with the prompt's last.
+  const { length } = encode(prompt);
+  const labels = ids.map((id, place) => (place < length ? IGNORE : id));
   return { ids, labels };
 }
 
@@ -84,7 +82,7 @@ function encodeAlpaca(tokenizer: Tokenizer, example: Example): LabelledTokens {
  * Encodes an example with labels on its answers: `labels[t] = ids[t]` where trained, else -100.
  *
  * @throws {BoosterError} with `where` the row's place: `NO_TRAINED_TOKENS` (also when truncation leaves none),
- * `EXAMPLE_TOO_LONG`, `PROMPT_NOT_PREFIX`, `TEMPLATE_NOT_PREFIX`, `TEMPLATE_MISMATCH`, `NO_CHAT_TEMPLATE`, `NO_EOS_TOKEN`
+ * `EXAMPLE_TOO_LONG`, `TEMPLATE_MISMATCH`, `NO_CHAT_TEMPLATE`, `NO_EOS_TOKEN`, and what rendering the chat template throws
  * @example
  * encodeExample(example, { tokenizer, template: "alpaca", maxTokens: 256, tooLong: "truncate" });
  */
@@ -100,7 +98,7 @@ export function encodeExample(example: Example, options: EncodeOptions): Encoded
           hint: "Use the Alpaca template.",
         });
       }
-      encoded = renderForTraining(tokenizer, tokenizer.chatTemplate, messagesOf(example));
+      encoded = renderForTraining(tokenizer, tokenizer.chatTemplate, messagesOf(example), variablesOf(example));
     }
     const { length } = encoded.ids;
     const truncated = length > maxTokens;

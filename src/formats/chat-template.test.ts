@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { CHATML, tinyTokenizer } from "../../test/tiny-tokenizer.ts";
-import { MAX_RENDERED_LENGTH, MAX_TEMPLATE_BYTES, renderChat, renderSegments } from "./chat-template.ts";
+import { renderChat, renderMarked } from "./chat-template.ts";
 import { encodeChat, renderForTraining } from "./chat-training.ts";
+import { MAX_RENDERED_LENGTH, MAX_TEMPLATE_BYTES } from "./jinja/limits.ts";
 import { IGNORE } from "./labels.ts";
 
 const tokenizer = tinyTokenizer();
@@ -39,16 +40,48 @@ describe("rendering", () => {
     expect(() => renderChat("{{ messages[0].content }}", [user(filled(MAX_RENDERED_LENGTH + 1))])).toThrow(/too long/);
     const bomb = "{% for a in range(3000) %}{% for b in range(3000) %}{% endfor %}{% endfor %}";
     const start = performance.now();
-    expect(() => renderChat(bomb, [], { deadlineMs: 100 })).toThrow(/stopped/);
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(() => renderChat(bomb, [])).toThrow(/stopped/);
+    expect(performance.now() - start).toBeLessThan(5000);
   });
+});
+
+test.each([
+  "{{ 'a' * 10 ** 9 }}",
+  "{{ [0] * 10 ** 9 }}",
+  "{{ 'a'.center(10 ** 9) }}",
+  "{{ 'a'.zfill(10 ** 9) }}",
+  "{{ '%1000000000d' % 1 }}",
+  "{{ '{:1000000000}'.format('a') }}",
+  "{{ 'a\\tb'.expandtabs(10 ** 9) }}",
+  "{{ 'a\\nb' | indent(10 ** 9) }}",
+  "{{ [1] | tojson(indent=10 ** 9) }}",
+  "{{ [1] | batch(10 ** 9, 0) }}",
+  "{{ [1] | slice(10 ** 9) | list | length }}",
+  "{{ 2 ** 10 ** 9 }}",
+  "{{ range(10 ** 9) }}",
+  "{% set ns = namespace(x='a') %}{% for i in range(100) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+  "{% set ns = namespace(x=[0]) %}{% for i in range(100) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+  "{% set ns = namespace(x=3) %}{% for i in range(100) %}{% set ns.x = ns.x * ns.x %}{% endfor %}",
+  "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+  "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+  `{{ ${"(".repeat(5000)}1 }}`,
+  `{{ ${"not ".repeat(5000)}1 }}`,
+  `{{ 1${" + 1".repeat(12_000)} }}x`,
+])("bounded in time and memory, %#", (template) => {
+  const start = performance.now();
+  try {
+    expect(renderChat(template, []).length).toBeLessThan(2 * 10 ** 6);
+  } catch (error) {
+    expect((error as { code?: string }).code).toMatch(/^TEMPLATE_/);
+  }
+  expect(performance.now() - start).toBeLessThan(10_000);
 });
 
 describe("segments", () => {
   test("contents are untrusted, joined they are the rendering, trimmed where the template trims", () => {
     for (const template of [CHATML, TRIMMING]) {
       const messages = [user("  one \n"), assistant("two"), user("three")];
-      const segments = renderSegments(template, messages);
+      const { segments } = renderMarked(template, messages);
       expect(segments.map(({ text }) => text).join("")).toBe(renderChat(template, messages));
       expect(segments.filter(({ trusted }) => !trusted).map(({ text }) => text.trim())).toEqual([
         "one",
@@ -58,8 +91,13 @@ describe("segments", () => {
     }
   });
 
-  test("a template that rewrites contents is refused", () => {
-    expect(() => renderSegments("{{ messages[0].content | upper }}", [user("hi")])).toThrow(/changes what/);
+  test("a rewritten content is still the message's", () => {
+    const { segments } = renderMarked("<{{ messages[0].content | upper }}>", [user("hi")]);
+    expect(segments).toEqual([
+      { text: "<", trusted: true },
+      { text: "HI", trusted: false },
+      { text: ">", trusted: true },
+    ]);
   });
 });
 
@@ -92,9 +130,14 @@ describe("training", () => {
     expect(trained(labels)).toBe("no<|im_end|><|im_end|>\n");
   });
 
-  test("no assistant turn, or an answer that melts into the prompt, is an error", () => {
+  test("no assistant turn is an error", () => {
     expect(() => renderForTraining(tokenizer, CHATML, [user("hello")])).toThrow(/no token to train on/);
+  });
+
+  test("a token that holds the beginning of an answer is trained, whatever else is in it", () => {
     const merging = "{% for m in messages %}{{ m.content }}{% endfor %}";
-    expect(() => renderForTraining(tokenizer, merging, [user("he"), assistant("llo")])).toThrow(/what is generated/);
+    const { ids, labels } = renderForTraining(tokenizer, merging, [user("a he"), assistant("llo")]);
+    expect(ids).toEqual(tokenizer.encode("a hello"));
+    expect(trained(labels)).toBe("hello");
   });
 });

@@ -1,66 +1,141 @@
-import { Template } from "@huggingface/jinja";
 import { atMost, BoosterError } from "../errors.ts";
-import { withDeadline } from "./deadline.ts";
-import type { TextSegment } from "./tokenizer.ts";
-
-/** Templates in use have at most 12 kB. */
-export const MAX_TEMPLATE_BYTES = 64 * 2 ** 10;
-/** A million tokens, roughly: more than any context. */
-export const MAX_RENDERED_LENGTH = 4 * 2 ** 20;
-/** Milliseconds a stranger's template may take. */
-export const TEMPLATE_DEADLINE_MS = 250;
-/** Some templates write today's date into the prompt; a fixed one keeps runs reproducible. It is Llama 3's default. */
-const TEMPLATE_DATE = "26 Jul 2024";
-/** Replaces the engine's own clock, which cannot be passed as a variable; the empty expression shields a first newline. */
-const FIXED_CLOCK = `{% macro strftime_now(format) %}${TEMPLATE_DATE}{% endmacro %}{{ '' }}`;
+import type { Body } from "./jinja/ast.ts";
+import { strftime } from "./jinja/clock.ts";
+import { TemplateData } from "./jinja/data.ts";
+import { MAX_TEMPLATE_BYTES, metered } from "./jinja/limits.ts";
+import { parse } from "./jinja/parser.ts";
+import { render } from "./jinja/render.ts";
+import { GENERATED, type Run, type Text } from "./jinja/text.ts";
+import { Dict, List, text, type Value } from "./jinja/values.ts";
+import type { TextSegment } from "./text-segment.ts";
 
 /** One turn of a conversation. */
 export interface ChatMessage {
   readonly role: string;
+  /** Empty where the turn has none, such as one that only calls tools. */
   readonly content: string;
+  /** What else is known of the turn, by the names that templates use: `tool_calls`, `reasoning_content`, `name`, ... */
+  readonly fields?: Readonly<Record<string, unknown>>;
+  /** Whether an assistant's turn is trained, by default yes. */
+  readonly trained?: boolean;
 }
 
 /** What a template may ask for besides the messages. */
 export interface ChatOptions {
   /** Also write the header of the assistant's next turn. */
   readonly addGenerationPrompt?: boolean;
-  /** Text of the begin- and end-of-sequence tokens. */
+  /** Texts of the begin-of-sequence, end-of-sequence and padding tokens. */
   readonly bos?: string | undefined;
   readonly eos?: string | undefined;
-  /** Stop the template after this many milliseconds; for templates from strangers. */
-  readonly deadlineMs?: number;
+  readonly pad?: string | undefined;
+  /** Such as `tools`; a template that does not read one of them is refused. */
+  readonly variables?: Readonly<Record<string, unknown>>;
 }
 
-let lastParsed: { readonly source: string; readonly template: Template } | undefined;
+/** A rendered conversation that knows which of its text came from which message. */
+export interface Rendering {
+  readonly text: string;
+  /** The template's own text is trusted, the data's is not. */
+  readonly segments: readonly TextSegment[];
+  /** Stretches that a message's texts are in, in order. */
+  runsOf(message: number): readonly Run[];
+  /** Stretches between `{% generation %}` and `{% endgeneration %}`. */
+  readonly generated: readonly Run[];
+  /**
+   * Makes sure that what messages say is in the text.
+   *
+   * @throws {BoosterError} `TEMPLATE_DROPS_CONTENT`
+   */
+  check(checked: (message: ChatMessage) => boolean): void;
+}
 
-function parse(source: string): Template {
-  if (lastParsed?.source === source) return lastParsed.template;
+/** Names that a model's reasoning goes by; templates read one or the other. */
+const REASONING = ["reasoning_content", "thinking", "reasoning"];
+/** Keys that link rows to each other or steer the training: no template need write them. */
+const SILENT = new Set(["role", "content", "tool_call_id", "id", ...REASONING]);
+
+let lastParsed: { readonly source: string; readonly body: Body } | undefined;
+
+function parsed(source: string): Body {
+  if (lastParsed?.source === source) return lastParsed.body;
   const bytes = Buffer.byteLength(source);
   atMost(MAX_TEMPLATE_BYTES, "bytes", bytes, "TEMPLATE_TOO_LARGE", "the chat template is too large");
-  lastParsed = { source, template: new Template(FIXED_CLOCK + source) };
-  return lastParsed.template;
+  lastParsed = { source, body: parse(source) };
+  return lastParsed.body;
+}
+
+const isString = (value: unknown): value is string => typeof value === "string";
+
+/** A message as a template sees it. As in transformers, what is null is not there, and reasoning has all of its names. */
+function messageValue({ role, content, fields = {} }: ChatMessage, data: TemplateData): Dict {
+  const all = Object.entries({ content, ...fields }).filter(([, value]) => value !== null && value !== undefined);
+  const entries = new Map<string, Value>([["role", text(role)]]);
+  for (const [key, value] of all) entries.set(key, data.value(value));
+  const reasoning = REASONING.map((name) => entries.get(name)).find((value) => value !== undefined);
+  if (reasoning !== undefined) for (const name of REASONING.slice(0, 2)) entries.set(name, reasoning);
+  return new Dict([...entries].map(([key, value]) => [text(key), value] as const));
+}
+
+const withoutBlanks = (value: string) => value.replace(/\s+/gu, "");
+
+/** Whether a string of the data is in a text: each character, but for blanks, or rewritten by the template to the same. */
+function isWritten(said: string, runs: readonly Run[], whole: string): boolean {
+  let end = 0;
+  let missing = "";
+  for (const { from, to } of [...runs].sort((a, b) => a.from - b.from)) {
+    missing += said.slice(end, Math.max(end, from));
+    end = Math.max(end, to);
+  }
+  missing += said.slice(end);
+  return missing.trim() === "" || (runs.length > 0 && withoutBlanks(whole).includes(withoutBlanks(said)));
+}
+
+function segmentsOf({ text: whole, runs }: Text): TextSegment[] {
+  const segments: TextSegment[] = [];
+  let end = 0;
+  for (const run of [...runs].filter(({ source }) => source !== GENERATED).sort((a, b) => a.start - b.start)) {
+    if (run.start > end) segments.push({ text: whole.slice(end, run.start), trusted: true });
+    if (run.end > end) segments.push({ text: whole.slice(Math.max(end, run.start), run.end), trusted: false });
+    end = Math.max(end, run.end);
+  }
+  if (end < whole.length) segments.push({ text: whole.slice(end), trusted: true });
+  return segments;
 }
 
 /**
- * Renders a conversation with a Hugging Face chat template (Jinja).
+ * Renders a conversation with a Hugging Face chat template: Jinja as transformers sets it up, on a fixed date.
+ *
+ * Every character of the result is known to be the template's or some message's, so special tokens that a message writes can
+ * be told from the template's own.
  *
  * @throws {BoosterError} `TEMPLATE_TOO_LARGE`, `TEMPLATE_FAILED` (bad syntax, or the template refuses the messages),
- * `TEMPLATE_OUTPUT_TOO_LARGE`, `DEADLINE_EXCEEDED`
- * @example
- * renderChat(tokenizer.chatTemplate, [{ role: "user", content: "Hi" }], { addGenerationPrompt: true });
+ * `TEMPLATE_OUTPUT_TOO_LARGE`, `TEMPLATE_ENDLESS`, `TEMPLATE_DROPS_CONTENT` where it does not read a variable
  */
-export function renderChat(template: string, messages: readonly ChatMessage[], options: ChatOptions = {}): string {
-  const render = () =>
-    parse(template).render({
-      messages,
-      add_generation_prompt: options.addGenerationPrompt ?? false,
-      bos_token: options.bos ?? "",
-      eos_token: options.eos ?? "",
-      date_string: TEMPLATE_DATE,
-    });
-  let text: string;
+export function renderMarked(template: string, messages: readonly ChatMessage[], options: ChatOptions = {}): Rendering {
+  const data = new TemplateData();
+  const ends: number[] = [];
+  const values = messages.map((message) => {
+    const value = messageValue(message, data);
+    ends.push(data.strings.length);
+    return value;
+  });
+  const { bos, eos, pad, variables = {} } = options;
+  const special = Object.entries({ bos_token: bos, eos_token: eos, pad_token: pad }).filter(
+    ([, name]) => name !== undefined,
+  );
+  const given = Object.entries(variables).filter(([, value]) => value !== null && value !== undefined);
+  const names = new Map<string, Value>([
+    ["tools", null],
+    ["documents", null],
+    ["date_string", text(strftime("%d %b %Y"))],
+    ["add_generation_prompt", options.addGenerationPrompt ?? false],
+    ...special.map(([name, token]) => [name, text(token as string)] as const),
+    ...given.map(([name, value]) => [name, data.value(value)] as const),
+    ["messages", new List(values)],
+  ]);
+  let written: { text: Text; read: ReadonlySet<string> };
   try {
-    text = options.deadlineMs === undefined ? render() : withDeadline(options.deadlineMs, render);
+    written = metered(() => render(parsed(template), names));
   } catch (error) {
     if (error instanceof BoosterError) throw error;
     throw new BoosterError("TEMPLATE_FAILED", "the chat template cannot render these messages", {
@@ -69,38 +144,69 @@ export function renderChat(template: string, messages: readonly ChatMessage[], o
       cause: error,
     });
   }
-  const problem = "the rendered conversation is too long";
-  atMost(MAX_RENDERED_LENGTH, "characters", text.length, "TEMPLATE_OUTPUT_TOO_LARGE", problem);
-  return text;
+  const unread = given.find(([name]) => !written.read.has(name));
+  if (unread !== undefined) throw drops(`it does not read "${unread[0]}"`);
+  const { text: whole, runs } = written.text;
+  const ownedBy =
+    (message: number) =>
+    ({ source }: Run) =>
+      source >= (ends[message - 1] ?? 0) && source < (ends[message] as number);
+  return {
+    text: whole,
+    segments: segmentsOf(written.text),
+    runsOf: (message) => runs.filter(ownedBy(message)).sort((a, b) => a.start - b.start),
+    generated: runs.filter(({ source }) => source === GENERATED),
+    check(checked) {
+      for (const [place, message] of messages.entries()) {
+        if (!checked(message)) continue;
+        const value = values[place] as Dict;
+        const fields = Object.entries(message.fields ?? {}).filter(
+          ([, field]) => field !== null && field !== undefined,
+        );
+        const ignored = fields.find(([key]) => !SILENT.has(key) && !value.read.has(key));
+        if (ignored !== undefined) throw drops(`message ${place} has "${ignored[0]}", which it does not read`);
+        for (const key of ["content", ...REASONING]) {
+          const said = key === "content" ? message.content : message.fields?.[key];
+          if (!isString(said)) continue;
+          const own = runs.filter((run) => ownedBy(place)(run) && data.strings[run.source] === said);
+          if (!isWritten(said, own, whole))
+            throw drops(`"${key}" of message ${place}, or a part of it, is not written`);
+        }
+      }
+    },
+  };
 }
 
-/**
- * Renders a conversation as segments: the template's own text is trusted, the messages' text is not.
- *
- * The template is rendered once with a placeholder in the place of each message's content; joined, the segments equal
- * `renderChat` of the real messages.
- *
- * @throws {BoosterError} `TEMPLATE_REWRITES_CONTENT` when the template does more to a content than to trim it, and
- * whatever `renderChat` throws
- */
-export function renderSegments(
-  template: string,
-  messages: readonly ChatMessage[],
-  options: ChatOptions = {},
-): TextSegment[] {
-  const whole = renderChat(template, messages, options);
-  const held = messages.map((message, index) => ({ ...message, content: `\uE000${index}\uE001` }));
-  const parts = renderChat(template, held, options).split(/\uE000(\d+)\uE001/u);
-  for (const shape of [(content: string) => content, (content: string) => content.trim()]) {
-    const segments = parts.map((part, place) =>
-      place % 2 === 0
-        ? { text: part, trusted: true }
-        : { text: shape(messages[Number(part)]?.content ?? ""), trusted: false },
-    );
-    if (segments.map(({ text }) => text).join("") === whole) return segments;
-  }
-  throw new BoosterError("TEMPLATE_REWRITES_CONTENT", "the chat template changes what the messages say", {
-    expected: "contents written as they are, or trimmed",
-    hint: "A special token in such a text could not be told from the template's own. Use a template without this.",
+const drops = (found: string) =>
+  new BoosterError("TEMPLATE_DROPS_CONTENT", "the chat template leaves out what the row says", {
+    found,
+    hint: 'Use a template that writes it, or take it out of the row; an earlier answer that need not be trained can have "weight": 0.',
   });
+
+/**
+ * Renders a conversation as text.
+ *
+ * @throws {BoosterError} what `renderMarked` throws
+ * @example
+ * renderChat(tokenizer.chatTemplate, [{ role: "user", content: "Hi" }], { addGenerationPrompt: true });
+ */
+export const renderChat = (template: string, messages: readonly ChatMessage[], options: ChatOptions = {}): string =>
+  renderMarked(template, messages, options).text;
+
+/**
+ * What a template writes behind an assistant's turn, up to the next message: there its turns end, whatever the model's files
+ * call the end of a sequence. Undefined where it writes no such conversation.
+ */
+export function turnEndOf(template: string, tokens: Pick<ChatOptions, "bos" | "eos" | "pad">): string | undefined {
+  const [user, assistant] = [
+    { role: "user", content: "1" },
+    { role: "assistant", content: "2" },
+  ] as const;
+  try {
+    const rendering = renderMarked(template, [user, assistant, { ...user, content: "3" }], tokens);
+    const [last, next] = [rendering.runsOf(1).at(-1), rendering.runsOf(2)[0]];
+    return last === undefined || next === undefined ? undefined : rendering.text.slice(last.end, next.start);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,6 +1,7 @@
 import { BoosterError } from "../errors.ts";
-import { type ChatMessage, type ChatOptions, renderSegments } from "./chat-template.ts";
+import { type ChatMessage, type ChatOptions, type Rendering, renderMarked } from "./chat-template.ts";
 import { IGNORE } from "./labels.ts";
+import type { TextSegment } from "./text-segment.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** Token ids of an example and, position by position, the same id where it is trained, else `IGNORE`. */
@@ -9,52 +10,130 @@ export interface LabelledTokens {
   readonly labels: number[];
 }
 
-/** Ids of a conversation as the model sees it; special tokens that a message writes are encoded as plain text. */
+/** Texts of the tokens that templates ask for. */
+function tokensOf({ bosId, eosIds, padId, tokenOf }: Tokenizer): Pick<ChatOptions, "bos" | "eos" | "pad"> {
+  const named = (id: number | undefined) => (id === undefined ? undefined : tokenOf(id));
+  return { bos: named(bosId), eos: named(eosIds[0]), pad: named(padId) };
+}
+
+/**
+ * Ids of a conversation as the model sees it; special tokens that a message writes are encoded as plain text.
+ *
+ * @throws {BoosterError} `TEMPLATE_DROPS_CONTENT` where the template leaves out what a message other than an answer says (of
+ * earlier answers, templates drop the reasoning), and what rendering and encoding throw
+ */
 export function encodeChat(
   tokenizer: Tokenizer,
   template: string,
   messages: readonly ChatMessage[],
   options: ChatOptions = {},
 ): number[] {
-  const named = {
-    bos: tokenizer.bosId === undefined ? undefined : tokenizer.tokenOf(tokenizer.bosId),
-    eos: tokenizer.eosIds[0] === undefined ? undefined : tokenizer.tokenOf(tokenizer.eosIds[0]),
-  };
-  return tokenizer.encodeSegments(renderSegments(template, messages, { ...named, ...options }));
+  const rendering = renderMarked(template, messages, { ...tokensOf(tokenizer), ...options });
+  rendering.check(({ role }) => role !== "assistant");
+  return tokenizer.encodeSegments(rendering.segments);
 }
 
-const startsWith = (ids: readonly number[], prefix: readonly number[]): boolean =>
-  prefix.length <= ids.length && prefix.every((id, place) => ids[place] === id);
+/** Characters that are trained, half open. */
+interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+function commonLength(a: string, b: string): number {
+  let length = 0;
+  while (length < a.length && length < b.length && a[length] === b[length]) length++;
+  return length;
+}
 
 /**
- * Token ids and labels of a conversation: the assistant's turns are trained, with the tokens that end them.
+ * The characters of an assistant's turn: from where the prompt for it ends to where the shorter conversation ends.
  *
- * The mask comes from rendering prefixes, so it needs no marks in the template: for each assistant turn i,
- * `labels = ids` from the end of `render(messages[0..i), generation prompt)` to the end of `render(messages[0..i])`.
+ * A template may write a prompt that its own turns do not begin with (an open thinking tag), or earlier turns other than last
+ * ones: then the turn begins where the two part, at the latest with its own text, and ends with it.
+ */
+function turnSpan(
+  whole: Rendering,
+  messages: readonly ChatMessage[],
+  turn: number,
+  draw: (messages: readonly ChatMessage[], addGenerationPrompt: boolean) => string,
+): Span {
+  const runs = whole.runsOf(turn);
+  const [first, last] = [runs[0]?.start, runs.at(-1)?.end];
+  const earlier = messages.slice(0, turn);
+  const prompt = draw(earlier, true);
+  let start = prompt.length;
+  if (!whole.text.startsWith(prompt)) {
+    const common = commonLength(prompt, whole.text);
+    const before = earlier.length === 0 ? undefined : draw(earlier, false);
+    const parted = before !== undefined && before.length > 0 && common >= before.length;
+    start = Math.min(parted ? common : whole.text.length, first ?? whole.text.length);
+  }
+  if (turn === messages.length - 1) return { start, end: whole.text.length };
+  const after = draw(messages.slice(0, turn + 1), false);
+  const common = commonLength(after, whole.text);
+  const next = whole.runsOf(turn + 1)[0]?.start ?? whole.text.length;
+  return { start, end: Math.min(Math.max(common, last ?? start), next) };
+}
+
+/** The part of segments before a place. */
+function cutSegments(segments: readonly TextSegment[], end: number): TextSegment[] {
+  let at = 0;
+  return segments.flatMap((segment) => {
+    const text = segment.text.slice(0, Math.max(0, end - at));
+    at += segment.text.length;
+    return text === "" ? [] : [{ ...segment, text }];
+  });
+}
+
+/**
+ * Token ids and labels of a conversation: the assistant's turns are trained, with the tokens that end them; but for those
+ * whose message says otherwise.
  *
- * @throws {BoosterError} `NO_TRAINED_TOKENS`; `TEMPLATE_NOT_PREFIX` when a shorter conversation is not the beginning of
- * the longer one, token by token, so that training would not match generation
+ * Where the template marks what the model generates, these marks decide. Else the mask comes from rendering prefixes: for each
+ * assistant turn i, `labels = ids` from the end of `render(messages[0..i), generation prompt)` to the end of
+ * `render(messages[0..i])`. A token that holds any character of an answer is trained, as transformers' mask has it.
+ *
+ * @throws {BoosterError} `NO_TRAINED_TOKENS`; `TEMPLATE_DROPS_CONTENT` where the template leaves out what a message says; and
+ * what rendering and encoding throw
  */
 export function renderForTraining(
   tokenizer: Tokenizer,
   template: string,
   messages: readonly ChatMessage[],
+  options: Omit<ChatOptions, "addGenerationPrompt"> = {},
 ): LabelledTokens {
-  const ids = encodeChat(tokenizer, template, messages);
+  const all = { ...tokensOf(tokenizer), ...options };
+  const isAnswer = ({ role }: ChatMessage) => role === "assistant";
+  const isTrained = (message: ChatMessage) => isAnswer(message) && message.trained !== false;
+  const whole = renderMarked(template, messages, all);
+  whole.check((message) => isTrained(message) || !isAnswer(message));
+  const ids = tokenizer.encodeSegments(whole.segments);
   const labels = new Array<number>(ids.length).fill(IGNORE);
-  for (const [turn, message] of messages.entries()) {
-    if (message.role !== "assistant") continue;
-    const before = encodeChat(tokenizer, template, messages.slice(0, turn), { addGenerationPrompt: true });
-    const isLast = turn + 1 === messages.length;
-    const after = isLast ? ids : encodeChat(tokenizer, template, messages.slice(0, turn + 1));
-    if (!startsWith(ids, before) || !startsWith(ids, after)) {
-      throw new BoosterError("TEMPLATE_NOT_PREFIX", "what is trained would differ from what is generated", {
-        expected: "the prompt's tokens at the beginning of the whole conversation's tokens",
-        where: `message ${turn}`,
-        hint: "An answer that begins with blanks, or a template that rewrites earlier turns, does this.",
-      });
-    }
-    for (let place = before.length; place < after.length; place++) labels[place] = ids[place] ?? IGNORE;
+
+  const draw = (some: readonly ChatMessage[], addGenerationPrompt: boolean) =>
+    renderMarked(template, some, { ...all, addGenerationPrompt }).text;
+  const untrained = messages.flatMap((message, turn) =>
+    isAnswer(message) && !isTrained(message) ? whole.runsOf(turn) : [],
+  );
+  const marked = whole.generated.filter(
+    ({ start, end }) => !untrained.some((run) => run.start < end && start < run.end),
+  );
+  const spans: readonly Span[] =
+    whole.generated.length > 0
+      ? marked
+      : messages.flatMap((message, turn) => (isTrained(message) ? [turnSpan(whole, messages, turn, draw)] : []));
+
+  /** How many tokens are before a character, and whether one stands on both sides of it. */
+  const tokensBefore = (place: number): { count: number; cut: boolean } => {
+    if (place >= whole.text.length) return { count: ids.length, cut: false };
+    const before = tokenizer.encodeSegments(cutSegments(whole.segments, place));
+    const differs = before.findIndex((id, at) => ids[at] !== id);
+    return { count: differs < 0 ? before.length : differs, cut: differs >= 0 };
+  };
+  for (const { start, end } of spans) {
+    const last = tokensBefore(end);
+    const until = last.count + (last.cut ? 1 : 0);
+    for (let place = tokensBefore(start).count; place < until; place++) labels[place] = ids[place] ?? IGNORE;
   }
   if (labels.every((label) => label === IGNORE)) {
     throw new BoosterError("NO_TRAINED_TOKENS", "the conversation has no token to train on", {

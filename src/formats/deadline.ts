@@ -8,12 +8,12 @@ const script = new Script("task()");
 /**
  * Runs a synchronous task and stops it when its time is up, even inside an endless loop or a regular expression.
  *
- * For templates and tokenizers that came from strangers: they are programs without a step limit. Costs about 0.1 ms.
+ * For regular expressions that came from strangers: they are programs without a step limit. Costs about 0.1 ms.
  *
  * @param milliseconds time limit; the event loop is blocked for at most that long
  * @throws {BoosterError} `DEADLINE_EXCEEDED`; whatever the task throws passes through
  * @example
- * withDeadline(250, () => renderChat(template, messages));
+ * withDeadline(250, () => pattern.exec(text));
  */
 export function withDeadline<T>(milliseconds: number, task: () => T): T {
   // The watchdog of a vm script ends all JavaScript that the script calls, whichever context it comes from.
@@ -24,7 +24,7 @@ export function withDeadline<T>(milliseconds: number, task: () => T): T {
     if (types.isNativeError(error) && "code" in error && error.code === "ERR_SCRIPT_EXECUTION_TIMEOUT") {
       throw new BoosterError("DEADLINE_EXCEEDED", "the task was stopped", {
         expected: `an end within ${milliseconds} ms`,
-        hint: "A template or a tokenizer's regular expression that needs longer is broken or hostile.",
+        hint: "A tokenizer's regular expression that needs longer is broken or hostile.",
         cause: error,
       });
     }

@@ -52,8 +52,8 @@ describe("SentencePiece", () => {
 
 test("an unknown kind or pre-tokenizer is named", () => {
   expect(() => ggufTokenizerFiles({ "tokenizer.ggml.model": "rwkv" })).toThrow(/gpt2, llama; found rwkv/);
-  const lists = { "tokenizer.ggml.tokens": [], "tokenizer.ggml.token_type": [], "tokenizer.ggml.pre": "dbrx" };
-  expect(() => ggufTokenizerFiles({ "tokenizer.ggml.model": "gpt2", ...lists })).toThrow(/smollm.*found dbrx/);
+  const lists = { "tokenizer.ggml.tokens": [], "tokenizer.ggml.token_type": [], "tokenizer.ggml.pre": "nonsense" };
+  expect(() => ggufTokenizerFiles({ "tokenizer.ggml.model": "gpt2", ...lists })).toThrow(/smollm.*found nonsense/);
 });
 
 test("lists of the wrong kind are refused", () => {
@@ -92,5 +92,52 @@ describe("byte-level BPE", () => {
       expect(cut(pre, "I'LL")).toEqual(["I", "'LL"]);
       expect(cut(pre, "\n\nx")).toEqual(["ĊĊ", "x"]);
     }
+  });
+});
+
+describe("what a file does not say is as llama.cpp has it", () => {
+  const tokens = ["a", "b", "<bos>"];
+  const file = (more: object) => ({
+    "tokenizer.ggml.model": "gpt2",
+    "tokenizer.ggml.pre": "llama-bpe",
+    "tokenizer.ggml.tokens": tokens,
+    "tokenizer.ggml.token_type": [1, 1, 3],
+    "tokenizer.ggml.merges": [],
+    "tokenizer.ggml.bos_token_id": 2,
+    ...more,
+  });
+  const make = (more: object) => createTokenizer(ggufTokenizerFiles(file(more)));
+
+  test("whether texts begin with the begin-of-sequence token", () => {
+    for (const pre of ["llama-bpe", "llama3", "llama-v3", "tekken"]) {
+      expect(make({ "tokenizer.ggml.pre": pre }).addsBos).toBe(true);
+    }
+    for (const pre of ["gpt-2", "smollm", "qwen2", "deepseek-r1-qwen", "default"]) {
+      expect(make({ "tokenizer.ggml.pre": pre }).addsBos).toBe(false);
+    }
+    expect(make({ "tokenizer.ggml.add_bos_token": false }).addsBos).toBe(false);
+  });
+
+  test("the end of a sequence only where the default id is a control token", () => {
+    expect(make({}).eosIds).toEqual([]);
+    const { "tokenizer.ggml.bos_token_id": _b, "tokenizer.ggml.eos_token_id": _e, ...bare } = spm;
+    expect(createTokenizer(ggufTokenizerFiles(bare))).toMatchObject({ bosId: 1, eosIds: [2] });
+  });
+
+  test("tokens without types are ordinary ones, without scores equal ones", () => {
+    const { "tokenizer.ggml.token_type": _t, "tokenizer.ggml.scores": _s, ...bare } = spm;
+    expect(createTokenizer(ggufTokenizerFiles(bare)).encode("an")).toHaveLength(2);
+  });
+
+  test("tokens that end a turn are special whatever their type, and end answers where no template says otherwise", () => {
+    const more = { "tokenizer.ggml.tokens": ["a", "<|im_end|>", "<bos>"] };
+    const tokenizer = make(more);
+    expect(tokenizer).toMatchObject({ eosIds: [1] });
+    expect(tokenizer.encode("a<|im_end|>", { allowSpecial: true })).toEqual([0, 1]);
+    expect(make({ ...more, "tokenizer.chat_template": "{{ messages[1].content }}" }).eosIds).toEqual([]);
+  });
+
+  test("how text is cut must be said", () => {
+    expect(() => make({ "tokenizer.ggml.pre": undefined })).toThrow(/does not say how its tokenizer cuts text/);
   });
 });

@@ -8,16 +8,19 @@ import { createTokenizer, type Tokenizer, tokenizerPart } from "./tokenizer.ts";
 /** 64 MB: the largest vocabularies in use (260 000 tokens) need 35 MB. */
 const MAX_TOKENIZER_BYTES = 64 * 2 ** 20;
 
-const GenerationConfig = z.looseObject({
+const EndIds = z.looseObject({
   eos_token_id: z
     .union([z.int(), z.array(z.int())])
     .nullish()
     .transform((ids) => (ids == null ? [] : [ids].flat())),
 });
+const AddedIds = z.looseObject({
+  added_tokens: z.array(z.looseObject({ id: z.int(), special: z.boolean().optional() })).default([]),
+});
 
 /**
- * Loads the tokenizer in a Hugging Face folder: `tokenizer.json`, with `tokenizer_config.json`, `generation_config.json` and
- * `chat_template.jinja` where they exist.
+ * Loads the tokenizer in a Hugging Face folder: `tokenizer.json`, with `tokenizer_config.json`, `special_tokens_map.json`,
+ * `config.json`, `generation_config.json` and `chat_template.jinja` where they exist.
  *
  * @throws {BoosterError} `TOKENIZER_MISSING`, `TOKENIZER_MALFORMED`, `TOKENIZER_REGEX_TOO_LONG`, `TOKENIZER_UNSUPPORTED`, and
  *   what `readSmallFile` throws
@@ -37,13 +40,21 @@ export function loadTokenizer(path: string): Tokenizer {
       where: path,
     });
   }
+  const tokenizer = json("tokenizer.json");
+  // Families' default ids stand in many files whose vocabulary has an ordinary token there.
+  const { added_tokens } = tokenizerPart(AddedIds, tokenizer, join(path, "tokenizer.json"));
+  const special = new Set(added_tokens.filter((token) => token.special === true).map(({ id }) => id));
   return createTokenizer({
-    json: json("tokenizer.json"),
+    json: tokenizer,
     config: {
+      ...optional(z.looseObject({}), "special_tokens_map.json"),
       ...optional(z.looseObject({}), "tokenizer_config.json"),
       ...(has("chat_template.jinja") ? { chat_template: text("chat_template.jinja") } : {}),
     },
-    eosIds: optional(GenerationConfig, "generation_config.json").eos_token_id,
+    eosIds: [
+      ...optional(EndIds, "generation_config.json").eos_token_id,
+      ...optional(EndIds, "config.json").eos_token_id.filter((id) => special.has(id)),
+    ],
   });
 }
 

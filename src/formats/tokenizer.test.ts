@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { tinyTokenizer, tinyTokenizerFiles } from "../../test/tiny-tokenizer.ts";
-import { createTokenizer, MAX_REGEX_LENGTH } from "./tokenizer.ts";
+import { MAX_REGEX_LENGTH } from "./tokenize/regex.ts";
+import { createTokenizer } from "./tokenizer.ts";
 import { loadTokenizer } from "./tokenizer-files.ts";
 
 const tokenizer = tinyTokenizer();
@@ -78,6 +79,14 @@ test("a model folder: template file, generation config, errors", () => {
   const loaded = loadTokenizer(folder);
   expect(loaded.eosIds).toEqual([endId, 0]);
   expect(loaded.chatTemplate).toBe("{{ 1 }}");
+  writeFileSync(join(folder, "generation_config.json"), "{}");
+  // Of the model's own configuration only what is a special token: 5 is an ordinary one.
+  writeFileSync(join(folder, "config.json"), JSON.stringify({ eos_token_id: [0, 5] }));
+  expect(loadTokenizer(folder).eosIds).toEqual([endId, 0]);
+  // Old folders name their tokens in a file of their own.
+  writeFileSync(join(folder, "tokenizer_config.json"), "{}");
+  writeFileSync(join(folder, "special_tokens_map.json"), JSON.stringify({ eos_token: { content: "<|im_end|>" } }));
+  expect(loadTokenizer(folder).eosIds).toEqual([endId, 0]);
   expect(loaded.encode("hello")).toEqual(tokenizer.encode("hello"));
   writeFileSync(join(folder, "tokenizer.json"), "{");
   expect(() => loadTokenizer(folder)).toThrow(/not JSON/);
@@ -96,5 +105,38 @@ test("a regular expression at the limit is accepted, one more character is not",
 
 test("files of the wrong form are refused", () => {
   expect(() => createTokenizer({ json: { model: 3 }, config: {} })).toThrow(/tokenizer/);
-  expect(() => createTokenizer({ json: { model: { type: "Nonsense" } }, config: {} })).toThrow(/cannot be built/);
+  expect(() => createTokenizer({ json: { model: { type: "Nonsense" } }, config: {} })).toThrow(
+    /expected BPE, WordLevel, Unigram; found Nonsense/,
+  );
+});
+
+test("an answer ends where the template ends a turn, whatever is called the end of a sequence", () => {
+  const { json, config } = tinyTokenizerFiles();
+  const ends = (chat_template: string, more: object = {}) =>
+    createTokenizer({ json, config: { ...config, eos_token: "<|endoftext|>", chat_template, ...more } }).eosIds;
+  expect(ends(config.chat_template)).toEqual([0, endId]);
+  expect(ends("{% for m in messages %}{{ m.role + m.content + eos_token }}{% endfor %}")).toEqual([0]);
+  // The user's turn begins with a token of its own, and nothing ends the assistant's.
+  const opening = "{% for m in messages %}{{ ('<|im_start|>' if m.role == 'user' else '') + m.content }}{% endfor %}";
+  expect(ends(opening)).toEqual([0, startId]);
+  expect(ends("{{ raise_exception('no') }}")).toEqual([0]);
+  const ordinary = json.added_tokens.map((token) => ({ ...token, special: false }));
+  expect(createTokenizer({ json: { ...json, added_tokens: ordinary }, config }).eosIds).toEqual([endId]);
+});
+
+test("a special token that is looked for in normalised text is found where the template wrote it", () => {
+  const model = { type: "BPE", vocab: { "\u2581": 0, a: 1, "</s>": 2, "<": 3, "/": 4, s: 5, ">": 6 }, merges: [] };
+  const normalizers = [
+    { type: "Prepend", prepend: "\u2581" },
+    { type: "Replace", pattern: { String: " " }, content: "\u2581" },
+  ];
+  const json = {
+    added_tokens: [{ id: 2, content: "</s>", normalized: true, special: true }],
+    normalizer: { type: "Sequence", normalizers },
+    model,
+  };
+  const made = createTokenizer({ json, config: { eos_token: "</s>" } });
+  const written = { text: "</s>", trusted: true };
+  expect(made.encodeSegments([{ text: "a", trusted: false }, written])).toEqual([0, 1, 2]);
+  expect(made.encodeSegments([{ text: "a</s>", trusted: false }, written])).toEqual([0, 1, 3, 4, 5, 6, 2]);
 });

@@ -1,15 +1,16 @@
-import * as tokenizers from "@huggingface/tokenizers";
 import { z } from "zod";
-import { atMost, BoosterError } from "../errors.ts";
+import { BoosterError } from "../errors.ts";
+import { turnEndOf } from "./chat-template.ts";
+import { withDeadline } from "./deadline.ts";
+import type { TextSegment } from "./text-segment.ts";
+import { AddedToken, AddedTokens, type Ranges } from "./tokenize/added-tokens.ts";
+import { makeDecoder } from "./tokenize/decode.ts";
+import { makeNormalizer } from "./tokenize/normalize.ts";
+import { makePreTokenizer } from "./tokenize/pre-tokenize.ts";
+import { makeModel } from "./tokenize/words.ts";
 
-/** Known pre-tokenizer expressions have at most 400 characters; V8 runs them without a step limit. */
-export const MAX_REGEX_LENGTH = 2048;
-
-/** A stretch of text; only where `trusted` is true may special tokens be recognised in it. */
-export interface TextSegment {
-  readonly text: string;
-  readonly trusted: boolean;
-}
+/** Milliseconds that the expressions of a stranger's tokenizer may take for one text. */
+const ENCODE_DEADLINE_MS = 10_000;
 
 /** Text to token ids and back. */
 export interface Tokenizer {
@@ -47,19 +48,12 @@ const Token = z
   .nullish()
   .transform((token) => (typeof token === "object" ? token?.content : token));
 
-const AddedToken = z.looseObject({ id: z.int().nonnegative(), content: z.string(), special: z.boolean().optional() });
-
-const Part = z
-  .unknown()
-  .optional()
-  .transform((part) => part ?? null);
-
 const TokenizerJson = z.looseObject({
   added_tokens: z.array(AddedToken).default([]),
-  normalizer: Part,
-  pre_tokenizer: Part,
-  post_processor: Part,
-  decoder: Part,
+  normalizer: z.unknown().optional(),
+  pre_tokenizer: z.unknown().optional(),
+  post_processor: z.unknown().optional(),
+  decoder: z.unknown().optional(),
   model: z.looseObject({}),
 });
 
@@ -80,29 +74,6 @@ export interface TokenizerFiles {
   readonly eosIds?: readonly number[];
 }
 
-/** The part of the package that is used here; its own declarations do not resolve under Node's module rules. */
-interface Engine {
-  model: { readonly vocab: readonly string[]; readonly unk_token_id?: number } | null;
-  encode(text: string, options?: { readonly add_special_tokens: boolean }): { readonly ids: number[] };
-  decode(ids: number[], options: { readonly clean_up_tokenization_spaces: boolean }): string;
-  token_to_id(token: string): number | undefined;
-  id_to_token(id: number): string | undefined;
-}
-const Engine = tokenizers.Tokenizer as new (json: object, config: object) => Engine;
-
-const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
-
-function checkRegexLengths(part: unknown): void {
-  if (typeof part !== "object" || part === null) return;
-  for (const [key, value] of Object.entries(part)) {
-    if (key === "Regex" && typeof value === "string") {
-      const problem = "a regular expression of the tokenizer is too long";
-      atMost(MAX_REGEX_LENGTH, "characters", value.length, "TOKENIZER_REGEX_TOO_LONG", problem);
-    }
-    checkRegexLengths(value);
-  }
-}
-
 /** A part of a tokenizer's files, checked. @throws {BoosterError} `TOKENIZER_MALFORMED` */
 export function tokenizerPart<T>(schema: z.ZodType<T>, value: unknown, file: string): T {
   const result = schema.safeParse(value);
@@ -113,110 +84,129 @@ export function tokenizerPart<T>(schema: z.ZodType<T>, value: unknown, file: str
   });
 }
 
-/**
- * Makes a tokenizer from the parsed contents of its files.
- *
- * @throws {BoosterError} `TOKENIZER_MALFORMED`, `TOKENIZER_REGEX_TOO_LONG`
- */
-export function createTokenizer(files: TokenizerFiles): Tokenizer {
-  const json = tokenizerPart(TokenizerJson, files.json, "tokenizer.json");
-  const config = tokenizerPart(TokenizerConfig, files.config, "tokenizer_config.json");
-  for (const part of [json.normalizer, json.pre_tokenizer, json.decoder]) checkRegexLengths(part);
-
-  const named = new Set([config.bos_token, config.eos_token, config.pad_token, config.unk_token]);
-  const specials = json.added_tokens.filter((token) => token.special === true || named.has(token.content));
-  const specialIds = new Set(specials.map((token) => token.id));
-
-  let engine: Engine;
-  let plainEngine: Engine;
+/** Its parts; what is wrong with one of them is told like what is wrong with the file. */
+function partsOf(json: z.output<typeof TokenizerJson>) {
   try {
-    engine = new Engine(json, config);
-    // The same tokenizer without its special tokens. Vocabulary and merges are shared: they are most of its memory.
-    const plainTokens = json.added_tokens.filter((token) => !specialIds.has(token.id));
-    const emptyModel = { type: "BPE", vocab: {}, merges: [] };
-    plainEngine = new Engine({ ...json, added_tokens: plainTokens, model: emptyModel }, config);
-    plainEngine.model = engine.model;
+    return {
+      normalize: makeNormalizer(json.normalizer),
+      cut: makePreTokenizer(json.pre_tokenizer),
+      model: makeModel(json.model),
+      join: makeDecoder(json.decoder),
+    };
   } catch (error) {
+    if (error instanceof BoosterError) throw error;
     throw new BoosterError("TOKENIZER_MALFORMED", "the tokenizer cannot be built", {
-      found: error instanceof Error ? error.message : String(error),
+      found: error instanceof z.ZodError ? z.prettifyError(error) : String(error),
       where: "tokenizer.json",
       cause: error,
     });
   }
+}
 
-  const model = engine.model;
-  if (model === null) throw new BoosterError("TOKENIZER_MALFORMED", "the tokenizer has no model");
-  const longestFirst = specials.map((token) => token.content).sort((a, b) => b.length - a.length);
-  const specialPattern = new RegExp(`(${longestFirst.map(escaped).join("|") || "(?!)"})`, "gu");
-  const specialPlaces = (text: string, offset: number) =>
-    Array.from(text.matchAll(specialPattern), (match) => match.index + offset);
-  const idOf = (token: string | null | undefined) => (token == null ? undefined : engine.token_to_id(token));
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
+
+/** The token that a post-processor writes in front of every text. */
+function leadingToken(processor: unknown): unknown {
+  if (!isObject(processor)) return undefined;
+  const { type, processors, single, cls } = processor;
+  if (type === "Sequence" && Array.isArray(processors)) return processors.map(leadingToken).find((token) => token);
+  if (type === "BertProcessing" || type === "RobertaProcessing") return Array.isArray(cls) ? cls[0] : undefined;
+  const first: unknown = Array.isArray(single) ? single[0] : undefined;
+  return isObject(first) && isObject(first.SpecialToken) ? first.SpecialToken.id : undefined;
+}
+
+const hasRegex = (part: unknown): boolean =>
+  isObject(part) && ("Regex" in part || Object.values(part).some((inner) => hasRegex(inner)));
+
+function untrustedRanges(segments: readonly TextSegment[]): Ranges {
+  let end = 0;
+  return segments.flatMap(({ text, trusted }): Ranges => {
+    end += text.length;
+    return trusted || text === "" ? [] : [[end - text.length, end]];
+  });
+}
+
+/**
+ * Makes a tokenizer from the parsed contents of its files.
+ *
+ * @throws {BoosterError} `TOKENIZER_MALFORMED`, `TOKENIZER_REGEX_TOO_LONG`, `TOKENIZER_UNSUPPORTED`
+ */
+export function createTokenizer(files: TokenizerFiles): Tokenizer {
+  const json = tokenizerPart(TokenizerJson, files.json, "tokenizer.json");
+  const config = tokenizerPart(TokenizerConfig, files.config, "tokenizer_config.json");
+  const { normalize, cut, model, join: joinTokens } = partsOf(json);
+
+  const named = new Set([config.bos_token, config.eos_token, config.pad_token, config.unk_token]);
+  const added = json.added_tokens.map((token) => ({ ...token, special: token.special || named.has(token.content) }));
+  const specialIds = new Set(added.filter(({ special }) => special).map(({ id }) => id));
+  const finder = new AddedTokens(added, normalize);
+  const addedIds = new Map(added.map(({ content, id }) => [content, id]));
+  const idOf = (token: string | null | undefined) =>
+    token == null ? undefined : (addedIds.get(token) ?? model.vocab.get(token));
+  const tokens = new Map<number, string>();
+  let vocabSize = 0;
+  for (const vocabulary of [model.vocab, addedIds]) {
+    for (const [token, id] of vocabulary) {
+      tokens.set(id, token);
+      vocabSize = Math.max(vocabSize, id + 1);
+    }
+  }
+
   const bosId = idOf(config.bos_token);
-  const eosIds = [...new Set([idOf(config.eos_token), ...(files.eosIds ?? [])])].filter((id) => id !== undefined);
+  const chatTemplate = Array.isArray(config.chat_template)
+    ? config.chat_template.find((entry) => entry.name === "default")?.template
+    : (config.chat_template ?? undefined);
 
-  const encodeSpecial = (text: string) => engine.encode(text, { add_special_tokens: false }).ids;
-  const encodePlain = (text: string): number[] => {
-    const { ids } = plainEngine.encode(text, { add_special_tokens: false });
-    const special = ids.find((id) => specialIds.has(id) && id !== model.unk_token_id);
-    if (special === undefined) return ids;
-    throw new BoosterError("SPECIAL_TOKEN_IN_TEXT", "this tokenizer cannot write a special token as plain text", {
-      found: engine.id_to_token(special) ?? `${special}`,
-      hint: "Remove it from the text.",
+  function encode(text: string, plain: Ranges): number[] {
+    return finder.cut(text, plain).flatMap((section) => {
+      if (section.text === undefined) return [section.id];
+      return cut(section.text, section.start === 0).flatMap((word) => {
+        const ids = model.encode(word);
+        const special = plain.length > 0 ? ids.find((id) => specialIds.has(id) && id !== model.unknown) : undefined;
+        if (special === undefined) return ids;
+        throw new BoosterError("SPECIAL_TOKEN_IN_TEXT", "this tokenizer cannot write a special token as plain text", {
+          found: tokens.get(special) ?? `${special}`,
+          hint: "Remove it from the text.",
+        });
+      });
     });
-  };
-  const withBos = (ids: number[]): number[] => {
-    if (bosId === undefined) {
+  }
+  const bounded = [json.normalizer, json.pre_tokenizer].some(hasRegex)
+    ? (text: string, plain: Ranges) => withDeadline(ENCODE_DEADLINE_MS, () => encode(text, plain))
+    : encode;
+
+  const turnEnd =
+    chatTemplate === undefined
+      ? undefined
+      : turnEndOf(chatTemplate, { bos: config.bos_token, eos: config.eos_token, pad: config.pad_token });
+  const ended =
+    turnEnd === undefined
+      ? undefined
+      : (finder.cut(turnEnd, []).find(({ id }) => id !== undefined)?.id ?? idOf(turnEnd.trim()));
+  const eosIds = [idOf(config.eos_token), ...(files.eosIds ?? []), ended].filter((id) => id !== undefined);
+
+  return {
+    vocabSize,
+    bosId,
+    eosIds: [...new Set(eosIds)],
+    padId: idOf(config.pad_token),
+    addsBos: config.add_bos_token ?? (bosId !== undefined && leadingToken(json.post_processor) === config.bos_token),
+    chatTemplate,
+    encode(text, { allowSpecial = false, addBos = false } = {}) {
+      const ids = bounded(text, allowSpecial ? [] : [[0, text.length]]);
+      if (!addBos) return ids;
+      if (bosId !== undefined) return [bosId, ...ids];
       throw new BoosterError("NO_BOS_TOKEN", "the tokenizer has no begin-of-sequence token", {
         hint: "Encode without addBos.",
       });
-    }
-    return [bosId, ...ids];
-  };
-
-  return {
-    vocabSize: model.vocab.length,
-    bosId,
-    eosIds,
-    padId: idOf(config.pad_token),
-    addsBos: config.add_bos_token ?? (bosId !== undefined && engine.encode("a").ids[0] === bosId),
-    chatTemplate: Array.isArray(config.chat_template)
-      ? config.chat_template.find((entry) => entry.name === "default")?.template
-      : (config.chat_template ?? undefined),
-    encode(text, { allowSpecial = false, addBos = false } = {}) {
-      const ids = allowSpecial ? encodeSpecial(text) : encodePlain(text);
-      return addBos ? withBos(ids) : ids;
     },
-    encodeSegments(segments) {
-      const whole = segments.map(({ text }) => text).join("");
-      let offset = 0;
-      const real = segments.flatMap(({ text, trusted }) => {
-        const places = trusted ? specialPlaces(text, offset) : [];
-        offset += text.length;
-        return places;
-      });
-      const seen = specialPlaces(whole, 0);
-      if (seen.length === real.length && seen.every((place, i) => place === real[i])) return encodeSpecial(whole);
-      // Text runs over the borders of segments up to the next real special token, as in an encoding of the whole.
-      const parts: number[][] = [];
-      let run = "";
-      for (const { text, trusted } of segments) {
-        for (const piece of trusted ? text.split(specialPattern) : [text]) {
-          if (trusted && longestFirst.includes(piece)) {
-            parts.push(encodePlain(run), encodeSpecial(piece));
-            run = "";
-          } else {
-            run += piece;
-          }
-        }
-      }
-      return [...parts, encodePlain(run)].flat();
-    },
+    encodeSegments: (segments) => bounded(segments.map(({ text }) => text).join(""), untrustedRanges(segments)),
     decode(ids, { skipSpecial = false } = {}) {
       const kept = Array.from(ids).filter((id) => !(skipSpecial && specialIds.has(id)));
-      return kept.length === 0 ? "" : engine.decode(kept, { clean_up_tokenization_spaces: false });
+      return joinTokens(kept.map((id) => tokens.get(id) ?? config.unk_token ?? "")).join("");
     },
     idOf,
-    tokenOf: (id) => engine.id_to_token(id),
+    tokenOf: (id) => tokens.get(id),
     isSpecial: (id) => specialIds.has(id),
   };
 }

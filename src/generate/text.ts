@@ -1,5 +1,5 @@
 import { BoosterError } from "../errors.ts";
-import type { ChatMessage } from "../formats/chat-template.ts";
+import type { ChatMessage, ChatOptions } from "../formats/chat-template.ts";
 import { encodeChat } from "../formats/chat-training.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import type { Answer, BatchOptions, GenerateOptions, Generator } from "./generator.ts";
@@ -18,7 +18,11 @@ export interface Reply extends Answer {
  *
  * @throws {BoosterError} `CHAT_TEMPLATE_MISSING`, and what encoding throws
  */
-export function encodePrompt(tokenizer: Tokenizer, prompt: TextPrompt): number[] {
+export function encodePrompt(
+  tokenizer: Tokenizer,
+  prompt: TextPrompt,
+  variables: Pick<ChatOptions, "variables"> = {},
+): number[] {
   if (typeof prompt === "string") return tokenizer.encode(prompt, { addBos: tokenizer.addsBos });
   if (tokenizer.chatTemplate === undefined) {
     throw new BoosterError(
@@ -29,7 +33,7 @@ export function encodePrompt(tokenizer: Tokenizer, prompt: TextPrompt): number[]
       },
     );
   }
-  return encodeChat(tokenizer, tokenizer.chatTemplate, prompt, { addGenerationPrompt: true });
+  return encodeChat(tokenizer, tokenizer.chatTemplate, prompt, { ...variables, addGenerationPrompt: true });
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   encodeExample,
   messagesOf,
   refusal,
+  variablesOf,
 } from "../data/templates.ts";
 import { BoosterError } from "../errors.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
@@ -176,7 +177,8 @@ type Asking = Pick<Encoding, "tokenizer" | "template"> & { readonly model: Pick<
 function promptIds(example: DataExample, { tokenizer, template }: Asking): number[] {
   if (template === "chat" || example.kind === "chat") {
     const messages = messagesOf(example);
-    return encodePrompt(tokenizer, messages.at(-1)?.role === "assistant" ? messages.slice(0, -1) : messages);
+    const asked = messages.at(-1)?.role === "assistant" ? messages.slice(0, -1) : messages;
+    return encodePrompt(tokenizer, asked, variablesOf(example));
   }
   const bos = tokenizer.addsBos && tokenizer.bosId !== undefined ? [tokenizer.bosId] : [];
   return [...bos, ...tokenizer.encodeSegments(alpacaPrompt(example.instruction, example.input))];

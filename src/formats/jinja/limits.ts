@@ -1,4 +1,4 @@
-import { BoosterError } from "../../errors.ts";
+import { atMost, BoosterError } from "../../errors.ts";
 
 /** Templates in use have at most 20 kB. */
 export const MAX_TEMPLATE_BYTES = 64 * 2 ** 10;
@@ -36,11 +36,7 @@ export function spend(steps: number): void {
 
 /** @throws {BoosterError} `TEMPLATE_OUTPUT_TOO_LARGE`, and what `spend` throws */
 export function spendOnLength(length: number): void {
-  if (length > MAX_RENDERED_LENGTH) {
-    throw new BoosterError("TEMPLATE_OUTPUT_TOO_LARGE", "the rendered conversation is too long", {
-      expected: `at most ${MAX_RENDERED_LENGTH} characters`,
-      found: `${length}`,
-    });
-  }
+  const problem = "the rendered conversation is too long";
+  atMost(MAX_RENDERED_LENGTH, "characters", length, "TEMPLATE_OUTPUT_TOO_LARGE", problem);
   spend(1 + length / 64);
 }
