@@ -22,7 +22,7 @@ describe("rendering", () => {
   });
 
   test("the date does not depend on the day", () => {
-    expect(renderChat("{{ strftime_now('%d %b %Y') }} {{ date_string }}", [])).toBe("26 Jul 2024 26 Jul 2024");
+    expect(renderChat("{{ strftime_now('%d %b %Y') }}{{ date_string }}", [])).toBe("26 Jul 2024");
   });
 
   test("a template that refuses or is broken says so", () => {
@@ -139,5 +139,15 @@ describe("training", () => {
     const { ids, labels } = renderForTraining(tokenizer, merging, [user("a he"), assistant("llo")]);
     expect(ids).toEqual(tokenizer.encode("a hello"));
     expect(trained(labels)).toBe("hello");
+  });
+
+  test.each([
+    "{% set ns = namespace(t=(1, 1)) %}{% for i in range(40) %}{% set ns.t = (ns.t, ns.t) %}{% endfor %}{{ {ns.t: 1} }}",
+    "{{ (messages[0].content * 100000)|list|length }}",
+    "{{ (messages[0].content * 100000)|upper|length }}",
+    "{% set x = 'ab' * 1000000 %}{% for i in range(10000) %}{{ x.count('a') }}{{ x.strip() }}{% endfor %}",
+    "{% set d = dict(range(1000)|batch(2)) %}{% for i in range(100000) %}{% set e = dict(d) %}{% endfor %}",
+  ])("what costs much counts as many steps: %s", (template) => {
+    expect(() => renderChat(template, [user("2+2?")])).toThrow(/was stopped/);
   });
 });

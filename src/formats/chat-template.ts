@@ -1,6 +1,5 @@
 import { atMost, BoosterError } from "../errors.ts";
 import type { Body } from "./jinja/ast.ts";
-import { strftime } from "./jinja/clock.ts";
 import { TemplateData } from "./jinja/data.ts";
 import { MAX_TEMPLATE_BYTES, metered } from "./jinja/limits.ts";
 import { parse } from "./jinja/parser.ts";
@@ -28,7 +27,7 @@ export interface ChatOptions {
   readonly bos?: string | undefined;
   readonly eos?: string | undefined;
   readonly pad?: string | undefined;
-  /** Such as `tools`; a template that does not read one of them is refused. */
+  /** Such as `tools`. */
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 
@@ -42,7 +41,7 @@ export interface Rendering {
   /** Stretches between `{% generation %}` and `{% endgeneration %}`. */
   readonly generated: readonly Run[];
   /**
-   * Makes sure that what messages say is in the text.
+   * Makes sure that what messages say is in the text, that tools and their calls are, and that other variables were read.
    *
    * @throws {BoosterError} `TEMPLATE_DROPS_CONTENT`
    */
@@ -51,8 +50,8 @@ export interface Rendering {
 
 /** Names that a model's reasoning goes by; templates read one or the other. */
 const REASONING = ["reasoning_content", "thinking", "reasoning"];
-/** Keys that link rows to each other or steer the training: no template need write them. */
-const SILENT = new Set(["role", "content", "tool_call_id", "id", ...REASONING]);
+/** Keys that link messages to each other or say who speaks, and those whose text is looked for: no template need read them. */
+const SILENT = new Set(["role", "content", "name", "tool_call_id", "id", ...REASONING]);
 
 let lastParsed: { readonly source: string; readonly body: Body } | undefined;
 
@@ -74,6 +73,14 @@ function messageValue({ role, content, fields = {} }: ChatMessage, data: Templat
   const reasoning = REASONING.map((name) => entries.get(name)).find((value) => value !== undefined);
   if (reasoning !== undefined) for (const name of REASONING.slice(0, 2)) entries.set(name, reasoning);
   return new Dict([...entries].map(([key, value]) => [text(key), value] as const));
+}
+
+/** Names of tools, or of calls of tools. */
+function toolNames(tools: unknown): string[] {
+  if (!Array.isArray(tools)) return [];
+  const named = (tool: unknown) => (tool as { readonly name?: unknown } | null | undefined)?.name;
+  const names = tools.map((tool) => named((tool as { readonly function?: unknown } | null)?.function) ?? named(tool));
+  return names.filter((name) => isString(name) && name !== "") as string[];
 }
 
 const withoutBlanks = (value: string) => value.replace(/\s+/gu, "");
@@ -109,7 +116,7 @@ function segmentsOf({ text: whole, runs }: Text): TextSegment[] {
  * be told from the template's own.
  *
  * @throws {BoosterError} `TEMPLATE_TOO_LARGE`, `TEMPLATE_FAILED` (bad syntax, or the template refuses the messages),
- * `TEMPLATE_OUTPUT_TOO_LARGE`, `TEMPLATE_ENDLESS`, `TEMPLATE_DROPS_CONTENT` where it does not read a variable
+ * `TEMPLATE_OUTPUT_TOO_LARGE`, `TEMPLATE_ENDLESS`
  */
 export function renderMarked(template: string, messages: readonly ChatMessage[], options: ChatOptions = {}): Rendering {
   const data = new TemplateData();
@@ -127,25 +134,25 @@ export function renderMarked(template: string, messages: readonly ChatMessage[],
   const names = new Map<string, Value>([
     ["tools", null],
     ["documents", null],
-    ["date_string", text(strftime("%d %b %Y"))],
-    ["add_generation_prompt", options.addGenerationPrompt ?? false],
     ...special.map(([name, token]) => [name, text(token as string)] as const),
     ...given.map(([name, value]) => [name, data.value(value)] as const),
     ["messages", new List(values)],
   ]);
-  let written: { text: Text; read: ReadonlySet<string> };
-  try {
-    written = metered(() => render(parsed(template), names));
-  } catch (error) {
-    if (error instanceof BoosterError) throw error;
-    throw new BoosterError("TEMPLATE_FAILED", "the chat template cannot render these messages", {
-      found: error instanceof Error ? error.message : String(error),
-      where: `roles: ${messages.map((message) => message.role).join(", ")}`,
-      cause: error,
-    });
-  }
-  const unread = given.find(([name]) => !written.read.has(name));
-  if (unread !== undefined) throw drops(`it does not read "${unread[0]}"`);
+  const draw = (addGenerationPrompt: boolean) => {
+    names.set("add_generation_prompt", addGenerationPrompt);
+    try {
+      return metered(data.characters, () => render(parsed(template), names));
+    } catch (error) {
+      if (error instanceof BoosterError) throw error;
+      throw new BoosterError("TEMPLATE_FAILED", "the chat template cannot render these messages", {
+        found: error instanceof Error ? error.message : String(error),
+        where: `roles: ${messages.map((message) => message.role).join(", ")}`,
+        cause: error,
+      });
+    }
+  };
+  const { addGenerationPrompt = false } = options;
+  const written = draw(addGenerationPrompt);
   const { text: whole, runs } = written.text;
   const ownedBy =
     (message: number) =>
@@ -157,8 +164,18 @@ export function renderMarked(template: string, messages: readonly ChatMessage[],
     runsOf: (message) => runs.filter(ownedBy(message)).sort((a, b) => a.start - b.start),
     generated: runs.filter(({ source }) => source === GENERATED),
     check(checked) {
+      // Some variables matter to the prompt alone.
+      const unread = given.find(([name]) => !written.read.has(name) && !draw(!addGenerationPrompt).read.has(name));
+      if (unread !== undefined) throw drops(`it does not read "${unread[0]}"`);
+      const isIn = (isOwn: (run: Run) => boolean) => (name: string) =>
+        runs.some((run) => isOwn(run) && data.strings[run.source] === name);
+      const isVariable = ({ source }: Run) => source >= (ends.at(-1) ?? 0);
+      const tool = toolNames(variables.tools).find((name) => !isIn(isVariable)(name));
+      if (tool !== undefined) throw drops(`it does not write the tool "${tool}"`);
       for (const [place, message] of messages.entries()) {
         if (!checked(message)) continue;
+        const call = toolNames(message.fields?.tool_calls).find((name) => !isIn(ownedBy(place))(name));
+        if (call !== undefined) throw drops(`message ${place} calls "${call}", which it does not write`);
         const value = values[place] as Dict;
         const fields = Object.entries(message.fields ?? {}).filter(
           ([, field]) => field !== null && field !== undefined,

@@ -104,11 +104,30 @@ describe("what a row says besides", () => {
     expect(() => shown(deaf, [{ role: "system", content: "Be brief." }, ...turns({})])).toThrow(
       /"content" of message 0/,
     );
-    expect(() => shown(CHATML, turns({ fields: { name: "Bo" } }))).toThrow(/message 1 has "name"/);
-    expect(() => shown(CHATML, turns({ fields: { tool_calls: [{ function: { name: "f" } }] } }))).toThrow(/tool_calls/);
+    expect(shown(CHATML, turns({ fields: { name: "Bo" } })).trained).toBe("a<|im_end|>\n");
+    expect(() => shown(CHATML, turns({ fields: { mood: "glad" } }))).toThrow(/message 1 has "mood"/);
+    expect(() => shown(CHATML, turns({ fields: { tool_calls: [{ function: { name: "f" } }] } }))).toThrow(/calls "f"/);
+    expect(() => shown(CHATML, turns({ fields: { tool_calls: [{ id: "c" }] } }))).toThrow(/"tool_calls"/);
     expect(() => shown(CHATML, turns({ fields: { reasoning_content: "why" } }))).toThrow(/reasoning_content/);
     expect(() => shown(CHATML, turns({}), { tools: [{ name: "f" }] })).toThrow(/does not read "tools"/);
     expect(shown(CHATML, turns({ fields: { name: null, tool_call_id: "c1" } })).trained).toBe("a<|im_end|>\n");
+  });
+
+  test("tools and calls that a template asks for and does not write are refused", () => {
+    const asks = `{% if tools %}{% endif %}{% for m in messages %}{% if m.tool_calls %}{% endif %}{% endfor %}${CHATML}`;
+    expect(() => shown(asks, turns({}), { tools: [{ name: "f" }] })).toThrow(/does not write the tool "f"/);
+    const call = { tool_calls: [{ function: { name: "g" } }] };
+    expect(() => shown(asks, turns({ fields: call }))).toThrow(/message 1 calls "g"/);
+  });
+
+  test("a variable may matter to the prompt alone", () => {
+    const quiet = `${CHATML}{% if add_generation_prompt and enable_thinking is false %}{% endif %}`;
+    expect(shown(quiet, turns({}), { enable_thinking: false }).trained).toBe("a<|im_end|>\n");
+  });
+
+  test("an answer that comes first, with a template that needs a message", () => {
+    const asks = `{% if messages[0]['role'] == 'system' %}{% endif %}${CHATML}`;
+    expect(shown(asks, turns({}).slice(1)).trained).toBe("a<|im_end|>\n");
   });
 
   test("tools, tool calls and reasoning are the template's to write, under any of their names", () => {

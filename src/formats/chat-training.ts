@@ -45,24 +45,31 @@ function commonLength(a: string, b: string): number {
   return length;
 }
 
+type Draw = (messages: readonly ChatMessage[], addGenerationPrompt: boolean) => string;
+
+/** The prompt for an answer that comes first; undefined from a template that needs a message. */
+function promptOfNothing(draw: Draw): string | undefined {
+  try {
+    return draw([], true);
+  } catch (error) {
+    if (error instanceof BoosterError && error.code === "TEMPLATE_FAILED") return undefined;
+    throw error;
+  }
+}
+
 /**
  * The characters of an assistant's turn: from where the prompt for it ends to where the shorter conversation ends.
  *
  * A template may write a prompt that its own turns do not begin with (an open thinking tag), or earlier turns other than last
  * ones: then the turn begins where the two part, at the latest with its own text, and ends with it.
  */
-function turnSpan(
-  whole: Rendering,
-  messages: readonly ChatMessage[],
-  turn: number,
-  draw: (messages: readonly ChatMessage[], addGenerationPrompt: boolean) => string,
-): Span {
+function turnSpan(whole: Rendering, messages: readonly ChatMessage[], turn: number, draw: Draw): Span {
   const runs = whole.runsOf(turn);
   const [first, last] = [runs[0]?.start, runs.at(-1)?.end];
   const earlier = messages.slice(0, turn);
-  const prompt = draw(earlier, true);
-  let start = prompt.length;
-  if (!whole.text.startsWith(prompt)) {
+  const prompt = earlier.length === 0 ? promptOfNothing(draw) : draw(earlier, true);
+  let start = prompt?.length ?? first ?? whole.text.length;
+  if (prompt !== undefined && !whole.text.startsWith(prompt)) {
     const common = commonLength(prompt, whole.text);
     const before = earlier.length === 0 ? undefined : draw(earlier, false);
     const parted = before !== undefined && before.length > 0 && common >= before.length;

@@ -139,7 +139,11 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
   const named = new Set([config.bos_token, config.eos_token, config.pad_token, config.unk_token]);
   const added = json.added_tokens.map((token) => ({ ...token, special: token.special || named.has(token.content) }));
   const specialIds = new Set(added.filter(({ special }) => special).map(({ id }) => id));
-  const finder = new AddedTokens(added, normalize);
+  /** A stranger's expressions have no step limit of their own. */
+  const bounded = (part: unknown) =>
+    hasRegex(part) ? <T>(task: () => T) => withDeadline(ENCODE_DEADLINE_MS, task) : <T>(task: () => T) => task();
+  const [whileEncoding, whileDecoding] = [bounded([json.normalizer, json.pre_tokenizer]), bounded(json.decoder)];
+  const finder = whileEncoding(() => new AddedTokens(added, normalize));
   const addedIds = new Map(added.map(({ content, id }) => [content, id]));
   const idOf = (token: string | null | undefined) =>
     token == null ? undefined : (addedIds.get(token) ?? model.vocab.get(token));
@@ -171,9 +175,6 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
       });
     });
   }
-  const bounded = [json.normalizer, json.pre_tokenizer].some(hasRegex)
-    ? (text: string, plain: Ranges) => withDeadline(ENCODE_DEADLINE_MS, () => encode(text, plain))
-    : encode;
 
   const turnEnd =
     chatTemplate === undefined
@@ -182,7 +183,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
   const ended =
     turnEnd === undefined
       ? undefined
-      : (finder.cut(turnEnd, []).find(({ id }) => id !== undefined)?.id ?? idOf(turnEnd.trim()));
+      : (whileEncoding(() => finder.cut(turnEnd, [])).find(({ id }) => id !== undefined)?.id ?? idOf(turnEnd.trim()));
   const eosIds = [idOf(config.eos_token), ...(files.eosIds ?? []), ended].filter((id) => id !== undefined);
 
   return {
@@ -193,17 +194,18 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     addsBos: config.add_bos_token ?? (bosId !== undefined && leadingToken(json.post_processor) === config.bos_token),
     chatTemplate,
     encode(text, { allowSpecial = false, addBos = false } = {}) {
-      const ids = bounded(text, allowSpecial ? [] : [[0, text.length]]);
+      const ids = whileEncoding(() => encode(text, allowSpecial ? [] : [[0, text.length]]));
       if (!addBos) return ids;
       if (bosId !== undefined) return [bosId, ...ids];
       throw new BoosterError("NO_BOS_TOKEN", "the tokenizer has no begin-of-sequence token", {
         hint: "Encode without addBos.",
       });
     },
-    encodeSegments: (segments) => bounded(segments.map(({ text }) => text).join(""), untrustedRanges(segments)),
+    encodeSegments: (segments) =>
+      whileEncoding(() => encode(segments.map(({ text }) => text).join(""), untrustedRanges(segments))),
     decode(ids, { skipSpecial = false } = {}) {
       const kept = Array.from(ids).filter((id) => !(skipSpecial && specialIds.has(id)));
-      return joinTokens(kept.map((id) => tokens.get(id) ?? config.unk_token ?? "")).join("");
+      return whileDecoding(() => joinTokens(kept.map((id) => tokens.get(id) ?? config.unk_token ?? ""))).join("");
     },
     idOf,
     tokenOf: (id) => tokens.get(id),

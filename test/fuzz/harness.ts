@@ -8,8 +8,6 @@ import { Draws } from "./mutate.ts";
 export const INPUTS = Number(process.env.BOOSTER_FUZZ ?? 200_000);
 
 const MAX_INPUT_MS = 50;
-/** Inputs before memory is measured: what the engine itself takes to warm up is not the parser's. */
-const WARM_UP = Math.min(20_000, INPUTS / 4);
 /** Inputs between collections: on a busy machine the collector falls behind, and its garbage is not the parser's appetite. */
 const COLLECT_EVERY = 5_000;
 
@@ -29,6 +27,7 @@ export interface FuzzReport {
 /**
  * Feeds a parser with inputs made by `make`, each from its own number.
  *
+ * @param share of the inputs, for what takes long
  * @example
  * fuzz("gguf", (draws) => mutateBytes(seed, draws, [seed]), (bytes) => parseGguf(bytes, "fuzz"), codes);
  */
@@ -37,14 +36,18 @@ export function fuzz(
   make: (draws: Draws) => Uint8Array,
   parse: (bytes: Uint8Array) => void,
   codes: ReadonlySet<string>,
+  share = 1,
 ): FuzzReport {
+  const inputs = Math.ceil(INPUTS * share);
+  /** Inputs before memory is measured: what the engine itself takes to warm up is not the parser's. */
+  const warmUp = Math.min(20_000, Math.floor(inputs / 4));
   const random = new RandomStream(1, `fuzz-${name}`);
   const outcomes = new Map<string, number>();
   const uncaught: string[] = [];
   const slow: string[] = [];
   let baseline = 0;
   let peak = 0;
-  for (let input = 0; input < INPUTS; input++) {
+  for (let input = 0; input < inputs; input++) {
     const bytes = make(new Draws(random, input));
     const start = performance.now();
     const outcome = outcomeOf(parse, bytes, codes);
@@ -52,8 +55,8 @@ export function fuzz(
     if (outcome.startsWith("uncaught")) uncaught.push(`${outcome} ${describe(input, bytes)}`);
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
     if (input % COLLECT_EVERY === 0) collectGarbage();
-    if (input === WARM_UP) baseline = process.memoryUsage.rss();
-    if (input > WARM_UP && input % 100 === 0) peak = Math.max(peak, process.memoryUsage.rss());
+    if (input === warmUp) baseline = process.memoryUsage.rss();
+    if (input > warmUp && input % 100 === 0) peak = Math.max(peak, process.memoryUsage.rss());
   }
   return { outcomes, uncaught, slow, rssGrowthMb: (peak - baseline) / 2 ** 20 };
 }

@@ -13,6 +13,7 @@ import {
   List,
   Namespace,
   orElse,
+  spendOn,
   str,
   Tuple,
   typeName,
@@ -95,6 +96,7 @@ function formatting(self: Text, name: string): Func | undefined {
 }
 
 function ownAttribute(value: Value, name: string): Value | undefined {
+  spendOn(value);
   if (value instanceof Text) return methodIn(STRING_METHODS, value, name) ?? formatting(value, name);
   if (value instanceof Dict) return methodIn(DICT_METHODS, value, name);
   if (value instanceof List || value instanceof Tuple) return methodIn(SEQUENCE_METHODS, value, name);

@@ -4,10 +4,15 @@ import { Dict, List, type Value } from "./values.ts";
 /** Data as a template sees it, and the strings in it by number: the sources of what the template writes. */
 export class TemplateData {
   readonly strings: string[] = [];
+  /** In all of them. */
+  characters = 0;
 
   /** JSON as Python has it: whole numbers are integers. */
   value(json: unknown): Value {
-    if (typeof json === "string") return Text.from(json, this.strings.push(json) - 1);
+    if (typeof json === "string") {
+      this.characters += json.length;
+      return Text.from(json, this.strings.push(json) - 1);
+    }
     if (typeof json === "number") return Number.isInteger(json) ? BigInt(json) : json;
     if (typeof json === "boolean" || typeof json === "bigint") return json;
     if (Array.isArray(json)) return new List(json.map((item) => this.value(item)));

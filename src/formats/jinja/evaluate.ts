@@ -18,6 +18,7 @@ import {
   iterate,
   type Kwargs,
   List,
+  spendOn,
   str,
   Tuple,
   truthy,
@@ -30,11 +31,13 @@ export const LIBRARY: Library = {
   filter(name, value, args, kwargs) {
     const filter = Object.hasOwn(FILTERS, name) ? FILTERS[name] : undefined;
     if (filter === undefined) throw fault(`no filter named '${name}'`);
+    spendOn(value);
     return filter(value, args, kwargs, LIBRARY);
   },
   test(name, value, args, kwargs) {
     const test = Object.hasOwn(TESTS, name) ? TESTS[name] : undefined;
     if (test === undefined && !(name === "filter" || name === "test")) throw fault(`no test named '${name}'`);
+    spendOn(value);
     if (test === undefined) return Object.hasOwn(name === "filter" ? FILTERS : TESTS, str(value).text);
     return truthy(test.run(value, ...bind(name, test.parameters, args, kwargs)));
   },

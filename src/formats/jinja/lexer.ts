@@ -54,7 +54,15 @@ function unescaped(literal: string): string {
   });
 }
 
-const rstrip = (text: string) => text.replace(new RegExp(`${S}+$`, "u"), "");
+const BLANK = new RegExp(S, "u");
+/** Whether a character is blank. */
+export const isBlank = (char: string): boolean => BLANK.test(char);
+
+function rstrip(text: string): string {
+  let end = text.length;
+  while (end > 0 && isBlank(text[end - 1] as string)) end--;
+  return text.slice(0, end);
+}
 
 /** What is left of the text before a tag: `-` takes all blanks away; a statement alone on its line, its indentation. */
 function textBefore(text: string, sign: string, isVariable: boolean, lineStarts: boolean): string {

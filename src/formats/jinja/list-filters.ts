@@ -11,6 +11,7 @@ import {
   defined,
   equal,
   fault,
+  hashOf,
   int,
   iterate,
   List,
@@ -80,7 +81,7 @@ function unique(value: Value, caseSensitive: Value | undefined, attribute: Value
   const key = keyOf(attribute, caseSensitive);
   const seen = new Set<string>();
   const kept = iterate(value).filter((item) => {
-    const hash = JSON.stringify([typeof key(item), print(key(item)).text]);
+    const hash = hashOf(key(item));
     return seen.size !== seen.add(hash).size;
   });
   return new List(kept);

@@ -1,10 +1,9 @@
-import { BLANKS } from "./lexer.ts";
+import { BLANKS, isBlank } from "./lexer.ts";
 import { spendOnLength } from "./limits.ts";
 import { type Native, native } from "./signature.ts";
 import { Text } from "./text.ts";
 import { fault, int, iterate, List, str, Tuple, text, truthy, type Value } from "./values.ts";
 
-const BLANK = new RegExp(`[${BLANKS}]`, "u");
 const BLANK_RUN = new RegExp(`[${BLANKS}]+`, "gu");
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these end lines for Python
 const LINE_BREAK = /\r\n|[\n-\r\x1c-\x1e\x85\u2028\u2029]/g;
@@ -12,12 +11,21 @@ const LINE_BREAK = /\r\n|[\n-\r\x1c-\x1e\x85\u2028\u2029]/g;
 /** Takes characters away at the ends: those of `chars`, by default blanks. */
 export function strip(self: Text, chars: Value | undefined, left: boolean, right: boolean): Text {
   const set = chars == null ? undefined : new Set(Array.from(str(chars).text));
-  const goes = (char: string) => (set === undefined ? BLANK.test(char) : set.has(char));
-  const all = Array.from(self.text);
-  let [from, to] = [0, all.length];
-  while (left && from < to && goes(all[from] as string)) from++;
-  while (right && to > from && goes(all[to - 1] as string)) to--;
-  return self.range(from, to);
+  const goes = (char: string) => (set === undefined ? isBlank(char) : set.has(char));
+  let [from, to] = [0, self.text.length];
+  while (left && from < to) {
+    const char = String.fromCodePoint(self.text.codePointAt(from) as number);
+    if (!goes(char)) break;
+    from += char.length;
+  }
+  while (right && from < to) {
+    const low = /[\udc00-\udfff]/.test(self.text[to - 1] as string) && to - 2 >= from;
+    const pair = low ? self.text.slice(to - 2, to) : "";
+    const char = (pair.codePointAt(0) ?? 0) > 0xffff ? pair : (self.text[to - 1] as string);
+    if (!goes(char)) break;
+    to -= char.length;
+  }
+  return self.slice(from, to);
 }
 
 /** The pieces between some stretches, at most `limit` cuts; from the end with `fromRight`. */
@@ -49,10 +57,10 @@ function places(haystack: string, needle: string, fromRight = false): [number, n
   for (let end = haystack.length; end >= needle.length; ) {
     const at = haystack.lastIndexOf(needle, end - needle.length);
     if (at < 0) break;
-    found.unshift([at, at + needle.length]);
+    found.push([at, at + needle.length]);
     end = at;
   }
-  return found;
+  return found.reverse();
 }
 
 function split(self: Text, sep: Value | undefined, maxsplit: Value | undefined, fromRight: boolean): List {
@@ -214,7 +222,10 @@ export const STRING_METHODS: Readonly<Record<string, Native<[Text]>>> = {
   count: native("sub start end", (self, sub, start, end) => {
     const { part } = within(self, start, end);
     const { text: needle } = str(sub ?? null);
-    return BigInt(needle === "" ? part.length + 1 : places(part.text, needle).length);
+    if (needle === "") return BigInt(part.length + 1);
+    let count = 0n;
+    for (let at = part.text.indexOf(needle); at >= 0; at = part.text.indexOf(needle, at + needle.length)) count++;
+    return count;
   }),
   upper: native("", upper),
   lower: native("", lower),

@@ -27,7 +27,8 @@ const ASTRAL = /[\ud800-\udfff]/;
 export class Text {
   readonly text: string;
   readonly runs: readonly Run[];
-  private offsets: Int32Array | undefined;
+  /** Null where places are the characters' numbers. */
+  private offsets: Int32Array | null | undefined;
 
   constructor(text: string, runs: readonly Run[] = []) {
     this.text = text;
@@ -56,6 +57,7 @@ export class Text {
   /** By UTF-16 units, unlike `range`. */
   slice(start: number, end = this.text.length): Text {
     if (start === 0 && end >= this.text.length) return this;
+    spend(0.25 + this.runs.length / 8);
     const runs = this.runs.filter((run) => run.start < end && run.end > start);
     return new Text(
       this.text.slice(start, end),
@@ -81,12 +83,15 @@ export class Text {
 
   /** UTF-16 places of the characters and of the end, where these differ from their numbers. */
   private places(): Int32Array | undefined {
-    if (this.offsets === undefined && ASTRAL.test(this.text)) {
+    if (this.offsets === undefined) {
+      spend(this.text.length / 16);
       const offsets = [0];
-      for (const char of this.text) offsets.push((offsets.at(-1) as number) + char.length);
-      this.offsets = Int32Array.from(offsets);
+      if (ASTRAL.test(this.text)) {
+        for (const char of this.text) offsets.push((offsets.at(-1) as number) + char.length);
+      }
+      this.offsets = offsets.length > 1 ? Int32Array.from(offsets) : null;
     }
-    return this.offsets;
+    return this.offsets ?? undefined;
   }
 
   /** Characters, as Python counts them. */
@@ -111,6 +116,7 @@ export class Text {
   }
 
   characters(): Text[] {
+    spend(this.text.length);
     return Array.from({ length: this.length }, (_, i) => this.range(i, i + 1));
   }
 

@@ -28,6 +28,8 @@ const INTEGERS: Readonly<Record<number, RegExp>> = {
   10: /^\d+$/,
   16: /^(?:0x)?[\da-f]+$/i,
 };
+/** Python reads no longer ones. */
+const MAX_DIGITS = 4300;
 const PREFIX: Readonly<Record<number, string>> = { 2: "0b", 8: "0o", 10: "", 16: "0x" };
 
 /** `float(text)`; undefined where it is no number. */
@@ -46,7 +48,7 @@ function toInt(value: Value, otherwise: Value | undefined, base: Value | undefin
   if (value instanceof Text) {
     const [, sign = "", digits = ""] =
       /^([+-]?)([\s\S]*)$/.exec(value.text.trim().replace(/(?<=\w)_(?=\w)/g, "")) ?? [];
-    if (INTEGERS[radix]?.test(digits)) {
+    if (digits.length <= MAX_DIGITS && INTEGERS[radix]?.test(digits)) {
       const size = BigInt(PREFIX[radix] + digits.replace(/^0[box]/i, radix === 10 ? "$&" : ""));
       return sign === "-" ? -size : size;
     }

@@ -40,6 +40,7 @@ export class Dict {
       const hash = hashOf(key);
       this.entries.set(hash, [this.entries.get(hash)?.[0] ?? key, value]);
     }
+    spend(this.size / 8);
   }
 
   get(key: Value): Value | undefined {
@@ -48,6 +49,7 @@ export class Dict {
   }
 
   pairs(): (readonly [Value, Value])[] {
+    spend(this.size / 8);
     for (const [key] of this.entries.values()) if (key instanceof Text) this.read.add(key.text);
     return [...this.entries.values()];
   }
@@ -130,12 +132,19 @@ export function truthy(value: Value): boolean {
 }
 
 /** Equal values of different number types are one key, as in Python. */
-function hashOf(key: Value): string {
+export function hashOf(key: Value): string {
+  spendOn(key);
   if (key instanceof Text) return `s${key.text}`;
   if (key === null) return "none";
   if (isNumber(key)) return `n${Number(key)}`;
-  if (key instanceof Tuple) return `t${key.items.map((item) => hashOf(item).length + hashOf(item)).join()}`;
+  if (key instanceof Tuple) return `t${key.items.map(hashOf).map((hash) => hash.length + hash)}`;
   throw fault(`unhashable type: '${typeName(defined(key))}'`);
+}
+
+/** Counts that a value is gone through. */
+export function spendOn(value: Value): void {
+  if (value instanceof Text) spend(1 + value.text.length / 16);
+  else spend(1 + (value instanceof List || value instanceof Tuple ? value.items.length / 8 : 0));
 }
 
 /** The things in a value, in their order. @throws {TemplateFault} where there is nothing to go through */
@@ -159,7 +168,10 @@ export function equal(a: Value, b: Value): boolean {
   spend(1);
   if (isNumber(a) && isNumber(b))
     return Number(a) === Number(b) && (isFloat(a) || isFloat(b) || BigInt(a) === BigInt(b));
-  if (a instanceof Text && b instanceof Text) return a.text === b.text;
+  if (a instanceof Text && b instanceof Text) {
+    spend(a.text.length === b.text.length ? a.text.length / 64 : 0);
+    return a.text === b.text;
+  }
   if ((a instanceof List && b instanceof List) || (a instanceof Tuple && b instanceof Tuple)) {
     return a.items.length === b.items.length && a.items.every((item, i) => equal(item, b.items[i] as Value));
   }
@@ -176,11 +188,14 @@ export function equal(a: Value, b: Value): boolean {
 
 /** By code points, unlike JavaScript's order of UTF-16 units. */
 function compareTexts(a: string, b: string): number {
-  const [as, bs] = [Array.from(a), Array.from(b)];
-  const place = as.findIndex((char, i) => char !== bs[i]);
-  if (place < 0) return as.length - bs.length;
-  const other = bs[place];
-  return other === undefined ? 1 : (as[place]?.codePointAt(0) as number) - (other.codePointAt(0) as number);
+  const shorter = Math.min(a.length, b.length);
+  let place = 0;
+  while (place < shorter && a[place] === b[place]) place++;
+  spend(1 + place / 16);
+  if (place === shorter) return a.length - b.length;
+  // Two characters that differ may share their first unit.
+  if (place > 0 && /[\ud800-\udbff]/.test(a[place - 1] as string)) place--;
+  return (a.codePointAt(place) as number) - (b.codePointAt(place) as number);
 }
 
 /** Negative, zero or positive. @throws {TemplateFault} where Python has no order */
@@ -201,6 +216,7 @@ export function compare(a: Value, b: Value, sign = "<"): number {
 }
 
 export function contains(container: Value, item: Value): boolean {
+  spendOn(container);
   if (container instanceof Text) return container.text.includes(str(item).text);
   if (container instanceof Dict) return container.get(item) !== undefined;
   if (container instanceof Namespace || container instanceof Func || isNumber(container) || container === null) {

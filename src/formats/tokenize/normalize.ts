@@ -25,7 +25,7 @@ const NORMALIZERS: Readonly<Record<string, MakePart<Normalizer>>> = {
       (text) =>
         text
           .replace(strip_left ? /^\p{White_Space}+/u : /(?!)/, "")
-          .replace(strip_right ? /\p{White_Space}+$/u : /(?!)/, ""),
+          .replace(strip_right ? /(?<!\p{White_Space})\p{White_Space}+$/u : /(?!)/, ""),
   ),
   StripAccents: part({}, () => (text) => text.replace(/\p{M}/gu, "")),
   Prepend: part(
