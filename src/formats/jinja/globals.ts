@@ -14,7 +14,8 @@ function range(args: readonly Value[]): List {
   const length = Math.max(0, Math.ceil((stop - start) / step));
   if (length > MAX_RANGE) throw fault(`Range too big. The sandbox blocks ranges larger than ${MAX_RANGE}.`);
   spend(length);
-  return new List(Array.from({ length }, (_, i) => BigInt(start + i * step)));
+  const items = Array.from({ length }, (_, i) => BigInt(start + i * step));
+  return new List(items, `range(${start}, ${stop}${step === 1 ? "" : `, ${step}`})`);
 }
 
 function cycler(args: readonly Value[]): Func {

@@ -44,6 +44,8 @@ const between = (parts: readonly Text[]): (Text | string)[] =>
 export function repr(value: Value): Text {
   if (value instanceof Text) return quoted(value);
   if (value instanceof List) {
+    // A range says what it is, however long it is.
+    if (value.view?.endsWith(")")) return new Text(value.view);
     const inner = between(value.items.map(repr));
     return Text.join(value.view === undefined ? ["[", ...inner, "]"] : [value.view, "([", ...inner, "])"]);
   }

@@ -6,7 +6,7 @@ export type Value = null | boolean | bigint | number | Text | List | Tuple | Dic
 
 export class List {
   readonly items: readonly Value[];
-  /** What Python calls it where it is no list, such as `dict_items`. */
+  /** What Python calls it where it is no list, such as `dict_items`, or all that it writes of it, such as `range(0, 3)`. */
   readonly view: string | undefined;
   constructor(items: readonly Value[], view?: string) {
     spend(1 + items.length / 8);
