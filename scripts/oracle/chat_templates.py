@@ -3,22 +3,11 @@
 Run: pip install 'transformers==5.24.*' jinja2; python scripts/oracle/chat_templates.py
 """
 
-import datetime
 import json
 import os
 
-import transformers.utils.chat_template_utils as utils
+from fixed_date import utils
 
-
-class Clock(datetime.datetime):
-    """The fixed date of the project."""
-
-    @classmethod
-    def now(cls, tz=None):
-        return cls(2024, 7, 26)
-
-
-utils.datetime = Clock
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../test/differential/chat-templates.json")
 with open(path) as file:
     table = json.load(file)

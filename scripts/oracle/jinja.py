@@ -3,23 +3,11 @@
 Run: pip install 'transformers==5.24.*' jinja2; python scripts/oracle/jinja.py
 """
 
-import datetime
 import json
 import os
 import sys
 
-import transformers.utils.chat_template_utils as utils
-
-
-class Clock(datetime.datetime):
-    """The fixed date of the project."""
-
-    @classmethod
-    def now(cls, tz=None):
-        return cls(2024, 7, 26)
-
-
-utils.datetime = Clock
+from fixed_date import utils
 
 DATA = {
     "s": "  Hello, wörld\n",

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { didYouMean, faultsOf } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
+import { isObject } from "../formats/strict-json.ts";
 import type { ConfigFile } from "./config-file.ts";
 import { type Field, keysAt } from "./fields.ts";
 import { flagOf } from "./flags.ts";
@@ -13,25 +14,22 @@ export interface GivenFlag {
 
 type Values = Record<string, unknown>;
 
-const isValues = (value: unknown): value is Values =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
 /** The values of the file with those of the flags laid over them; neither is changed. */
 function overlay(file: Readonly<Values>, fields: readonly Field[], flags: readonly GivenFlag[]): Values {
   const merged: Values = structuredClone(file);
   for (const { path, flag } of fields) {
     // `harmful: rows.jsonl` is short for `harmful: { path: rows.jsonl }`.
     if (flag.length === path.length) continue;
-    const within = (value: unknown, key: string) => (isValues(value) ? value[key] : undefined);
+    const within = (value: unknown, key: string) => (isObject(value) ? value[key] : undefined);
     const parent = flag.slice(0, -1).reduce<unknown>(within, merged);
     const group = flag.at(-1) ?? "";
-    if (isValues(parent) && typeof parent[group] === "string") parent[group] = { [path.at(-1) ?? ""]: parent[group] };
+    if (isObject(parent) && typeof parent[group] === "string") parent[group] = { [path.at(-1) ?? ""]: parent[group] };
   }
   for (const { path, value } of flags) {
     let parent = merged;
     for (const key of path.slice(0, -1)) {
       const child = parent[key];
-      const next: Values = isValues(child) ? child : {};
+      const next: Values = isObject(child) ? child : {};
       parent[key] = next;
       parent = next;
     }

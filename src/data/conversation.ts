@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { BoosterError } from "../errors.ts";
 import type { ChatMessage } from "../formats/chat-template.ts";
+import { isObject } from "../formats/strict-json.ts";
 import type { ChatExample } from "./examples.ts";
 import { cellOf, placeOf, type Row } from "./rows.ts";
 
@@ -61,9 +62,6 @@ function parsedJson(value: unknown): unknown {
 
 /** Files with one shape for all rows write these where a row has nothing to say. */
 const isNothing = (value: unknown) => value == null || (Array.isArray(value) && value.length === 0);
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** OpenAI's format writes the arguments of a tool call as text; templates write objects. */
 function withParsedArguments([key, value]: [string, unknown]): [string, unknown] {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { oneOf } from "../choice.ts";
+import { isObject } from "../formats/strict-json.ts";
 import { DEFENCES } from "../methods/registry.ts";
 import {
   AlignOptions,
@@ -71,8 +72,7 @@ const Entry = z.strictObject({
 
 type Method = z.input<typeof Entry>["method"];
 
-const isEntry = (value: unknown): boolean =>
-  typeof value === "object" && value !== null && !Array.isArray(value) && !("name" in value);
+const isEntry = (value: unknown): boolean => isObject(value) && !("name" in value);
 
 /** A method of an experiment; a method by itself, or a list of them, stands for an entry that says nothing else. */
 export const MethodEntry = z.preprocess(
