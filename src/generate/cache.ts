@@ -1,56 +1,73 @@
 import type { Model } from "../models/index.ts";
-import { type HostTensor, tensor } from "../tensor/tensor.ts";
+import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
 import type { Past } from "./cached-attention.ts";
 
 /** Places that a cache grows by, at least: growing copies it, and attention reads free places too. */
 const SPARE = 64;
 
+/** Keys, or values, of one layer: `[rows, kvHeads, capacity, headDim]`. */
+interface Store {
+  readonly data: Float32Array;
+  readonly capacity: number;
+  /** Most places that are ever needed: what the layer's window shows beside the token itself. Token t stands at place t modulo this. */
+  readonly most: number;
+}
+
 /**
- * Keys and values of every layer for the rows that are still being written: `[rows, kvHeads, capacity, headDim]` in
- * host memory that programs read in place. There is room for tokens to come, so a step writes one place a row and head
- * and copies nothing; a row that leaves is overwritten by the last one, which costs one row.
+ * Keys and values of every layer for the rows that are still being written, in host memory that programs read in place.
+ * There is room for tokens to come, so a step writes one place a row and head and copies nothing; a row that leaves is
+ * overwritten by the last one, which costs one row. A layer with a window writes over what it sees no more.
  */
 export class KvCache {
   private readonly kvHeads: number;
   private readonly headDim: number;
-  private buffers: Float32Array[] = [];
+  private readonly stores: Store[];
   private rows: number;
-  private capacity = 0;
 
-  /** From the results of a prefill, whose grid has `time` places a row; `room`: tokens that will follow at most. */
+  /** From the results of a prefill of rows of these lengths; `room`: tokens that will follow at most. */
   constructor(
-    { kvHeads, headDim }: Pick<Model, "kvHeads" | "headDim">,
-    rows: number,
-    time: number,
+    { kvHeads, headDim, attention }: Pick<Model, "kvHeads" | "headDim" | "attention">,
+    lengths: readonly number[],
     room: number,
     prefilled: readonly Past<HostTensor>[],
   ) {
     this.kvHeads = kvHeads;
     this.headDim = headDim;
-    this.rows = rows;
-    this.buffers = prefilled.flatMap(({ keys, values }) => [keys, values].map(({ data }) => data as Float32Array));
-    this.resize(time, time + Math.min(room, SPARE));
+    this.rows = lengths.length;
+    const time = Math.max(...lengths);
+    this.stores = prefilled.flatMap(({ keys, values }, layer) => {
+      const most = (attention(layer).window ?? Number.POSITIVE_INFINITY) - 1;
+      return [keys, values].map(({ data }) => {
+        const read: Store = { data: data as Float32Array, capacity: time, most };
+        return this.moved(read, time + Math.min(room, SPARE), (row) => lengths[row] as number);
+      });
+    });
   }
 
   /** As arguments of the decoding program: views, no copies. */
   views(): Past<HostTensor>[] {
-    const shape = [this.rows, this.kvHeads, this.capacity, this.headDim];
-    const length = this.rows * this.kvHeads * this.capacity * this.headDim;
-    const view = (i: number) => tensor("float32", shape, (this.buffers[i] as Float32Array).subarray(0, length));
-    return Array.from({ length: this.buffers.length / 2 }, (_, i) => ({ keys: view(2 * i), values: view(2 * i + 1) }));
+    const view = (i: number) => {
+      const { data, capacity } = this.stores[i] as Store;
+      const shape = [this.rows, this.kvHeads, capacity, this.headDim];
+      return tensor("float32", shape, data.subarray(0, sizeOf(shape)));
+    };
+    return Array.from({ length: this.stores.length / 2 }, (_, i) => ({ keys: view(2 * i), values: view(2 * i + 1) }));
   }
 
   /** Writes a step's new keys and values, `[rows, layers * 2 * kvHeads * headDim]`, at each row's position. */
   append(fresh: Float32Array, positions: readonly number[]): void {
+    const { kvHeads, headDim, stores } = this;
     const needed = Math.max(...positions) + 1;
-    if (needed > this.capacity) this.resize(this.capacity, needed + Math.max(SPARE, needed >> 3));
-    const { kvHeads, headDim, capacity, buffers } = this;
+    for (const [i, store] of stores.entries()) {
+      if (Math.min(needed, store.most) <= store.capacity) continue;
+      stores[i] = this.moved(store, needed + Math.max(SPARE, needed >> 3), () => store.capacity);
+    }
     let from = 0;
     for (const [row, position] of positions.entries()) {
-      for (const buffer of buffers) {
+      for (const { data, capacity, most } of stores) {
         for (let head = 0; head < kvHeads; head++) {
-          const to = ((row * kvHeads + head) * capacity + position) * headDim;
-          for (let i = 0; i < headDim; i++) buffer[to + i] = fresh[from++] as number;
+          const to = ((row * kvHeads + head) * capacity + (position % most)) * headDim;
+          for (let i = 0; i < headDim; i++) data[to + i] = fresh[from++] as number;
         }
       }
     }
@@ -58,22 +75,27 @@ export class KvCache {
 
   /** Drops a row; the last row takes its place. */
   remove(row: number): void {
-    const size = this.kvHeads * this.capacity * this.headDim;
     const last = --this.rows;
     if (row === last) return;
-    for (const buffer of this.buffers) buffer.copyWithin(row * size, last * size, (last + 1) * size);
+    for (const { data, capacity } of this.stores) {
+      const size = this.kvHeads * capacity * this.headDim;
+      data.copyWithin(row * size, last * size, (last + 1) * size);
+    }
   }
 
-  /** Moves `time` places of each row and head into buffers with more places. */
-  private resize(time: number, capacity: number): void {
+  /** A store with `wanted` places, or all that its layer ever needs; of each row's tokens the last ones that fit. */
+  private moved({ data, capacity, most }: Store, wanted: number, tokensOf: (row: number) => number): Store {
     const { rows, kvHeads, headDim } = this;
-    this.buffers = this.buffers.map((old) => {
-      const wider = new Float32Array(rows * kvHeads * capacity * headDim);
-      for (let block = 0; block < rows * kvHeads; block++) {
-        wider.set(old.subarray(block * time * headDim, (block + 1) * time * headDim), block * capacity * headDim);
+    const wider = Math.min(wanted, most);
+    const into = new Float32Array(rows * kvHeads * wider * headDim);
+    for (let block = 0; block < rows * kvHeads; block++) {
+      const tokens = tokensOf(Math.floor(block / kvHeads));
+      for (let token = Math.max(0, tokens - wider), end = 0; token < tokens; token = end) {
+        end = Math.min(tokens, token - (token % most) + most);
+        const run = data.subarray((block * capacity + token) * headDim, (block * capacity + end) * headDim);
+        into.set(run, (block * wider + (token % most)) * headDim);
       }
-      return wider;
-    });
-    this.capacity = capacity;
+    }
+    return { data: into, capacity: wider, most };
   }
 }

@@ -1,5 +1,5 @@
 import { ops, type Tensor } from "../autodiff/index.ts";
-import { causalMask } from "../nn/index.ts";
+import { type Attention, causalMask } from "../nn/index.ts";
 
 const { add, div, exp, matmul, max, maximum, mul, reshape, sub, sum } = ops;
 
@@ -13,10 +13,18 @@ export interface Past<T = Tensor> {
  * Attention of one new token a row over the remembered tokens and itself.
  *
  * q `[batch, heads * headDim]`, k and v `[batch, kvHeads * headDim]`, positions int32 `[batch]`: tokens that a row remembers.
- * The new key never joins the old ones, so the cache is read once and not copied: with m the largest score, own the
+ * A layer with a window remembers as many tokens as it sees, in places that are written over in turn: which place is whose does not
+ * matter to attention, so places that hold something are all seen. The new key never joins the old ones, so the cache is read once and not copied: with m the largest score, own the
  * score of the token itself and P = exp(S - m), p = exp(own - m), the result is `(P V + p v) / (sum(P) + p)`.
  */
-export function cachedAttention(q: Tensor, k: Tensor, v: Tensor, past: Past, positions: Tensor, scale: number): Tensor {
+export function cachedAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  past: Past,
+  positions: Tensor,
+  { scale }: Attention,
+): Tensor {
   const [batch, kvHeads, , headDim] = past.keys.shape as readonly [number, number, number, number];
   // The newest remembered token stands one place before the new one.
   const newest = reshape(sub(positions, 1), [batch, 1, 1, 1]);

@@ -142,7 +142,8 @@ export class Generator {
     });
     const read = checkFinite(await prefill.run({ ...args, prompts }));
     const room = Math.max(...rows.map(({ limit }) => limit));
-    const cache = new KvCache(model, rows.length, prompts.grid.to.shape[1] as number, room, read.cache);
+    const lengths = rows.map(({ position }) => position + 1);
+    const cache = new KvCache(model, lengths, room, read.cache);
     let { next: told } = read;
     for (;;) {
       const next = nextTokens(rows, told, sampling);

@@ -39,7 +39,7 @@ export interface Programs {
   readonly prefill: Program<Next & { readonly cache: readonly Past[] }>;
   /**
    * One token a row: the next token, and `fresh`, all layers' new keys and values side by side,
-   * `[batch, layers * 2 * kvHeads * headDim]`. A row's cache is filled up to its position; what lies behind is not seen.
+   * `[batch, layers * 2 * kvHeads * headDim]`. A row's cache is filled up to its position, or all around its window; what lies behind is not seen.
    */
   readonly decode: Program<Next & { readonly fresh: Tensor }>;
 }
@@ -52,11 +52,11 @@ export async function compilePrograms(options: GeneratorOptions, wanted: Wanted)
   const common = { base: typesOf(options.weights), tensors: typesOf(adapter.tensors) };
   const weightsIn = ({ base, tensors }: Mapped<typeof common, Tensor>) =>
     weightsOf(model, base, { scale: adapter.scale, tensors });
-  const past: TensorType = {
-    dtype: "float32",
-    shape: [dim("batch"), model.kvHeads, dim("capacity"), model.headDim],
-  };
-  const cache = Array.from({ length: model.layers }, () => ({ keys: past, values: past }));
+  const cache = Array.from({ length: model.layers }, (_, layer) => {
+    const capacity = dim(`capacity ${model.attention(layer).window ?? ""}`.trimEnd());
+    const past: TensorType = { dtype: "float32", shape: [dim("batch"), model.kvHeads, capacity, model.headDim] };
+    return { keys: past, values: past };
+  });
 
   const prefill = device.compile({ ...common, prompts: rowTypes("prompts") }, (given) => {
     const [weights, rows] = [weightsIn(given), rowsOf(given.prompts)];
@@ -75,7 +75,7 @@ export async function compilePrograms(options: GeneratorOptions, wanted: Wanted)
     const fresh: Tensor[] = [];
     const attend: Attend = (layer, q, k, v) => {
       fresh.push(k, v);
-      return cachedAttention(q, k, v, given.cache[layer] as Past, positions, model.attention(layer).scale);
+      return cachedAttention(q, k, v, given.cache[layer] as Past, positions, model.attention(layer));
     };
     const hidden = model.hidden({ weights, ids, where: { positions, attend } });
     return { ...nextOf(weights, hidden, wanted), fresh: ops.concat(fresh, 1) };

@@ -1,4 +1,5 @@
 import type { Tensor } from "../autodiff/index.ts";
+import type { Attention } from "../nn/index.ts";
 import type { GgufLayout } from "./gguf.ts";
 import type { Module, Place } from "./modules.ts";
 import type { Weights } from "./weights.ts";
@@ -49,8 +50,8 @@ export interface Model {
   readonly embedding: string;
   /** Weight of the output head, `[vocabulary, hidden]`; the embedding's where they are tied. */
   readonly head: string;
-  /** What scores are multiplied by in a layer's attention. */
-  attention(layer: number): { readonly scale: number };
+  /** How a layer's queries see keys; `where.attend` computes it everywhere. */
+  attention(layer: number): Attention;
   /** Final, normalised hidden states: `[tokens or selected, hidden]`. */
   hidden(forward: Forward): Tensor;
   /** The norm before the output head: `[tokens, hidden]` to the same. */

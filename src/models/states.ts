@@ -29,13 +29,14 @@ export function within(
   const [batch, time] = "to" in grid ? [grid.to.dim(0), grid.to.dim(1)] : grid;
   const unseen = keys && maskOf(ops.less(ops.reshape(keys, [batch, 1, 1, time]), 1), dtype);
   const attendFrom = (queries: Grid, positions: Tensor): Attend => {
-    const causal = causalMask(positions, time, dtype);
-    const mask = unseen === undefined ? causal : ops.add(causal, unseen);
     return (layer, q, k, v) => {
+      const seeing = model.attention(layer);
+      const causal = causalMask(positions, time, dtype, seeing.window);
+      const mask = unseen === undefined ? causal : ops.add(causal, unseen);
       const Q = unpack(q, queries, model.heads);
       const [K, V] = [unpack(k, grid, model.kvHeads), unpack(v, grid, model.kvHeads)];
       remember?.(layer, K, V);
-      return pack(attention(Q, K, V, mask, model.attention(layer).scale, recompute), queries);
+      return pack(attention(Q, K, V, mask, seeing, recompute), queries);
     };
   };
   const attend = attendFrom(grid, ops.reshape(ops.range(time), [time, 1]));

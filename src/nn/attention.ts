@@ -65,9 +65,30 @@ const HIDDEN = -1e9;
 export const maskOf = (hidden: Tensor, dtype: Tensor["dtype"]): Tensor =>
   where(hidden, ops.constant(HIDDEN, dtype), ops.constant(0, dtype));
 
-/** Keys after the query are hidden: query positions `[..., queries, 1]` -> `[..., queries, keys]`. */
-export const causalMask = (queryPositions: Tensor, keys: Tensor["shape"][0], dtype: Tensor["dtype"]): Tensor =>
-  maskOf(less(queryPositions, range(keys ?? 1)), dtype);
+/** How a layer's queries see keys. */
+export interface Attention {
+  /** What scores are multiplied by. */
+  readonly scale: number;
+  /** How many tokens a token sees: itself and those just before it. Absent: all before it. */
+  readonly window?: number | undefined;
+  /** Bounds the scores before the mask: `softcap tanh(scores / softcap)`. */
+  readonly softcap?: number | undefined;
+}
+
+/**
+ * Keys after the query are hidden, and those from `window` places before it on: query positions `[..., queries, 1]` ->
+ * `[..., queries, keys]`.
+ */
+export function causalMask(
+  queryPositions: Tensor,
+  keys: Tensor["shape"][0],
+  dtype: Tensor["dtype"],
+  window?: number,
+): Tensor {
+  const key = range(keys ?? 1);
+  const causal = maskOf(less(queryPositions, key), dtype);
+  return window === undefined ? causal : add(causal, maskOf(less(key, sub(queryPositions, window - 1)), dtype));
+}
 
 /**
  * `softmax(scale * Q K' + mask) V`, grouped queries included.
@@ -80,7 +101,14 @@ export const causalMask = (queryPositions: Tensor, keys: Tensor["shape"][0], dty
  *
  * @param recompute Compute P again in the backward pass instead of keeping `[batch, heads, queries, keys]`.
  */
-export function attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: number, recompute = false): Tensor {
+export function attention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  mask: Tensor,
+  { scale }: Attention,
+  recompute = false,
+): Tensor {
   const [batch, heads, queries, width] = q.shape as readonly [number, number, number, number];
   const [, kvHeads, keys] = k.shape as readonly [number, number, number];
   const grouped = [batch, kvHeads, product(heads / kvHeads, queries), width];
