@@ -50,6 +50,8 @@ export interface Model {
   readonly embedding: string;
   /** Weight of the output head, `[vocabulary, hidden]`; the embedding's where they are tied. */
   readonly head: string;
+  /** Bounds the logits: `softcap tanh(logits / softcap)`. */
+  readonly softcap?: number | undefined;
   /** How a layer's queries see keys; `where.attend` computes it everywhere. */
   attention(layer: number): Attention;
   /** Final, normalised hidden states: `[tokens or selected, hidden]`. */

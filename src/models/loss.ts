@@ -25,13 +25,13 @@ export function tokenLoss(model: Model, weights: Weights, batch: Batch, options:
     padded === undefined
       ? labelledStates(model, weights, batch, watch)
       : ops.gather(paddedStates(model, weights, padded, watch), ops.gather(flat(batch.grid.back), batch.labelled.to));
-  const rows = ops.reshape(ops.move(hidden, batch.loss), [-1, model.hiddenSize]);
+  const rows = ops.reshape(ops.move(hidden, batch.loss), [-1, hidden.dim(1)]);
   const shares = ops.cast(flat(batch.shares), rows.dtype);
   const given =
     weigh === undefined
       ? shares
       : (logProbability: Tensor) => ops.mul(weigh({ logProbability, shares, ...placesOf(batch) }), ops.sign(shares));
-  return linearCrossEntropy(rows, weights.tensor(model.head), flat(batch.labels), given, chunks);
+  return linearCrossEntropy(rows, weights.tensor(model.head), flat(batch.labels), given, chunks, model.softcap);
 }
 
 const flat = (x: Tensor): Tensor => ops.reshape(x, [-1]);

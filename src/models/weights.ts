@@ -1,5 +1,6 @@
 import { ops, type Tensor, type Tree } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
+import { softCap } from "../nn/index.ts";
 import type { DType } from "../tensor/tensor.ts";
 import type { Model } from "./architecture.ts";
 
@@ -34,7 +35,7 @@ export interface Weights {
  * const weights = weightsOf(model, given.base, { scale: 0.5, tensors: given.adapter });
  */
 export function weightsOf(
-  { embedding, head }: Pick<Model, "embedding" | "head">,
+  { embedding, head, softcap }: Pick<Model, "embedding" | "head" | "softcap">,
   base: Tree,
   ...adapters: Adapter[]
 ): Weights {
@@ -63,6 +64,6 @@ export function weightsOf(
       );
     },
     embed: (ids) => ops.gather(tensor(embedding), ids),
-    logits: (x) => ops.matmul(x, tensor(head), { transB: true }),
+    logits: (x) => softCap(ops.matmul(x, tensor(head), { transB: true }), softcap).value,
   };
 }

@@ -1,4 +1,5 @@
 import { type Dim, ops, product, quotient, type Tensor } from "../autodiff/index.ts";
+import { softCap } from "./soft-cap.ts";
 
 const {
   add,
@@ -91,13 +92,13 @@ export function causalMask(
 }
 
 /**
- * `softmax(scale * Q K' + mask) V`, grouped queries included.
+ * `softmax(softcap tanh(scale * Q K' / softcap) + mask) V`, grouped queries included; without a soft cap `softmax(scale * Q K' + mask) V`.
  *
  * q `[batch, heads, queries, width]`, k and v `[batch, kvHeads, keys, width]`, mask broadcasts to
  * `[batch, heads, queries, keys]`. The queries of a group are laid one below the other, so each group is one matrix
  * product and keys are never repeated.
  * Gradient with D = sum(dO * O) over the width: `dS = P * (dO V' - D)`, which needs no reduction over the keys
- * (Dao et al., arXiv 2205.14135, eq. 4).
+ * (Dao et al., arXiv 2205.14135, eq. 4); a soft cap's slope is multiplied to it.
  *
  * @param recompute Compute P again in the backward pass instead of keeping `[batch, heads, queries, keys]`.
  */
@@ -106,7 +107,7 @@ export function attention(
   k: Tensor,
   v: Tensor,
   mask: Tensor,
-  { scale }: Attention,
+  { scale, softcap }: Attention,
   recompute = false,
 ): Tensor {
   const [batch, heads, queries, width] = q.shape as readonly [number, number, number, number];
@@ -115,17 +116,18 @@ export function attention(
   const scoreShape = [batch, kvHeads, product(heads / kvHeads, queries), keys];
   const Q = reshape(q, grouped);
   const probabilities = (Q: Tensor, K: Tensor) => {
-    const scores = reshape(matmul(Q, K, { transB: true, alpha: scale }), [batch, heads, queries, keys]);
-    return reshape(softmax(add(scores, mask)), scoreShape);
+    const { value, slope } = softCap(matmul(Q, K, { transB: true, alpha: scale }), softcap);
+    const scores = reshape(value, [batch, heads, queries, keys]);
+    return { P: reshape(softmax(add(scores, mask)), scoreShape), slope };
   };
   const kept = probabilities(Q, k);
-  const O = matmul(kept, v);
+  const O = matmul(kept.P, v);
   const attended = customGradient([Q, k, v], O, (dO) => {
-    const P = recompute ? probabilities(barrier(Q, dO), barrier(k, dO)) : kept;
+    const { P, slope } = recompute ? probabilities(barrier(Q, dO), barrier(k, dO)) : kept;
     let memo: Tensor | undefined;
     const dS = () => {
       const along = sum(mul(dO, O), { axes: [-1], keepDims: true });
-      memo ??= mul(P, sub(matmul(dO, v, { transB: true }), along));
+      memo ??= mul(mul(P, sub(matmul(dO, v, { transB: true }), along)), slope);
       return memo;
     };
     return [

@@ -1,4 +1,6 @@
-export { swiglu } from "./activations.ts";
+export { type Activation, activated, gated, gelu, geluTanh, relu, silu, swiglu } from "./activations.ts";
 export { type Attention, attention, causalMask, type Grid, maskOf, pack, unpack } from "./attention.ts";
 export { linearCrossEntropy } from "./loss.ts";
+export { layerNorm } from "./norms.ts";
 export { type Llama3Scaling, rotaryFrequencies, rotaryTables } from "./rotary.ts";
+export { softCap } from "./soft-cap.ts";

@@ -67,6 +67,13 @@ const reduced =
 const lastAxis = (x: Grid, index: Index): number[] =>
   upTo(x.shape.at(-1) as number).map((i) => at(x, replaced(index, x.shape.length - 1, i)));
 
+/** `2 / sqrt(pi) e^-x^2 * sum of 2^n x^(2n + 1) / (1 * 3 * ... * (2n + 1))` */
+function erf(x: number): number {
+  let [term, sum] = [x, x];
+  for (let n = 1; n < 100; n++) sum += term *= (2 * x * x) / (2 * n + 1);
+  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
+}
+
 interface Product {
   readonly alpha: number;
   readonly transA: boolean;
@@ -112,6 +119,7 @@ const REFERENCES: Readonly<Record<string, Reference>> = {
   sign: each(Math.sign),
   sin: each(Math.sin),
   cos: each(Math.cos),
+  erf: each((x) => erf(x as number)),
   add: each((a, b) => (a as number) + (b as number)),
   sub: each((a, b) => (a as number) - (b as number)),
   mul: each((a, b) => (a as number) * (b as number)),
@@ -196,10 +204,11 @@ const REFERENCES: Readonly<Record<string, Reference>> = {
     fill(x.shape, (index) => at(x, index) * inverseRms(x, index, epsilon) * at(weight, index.slice(-1))),
   rmsInverse: ([x], { epsilon }: { epsilon: number }) =>
     fill([...x.shape.slice(0, -1), 1], (index) => inverseRms(x, index, epsilon)),
-  rotary: ([x, cos, sin]) => {
+  rotary: ([x, cos, sin], { heads }: { heads: number }) => {
     const half = cos.shape[1] as number;
     return fill(x.shape, ([token, column]) => {
-      const [t, place] = [token as number, (column as number) % (2 * half)];
+      const [t, place] = [token as number, (column as number) % ((x.shape[1] as number) / heads)];
+      if (place >= 2 * half) return at(x, [t, column as number]);
       const pair = place % half;
       const [c, s] = [at(cos, [t, pair]), at(sin, [t, pair])];
       const partner = at(x, [t, (column as number) + (place < half ? half : -half)]);

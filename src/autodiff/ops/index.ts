@@ -4,6 +4,7 @@ import { COMPARE_OPS } from "./compare.ts";
 import { CONSTANT_OPS } from "./constant.ts";
 import { CONTROL_OPS } from "./control.ts";
 import { ELEMENTWISE_OPS } from "./elementwise.ts";
+import { ERROR_FUNCTION_OPS } from "./error-function.ts";
 import { INDEX_OPS } from "./indexing.ts";
 import { MATMUL_OPS } from "./matmul.ts";
 import { NEURAL_OPS } from "./neural.ts";
@@ -16,6 +17,7 @@ export * from "./compare.ts";
 export * from "./constant.ts";
 export * from "./control.ts";
 export * from "./elementwise.ts";
+export * from "./error-function.ts";
 export * from "./indexing.ts";
 export * from "./matmul.ts";
 export * from "./neural.ts";
@@ -28,6 +30,7 @@ export const OPS: readonly Op[] = [
   ...CONSTANT_OPS,
   ...ELEMENTWISE_OPS,
   ...TRIGONOMETRY_OPS,
+  ...ERROR_FUNCTION_OPS,
   ...COMPARE_OPS,
   ...BROADCAST_OPS,
   ...REDUCE_OPS,

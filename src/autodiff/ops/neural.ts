@@ -83,25 +83,29 @@ interface RotaryAttrs {
 }
 
 /** Half-split rotation from elementary operators, for element types without the fused kernel. */
-function lowerRotary(emit: Emitter, [x, cos, sin]: readonly [string, string, string], heads: number, half: number) {
-  const split = emit.node("Reshape", [x, emit.constant("int64", [4], [-1, heads, 2, half])]);
-  const part = (i: number) => emit.node("Gather", [split, emit.constant("int64", [], [i])], { axis: 2 });
+function lowerRotary(emit: Emitter, [x, cos, sin]: readonly string[], heads: number, width: number, half: number) {
+  const last = (name: string, start: number, end: number) =>
+    emit.node("Slice", [name, ...[start, end, -1].map((v) => emit.constant("int64", [1], [v]))]);
   const wide = (table: string) => emit.node("Unsqueeze", [table, emit.constant("int64", [1], [1])]);
-  const [first, second, c, s] = [part(0), part(1), wide(cos), wide(sin)];
+  const split = emit.node("Reshape", [x as string, emit.constant("int64", [3], [-1, heads, width])]);
+  const [first, second] = [last(split, 0, half), last(split, half, 2 * half)];
+  const [c, s] = [wide(cos as string), wide(sin as string)];
   const times = (a: string, b: string) => emit.node("Mul", [a, b]);
   const low = emit.node("Sub", [times(first, c), times(second, s)]);
   const high = emit.node("Add", [times(second, c), times(first, s)]);
-  const joined = emit.node("Concat", [low, high], { axis: -1 });
-  return emit.node("Reshape", [joined, emit.constant("int64", [2], [-1, heads * 2 * half])]);
+  const rest = width > 2 * half ? [last(split, 2 * half, width)] : [];
+  const joined = emit.node("Concat", [low, high, ...rest], { axis: -1 });
+  return emit.node("Reshape", [joined, emit.constant("int64", [2], [-1, heads * width])]);
 }
 
 const rotaryOp = defineOp<RotaryAttrs, readonly [Tensor, Tensor, Tensor]>({
   name: "rotary",
   type([x, cos, sin], { heads }) {
-    const width = x.dim(-1);
-    const half = cos.dim(-1);
-    if (x.rank !== 2 || cos.rank !== 2 || !sameShape(cos.shape, sin.shape) || width !== heads * 2 * (half as number)) {
-      throw shapeError("rotary", "[tokens, heads * 2 * half] and two [tokens, half]", [x, cos, sin]);
+    const width = (x.dim(-1) as number) / heads;
+    const turned = 2 * (cos.dim(-1) as number);
+    const fits = Number.isInteger(width) && width >= turned && sameShape(cos.shape, [x.dim(0), turned / 2]);
+    if (x.rank !== 2 || !fits || !sameShape(cos.shape, sin.shape)) {
+      throw shapeError("rotary", "[tokens, heads * width] and two [tokens, at most width / 2]", [x, cos, sin]);
     }
     return x;
   },
@@ -113,8 +117,9 @@ const rotaryOp = defineOp<RotaryAttrs, readonly [Tensor, Tensor, Tensor]>({
   lower(emit, { names, inputs: [x, cos], attrs: { heads } }) {
     const [value, cosine, sine] = names as unknown as readonly [string, string, string];
     const half = cos.dim(-1) as number;
-    if (x.dtype !== "float32") return lowerRotary(emit, [value, cosine, sine], heads, half);
-    const shape = emit.constant("int64", [3], [1, -1, heads * 2 * half]);
+    const width = (x.dim(-1) as number) / heads;
+    if (x.dtype !== "float32") return lowerRotary(emit, names, heads, width, half);
+    const shape = emit.constant("int64", [3], [1, -1, heads * width]);
     const batched = emit.node("Reshape", [value, shape]);
     const [positions] = emit.shared(`rotary positions ${cosine}`, () => {
       const first = emit.constant("int64", [], [0]);
@@ -122,19 +127,24 @@ const rotaryOp = defineOp<RotaryAttrs, readonly [Tensor, Tensor, Tensor]>({
       return [emit.node("Unsqueeze", [numbers, emit.constant("int64", [1], [0])])];
     });
     const inputs = [batched, positions as string, cosine, sine];
-    const turned = emit.node("RotaryEmbedding", inputs, { interleaved: 0, num_heads: heads }, "com.microsoft");
-    return emit.node("Reshape", [turned, emit.constant("int64", [2], [-1, heads * 2 * half])]);
+    const part = width > 2 * half ? { rotary_embedding_dim: 2 * half } : {};
+    const attributes = { interleaved: 0, num_heads: heads, ...part };
+    const turned = emit.node("RotaryEmbedding", inputs, attributes, "com.microsoft");
+    return emit.node("Reshape", [turned, emit.constant("int64", [2], [-1, heads * width])]);
   },
   samples: (draw) => {
     const [tokens, heads, half] = [draw.size(), draw.size(), draw.size()];
     const table = { shape: [tokens, half] };
-    return [{ inputs: [{ shape: [tokens, heads * 2 * half] }, table, table], attrs: { heads } }];
+    return [2 * half, 2 * half + draw.size()].map((width) => ({
+      inputs: [{ shape: [tokens, heads * width] }, table, table],
+      attrs: { heads },
+    }));
   },
 });
 
 /**
- * Turns each head's pairs `(x[i], x[i + half])` by the angles given as cosines and sines.
- * x `[tokens, heads * 2 * half]`, tables `[tokens, half]`; the tables get no gradient.
+ * Turns each head's pairs `(x[i], x[i + half])` by the angles given as cosines and sines; what lies behind `2 half` in a head stays.
+ * x `[tokens, heads * width]`, tables `[tokens, half]`; the tables get no gradient.
  * Source: Su et al., arXiv 2104.09864, in Hugging Face's half-split layout.
  */
 export const rotary = (x: Tensor, cos: Tensor, sin: Tensor, heads: number): Tensor =>
