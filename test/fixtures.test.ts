@@ -80,6 +80,11 @@ const FUNCTIONS = [
   "virus",
 ];
 
+const BLOCKS =
+  "BF16 BF16.random F16 F32 IQ1_M IQ1_S IQ2_S IQ2_XS IQ2_XXS IQ3_S IQ3_XXS IQ4_NL IQ4_XS MXFP4 MXFP4.random NVFP4 Q2_K Q3_K Q4_0 Q4_0.random Q4_1 Q4_1.random Q4_K Q5_0 Q5_0.random Q5_1 Q5_1.random Q5_K Q6_K Q8_0 Q8_0.random TQ1_0 TQ1_0.random TQ2_0 TQ2_0.random".split(
+    " ",
+  );
+
 /** Folders and the cases that must agree; every other case must be reported as missing. */
 const IMPLEMENTED: Readonly<Record<string, readonly string[]>> = {
   llama: TINY,
@@ -87,6 +92,7 @@ const IMPLEMENTED: Readonly<Record<string, readonly string[]>> = {
   smollm2: CHAT,
   gemma2: [],
   opt: [],
+  "gguf-blocks": BLOCKS,
   ".": FUNCTIONS,
 };
 

@@ -23,15 +23,26 @@ const MAX_ALIGNMENT = 2 ** 21;
 
 const MAGIC = 0x46554747;
 
-/** ggml's type numbers. */
-const FORMAT_NAMES: Readonly<Record<number, FormatName>> = {
-  0: "F32",
-  1: "F16",
-  2: "Q4_0",
-  3: "Q4_1",
-  8: "Q8_0",
-  30: "BF16",
-};
+/** ggml's types by their numbers; those that are no row of `FORMATS` are known by name alone. */
+const TYPE_NAMES =
+  "F32 F16 Q4_0 Q4_1 - - Q5_0 Q5_1 Q8_0 Q8_1 Q2_K Q3_K Q4_K Q5_K Q6_K Q8_K IQ2_XXS IQ2_XS IQ3_XXS IQ1_S IQ4_NL IQ3_S IQ2_S IQ4_XS I8 I16 I32 I64 F64 IQ1_M BF16 - - - TQ1_0 TQ2_0 - - - MXFP4 NVFP4".split(
+    " ",
+  );
+
+/** Whether tensors of a model may be of this type: a floating-point number, however it is stored. */
+const isFloat = (name: string): name is FormatName => Object.hasOwn(FORMATS, name) && !/^[IU]\d|^F64|^BOOL/.test(name);
+
+/** How a tensor of ggml's type of that number is stored. @throws {BoosterError} `GGUF_DTYPE_UNSUPPORTED`, naming the type */
+export function formatOfType(number: number, where: string): FormatName {
+  const name = TYPE_NAMES[number] ?? "-";
+  if (isFloat(name)) return name;
+  throw new BoosterError("GGUF_DTYPE_UNSUPPORTED", "this tensor type is not read", {
+    expected: TYPE_NAMES.filter(isFloat).join(", "),
+    found: name === "-" ? `ggml type ${number}` : name,
+    where,
+    hint: "Use the same model in one of these types (Q8_0 is the usual choice) or its Hugging Face folder",
+  });
+}
 
 /** An opened GGUF file; shapes are row-major (the file lists dimensions the other way round), all tensors are read to float32. */
 export interface GgufFile extends TensorFile {
@@ -46,7 +57,7 @@ export interface GgufFile extends TensorFile {
  *
  *     file = "GGUF", version u32, tensor count u64, key count u64, keys, tensor infos, padding, data
  *
- * Tensors of types F32, F16, BF16, Q8_0, Q4_0 and Q4_1 are widened to float32. The parser is our own because
+ * Tensors of types F32, F16, BF16 and those of `BLOCK_FORMATS` are widened to float32. The parser is our own because
  * @huggingface/gguf 0.4.6, made for files behind URLs, is asynchronous, leaves extents, overlaps, alignment and duplicate
  * names to its caller, and took about 2 ms for a header of three tensors: too long for 200 000 fuzz inputs.
  *
@@ -145,15 +156,7 @@ function readTensor(cursor: GgufCursor, where: string): [name: string, info: Sto
   if (rank > MAX_RANK) throw invalidShape(`at most ${MAX_RANK} dimensions`, `${rank}`, place);
   const dims = Array.from({ length: rank }, () => cursor.size());
   const number = cursor.u32();
-  const format = FORMAT_NAMES[number];
-  if (format === undefined) {
-    throw new BoosterError("GGUF_DTYPE_UNSUPPORTED", "this tensor type is not read", {
-      expected: Object.values(FORMAT_NAMES).join(", "),
-      found: `ggml type ${number}`,
-      where: place,
-      hint: "Use the same model in one of these types (Q8_0 is the usual choice) or its Hugging Face folder",
-    });
-  }
+  const format = formatOfType(number, place);
   const begin = cursor.size();
   const row = dims[0] ?? 1;
   const { elements, bytes: blockBytes } = FORMATS[format];

@@ -1,6 +1,7 @@
 import { BoosterError } from "../errors.ts";
+import { BLOCK_FORMATS, type BlockFormatName } from "../tensor/block-formats.ts";
 import { bfloatToFloat, halfToFloat } from "../tensor/half.ts";
-import { BLOCK_BYTES, BLOCK_ELEMENTS, type BlockFormat, dequantise } from "../tensor/quantised.ts";
+import { dequantise } from "../tensor/quantised.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import type { ByteSource } from "./byte-source.ts";
 
@@ -13,11 +14,12 @@ interface Format {
 
 const plain = (bytes: number, read: Format["read"]): Format => ({ elements: 1, bytes, read });
 
-const block = (name: BlockFormat): Format => ({
-  elements: BLOCK_ELEMENTS,
-  bytes: BLOCK_BYTES[name],
-  read: (bytes) => ({ dtype: "float32", data: dequantise(name, bytes) }),
-});
+const blocks = Object.fromEntries(
+  Object.entries(BLOCK_FORMATS).map(([name, { elements, bytes }]) => {
+    const read: Format["read"] = (packed) => ({ dtype: "float32", data: dequantise(name as BlockFormatName, packed) });
+    return [name, { elements, bytes, read }];
+  }),
+) as Readonly<Record<BlockFormatName, Format>>;
 
 /**
  * Every way in which the files that are read store elements: floats of 16 bits and blocks are widened to float32, U8 to int32.
@@ -32,9 +34,7 @@ export const FORMATS = {
   I32: plain(4, ({ buffer }) => ({ dtype: "int32", data: new Int32Array(buffer) })),
   U8: plain(1, (bytes) => ({ dtype: "int32", data: Int32Array.from(bytes) })),
   BOOL: plain(1, (bytes) => ({ dtype: "bool", data: bytes.map((value) => (value === 0 ? 0 : 1)) })),
-  Q8_0: block("Q8_0"),
-  Q4_0: block("Q4_0"),
-  Q4_1: block("Q4_1"),
+  ...blocks,
 } as const satisfies Readonly<Record<string, Format>>;
 export type FormatName = keyof typeof FORMATS;
 

@@ -1,7 +1,9 @@
 /** For each of the 65 536 float16 patterns, the float32 pattern of the same value. */
-let halfTable: Uint32Array | undefined;
+let halfTable: Uint32Array<ArrayBuffer> | undefined;
+/** The same bytes as numbers. */
+let halfValues: Float32Array | undefined;
 
-function buildHalfTable(): Uint32Array {
+function buildHalfTable(): Uint32Array<ArrayBuffer> {
   const table = new Uint32Array(65536);
   const value = new Float32Array(1);
   const bits = new Uint32Array(value.buffer);
@@ -34,6 +36,13 @@ export function halfToFloat(halves: Uint16Array): Float32Array {
   const bits = bitsOf(values);
   for (let i = 0; i < halves.length; i++) bits[i] = halfTable[halves[i]!]!;
   return values;
+}
+
+/** The number that one binary16 bit pattern stands for. */
+export function halfValue(half: number): number {
+  halfTable ??= buildHalfTable();
+  halfValues ??= new Float32Array(halfTable.buffer);
+  return halfValues[half] as number;
 }
 
 /**

@@ -105,7 +105,11 @@ export const ggufAttacks: readonly Attack[] = [
     code: "GGUF_SHAPE_INVALID",
   },
   { name: "scalar in a block format", bytes: withTensor({ dims: [], type: Q8_0_TYPE }), code: "GGUF_SHAPE_INVALID" },
-  { name: "K-quantised tensor", bytes: withTensor({ type: 12 }), code: "GGUF_DTYPE_UNSUPPORTED" },
+  {
+    name: "tensor of a type that is not read",
+    bytes: withTensor({ dims: [256], type: 16 }),
+    code: "GGUF_DTYPE_UNSUPPORTED",
+  },
   { name: "tensor type 2^32 - 1", bytes: withTensor({ type: 0xffffffff }), code: "GGUF_DTYPE_UNSUPPORTED" },
   { name: "offset 2^64 - 1", bytes: withTensor({ offset: 2n ** 64n - 1n }), code: "GGUF_OFFSET_INVALID" },
   { name: "offset not aligned", bytes: withTensor({ offset: 4 }), code: "GGUF_OFFSET_INVALID" },

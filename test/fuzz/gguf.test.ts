@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { parseGguf } from "../../src/formats/gguf.ts";
+import { formatOfType, parseGguf } from "../../src/formats/gguf.ts";
+import { FORMATS } from "../../src/formats/tensor-file.ts";
 import { sizeOf } from "../../src/tensor/tensor.ts";
 import { ggufAttacks } from "../attacks/gguf.ts";
 import * as build from "../attacks/gguf-builder.ts";
@@ -18,7 +19,8 @@ const VALUES: readonly [type: number, bytes: Uint8Array][] = [
   [build.ARRAY, build.array(build.STRING, ["a", "b", ""].map(build.text))],
   [build.ARRAY, build.array(build.ARRAY, [build.array(build.U32, [build.u32(1)])])],
 ];
-const TYPES = [0, 1, 2, 3, 8, 30];
+/** Every type that is read. */
+const TYPES = [0, 1, 2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 20, 23, 30, 39];
 
 /** A file of a few keys and tensors; each part is now and then a lie, so that the parts after it are still read. */
 function make(draws: Draws): Uint8Array {
@@ -29,11 +31,11 @@ function make(draws: Draws): Uint8Array {
   });
   const tensors = Array.from({ length: draws.below(4) }, (_, i): build.RawTensor => {
     const type = draws.pick(TYPES);
-    const dims = [32, 1 + draws.below(3)].map((dim) => lie<bigint | number>(dim, BORDERS));
-    const bytes = { 0: 128, 1: 64, 2: 18, 3: 20, 8: 34, 30: 64 }[type] ?? 0;
-    const data = new Uint8Array(bytes * Math.min(3, Number(dims[1])));
+    const dims = [256, 1 + draws.below(3)].map((dim) => lie<bigint | number>(dim, BORDERS));
+    const { elements, bytes } = FORMATS[formatOfType(type, "fuzz")];
+    const data = new Uint8Array((256 / elements) * bytes * Math.min(3, Number(dims[1]))).fill(draws.below(256));
     const name = lie(`blk.${i}.attn_q.weight`, ["blk.0.attn_q.weight", "", "n".repeat(200)]);
-    const tensor = { name, dims: lie(dims, [[], [1, 1, 1, 1, 1]]), type: lie(type, [12, 2 ** 31]), data };
+    const tensor = { name, dims: lie(dims, [[], [1, 1, 1, 1, 1]]), type: lie(type, [16, 2 ** 31]), data };
     return draws.below(12) === 0 ? { ...tensor, offset: draws.pick(BORDERS) } : tensor;
   });
   const file = build.buildGguf({
