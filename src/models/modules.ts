@@ -1,7 +1,24 @@
 import type { Model } from "./architecture.ts";
 
-/** What a module is for, whatever its family calls it. `output` is attention's, `norm` any norm. */
-export type Role = "embedding" | "norm" | "query" | "key" | "value" | "output" | "gate" | "up" | "down" | "head";
+/**
+ * What a module is for, whatever its family calls it. `output` is attention's, `norm` any norm; `qkv` stands for queries, keys and values
+ * in one module, `gateUp` for gate and up; `positions` is an embedding of places, `resize` leads from one width of states to another.
+ */
+export type Role =
+  | "embedding"
+  | "positions"
+  | "resize"
+  | "norm"
+  | "query"
+  | "key"
+  | "value"
+  | "qkv"
+  | "output"
+  | "gate"
+  | "up"
+  | "gateUp"
+  | "down"
+  | "head";
 
 /** A module that has weights. */
 export interface Module {
@@ -27,4 +44,20 @@ export function blocksOf({ modules, layers }: Pick<Model, "modules" | "layers">)
     if (layer !== undefined) Object.assign(blocks[layer] as object, { [role]: name });
   }
   return blocks;
+}
+
+/** What asks for the projections of queries, keys and values. */
+const SEPARATE = ["q_proj", "k_proj", "v_proj"];
+
+/**
+ * The names of linear layers that are asked for. Where queries, keys and values are one module, `q_proj`, `k_proj` and `v_proj` together
+ * mean that one.
+ *
+ * @example
+ * targetsOf(createModel({ model_type: "gpt2" }), ["q_proj", "k_proj", "v_proj"]); // ["c_attn"]
+ */
+export function targetsOf({ modules }: Pick<Model, "modules">, asked: readonly string[]): readonly string[] {
+  const fused = [...modules].find(([, { role }]) => role === "qkv")?.[0];
+  if (fused === undefined || !SEPARATE.every((name) => asked.includes(name))) return asked;
+  return [fused.split(".").at(-1) as string, ...asked.filter((name) => !SEPARATE.includes(name))];
 }

@@ -8,6 +8,7 @@ import type { LoraAdapter } from "../models/adapters.ts";
 import type { Example } from "../models/index.ts";
 import { asAdapter, freshLora, type LoadedModel, type NamedWeights } from "../models/load.ts";
 import { type AdapterLink, refuseOutdated, type Template } from "../models/model-file.ts";
+import { targetsOf } from "../models/modules.ts";
 import { OPTIMIZERS, schedule } from "../optim/index.ts";
 import { profileTable } from "../runtime/index.ts";
 import { type Evaluation, type Following, type RunDescription, RunDirectory, train } from "../train/index.ts";
@@ -164,7 +165,8 @@ const costOf = (steps: number, stepper: TrainingStepper): string => {
 
 /** The LoRA factors that a run begins with where it has none. */
 export function newAdapter({ model }: LoadedModel, training: TrainingOptions): Adapter {
-  const { loraRank: r, loraAlpha: alpha, targetModules, seed } = training;
+  const { loraRank: r, loraAlpha: alpha, seed } = training;
+  const targetModules = targetsOf(model, training.targetModules);
   const config = { r, alpha, targetModules, useRslora: false, dropout: 0, baseModel: undefined };
   return { config, tensors: freshLora(model, config, seed) };
 }

@@ -134,7 +134,7 @@ function activeFlags({ state: { active }, model }: StepContext<typeof STATE>): F
   return (layer = -1) => flags[layer] ?? ops.constant(0, active.dtype);
 }
 
-const ATTENTION: readonly (Role | undefined)[] = ["query", "key", "value", "output"];
+const ATTENTION: readonly (Role | undefined)[] = ["query", "key", "value", "qkv", "output"];
 
 /** As in the authors' code: all but attention is trained from the lowest layer that is not checkpointed upwards. */
 function referenceFlags({ model }: StepContext, isActive: Flags): (part: Partial<Module>) => Tensor {

@@ -42,7 +42,9 @@ function neuronBlocks(model: Model): Block[] {
   if (missing === undefined) return blocks as Block[];
   throw new BoosterError("NEURONS_UNKNOWN", "this architecture has no safety neurons that are known of", {
     expected: [...ROLES, "output"].join(", "),
-    found: `no ${missing} in a block`,
+    found: blocks.some(({ qkv }) => qkv !== undefined)
+      ? "queries, keys and values in one module, whose rows are no neurons of one kind"
+      : `no ${missing} in a block`,
   });
 }
 
