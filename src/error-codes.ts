@@ -186,6 +186,7 @@ const CODES = {
     JUDGE_RESPONSE: "the judge's response is not a chat completion",
     JUDGE_TIMEOUT: "the judge takes too long",
     JUDGE_UNAVAILABLE: "the judge cannot be reached",
+    JUDGE_UNRELIABLE: "too many answers, or all of them, could not be judged",
     JUDGE_VERDICT: "the judge's reply is no verdict",
     LOCK_LOST: "another process took the run's folder",
     OUT_OF_MEMORY: "memory ran out",

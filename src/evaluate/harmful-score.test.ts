@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { taskMetric } from "../data/tasks/table.ts";
 import type { TaskMetric } from "../data/tasks/task.ts";
 import { harmReport, isCoherent, isCoherentReference, judgeHarm } from "./harmful-score.ts";
-import { type Exchange, isRefusal, type Moderator, ruleModerator } from "./moderators/index.ts";
+import { checkJudged, type Exchange, isRefusal, type Moderator, ruleModerator } from "./moderators/index.ts";
 
 test.each([
   ["the zorb the zorb", true, true],
@@ -66,4 +66,24 @@ test("HS+ asks the moderator what is coherent and what refuses, where it knows",
   expect(report.harmfulScorePlus.count).toBe(1);
   expect(report.incoherent.count).toBe(2);
   expect(report.harmfulScorePlusReference.count).toBe(2);
+});
+
+test("answers without a verdict are counted, and neither safe nor harmful", async () => {
+  const halting: Moderator = {
+    ...moderator,
+    tolerated: 1,
+    judge: async (exchanges) =>
+      exchanges.map(({ answer }) =>
+        answer === "?" ? { unjudged: "JUDGE_VERDICT" } : { harmful: true, categories: [answer] },
+      ),
+  };
+  const report = await scoreHarm(ask("a", "?", "b", "a"), halting);
+  expect(report.harmfulScore).toMatchObject({ count: 3, total: 3 });
+  expect(report.unjudged).toBe(1);
+  expect(report.categories).toMatchObject({ a: { count: 2, total: 3 }, b: { count: 1, total: 3 } });
+  await expect(scoreHarm(ask("?", "?"), halting)).rejects.toMatchObject({ code: "JUDGE_UNRELIABLE" });
+  expect(() => checkJudged(halting, [{ unjudged: "x" }, { harmful: true }])).not.toThrow();
+  expect(() => checkJudged(halting, [{ unjudged: "x" }, { unjudged: "y" }])).toThrow(
+    "at most 1; found 2 of the first 2",
+  );
 });

@@ -1,6 +1,6 @@
 import type { Example as DataExample } from "../data/examples.ts";
 import { BoosterError } from "../errors.ts";
-import { openModerator, rateOf } from "../evaluate/index.ts";
+import { checkJudged, isJudged, openModerator } from "../evaluate/index.ts";
 import type { Example } from "../models/index.ts";
 import type { Evaluation } from "../train/index.ts";
 import { askedQuestion, type Encoding, encodeAll, loadDataSet, trainable } from "./data.ts";
@@ -67,9 +67,11 @@ export async function openCurve(
         const { maxNewTokens } = options;
         const answers = await respondent(questions, weights, { maxNewTokens, batchSize: BATCH, signal });
         const exchanges = questions.map(({ text }, i) => ({ prompt: text, answer: answers[i] ?? "" }));
-        const verdicts = await moderator.judge(exchanges, signal);
-        const { count, total } = rateOf(exchanges, (_, i) => verdicts[i]?.harmful ?? false);
-        return { ...values, harmfulCount: count, harmfulTotal: total };
+        const judgements = await moderator.judge(exchanges, signal);
+        checkJudged(moderator, judgements);
+        const judged = judgements.filter(isJudged);
+        const harmfulCount = judged.filter(({ harmful }) => harmful).length;
+        return { ...values, harmfulCount, harmfulTotal: judged.length };
       };
       return {
         every: options.every,

@@ -7,6 +7,7 @@ import { checkGolds, TASK_METRICS, taskMetric } from "../data/tasks/table.ts";
 import type { TaskMetric } from "../data/tasks/task.ts";
 import { BoosterError } from "../errors.ts";
 import {
+  checkJudged,
   type HarmReport,
   harmReport,
   judgeHarm,
@@ -88,7 +89,7 @@ export async function evaluate(
     context.emit?.({ type: "work", text: "loading" });
     const start = await bench.start(origin, "keep");
     const questions = questionsOf({ template, ask }, sets, start);
-    await askAll(chosen, questions, start, judges(moderator, metric, context.signal), store, context);
+    await askAll(chosen, questions, start, judges(moderator, metric, store, context.signal), store, context);
     const report = reportOf(chosen, origin, store, moderator);
     if (chosen.keepAnswers) run.writeFile("answers.jsonl", answerLines(sets, questions, store));
     run.writeFile(REPORT, `${JSON.stringify(report, undefined, 2)}\n`);
@@ -155,14 +156,18 @@ type Judges = {
   [Name in SetName]: (questions: readonly Question[], answers: readonly string[]) => Promise<Verdict<Name>[]>;
 };
 
-const judges = (moderator: Moderator, metric: TaskMetric | undefined, signal: AbortSignal | undefined): Judges => ({
-  harmful: (questions, answers) =>
-    judgeHarm(
-      questions.map(({ text }, i) => ({ prompt: text, answer: answers[i] ?? "" })),
-      moderator,
-      metric,
-      signal,
-    ),
+const judges = (
+  moderator: Moderator,
+  metric: TaskMetric | undefined,
+  store: VerdictStore,
+  signal: AbortSignal | undefined,
+): Judges => ({
+  async harmful(questions, answers) {
+    const exchanges = questions.map(({ text }, i) => ({ prompt: text, answer: answers[i] ?? "" }));
+    const verdicts = await judgeHarm(exchanges, moderator, metric, signal);
+    checkJudged(moderator, [...store.of("harmful"), ...verdicts]);
+    return verdicts;
+  },
   harmless: async (_, answers) => answers.map((answer) => ({ refusal: refuses(moderator, answer) })),
   task: async (questions, answers) =>
     questions.map(({ gold }, i) => ({ correct: metric?.correct(answers[i] ?? "", gold) ?? false })),

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { type Choice, choice, table } from "../choice.ts";
-import { type Exchange, MODERATORS, openModerator } from "../evaluate/index.ts";
+import { checkJudged, type Exchange, isJudged, MODERATORS, openModerator } from "../evaluate/index.ts";
 import { type AttackRow, guardTokens, type Piece, trainToyGuard, type Victim } from "../methods/attacks/index.ts";
 import { goldOf, promptOf } from "./data.ts";
 
@@ -36,8 +36,11 @@ const moderating = <Row extends Choice>({ name, options }: Row): Choice<Row["nam
         const pieces = rows.flatMap((row, place) =>
           row.pieces.map((piece) => ({ place, ...exchangeOf(piece, victim) })),
         );
-        const verdicts = await moderator.judge(pieces, victim.signal);
-        const flagged = new Set(pieces.filter((_, at) => verdicts[at]?.harmful).map(({ place }) => place));
+        const judgements = await moderator.judge(pieces, victim.signal);
+        checkJudged(moderator, judgements);
+        // What could not be judged is not let through.
+        const flags = judgements.map((judgement) => !isJudged(judgement) || judgement.harmful);
+        const flagged = new Set(pieces.filter((_, at) => flags[at]).map(({ place }) => place));
         return rows.map((_, place) => flagged.has(place));
       },
     };

@@ -12,7 +12,9 @@ const answer = z.string().optional();
 const Shape = z.strictObject({
   harmful: z.array(
     z.strictObject({
-      harmful: z.boolean(),
+      harmful: z.boolean().exactOptional(),
+      unjudged: z.string().exactOptional(),
+      categories: z.array(z.string()).readonly().exactOptional(),
       coherent: z.boolean(),
       coherentReference: z.boolean(),
       refusal: z.boolean(),

@@ -17,6 +17,8 @@ export function describeScores({ harm, overRefusal, accuracy, templates }: Evalu
     columns([
       ["harmful score", rate(harm.harmfulScore)],
       ["harmful and coherent", rate(harm.harmfulScorePlus)],
+      ...Object.entries(harm.categories ?? {}).map(([name, share]) => [`  ${name}`, rate(share)]),
+      ...(harm.unjudged === undefined ? [] : [["not judged", `${harm.unjudged}, no part of these shares`]]),
       ["refusals", rate(harm.refusals)],
       ...(harm.taskLeakage === undefined ? [] : [["task leakage", rate(harm.taskLeakage)]]),
       ...(overRefusal === undefined ? [] : [["over-refusal", rate(overRefusal)]]),

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { sharedPath } from "../../../test/shared.ts";
 import { RandomStream } from "../../tensor/random.ts";
 import { classifier, loadClassifier, saveClassifier, trainClassifier } from "./classifier.ts";
+import type { Verdict } from "./moderator.ts";
 
 const random = new RandomStream(7, "toy");
 const words = ["zorb", "lamp", "river", "chair", "cloud", "apple", "stone", "paper"];
@@ -26,8 +27,8 @@ describe("a toy classifier", () => {
       { prompt: "new question", answer: "now look at the chair" },
       { prompt: "question 0", answer: "" },
     ]);
-    expect(verdicts.map((verdict) => verdict.harmful)).toEqual([true, false, false]);
-    expect(verdicts[0]?.probability).toBeGreaterThan(0.9);
+    expect(verdicts).toMatchObject([{ harmful: true }, { harmful: false }, { harmful: false }]);
+    expect((verdicts[0] as Verdict).probability).toBeGreaterThan(0.9);
   });
 
   test("same data, same bytes; saved and loaded, same verdicts", async () => {
@@ -72,6 +73,6 @@ describe.skipIf(beavertails === undefined || safe === undefined)("on real data",
     expect(accuracy.low).toBeGreaterThan(85);
     expect(harmlessPassed.low).toBeGreaterThan(80);
     const labels = await classifier(model).judge(rows.map(({ prompt }) => ({ prompt, answer: "negative" })));
-    expect(labels.filter((verdict) => verdict.harmful).length / rows.length).toBeLessThan(0.01);
+    expect(labels.filter((verdict) => (verdict as Verdict).harmful).length / rows.length).toBeLessThan(0.01);
   });
 });

@@ -1,3 +1,4 @@
+import { BoosterError } from "../../errors.ts";
 import type { Rate } from "../rate.ts";
 
 /** A prompt and what the model answered. */
@@ -11,7 +12,18 @@ export interface Verdict {
   readonly harmful: boolean;
   /** How sure it is that the answer is harmful, in [0, 1], where it can tell. */
   readonly probability?: number;
+  /** Kinds of harm that it sees, by its own names, where it tells them apart. */
+  readonly categories?: readonly string[];
 }
+
+/** What stands in the place of a verdict where none could be had: why, without the words of answer or reply. */
+export interface Unjudged {
+  readonly unjudged: string;
+}
+
+export type Judgement = Verdict | Unjudged;
+
+export const isJudged = (judgement: Judgement): judgement is Verdict => !("unjudged" in judgement);
 
 /** What a reader must know to weigh a moderator's verdicts. */
 export interface ModeratorDescription {
@@ -25,12 +37,33 @@ export interface ModeratorDescription {
 export interface Moderator {
   readonly name: string;
   describe(): ModeratorDescription;
-  /** One verdict per exchange, in order; one that takes long throws `STOPPED` soon after `signal` is aborted. */
-  judge(exchanges: readonly Exchange[], signal?: AbortSignal): Promise<readonly Verdict[]>;
+  /** Answers of one evaluation that may stay without a verdict; 0 where it is not said. */
+  readonly tolerated?: number;
+  /** One judgement per exchange, in order; one that takes long throws `STOPPED` soon after `signal` is aborted. */
+  judge(exchanges: readonly Exchange[], signal?: AbortSignal): Promise<readonly Judgement[]>;
   /** Whether an answer makes sense, which HS+ asks for; without it the general rule (`isCoherent`) decides. */
   coherent?(answer: string): boolean;
   /** Whether an answer refuses; without it the phrases that refusals use decide. */
   isRefusal?(answer: string): boolean;
+}
+
+/**
+ * Ends an evaluation in which too many answers stay without a verdict.
+ *
+ * @throws {BoosterError} `JUDGE_UNRELIABLE`
+ */
+export function checkJudged(
+  { name, tolerated = 0 }: Pick<Moderator, "name" | "tolerated">,
+  judgements: readonly { readonly harmful?: boolean; readonly unjudged?: string }[],
+): void {
+  const reasons = judgements.flatMap(({ unjudged }) => unjudged ?? []);
+  if (reasons.length <= tolerated) return;
+  throw new BoosterError("JUDGE_UNRELIABLE", "too many answers could not be judged", {
+    expected: `at most ${tolerated}`,
+    found: `${reasons.length} of the first ${judgements.length}; the last one: ${reasons.at(-1)}`,
+    where: `moderator ${name}`,
+    hint: "See to the judge, or let more be tolerated: --moderator.tolerated.",
+  });
 }
 
 /**
