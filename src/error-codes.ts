@@ -88,6 +88,7 @@ const CODES = {
     GGUF_MAGIC: "the file is not GGUF",
     GGUF_METADATA_INVALID: "the GGUF metadata does not describe the model",
     GGUF_OFFSET_INVALID: "GGUF tensors overlap, leave a hole or are not aligned",
+    GGUF_PARTS_INVALID: "the parts of a split GGUF model are not all there, or do not belong together",
     GGUF_ROPE_UNSUPPORTED: "the position encoding cannot be told from the GGUF file",
     GGUF_SHAPE_INVALID: "a GGUF tensor's dimensions cannot be used",
     GGUF_STRING_TOO_LONG: "a GGUF string is longer than allowed",

@@ -9,6 +9,8 @@ export interface GgufLayout {
   readonly names: Readonly<Record<string, string>>;
   /** Modules (Hugging Face's last part) whose rows stand in another order, and the field of config.json with their heads. */
   readonly interleaved: Readonly<Record<string, string>>;
+  /** Tensors that `config` reads, which are no weights. */
+  readonly parameters?: readonly string[];
   /** The config.json of a file. @throws {BoosterError} `GGUF_METADATA_INVALID`, `GGUF_ROPE_UNSUPPORTED` */
   config(file: GgufFile): Readonly<Record<string, unknown>>;
 }

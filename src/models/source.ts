@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { BoosterError } from "../errors.ts";
 import { fileSource } from "../formats/byte-source.ts";
-import { openGguf } from "../formats/gguf.ts";
+import { openGgufParts } from "../formats/gguf-parts.ts";
 import { ggufTokenizerFiles } from "../formats/gguf-tokenizer.ts";
 import { createTokenizer, type Tokenizer } from "../formats/tokenizer.ts";
 import { loadTokenizer } from "../formats/tokenizer-files.ts";
@@ -110,14 +110,14 @@ const gguf: Source = {
   name: "a GGUF file",
   holds: (path) => statSync(path).isFile() && firstBytes(path) === "GGUF",
   open(path) {
-    const file = openGguf(path);
+    const file = openGgufParts(path);
     const files = () => ggufTokenizerFiles(file.metadata);
     return bare({
       path,
       config: () => openGgufModel(file).config,
       weights: () => openGgufModel(file).weights,
       tokenizer: () => createTokenizer(files()),
-      identity: () => fileHash(path),
+      identity: () => (file.paths.length === 1 ? fileHash(path) : listHash(file.paths)),
       tokenizerFiles() {
         const { json, config, eosIds = [] } = files();
         const text = {
@@ -173,7 +173,7 @@ export const templateFor = ({ template, base }: StoredModel): Template =>
   template ?? (base.tokenizer().chatTemplate === undefined ? "alpaca" : "chat");
 
 /**
- * What tells one model, or one adapter, from another: the SHA-256 of a GGUF file; of a folder that of the list of its weight, configuration,
+ * What tells one model, or one adapter, from another: the SHA-256 of a GGUF file, or of the list of its parts; of a folder that of the list of its weight, configuration,
  * tokenizer and chat template files with their hashes. Reads each file once.
  *
  * @throws {BoosterError} `FILE_NOT_FOUND`
@@ -187,8 +187,13 @@ export async function modelIdentity(path: string): Promise<string> {
       name,
     ),
   );
+  return listHash(names.sort().map((name) => join(path, name)));
+}
+
+/** SHA-256 of a list of files, by their names without folders and their hashes. */
+async function listHash(paths: readonly string[]): Promise<string> {
   const list = createHash("sha256");
-  for (const name of names.sort()) list.update(`${name} ${await fileHash(join(path, name))}\n`);
+  for (const path of paths) list.update(`${basename(path)} ${await fileHash(path)}\n`);
   return list.digest("hex");
 }
 

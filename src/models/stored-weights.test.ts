@@ -97,6 +97,7 @@ describe("GGUF files", () => {
   const floats = (length: number): Buffer => Buffer.concat(Array.from({ length }, (_, i) => build.f32(i)));
   const number = (key: string, value: number) => build.pair(key, build.U32, build.u32(value));
   const real = (key: string, value: number) => build.pair(key, build.F32, build.f32(value));
+  const text = (key: string, value: string) => build.pair(key, build.STRING, build.text(value));
 
   function gguf(architecture: string, extra: Uint8Array[] = [], more: build.RawTensor[] = []): string {
     const path = join(mkdtempSync(join(root, "gguf-")), "m.gguf");
@@ -154,6 +155,49 @@ describe("GGUF files", () => {
     });
   });
 
+  const scalingOf = (pairs: Uint8Array[], more: build.RawTensor[] = []) =>
+    (openModel(gguf("llama", pairs, more)).config as Record<string, unknown>).rope_scaling;
+
+  test("scaling of positions, and what it is where the file does not say", () => {
+    const by = (type: string, factor = 4) => [
+      text("llama.rope.scaling.type", type),
+      real("llama.rope.scaling.factor", factor),
+    ];
+    const linear = { rope_type: "linear", factor: 4 };
+    expect(scalingOf([real("llama.rope.scaling.factor", 4)])).toEqual(linear);
+    expect(scalingOf([real("llama.rope.scale_linear", 4)])).toEqual(linear);
+    expect(scalingOf(by("none"))).toBeNull();
+    expect(scalingOf([text("llama.rope.scaling.type", "yarn")])).toBeNull();
+    const yarn = { rope_type: "yarn", factor: 4, beta_fast: 32, beta_slow: 1 };
+    const original = number("llama.rope.scaling.original_context_length", 16);
+    expect(scalingOf([...by("yarn"), original])).toEqual({ ...yarn, original_max_position_embeddings: 16 });
+    expect(scalingOf([...by("yarn"), real("llama.rope.scaling.attn_factor", 0.5)])).toEqual({
+      ...yarn,
+      original_max_position_embeddings: 64,
+      attention_factor: 0.5 * (1 + 0.1 * Math.log(4)),
+    });
+  });
+
+  test("factors of frequencies are Llama 3.1's scaling, or stand for themselves", () => {
+    const factors = (...values: number[]): build.RawTensor[] => [
+      { name: "rope_freqs.weight", dims: [2], type: 0, data: Buffer.concat(values.map(build.f32)) },
+    ];
+    expect(scalingOf([], factors(1, 1))).toBeNull();
+    // 64 positions are 10 turns of the first pair and 0.014 of the second.
+    expect(scalingOf([], factors(1, 8))).toMatchObject({ rope_type: "llama3", factor: 8 });
+    const own = { rope_type: "longrope", short_factor: [2, 8], long_factor: [2, 8], attention_factor: 1 };
+    expect(scalingOf([], factors(2, 8))).toMatchObject(own);
+  });
+
+  test("a list of equal numbers, one a block, is that number", () => {
+    const lengths = (...values: number[]) =>
+      gguf("llama", [
+        build.pair("llama.attention.key_length", build.ARRAY, build.array(build.U32, values.map(build.u32))),
+      ]);
+    expect(openModel(lengths(6, 6)).config).toMatchObject({ head_dim: 6 });
+    expect(() => openModel(lengths(6, 4))).toThrow(code("GGUF_METADATA_INVALID"));
+  });
+
   test("names and rotary order are Hugging Face's for llama; qwen2 keeps its order", () => {
     const { weights } = openModel(gguf("llama"));
     expect(weights.names()).toEqual([
@@ -174,13 +218,21 @@ describe("GGUF files", () => {
     expect(() => openModel(gguf("llama", [], [extra("blk.0.ffn_gate_inp.weight")]))).toThrow(
       code("GGUF_TENSOR_UNKNOWN"),
     );
-    expect(() => openModel(gguf("llama", [], [extra("rope_freqs.weight")]))).toThrow(code("GGUF_ROPE_UNSUPPORTED"));
-    expect(() => openModel(gguf("llama", [number("llama.rope.dimension_count", 2)]))).toThrow(
+    expect(() => openModel(gguf("llama", [], [extra("rope_freqs.weight")]))).toThrow(code("GGUF_SHAPE_INVALID"));
+    const longrope = text("llama.rope.scaling.type", "longrope");
+    expect(() => openModel(gguf("llama", [real("llama.rope.scaling.factor", 4), longrope]))).toThrow(
       code("GGUF_ROPE_UNSUPPORTED"),
     );
-    expect(() => openModel(gguf("llama", [number("llama.attention.key_length", 3)]))).toThrow(
-      code("GGUF_METADATA_INVALID"),
-    );
+    for (const pair of [
+      number("llama.rope.dimension_count", 2),
+      number("llama.attention.key_length", 3),
+      number("llama.expert_count", 8),
+      real("llama.logit_scale", 2),
+      number("llama.attention.sliding_window", 16),
+      number("llama.attention.value_length", 2),
+    ]) {
+      expect(() => openModel(gguf("llama", [pair]))).toThrow(code("GGUF_METADATA_INVALID"));
+    }
     const nan: build.RawTensor = { name: "output_norm.weight", dims: [1], type: 0, data: build.f32(Number.NaN) };
     expect(() => openModel(gguf("llama", [], [nan])).weights.load("model.norm.weight")).toThrow(
       code("NON_FINITE_WEIGHT"),

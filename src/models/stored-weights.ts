@@ -69,7 +69,8 @@ export function openFolder(folder: string): OpenedModel {
 export function openGgufModel(file: GgufFile): OpenedModel {
   const gguf = layoutNamed(file.metadata["general.architecture"], file.where);
   const config = gguf.config(file);
-  const stored = [...file.entries].map(([ggufName, { shape }]): [string, Stored] => {
+  const weights = [...file.entries].filter(([name]) => gguf.parameters?.includes(name) !== true);
+  const stored = weights.map(([ggufName, { shape }]): [string, Stored] => {
     const name = translateName(gguf, "toHuggingFace", ggufName);
     if (name === undefined) {
       throw new BoosterError("GGUF_TENSOR_UNKNOWN", "the file has a tensor that the architecture has not", {
