@@ -93,6 +93,8 @@ const IMPLEMENTED: Readonly<Record<string, readonly string[]>> = {
   gemma2: [],
   opt: [],
   "gguf-blocks": BLOCKS,
+  // One of the fourteen is an adapter of GPT-2.
+  peft: ["logits", "merged"].flatMap((name) => Array.from({ length: 13 }, () => name)),
   ".": FUNCTIONS,
 };
 

@@ -37,7 +37,7 @@ export interface Answerer {
 export async function openAnswerer(config: AnswerOptions): Promise<Answerer> {
   const bench = new Workbench(config);
   const origin = await bench.open(config);
-  const { base } = await bench.start(origin, "merge");
+  const { base } = await bench.start(origin, "merge", "use");
   const { tokenizer, device, model, weights } = base;
   const template = config.template ?? origin.template ?? (tokenizer.chatTemplate === undefined ? "none" : "chat");
   const { temperature, topK, topP, seed, maxNewTokens } = config;

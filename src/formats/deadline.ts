@@ -24,7 +24,7 @@ export function withDeadline<T>(milliseconds: number, task: () => T): T {
     if (types.isNativeError(error) && "code" in error && error.code === "ERR_SCRIPT_EXECUTION_TIMEOUT") {
       throw new BoosterError("DEADLINE_EXCEEDED", "the task was stopped", {
         expected: `an end within ${milliseconds} ms`,
-        hint: "A tokenizer's regular expression that needs longer is broken or hostile.",
+        hint: "A regular expression that needs longer is broken or hostile.",
         cause: error,
       });
     }

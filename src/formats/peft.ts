@@ -1,30 +1,42 @@
+import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { BoosterError } from "../errors.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { makeFolder, writeFileAtomic } from "./atomic-file.ts";
 import { readSmallFile } from "./byte-source.ts";
 import { assertFinite } from "./finite.ts";
-import { type AdapterConfig, adapterConfigJson, type LoraConfig, parseAdapterConfig } from "./peft-config.ts";
+import { checkTensors } from "./peft-check.ts";
+import {
+  type AdapterConfig,
+  adapterConfigJson,
+  type LoraConfig,
+  loraScale,
+  type PeftConfig,
+  parseAdapterConfig,
+} from "./peft-config.ts";
+import { type AdaptedModel, type Promised, TIED_HEAD } from "./peft-modules.ts";
 import { openSafetensors, writeSafetensors } from "./safetensors.ts";
 import { decodeStrictJson } from "./strict-json.ts";
+import type { TensorFile } from "./tensor-file.ts";
 
-export type { AdapterConfig, LoraConfig } from "./peft-config.ts";
+export { type AdapterConfig, type LoraConfig, loraScale } from "./peft-config.ts";
+export { type AdaptedModel, headOf } from "./peft-modules.ts";
 
 const CONFIG = "adapter_config.json";
 const TENSORS = "adapter_model.safetensors";
+/** What PEFT wrote before safetensors. */
+const PICKLED = "adapter_model.bin";
 const CARD = "README.md";
 /** Every key in the file begins with it: PEFT's wrapper around the model. */
 const PREFIX = "base_model.model.";
 /** Real ones have one kilobyte; a long list of module names is allowed for. */
 const MAX_CONFIG_BYTES = 1_000_000;
-/** Names listed in a message before it only counts. */
-const MAX_LISTED = 10;
-
-/** LoRA tensors by name, e.g. `model.layers.0.self_attn.q_proj.lora_A.weight` [r, in] and `...lora_B.weight` [out, r]. */
+/**
+ * An adapter's tensors by name: LoRA factors (`model.layers.0.self_attn.q_proj.lora_A.weight` [r, in], `...lora_B.weight` [out, r]), what
+ * stands beside them (`...lora_B.bias` and `...lora_magnitude_vector` [out], `...lora_embedding_A` [r, vocabulary],
+ * `...lora_embedding_B` [hidden, r]), and whole weights and biases in place of the model's, under their names.
+ */
 export type AdapterTensors = ReadonlyMap<string, HostTensor<"float32">>;
-
-/** Weight shapes [out, in] of the base model's linear modules, by module name. */
-export type ModuleShapes = ReadonlyMap<string, readonly [out: number, inputs: number]>;
 
 /** An adapter in memory. */
 export interface Adapter {
@@ -35,27 +47,57 @@ export interface Adapter {
 /**
  * Reads a PEFT LoRA adapter: a folder with `adapter_config.json` and `adapter_model.safetensors`.
  *
- * With the base model's modules given, exactly the tensors of those that `target_modules` names must be there, in the right
- * shapes. Without them, both halves of each module must be there and agree in rank.
+ * All factors get one scale, alpha / r: what a module's own differs by, through patterns, is multiplied into its B. Ranks stay.
+ * With the base model given, exactly the tensors that the configuration promises must be there, in the right shapes, and, as in PEFT,
+ * whole weights of the model may be. Without it, both halves of each module must be there and agree in rank.
  *
  * @throws {BoosterError} `ADAPTER_KEYS_MISMATCH` listing missing and unexpected tensors, `ADAPTER_SHAPE_MISMATCH`,
- *   `ADAPTER_DTYPE_UNSUPPORTED`, `NON_FINITE_WEIGHT`, and the codes of `parseAdapterConfig`, `openSafetensors` and `parseStrictJson`.
+ *   `ADAPTER_DTYPE_UNSUPPORTED`, `NON_FINITE_WEIGHT`, and the codes of `parseAdapterConfig`, `promisedBy`, `openSafetensors` and
+ *   `parseStrictJson`.
  * @example
  * const { config, tensors } = readAdapter("runs/aligned/adapter");
  */
-export function readAdapter(folder: string, expectedModules?: ModuleShapes): Adapter {
+export function readAdapter(folder: string, model?: AdaptedModel): Adapter {
   const config = readAdapterConfig(folder);
-  const file = openSafetensors(join(folder, TENSORS));
-  const foreign = [...file.entries.keys()].filter((key) => !key.startsWith(PREFIX));
-  const names = [...file.entries.keys()].filter((key) => key.startsWith(PREFIX)).map((key) => key.slice(PREFIX.length));
+  if (!existsSync(join(folder, TENSORS)) && existsSync(join(folder, PICKLED))) {
+    throw new BoosterError("FILE_NOT_FOUND", "the adapter's tensors are pickled, which is a program and not data", {
+      expected: TENSORS,
+      found: PICKLED,
+      where: folder,
+      hint: "Load it with PEFT and save it again: save_pretrained writes safetensors.",
+    });
+  }
+  return adapterOf(config, openSafetensors(join(folder, TENSORS)), model);
+}
+
+/** The configuration of an adapter on disk. Throws as `readAdapter`. */
+export function readAdapterConfig(folder: string): PeftConfig {
+  const path = join(folder, CONFIG);
+  return parseAdapterConfig(decodeStrictJson(readSmallFile(path, MAX_CONFIG_BYTES), path), path);
+}
+
+/** An adapter from its parts, as `readAdapter` gives it. Throws the same. */
+export function adapterOf(
+  config: PeftConfig,
+  file: Pick<TensorFile, "entries" | "load" | "where">,
+  model?: AdaptedModel,
+): Adapter {
+  const keys = new Map<string, string>();
+  const foreign: string[] = [];
+  for (const key of [...file.entries.keys()].sort()) {
+    // Of a module with factors, PEFT calls the model's own part so.
+    const name = key.slice(PREFIX.length).replace(/\.base_layer\.(weight|bias)$/, ".$1");
+    if (key.startsWith(PREFIX) && !keys.has(name)) keys.set(name, key);
+    else foreign.push(key);
+  }
   // Shapes come from the header, so a hostile file is refused before its data is read.
-  const shapes = new Map(names.map((name) => [name, file.entries.get(PREFIX + name)?.shape ?? []]));
-  checkAdapter(config, shapes, foreign, expectedModules, file.where);
+  const shapes = new Map([...keys].map(([name, key]) => [name, file.entries.get(key)?.shape ?? []]));
+  const promised = checkTensors(config, shapes, { foreign, model, where: file.where });
   const tensors = new Map<string, HostTensor<"float32">>();
-  for (const name of names.sort()) {
-    const { dtype, shape, data } = file.load(PREFIX + name);
+  for (const [name, key] of keys) {
+    const { dtype, shape, data } = file.load(key);
     if (dtype !== "float32") {
-      throw new BoosterError("ADAPTER_DTYPE_UNSUPPORTED", "a LoRA tensor has the wrong type", {
+      throw new BoosterError("ADAPTER_DTYPE_UNSUPPORTED", "a tensor of the adapter has the wrong type", {
         expected: "F32, F16 or BF16",
         found: dtype,
         where: `${file.where}: tensor ${name}`,
@@ -65,14 +107,62 @@ export function readAdapter(folder: string, expectedModules?: ModuleShapes): Ada
     assertFinite(name, weight, file.where);
     tensors.set(name, weight);
   }
-  return { config, tensors };
+  if (model !== undefined) shareTied(tensors, model, promised);
+  return inOneScale(config, promised, tensors);
 }
 
-/** The configuration of an adapter on disk. Throws as `readAdapter`. */
-export function readAdapterConfig(folder: string): AdapterConfig {
-  const path = join(folder, CONFIG);
-  return parseAdapterConfig(decodeStrictJson(readSmallFile(path, MAX_CONFIG_BYTES), path), path);
+/** A weight that embedding and head share, and that was saved without being asked for, is still the weight of both. */
+function shareTied(tensors: Map<string, HostTensor<"float32">>, model: AdaptedModel, { whole }: Promised): void {
+  if (model.embedding !== model.head) return;
+  for (const [name, other] of [
+    [model.embedding, TIED_HEAD],
+    [TIED_HEAD, model.embedding],
+  ] as const) {
+    const weight = tensors.get(name);
+    if (weight !== undefined && !whole.has(name) && !tensors.has(other)) tensors.set(other, weight);
+  }
 }
+
+function inOneScale(config: PeftConfig, { sites }: Promised, tensors: Map<string, HostTensor<"float32">>): Adapter {
+  const { r, lora_alpha: alpha, use_rslora, target_modules: targets } = config;
+  const useRslora = use_rslora ?? false;
+  const scales = new Set(sites.map((site) => site.scale));
+  const usual = loraScale({ r, alpha, useRslora });
+  const [scale = usual] = scales.size === 1 ? scales : [];
+  for (const site of sites) {
+    if (site.scale === scale) continue;
+    for (const name of [
+      `${site.module}.lora_B.weight`,
+      `${site.module}.lora_B.bias`,
+      `${site.module}.lora_embedding_B`,
+    ]) {
+      const factor = tensors.get(name);
+      if (factor === undefined) continue;
+      tensors.set(name, { ...factor, data: factor.data.map((value) => value * (site.scale / scale)) });
+    }
+  }
+  const ranks = sites.map((site) => site.r);
+  const asWritten = scale === usual && ranks.every((rank) => rank === r);
+  const largest = ranks.reduce((most, rank) => Math.max(most, rank), 1);
+  const all = [config.exclude_modules, config.layers_to_transform, config.modules_to_save].every(
+    (key) => !isGiven(key),
+  );
+  const modules = typeof targets === "string" || !all ? sites.map(({ module }) => module) : targets;
+  return {
+    config: {
+      ...(asWritten ? { r, alpha, useRslora } : { r: largest, alpha: scale * largest, useRslora: false }),
+      targetModules: [...modules].sort(),
+      dropout: config.lora_dropout ?? 0,
+      baseModel: config.base_model_name_or_path || undefined,
+      ...(config.parent === undefined ? {} : { parent: config.parent }),
+      ...(scales.size > 1 ? { ownScales: true } : {}),
+    },
+    tensors,
+  };
+}
+
+const isGiven = (value: unknown): boolean =>
+  value !== null && value !== undefined && (typeof value === "number" || Object.keys(value).length > 0);
 
 /**
  * Writes a PEFT LoRA adapter that PEFT, and what builds on it, can load; the same bytes for the same adapter.
@@ -90,8 +180,9 @@ export function writeAdapter(
   tensors: AdapterTensors,
   { baseModel, parent }: { readonly baseModel: string; readonly parent?: string | undefined },
 ): void {
-  const full: AdapterConfig = { ...config, dropout: 0, baseModel, parent };
-  checkAdapter(full, new Map([...tensors].map(([name, { shape }]) => [name, shape])), [], undefined, folder);
+  const content = adapterConfigJson({ ...config, dropout: 0, baseModel, parent }, tensors);
+  const shapes = new Map([...tensors].map(([name, { shape }]) => [name, shape]));
+  checkTensors(parseAdapterConfig(content, folder), shapes, { where: folder });
   for (const [name, weight] of tensors) assertFinite(name, weight, folder);
   makeFolder(folder);
   writeSafetensors(join(folder, TENSORS), new Map([...tensors].map(([name, weight]) => [PREFIX + name, weight])), {
@@ -100,57 +191,7 @@ export function writeAdapter(
   writeFileAtomic(join(folder, CARD), [
     Buffer.from(parent === undefined ? modelCard(baseModel) : deltaCard(baseModel, parent)),
   ]);
-  writeFileAtomic(join(folder, CONFIG), [Buffer.from(`${JSON.stringify(adapterConfigJson(full), null, 2)}\n`)]);
-}
-
-/** Keys as they should be, then shapes. `foreign`: keys without PEFT's prefix. */
-function checkAdapter(
-  config: LoraConfig,
-  shapes: ReadonlyMap<string, readonly number[]>,
-  foreign: readonly string[],
-  modules: ModuleShapes | undefined,
-  where: string,
-): void {
-  const targets = (module: string): boolean =>
-    config.targetModules.some((target) => module === target || module.endsWith(`.${target}`));
-  const candidates = modules === undefined ? modulesOf(shapes) : [...modules.keys()];
-  const expected = new Set(
-    candidates.filter(targets).flatMap((module) => [`${module}.lora_A.weight`, `${module}.lora_B.weight`]),
-  );
-  const missing = [...expected].filter((name) => !shapes.has(name));
-  const unexpected = [...foreign, ...[...shapes.keys()].filter((name) => !expected.has(name))];
-  if (missing.length > 0 || unexpected.length > 0 || expected.size === 0) {
-    throw new BoosterError("ADAPTER_KEYS_MISMATCH", "the adapter's tensors do not fit its modules", {
-      expected: `lora_A and lora_B of each module that ends in ${config.targetModules.slice(0, MAX_LISTED).join(", ")}`,
-      found: `missing: ${list(missing)}; unexpected: ${list(unexpected)}`,
-      where,
-      hint: "Is it an adapter of this base model?",
-    });
-  }
-  for (const [name, shape] of shapes) {
-    const module = name.slice(0, -".lora_A.weight".length);
-    const isA = name.endsWith(".lora_A.weight");
-    const [out, inputs] = modules?.get(module) ?? [undefined, undefined];
-    const wanted = isA ? [config.r, inputs] : [out, config.r];
-    if (shape.length === 2 && wanted.every((dim, axis) => dim === undefined || dim === shape[axis])) continue;
-    throw new BoosterError("ADAPTER_SHAPE_MISMATCH", "a LoRA tensor has the wrong shape", {
-      expected: `[${wanted.map((dim) => dim ?? "any").join(", ")}]`,
-      found: `[${shape.join(", ")}]`,
-      where: `${where}: tensor ${name}`,
-    });
-  }
-}
-
-/** The modules that an adapter's own tensors speak of. */
-function modulesOf(shapes: ReadonlyMap<string, unknown>): string[] {
-  const modules = [...shapes.keys()].map((name) => /^(.+)\.lora_[AB]\.weight$/.exec(name)?.[1]);
-  return [...new Set(modules.filter((module) => module !== undefined))];
-}
-
-function list(names: readonly string[]): string {
-  if (names.length === 0) return "none";
-  const shown = names.slice(0, MAX_LISTED).join(", ");
-  return names.length > MAX_LISTED ? `${shown} and ${names.length - MAX_LISTED} more` : shown;
+  writeFileAtomic(join(folder, CONFIG), [Buffer.from(`${JSON.stringify(content, null, 2)}\n`)]);
 }
 
 /** What a delta says of itself, since it must not be taken for an adapter of the base. */

@@ -24,10 +24,10 @@ function sideBySide(parts: readonly Part[], scale: number): LoraAdapter {
   const tensors = new Map<string, HostTensor<"float32">>();
   let start = 0;
   for (const { adapter, times } of parts) {
-    const rank = adapter.config.r;
     const factor = (times * loraScale(adapter.config)) / scale;
     for (const { module, a, b } of factorsOf(adapter)) {
-      const [out = 0, width = 0] = [b.shape[0], a.shape[1]];
+      const [rank = 0, width = 0] = a.shape;
+      const [out = 0] = b.shape;
       const down = tensors.get(nameOfA(module)) ?? zeros("float32", [r, width]);
       const up = tensors.get(nameOfB(module)) ?? zeros("float32", [out, r]);
       down.data.set(a.data, start * width);
@@ -36,7 +36,7 @@ function sideBySide(parts: readonly Part[], scale: number): LoraAdapter {
       }
       tensors.set(nameOfA(module), down).set(nameOfB(module), up);
     }
-    start += rank;
+    start += adapter.config.r;
   }
   const targetModules = [...new Set(parts.flatMap(({ adapter }) => adapter.config.targetModules))];
   return { config: { r, alpha: scale * r, targetModules, useRslora: false }, tensors };

@@ -1,17 +1,20 @@
 import { didYouMean } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
-import { type Adapter, type AdapterConfig, type LoraConfig, readAdapter } from "../formats/peft.ts";
+import { type Adapter, type AdapterConfig, type LoraConfig, loraScale, readAdapter } from "../formats/peft.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import type { Device, DeviceTensors } from "../runtime/index.ts";
 import { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, tensor, zeros } from "../tensor/tensor.ts";
 import type { Model } from "./architecture.ts";
-import { mergeLora } from "./merge.ts";
+import { mergeInto } from "./merge.ts";
 import { type AdapterLink, lineage } from "./model-file.ts";
+import { moduleOf } from "./modules.ts";
 import { createModel } from "./registry.ts";
 import { type Base, openSource } from "./source.ts";
 import type { ModelWeights } from "./stored-weights.ts";
 import type { Adapter as OnWeights } from "./weights.ts";
+
+export { loraScale };
 
 /** LoRA factors or weights by name. */
 export type NamedWeights = ReadonlyMap<string, HostTensor<"float32">>;
@@ -39,7 +42,8 @@ export interface LoadedModel {
 export async function loadModel(path: string, device: Device): Promise<LoadedModel> {
   const { base, sha256 = "", adapters } = openSource(path);
   let loaded = await loadBase(base, device);
-  for (const adapter of readChain(loaded.model, sha256, adapters)) loaded = await mergeAdapter(loaded, adapter);
+  for (const adapter of readChain(loaded.model, sha256, adapters, readPeft))
+    loaded = await mergeAdapter(loaded, adapter);
   return loaded;
 }
 
@@ -72,9 +76,6 @@ function checkWeights(model: Model, weights: ModelWeights, where: string): void 
     });
   }
 }
-
-/** The factor of B A: alpha / rank, or alpha / sqrt(rank) when rank-stabilised. */
-export const loraScale = ({ alpha, r, useRslora }: LoraConfig): number => alpha / (useRslora ? Math.sqrt(r) : r);
 
 /** What factors, or whole weights, are to a program; nothing at all where there are none. */
 export const asAdapter = (
@@ -117,20 +118,43 @@ export function freshLora(model: Model, { r, targetModules }: LoraConfig, seed: 
   return factors;
 }
 
+/** How an adapter is read that stands on what `below` tells of, see `lineage`. */
+type ReadAdapter = (on: Pick<LoadedModel, "model">, folder: string, below?: string) => Adapter;
+
 /**
- * A PEFT adapter, checked against the model.
+ * A PEFT adapter of any kind that can be multiplied into the model, checked against it.
  *
- * @param below what stands below it, see `lineage`
  * @throws {BoosterError} what `checkParent` and `readAdapter` throw
  */
-export function readLora({ model }: Pick<LoadedModel, "model">, folder: string, below?: string): Adapter {
-  const adapter = readAdapter(folder, model.linears);
+export const readPeft: ReadAdapter = ({ model }, folder, below) => {
+  const adapter = readAdapter(folder, model);
   checkParent(adapter.config, folder, below);
   return adapter;
-}
+};
+
+/** Tensors of an adapter beside the LoRA factors on linear layers, which alone can be trained on, added up and repaired. */
+export const beyondFactors = ({ linears }: Pick<Model, "linears">, { tensors }: Pick<Adapter, "tensors">): string[] =>
+  [...tensors.keys()].filter((name) => !/\.lora_[AB]\.weight$/.test(name) || !linears.has(moduleOf(name)));
+
+/**
+ * LoRA factors on linear layers, checked against the model.
+ *
+ * @throws {BoosterError} `ADAPTER_UNSUPPORTED` for an adapter that holds more, and what `readPeft` throws
+ */
+export const readLora: ReadAdapter = (on, folder, below) => {
+  const adapter = readPeft(on, folder, below);
+  const more = beyondFactors(on.model, adapter);
+  if (more.length === 0) return adapter;
+  throw new BoosterError("ADAPTER_UNSUPPORTED", "this adapter holds more than LoRA factors on linear layers", {
+    expected: "lora_A and lora_B alone, where an adapter is trained on, added up or repaired",
+    found: more.slice(0, 3).join(", "),
+    where: folder,
+    hint: "Multiply it into its model first, and go on from that: booster merge --model MODEL --adapters ADAPTER --out FOLDER.",
+  });
+};
 
 /** @throws {BoosterError} `PARENT_MISSING` where an adapter was trained on top of something else than what is below it */
-export function checkParent({ parent }: AdapterConfig, where: string, below = "another model"): void {
+export function checkParent({ parent }: Pick<AdapterConfig, "parent">, where: string, below = "another model"): void {
   if (parent === undefined || parent === below) return;
   throw new BoosterError(
     "PARENT_MISSING",
@@ -144,24 +168,26 @@ export function checkParent({ parent }: AdapterConfig, where: string, below = "a
   );
 }
 
-/** Adapters that stand on one another, the first on the base of that hash. Throws what `readLora` throws. */
-export const readChain = (model: Model, base: string, adapters: readonly AdapterLink[]): Adapter[] =>
-  adapters.map(({ folder }, i) => readLora({ model }, folder, lineage(base, adapters.slice(0, i))));
+/** Adapters that stand on one another, the first on the base of that hash. Throws what `read` throws. */
+export const readChain = (
+  model: Model,
+  base: string,
+  adapters: readonly AdapterLink[],
+  read: ReadAdapter = readLora,
+): Adapter[] => adapters.map(({ folder }, i) => read({ model }, folder, lineage(base, adapters.slice(0, i))));
 
 /**
  * The model with an adapter multiplied into its weights; the other weights are shared with `base`.
  *
  * @example
- * const aligned = await mergeAdapter(base, readLora(base, "runs/aligned/adapter"));
+ * const aligned = await mergeAdapter(base, readPeft(base, "runs/aligned/adapter"));
  */
 export async function mergeAdapter(base: LoadedModel, { config, tensors }: Adapter): Promise<LoadedModel> {
-  const touched = [...tensors.keys()]
-    .filter((name) => name.endsWith(".lora_A.weight"))
-    .map((name) => name.replace("lora_A.weight", "weight"));
-  const merged = mergeLora(new Map(touched.map((name) => [name, base.load(name)])), tensors, loraScale(config));
+  const { model, changed } = mergeInto(base.model, base.load, tensors, loraScale(config));
   return {
     ...base,
-    weights: { ...base.weights, ...(await base.device.uploadAll(merged)) },
-    load: (name) => merged.get(name) ?? base.load(name),
+    model,
+    weights: { ...base.weights, ...(await base.device.uploadAll(changed)) },
+    load: (name) => changed.get(name) ?? base.load(name),
   };
 }

@@ -31,7 +31,8 @@ export interface Module {
 export type Place = "embedding" | "attention" | "feedForward" | "block";
 
 /** The module that a weight, a bias or a LoRA factor belongs to. */
-export const moduleOf = (tensor: string): string => tensor.replace(/\.(?:lora_[AB]\.)?(?:weight|bias)$/, "");
+export const moduleOf = (tensor: string): string =>
+  tensor.replace(/\.(?:(?:lora_[AB]\.)?(?:weight|bias)|lora_embedding_[AB]|lora_magnitude_vector)$/, "");
 
 /** Role and layer of the module that a tensor belongs to; of a strange name neither. */
 export const partOf = ({ modules }: Pick<Model, "modules">, tensor: string): Partial<Module> =>

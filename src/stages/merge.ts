@@ -3,10 +3,12 @@ import { z } from "zod";
 import { BoosterError } from "../errors.ts";
 import { writeAdapter } from "../formats/peft.ts";
 import { reduced, sumOf } from "../models/adapter-sum.ts";
-import { createModel, loraScale, mergeLora } from "../models/index.ts";
-import { readChain } from "../models/load.ts";
+import { createModel, loraScale } from "../models/index.ts";
+import { readChain, readPeft } from "../models/load.ts";
+import { adaptedConfig, mergeInto } from "../models/merge.ts";
 import type { Template } from "../models/model-file.ts";
 import { templateFor } from "../models/source.ts";
+import type { HostTensor } from "../tensor/tensor.ts";
 import { Count, ModelChoice, parseOptions } from "./options.ts";
 import { writeModel } from "./publish.ts";
 import { Workbench } from "./workbench.ts";
@@ -53,9 +55,9 @@ export async function merge(options: z.input<typeof MergeOptions>): Promise<Merg
     adapters: adapters.length,
     ...(template === templateFor({ ...origin, template: undefined }) ? {} : { template }),
   };
-  const model = createModel(base.config());
-  const [first, ...rest] = readChain(model, sha256, adapters);
+  const plain = createModel(base.config());
   if (rank !== undefined) {
+    const [first, ...rest] = readChain(plain, sha256, adapters);
     if (first === undefined) {
       throw new BoosterError("OPTIONS_CONFLICT", "this model has no adapter that could be made smaller", {
         where: chosen.model,
@@ -66,10 +68,15 @@ export async function merge(options: z.input<typeof MergeOptions>): Promise<Merg
     return { ...written, rank: adapter.config.r, error };
   }
   const stored = base.weights();
-  let weights = new Map([...model.weights.keys()].map((name) => [name, stored.load(name)]));
-  for (const { config, tensors } of first === undefined ? [] : [first, ...rest]) {
-    weights = mergeLora(weights, tensors, loraScale(config));
+  let model = plain;
+  const weights = new Map([...model.weights.keys()].map((name) => [name, stored.load(name)]));
+  for (const { config, tensors } of readChain(plain, sha256, adapters, readPeft)) {
+    const load = (name: string) => weights.get(name) as HostTensor<"float32">;
+    const merged = mergeInto(model, load, tensors, loraScale(config));
+    for (const [name, weight] of merged.changed) weights.set(name, weight);
+    model = merged.model;
   }
-  writeModel(out, base, weights);
+  const config = adaptedConfig(base.config(), plain, model);
+  writeModel(out, { ...base, config: () => config }, weights);
   return written;
 }

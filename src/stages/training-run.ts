@@ -177,7 +177,10 @@ function initial(
   training: TrainingOptions,
 ): Partial<Pick<Adapter, "config">> & { tensors: NamedWeights } {
   checkStart(training, lora !== undefined);
-  if (lora !== undefined) checkFactors(training, factorsOf(lora.config));
+  if (lora !== undefined) {
+    checkScale(lora.config);
+    checkFactors(training, factorsOf(lora.config));
+  }
   if (training.tune === "lora") return lora ?? newAdapter(base, training);
   return { tensors: new Map([...base.model.weights.keys()].map((name) => [name, base.load(name)])) };
 }
@@ -186,6 +189,17 @@ function initial(
 export function checkStart({ tune }: Pick<TrainingOptions, "tune">, continued: boolean): void {
   if (tune === "lora" || !continued) return;
   throw new BoosterError("OPTIONS_CONFLICT", "all weights cannot be trained under an adapter that stays apart", {
+    where: "adapterPolicy",
+    hint: "Merge the adapter: adapterPolicy merge-and-fresh.",
+  });
+}
+
+/** @throws {BoosterError} `OPTIONS_CONFLICT` for factors that are no longer those that an optimiser had */
+function checkScale({ ownScales }: Adapter["config"]): void {
+  if (ownScales !== true) return;
+  throw new BoosterError("OPTIONS_CONFLICT", "modules with scales of their own cannot be trained on", {
+    expected: "one scale, alpha / r, for all modules",
+    found: "others in rank_pattern or alpha_pattern",
     where: "adapterPolicy",
     hint: "Merge the adapter: adapterPolicy merge-and-fresh.",
   });
@@ -231,8 +245,8 @@ const belowOf = ({ origin, lora }: StartingPoint): readonly AdapterLink[] =>
 
 /** Factors whose rank a method may have changed; their scale stays. */
 function fitted(config: Adapter["config"], tensors: NamedWeights): LoraAdapter {
-  const [name, factor] = [...tensors].find(([name]) => name.endsWith("lora_A.weight")) ?? [];
-  const r = name === undefined ? config.r : (factor?.shape[0] ?? config.r);
+  const ranks = [...tensors].map(([name, { shape }]) => (name.endsWith("lora_A.weight") ? (shape[0] ?? 0) : 0));
+  const r = ranks.reduce((most, rank) => Math.max(most, rank), 0) || config.r;
   const alpha = config.useRslora ? config.alpha * Math.sqrt(r / config.r) : (config.alpha * r) / config.r;
   return { config: r === config.r ? config : { ...config, r, alpha }, tensors };
 }

@@ -2,7 +2,16 @@ import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { BoosterError } from "../errors.ts";
 import { type Adapter, readAdapterConfig } from "../formats/peft.ts";
-import { checkParent, type LoadedModel, loadBase, mergeAdapter, readChain } from "../models/load.ts";
+import {
+  beyondFactors,
+  checkParent,
+  type LoadedModel,
+  loadBase,
+  mergeAdapter,
+  readChain,
+  readLora,
+  readPeft,
+} from "../models/load.ts";
 import { type AdapterLink, lineage, MODEL_FILE, readModelFile, refuseOutdated } from "../models/model-file.ts";
 import { modelIdentity, openSource, type StoredModel } from "../models/source.ts";
 import { Device } from "../runtime/index.ts";
@@ -105,12 +114,16 @@ export class Workbench {
   /**
    * A model with its adapters: all merged, or all but the last one, which is left on top.
    *
+   * @param purpose what is only used may hold anything that an adapter can; what is gone on from is LoRA factors on linear layers, since
+   *   it is added up with what comes
    * @throws {BoosterError} what `readChain` and `loadBase` throw
    */
-  async start(origin: Origin, last: "merge" | "keep"): Promise<StartingPoint> {
+  async start(origin: Origin, last: "merge" | "keep", purpose: "use" | "go on" = "go on"): Promise<StartingPoint> {
     let base = await this.model(origin);
-    const adapters = readChain(base.model, origin.sha256, origin.adapters);
-    const lora = last === "keep" ? adapters.pop() : undefined;
+    const adapters = readChain(base.model, origin.sha256, origin.adapters, purpose === "use" ? readPeft : readLora);
+    const top = adapters.at(-1);
+    const keeps = last === "keep" && top !== undefined && beyondFactors(base.model, top).length === 0;
+    const lora = keeps ? adapters.pop() : undefined;
     for (const adapter of adapters) base = await mergeAdapter(base, adapter);
     return { origin, base, lora };
   }
