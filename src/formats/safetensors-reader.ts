@@ -18,8 +18,9 @@ export const MAX_DIM = 2 ** 32;
 /** root, tensor, shape. Each tensor has about 3 keys, 2 offsets and its dimensions. */
 const HEADER_LIMITS: JsonLimits = { depth: 3, values: 16 * MAX_TENSORS, naturalsOnly: true };
 
-/** Element types that safetensors files hold, of those that are read. */
-const DTYPES: readonly string[] = ["F64", "F32", "F16", "BF16", "I64", "I32", "U8", "BOOL"] satisfies FormatName[];
+/** Element types that safetensors files hold; not all of them can be loaded. */
+const DTYPES: readonly string[] =
+  "F64 F32 F16 BF16 F8_E4M3 F8_E5M2 F8_E8M0 F6_E2M3 F6_E3M2 F4 C64 I64 I32 I16 I8 U64 U32 U16 U8 BOOL".split(" ");
 
 /** An opened safetensors file. */
 export interface SafetensorsFile extends TensorFile {
@@ -96,6 +97,7 @@ function readHeader(source: ByteSource): Pick<SafetensorsFile, "metadata" | "ent
 function readMetadata(header: Record<string, unknown>, where: string): Map<string, string> {
   if (!Object.hasOwn(header, "__metadata__")) return new Map();
   const metadata = header.__metadata__;
+  if (metadata === null) return new Map();
   if (isObject(metadata) && Object.values(metadata).every((value) => typeof value === "string")) {
     return new Map(Object.entries(metadata as Record<string, string>));
   }
@@ -125,7 +127,7 @@ function readEntry(name: string, value: unknown, dataStart: number, where: strin
   const [begin, end] = offsets as [number, number];
   if (!Number.isSafeInteger(begin) || !Number.isSafeInteger(end)) throw invalid("data_offsets are too large", place);
   const format = dtype as FormatName;
-  const bytes = byteSize(shape, FORMATS[format].bytes, place);
+  const bytes = byteSize(shape, FORMATS[format], place);
   if (end - begin !== bytes) {
     throw new BoosterError("SAFETENSORS_SIZE_MISMATCH", "shape and data_offsets disagree", {
       expected: `${bytes} bytes for ${dtype} [${shape.join(", ")}]`,
@@ -137,12 +139,12 @@ function readEntry(name: string, value: unknown, dataStart: number, where: strin
 }
 
 /** shape x element size, refused before it could leave the whole numbers that a double holds. */
-function byteSize(shape: readonly number[], elementBytes: number, where: string): number {
-  let bytes = elementBytes;
+function byteSize(shape: readonly number[], block: { bytes: number; elements: number }, where: string): number {
+  let bytes = block.bytes / block.elements;
   for (const dim of shape) bytes = dim > MAX_DIM ? Number.NaN : bytes * dim;
   if (shape.length <= MAX_RANK && Number.isSafeInteger(bytes)) return bytes;
   throw new BoosterError("SAFETENSORS_SHAPE_INVALID", "the shape is beyond the limits", {
-    expected: `at most ${MAX_RANK} dimensions of at most 2^32, below 2^53 bytes`,
+    expected: `at most ${MAX_RANK} dimensions of at most 2^32, whole bytes below 2^53`,
     found: `[${shape.slice(0, MAX_RANK + 1).join(", ")}]`,
     where,
   });

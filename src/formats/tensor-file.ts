@@ -9,10 +9,12 @@ import type { ByteSource } from "./byte-source.ts";
 interface Format {
   readonly elements: number;
   readonly bytes: number;
-  read(bytes: Uint8Array<ArrayBuffer>): Pick<HostTensor, "dtype" | "data">;
+  /** Absent for types that no weight is read from: files may hold them beside the weights. */
+  readonly read?: (bytes: Uint8Array<ArrayBuffer>) => Pick<HostTensor, "dtype" | "data">;
 }
 
-const plain = (bytes: number, read: Format["read"]): Format => ({ elements: 1, bytes, read });
+const plain = (bytes: number, read: NonNullable<Format["read"]>): Format => ({ elements: 1, bytes, read });
+const unread = (bytes: number, elements = 1): Format => ({ elements, bytes });
 
 const blocks = Object.fromEntries(
   Object.entries(BLOCK_FORMATS).map(([name, { elements, bytes }]) => {
@@ -34,6 +36,18 @@ export const FORMATS = {
   I32: plain(4, ({ buffer }) => ({ dtype: "int32", data: new Int32Array(buffer) })),
   U8: plain(1, (bytes) => ({ dtype: "int32", data: Int32Array.from(bytes) })),
   BOOL: plain(1, (bytes) => ({ dtype: "bool", data: bytes.map((value) => (value === 0 ? 0 : 1)) })),
+  I16: unread(2),
+  I8: unread(1),
+  U64: unread(8),
+  U32: unread(4),
+  U16: unread(2),
+  C64: unread(8),
+  F8_E4M3: unread(1),
+  F8_E5M2: unread(1),
+  F8_E8M0: unread(1),
+  F6_E2M3: unread(3, 4),
+  F6_E3M2: unread(3, 4),
+  F4: unread(1, 2),
   ...blocks,
 } as const satisfies Readonly<Record<string, Format>>;
 export type FormatName = keyof typeof FORMATS;
@@ -51,7 +65,7 @@ export interface TensorFile {
   readonly where: string;
   /** In the order of the data. */
   readonly entries: ReadonlyMap<string, StoredTensor>;
-  /** @throws {BoosterError} `TENSOR_NOT_FOUND`, `FILE_CHANGED`. */
+  /** @throws {BoosterError} `TENSOR_NOT_FOUND`, `FILE_CHANGED`, `SAFETENSORS_DTYPE_UNSUPPORTED`. */
   load(name: string): HostTensor;
 }
 
@@ -64,8 +78,17 @@ export const tensorFile = (source: ByteSource, entries: ReadonlyMap<string, Stor
     if (entry === undefined) {
       throw new BoosterError("TENSOR_NOT_FOUND", "the file has no such tensor", { found: name, where: source.where });
     }
+    const { read }: Format = FORMATS[entry.format];
+    if (read === undefined) {
+      throw new BoosterError("SAFETENSORS_DTYPE_UNSUPPORTED", "weights are not read from this element type", {
+        expected: "F32, F16, BF16 or F64",
+        found: entry.format,
+        where: `${source.where}: tensor ${name}`,
+        hint: "Quantised checkpoints are read from GGUF files alone; else take the one that this was made from",
+      });
+    }
     const bytes = new Uint8Array(entry.end - entry.begin);
     source.readInto(entry.begin, bytes);
-    return { shape: entry.shape, ...FORMATS[entry.format].read(bytes) } as HostTensor;
+    return { shape: entry.shape, ...read(bytes) } as HostTensor;
   },
 });

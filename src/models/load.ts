@@ -63,18 +63,30 @@ export async function loadBase(stored: Base, device: Device): Promise<LoadedMode
   return { stored, model, tokenizer: stored.tokenizer(), device, weights: uploaded, load };
 }
 
-function checkWeights(model: Model, weights: ModelWeights, where: string): void {
-  const names = new Set(weights.names());
-  for (const [name, shape] of model.weights) {
-    const found = names.has(name) ? weights.shapeOf(name) : undefined;
-    if (found !== undefined && `${found}` === `${shape}`) continue;
-    throw new BoosterError("MODEL_WEIGHTS_MISMATCH", "the weights are not those that config.json speaks of", {
-      expected: `${name} [${shape.join(", ")}]`,
-      found: found === undefined ? "no such tensor" : `[${found.join(", ")}]`,
+/** What quantised checkpoints keep beside a weight: bitsandbytes, GPTQ and AWQ, compressed tensors, FP8. */
+const QUANTISED = /\.(absmax|quant_map|qweight|qzeros|weight_packed|weight_scale|weight_scale_inv)$/;
+
+/** @throws {BoosterError} `MODEL_WEIGHTS_MISMATCH` */
+export function checkWeights(model: Model, weights: ModelWeights, where: string): void {
+  const mismatch = (expected: string, found: string) =>
+    new BoosterError("MODEL_WEIGHTS_MISMATCH", "the weights are not those that config.json speaks of", {
+      expected,
+      found,
       where,
-      hint: "Is the download complete, and does config.json belong to it?",
+      hint: weights.names().some((name) => QUANTISED.test(name))
+        ? "This is a quantised checkpoint, which is not read: take a GGUF file, or the checkpoint that it was made from."
+        : "Is the download complete, and does config.json belong to it?",
     });
+  for (const [name, shape] of model.weights) {
+    const found = weights.has(name) ? weights.shapeOf(name) : undefined;
+    if (`${found}` === `${shape}`) continue;
+    throw mismatch(`${name} [${shape.join(", ")}]`, found === undefined ? "no such tensor" : `[${found.join(", ")}]`);
   }
+  // Other tensors are none of the model's, but a bias would be added.
+  const bias = [...model.modules.keys()]
+    .map((module) => `${module}.bias`)
+    .find((name) => weights.has(name) && !model.weights.has(name));
+  if (bias !== undefined) throw mismatch(`no ${bias}`, "a bias");
 }
 
 /** What factors, or whole weights, are to a program; nothing at all where there are none. */

@@ -5,8 +5,9 @@ import { readSmallFile } from "../formats/byte-source.ts";
 import { assertFinite } from "../formats/finite.ts";
 import type { GgufFile } from "../formats/gguf.ts";
 import type { GgufValue } from "../formats/gguf-metadata.ts";
+import type { SafetensorsFile } from "../formats/safetensors.ts";
 import { openSafetensorsFolder } from "../formats/safetensors-folder.ts";
-import { decodeStrictJson } from "../formats/strict-json.ts";
+import { decodeStrictJson, isObject } from "../formats/strict-json.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { type GgufLayout, translateName, translateRows } from "./gguf.ts";
 import { ARCHITECTURES } from "./registry.ts";
@@ -16,7 +17,10 @@ const MAX_CONFIG_BYTES = 1_000_000;
 
 /** The weights of a model under their Hugging Face names, loaded one by one. */
 export interface ModelWeights {
+  /** As the file has them. */
   names(): readonly string[];
+  /** Whether there is such a weight, be it under another name that means the same. */
+  has(name: string): boolean;
   /** Row-major. @throws {BoosterError} `TENSOR_NOT_FOUND`. */
   shapeOf(name: string): readonly number[];
   /** @throws {BoosterError} `TENSOR_NOT_FOUND`, `NON_FINITE_WEIGHT`, `WEIGHT_NOT_FLOAT`, `FILE_CHANGED`. */
@@ -50,7 +54,8 @@ function folderConfig(folder: string): unknown {
  */
 export function openFolder(folder: string): OpenedModel {
   const config = folderConfig(folder);
-  const stored = [...openSafetensorsFolder(folder)].map(([name, file]): [string, Stored] => [
+  const files = openSafetensorsFolder(folder);
+  const stored = [...files].map(([name, file]): [string, Stored] => [
     name,
     {
       shape: file.entries.get(name)?.shape ?? [],
@@ -58,7 +63,29 @@ export function openFolder(folder: string): OpenedModel {
       where: file.where,
     },
   ]);
-  return { config, weights: weightsOf(new Map(stored), folder) };
+  return { config, weights: weightsOf(new Map(stored), folder, otherNames(files, config)) };
+}
+
+/** An embedding, and the head that may be stored in its place where both are one. */
+const EMBEDDING = /(^|\.)(embed_tokens|wte|embed_in)\.weight$/;
+const HEADS = ["lm_head.weight", "embed_out.weight"];
+
+/**
+ * Names that a weight may have in the file: without the model's own prefix, as a base model without its head is saved; the one that the
+ * file's metadata say it has been left out for; a tied embedding under its head's name. Sources: `save_model` of safetensors' torch.py;
+ * `base_model_prefix` in transformers' modeling_utils.py.
+ */
+function otherNames(files: ReadonlyMap<string, SafetensorsFile>, config: unknown): (name: string) => readonly string[] {
+  const kept = new Map([...new Set(files.values())].flatMap(({ metadata }) => [...metadata]));
+  const isTied = isObject(config) && config.tie_word_embeddings === true;
+  return (name) => {
+    const alias = kept.get(name);
+    return [
+      name.replace(/^[^.]+\./, ""),
+      ...(alias === undefined ? [] : [alias]),
+      ...(isTied && EMBEDDING.test(name) ? HEADS : []),
+    ];
+  };
 }
 
 /**
@@ -112,14 +139,21 @@ interface Stored {
   load(): HostTensor<"float32">;
 }
 
-function weightsOf(tensors: ReadonlyMap<string, Stored>, where: string): ModelWeights {
+function weightsOf(
+  tensors: ReadonlyMap<string, Stored>,
+  where: string,
+  otherNames: (name: string) => readonly string[] = () => [],
+): ModelWeights {
+  const find = (name: string): Stored | undefined =>
+    tensors.get([name, ...otherNames(name)].find((known) => tensors.has(known)) ?? name);
   const stored = (name: string): Stored => {
-    const found = tensors.get(name);
+    const found = find(name);
     if (found !== undefined) return found;
     throw new BoosterError("TENSOR_NOT_FOUND", "the model has no such tensor", { found: name, where });
   };
   return {
     names: () => [...tensors.keys()],
+    has: (name) => find(name) !== undefined,
     shapeOf: (name) => stored(name).shape,
     load(name) {
       const weight = stored(name).load();
