@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { RandomStream } from "../tensor/random.ts";
 import { tensor } from "../tensor/tensor.ts";
-import { type GgufLayout, translateName, translateRows } from "./gguf.ts";
+import { type GgufLayout, translateName, translateRows, translateWeight } from "./gguf.ts";
 import { ARCHITECTURES, createModel } from "./registry.ts";
 
 const rows = ARCHITECTURES.flatMap(({ name, gguf }) => (gguf === undefined ? [] : [{ name, gguf }]));
@@ -65,5 +65,27 @@ describe("the order of rows", () => {
       ];
       expect(row(there, head * 2 * half + 2 * at + c)).toEqual(row(whole, head * 2 * half + c * half + at));
     }
+  });
+});
+
+describe("a weight", () => {
+  const layout: GgufLayout = { ...llama, interleaved: {}, together: { query_key_value: "heads" }, normOffset: 1 };
+  const translated = (way: "toHuggingFace" | "toGguf", name: string, values: number[]) => [
+    ...translateWeight(layout, way, { heads: 2 }, name, tensor("float32", [values.length], values)).data,
+  ];
+
+  test("of queries, keys and values in one module: by head here, one after the other there", () => {
+    // Two heads of two rows each: q, k, v of the first head, then of the second.
+    const byHead = [0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15];
+    const byPart = [0, 1, 10, 11, 2, 3, 12, 13, 4, 5, 14, 15];
+    const name = "gpt_neox.layers.0.attention.query_key_value.bias";
+    expect(translated("toGguf", name, byHead)).toEqual(byPart);
+    expect(translated("toHuggingFace", name, byPart)).toEqual(byHead);
+  });
+
+  test("of a norm that is kept as its distance from 1", () => {
+    expect(translated("toGguf", "model.norm.weight", [0.5, -1])).toEqual([1.5, 0]);
+    expect(translated("toHuggingFace", "model.layers.3.self_attn.q_norm.weight", [1.5, 0])).toEqual([0.5, -1]);
+    expect(translated("toHuggingFace", "model.layers.3.self_attn.q_proj.weight", [1.5, 0])).toEqual([1.5, 0]);
   });
 });

@@ -5,10 +5,16 @@ import type { HostTensor } from "../tensor/tensor.ts";
 
 /** A family's files in llama.cpp's format. */
 export interface GgufLayout {
+  /** `general.architecture` of its files; the name of the family's row by default. */
+  readonly architecture?: string;
   /** Modules by GGUF's name, with Hugging Face's; `*` stands for the number of a block. Each name stands once. */
   readonly names: Readonly<Record<string, string>>;
   /** Modules (Hugging Face's last part) whose rows stand in another order, and the field of config.json with their heads. */
   readonly interleaved: Readonly<Record<string, string>>;
+  /** Modules whose rows stand there with all queries first, then all keys and all values, and here with the three of each head together. */
+  readonly together?: Readonly<Record<string, string>>;
+  /** What the weights of norms are greater by there. */
+  readonly normOffset?: number;
   /** Tensors that `config` reads, which are no weights. */
   readonly parameters?: readonly string[];
   /** The config.json of a file. @throws {BoosterError} `GGUF_METADATA_INVALID`, `GGUF_ROPE_UNSUPPORTED` */
@@ -46,7 +52,7 @@ export function translateName({ names }: GgufLayout, way: Way, name: string): st
  * translateRows("toHuggingFace", tensor("float32", [4, 1], [0, 1, 2, 3]), 1).data; // [0, 2, 1, 3]
  */
 export function translateRows(way: Way, tensor: HostTensor<"float32">, heads: number): HostTensor<"float32"> {
-  const [rows = 0, columns = 1] = tensor.shape;
+  const [rows = 0] = tensor.shape;
   const headRows = rows / heads;
   const half = headRows / 2;
   if (!Number.isInteger(half)) {
@@ -55,13 +61,46 @@ export function translateRows(way: Way, tensor: HostTensor<"float32">, heads: nu
       found: `${rows} rows`,
     });
   }
-  const data = new Float32Array(tensor.data.length);
-  // Of each head the rows are a matrix, [half, 2] in GGUF and [2, half] here: the way is its transpose.
-  const width = way === "toHuggingFace" ? half : 2;
-  for (let row = 0; row < rows; row++) {
-    const within = row % headRows;
-    const from = row - within + (headRows / width) * (within % width) + Math.floor(within / width);
-    data.set(tensor.data.subarray(from * columns, (from + 1) * columns), row * columns);
+  return way === "toHuggingFace" ? swapped(tensor, heads, half, 2) : swapped(tensor, heads, 2, half);
+}
+
+/** Rows in the order of `[outer, a, b, ...]`, in that of `[outer, b, a, ...]`. */
+function swapped(
+  { dtype, shape, data }: HostTensor<"float32">,
+  outer: number,
+  a: number,
+  b: number,
+): HostTensor<"float32"> {
+  const run = data.length / (outer * a * b);
+  const to = new Float32Array(data.length);
+  for (let block = 0; block < outer * a * b; block++) {
+    const [i, j] = [Math.floor(block / b) % a, block % b];
+    const at = block - i * b - j + j * a + i;
+    to.set(data.subarray(block * run, (block + 1) * run), at * run);
   }
-  return { dtype: "float32", shape: tensor.shape, data };
+  return { dtype, shape, data: to };
+}
+
+/**
+ * A weight in the other convention, by its name in Hugging Face's and the model's config.json.
+ *
+ * @throws {BoosterError} `GGUF_SHAPE_INVALID`
+ */
+export function translateWeight(
+  { interleaved, together = {}, normOffset }: GgufLayout,
+  way: Way,
+  config: Readonly<Record<string, unknown>>,
+  name: string,
+  weight: HostTensor<"float32">,
+): HostTensor<"float32"> {
+  const module = name.split(".").at(-2) ?? "";
+  const headsOf = (fields: Readonly<Record<string, string>>) => config[fields[module] ?? ""] as number | undefined;
+  const [turned, joined] = [headsOf(interleaved), headsOf(together)];
+  if (turned !== undefined) return translateRows(way, weight, turned);
+  if (joined !== undefined) {
+    return way === "toHuggingFace" ? swapped(weight, 1, 3, joined) : swapped(weight, 1, joined, 3);
+  }
+  if (normOffset === undefined || !module.endsWith("norm")) return weight;
+  const shift = way === "toHuggingFace" ? -normOffset : normOffset;
+  return { ...weight, data: weight.data.map((x) => x + shift) };
 }

@@ -9,7 +9,7 @@ import type { SafetensorsFile } from "../formats/safetensors.ts";
 import { openSafetensorsFolder } from "../formats/safetensors-folder.ts";
 import { decodeStrictJson, isObject } from "../formats/strict-json.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
-import { type GgufLayout, translateName, translateRows } from "./gguf.ts";
+import { type GgufLayout, translateName, translateWeight } from "./gguf.ts";
 import { ARCHITECTURES } from "./registry.ts";
 
 /** Real ones have a few kilobytes. */
@@ -106,26 +106,22 @@ export function openGgufModel(file: GgufFile): OpenedModel {
         hint: "Use the model's Hugging Face folder",
       });
     }
-    const heads = gguf.interleaved[name.split(".").at(-2) ?? ""];
-    const load = () => file.load(ggufName);
-    return [
-      name,
-      {
-        shape,
-        load: heads === undefined ? load : () => translateRows("toHuggingFace", load(), config[heads] as number),
-        where: file.where,
-      },
-    ];
+    const load = () => translateWeight(gguf, "toHuggingFace", config, name, file.load(ggufName));
+    return [name, { shape, load, where: file.where }];
   });
   return { config, weights: weightsOf(new Map(stored), file.where) };
 }
 
 /** @throws {BoosterError} `GGUF_ARCHITECTURE_UNSUPPORTED` */
 function layoutNamed(name: GgufValue | undefined, where: string): GgufLayout {
-  const found = ARCHITECTURES.find((row) => row.name === name)?.gguf;
+  const found = ARCHITECTURES.find(
+    (row) => row.gguf !== undefined && (row.gguf.architecture ?? row.name) === name,
+  )?.gguf;
   if (found !== undefined) return found;
   throw new BoosterError("GGUF_ARCHITECTURE_UNSUPPORTED", "GGUF files of this architecture are not read", {
-    expected: ARCHITECTURES.flatMap(({ name, gguf }) => (gguf === undefined ? [] : [name])).join(" or "),
+    expected: ARCHITECTURES.flatMap(({ name, gguf }) => (gguf === undefined ? [] : [gguf.architecture ?? name])).join(
+      " or ",
+    ),
     found: String(name).slice(0, 40),
     where,
     hint: "Use the model's Hugging Face folder",
