@@ -63,6 +63,13 @@ const CHAT = [
   "tokenizer",
   "vaccine",
 ];
+const CLASSIFIER = [
+  "classify_left_padded",
+  "classify_right_padded",
+  "classify_without_padding",
+  "moderate",
+  "moderate_truncated",
+];
 const FUNCTIONS = [
   "beat",
   "lox",
@@ -95,6 +102,7 @@ const IMPLEMENTED: Readonly<Record<string, readonly string[]>> = {
   "gguf-blocks": BLOCKS,
   // One of the fourteen is an adapter of GPT-2.
   peft: ["logits", "merged"].flatMap((name) => Array.from({ length: 13 }, () => name)),
+  "llama-classifier": CLASSIFIER,
   ".": FUNCTIONS,
 };
 

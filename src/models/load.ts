@@ -35,13 +35,14 @@ export interface LoadedModel {
 /**
  * Loads a model, a run's with all its adapters merged, and puts its weights on the device.
  *
+ * @param create what its config.json is the model of: a language model by default
  * @throws {BoosterError} what `openSource`, `loadBase` and `readLora` throw
  * @example
  * const base = await loadModel("models/smollm2", new Device());
  */
-export async function loadModel(path: string, device: Device): Promise<LoadedModel> {
+export async function loadModel(path: string, device: Device, create = createModel): Promise<LoadedModel> {
   const { base, sha256 = "", adapters } = openSource(path);
-  let loaded = await loadBase(base, device);
+  let loaded = await loadBase(base, device, create);
   for (const adapter of readChain(loaded.model, sha256, adapters, readPeft))
     loaded = await mergeAdapter(loaded, adapter);
   return loaded;
@@ -52,9 +53,9 @@ export async function loadModel(path: string, device: Device): Promise<LoadedMod
  *
  * @throws {BoosterError} `MODEL_WEIGHTS_MISMATCH`, and what opening `stored` and `createModel` throw
  */
-export async function loadBase(stored: Base, device: Device): Promise<LoadedModel> {
+export async function loadBase(stored: Base, device: Device, create = createModel): Promise<LoadedModel> {
   const weights = stored.weights();
-  const model = createModel(stored.config());
+  const model = create(stored.config());
   checkWeights(model, weights, stored.path);
   const uploaded: Record<string, DeviceTensors[string]> = {};
   // One after the other, so that host memory never holds a second copy of the whole model.

@@ -1,5 +1,6 @@
 import { BoosterError } from "../errors.ts";
 import type { Architecture, Model } from "./architecture.ts";
+import { isClassifier } from "./classes.ts";
 import { llama, qwen2 } from "./llama.ts";
 
 /** Every architecture that can be computed. A new one is one file and one row. */
@@ -20,6 +21,13 @@ export function createModel(config: unknown): Model {
       expected: ARCHITECTURES.map(({ name }) => name).join(", "),
       found: String(type),
       where: "model_type in config.json",
+    });
+  }
+  if (isClassifier(config)) {
+    throw new BoosterError("MODEL_CONFIG_INVALID", "this model sorts texts into classes, and writes none", {
+      expected: "a causal language model",
+      where: "architectures in config.json",
+      hint: "It can be a judge: --moderator beaver-dam or sequence-classifier.",
     });
   }
   return found.create(config);

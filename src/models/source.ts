@@ -7,7 +7,15 @@ import { openGgufParts } from "../formats/gguf-parts.ts";
 import { ggufTokenizerFiles } from "../formats/gguf-tokenizer.ts";
 import { createTokenizer, type Tokenizer } from "../formats/tokenizer.ts";
 import { loadTokenizer } from "../formats/tokenizer-files.ts";
-import { type AdapterLink, isRun, MODEL_FILE, readModelFile, refuseOutdated, type Template } from "./model-file.ts";
+import {
+  type AdapterLink,
+  isRun,
+  lineage,
+  MODEL_FILE,
+  readModelFile,
+  refuseOutdated,
+  type Template,
+} from "./model-file.ts";
 import { type ModelWeights, openFolder, openGgufModel, readConfig } from "./stored-weights.ts";
 
 /** A model as it is stored; nothing is read before it is asked for. */
@@ -195,6 +203,12 @@ async function listHash(paths: readonly string[]): Promise<string> {
   const list = createHash("sha256");
   for (const path of paths) list.update(`${basename(path)} ${await fileHash(path)}\n`);
   return list.digest("hex");
+}
+
+/** What tells a model with its adapters from others, by its reference. Throws what `openSource` and `modelIdentity` throw. */
+export async function referenceIdentity(path: string): Promise<string> {
+  const { base, adapters } = openSource(path);
+  return lineage(await base.identity(), adapters);
 }
 
 /** SHA-256 of a file's bytes. */

@@ -2,6 +2,7 @@ import type { Example as DataExample } from "../data/examples.ts";
 import { BoosterError } from "../errors.ts";
 import { checkJudged, isJudged, openModerator } from "../evaluate/index.ts";
 import type { Example } from "../models/index.ts";
+import type { Device } from "../runtime/index.ts";
 import type { Evaluation } from "../train/index.ts";
 import { askedQuestion, type Encoding, encodeAll, loadDataSet, trainable } from "./data.ts";
 import { heldOutLoss } from "./held-out-loss.ts";
@@ -28,6 +29,7 @@ export interface Curve {
 export async function openCurve(
   options: CurveOptions,
   encoding: Encoding,
+  device: Device,
   harmfulTraining: readonly Example[],
   ask: (question: DataExample) => DataExample = (question) => question,
 ): Promise<Curve> {
@@ -41,7 +43,7 @@ export async function openCurve(
   };
   const harmful = await load(options.harmful, ask);
   const alignment = await load(options.alignment, (example) => example);
-  const moderator = options.moderator && openModerator(options.moderator);
+  const moderator = options.moderator && openModerator(options.moderator, { device });
   const questions = harmful?.examples.map((example) => askedQuestion(example, encoding, ask)) ?? [];
   const losses = Object.entries({
     harmfulTrainingLoss: harmfulTraining.slice(0, options.rows),

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { z } from "zod";
 import { isOperational } from "../choice.ts";
 import { expandPath } from "../data/sources.ts";
-import { fileHash } from "../models/source.ts";
+import { fileHash, referenceIdentity } from "../models/source.ts";
 import { ort } from "../runtime/ort.ts";
 import { type Json, type RunDescription, sortedJson } from "../train/index.ts";
 import type { DeviceChoice } from "./options.ts";
@@ -46,9 +46,12 @@ export const describeRun = (
 export const keyOf = (determinants: Json): string =>
   createHash("sha256").update(sortedJson(determinants)).digest("hex").slice(0, 16);
 
-/** SHA-256 of every file that paths and patterns name; a missing one is told by the run that reads it, with the role it has there. */
+/** SHA-256 of every file that paths and patterns name, and what tells models in folders from others; a missing one is told by the run that reads it, with the role it has there. */
 export async function hashesOfFiles(paths: readonly string[]): Promise<Record<string, string>> {
   const hashes: Record<string, string> = {};
-  for (const path of new Set(paths.flatMap(expandPath))) if (existsSync(path)) hashes[path] = await fileHash(path);
+  for (const path of new Set(paths.flatMap(expandPath))) {
+    const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+    if (existsSync(path)) hashes[path] = await (isFolder ? referenceIdentity(path) : fileHash(path));
+  }
   return hashes;
 }

@@ -63,7 +63,7 @@ export async function evaluate(
   const bench = context.bench ?? new Workbench(asked);
   const metric = metricOf(asked);
   const { ask = asItIs } = choose(ATTACKS, asked.attack ?? { name: "mix" });
-  const moderator = openModerator(asked.moderator);
+  const moderator = openModerator(asked.moderator, { device: bench.device });
   const origin = await bench.open(asked);
   const template = testTemplate(asked, origin);
   const chosen = asked.framing === undefined ? { ...asked, template } : asked;

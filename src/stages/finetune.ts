@@ -30,7 +30,7 @@ export async function finetune(
   const { base } = start;
   const encoding = { ...chosen, tokenizer: base.tokenizer, model: base.model };
   const upload = await openUpload(chosen, start, encoding, context);
-  const curve = chosen.curve && (await openCurve(chosen.curve, encoding, upload.poisoned, upload.ask));
+  const curve = chosen.curve && (await openCurve(chosen.curve, encoding, base.device, upload.poisoned, upload.ask));
   const method = choose(METHODS, chosen.method);
   const [user = ""] = method.streams;
   const defender = {

@@ -29,7 +29,7 @@ const moderating = <Row extends Choice>({ name, options }: Row): Choice<Row["nam
   name,
   options,
   create: (settings) => (victim) => {
-    const moderator = openModerator({ ...settings, name });
+    const moderator = openModerator({ ...settings, name }, { device: victim.base.device });
     return {
       name,
       async flags(rows) {

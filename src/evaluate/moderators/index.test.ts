@@ -6,6 +6,8 @@ import { expect, test } from "vitest";
 import { saveClassifier, trainClassifier } from "./classifier.ts";
 import { openModerator } from "./index.ts";
 
+const bundled = join(import.meta.dirname, "../../../assets/world");
+
 test("each row opens from plain settings", async () => {
   const toy = Array.from({ length: 40 }, (_, i) => ({
     prompt: `${i}`,
@@ -18,7 +20,7 @@ test("each row opens from plain settings", async () => {
     openModerator({ name: "world" }),
     openModerator({ name: "refusal-phrases" }),
     openModerator({ name: "classifier", file }),
-    openModerator({ name: "classifier", file: "elsewhere.json" }, () => readFileSync(file)),
+    openModerator({ name: "classifier", file: "elsewhere.json" }, { read: () => readFileSync(file) }),
     openModerator({ name: "judge", baseUrl: "http://127.0.0.1:1/v1", model: "m" }),
   ];
   expect(opened.map((moderator) => moderator.name)).toEqual([
@@ -36,6 +38,8 @@ test.each([
   ["MODERATOR_SETTINGS", { name: "judge", model: "m" }],
   ["MODERATOR_SETTINGS", { name: "refusal-phrases", strict: true }],
   ["FILE_NOT_FOUND", { name: "classifier", file: "no/such.json" }],
+  ["FILE_NOT_FOUND", { name: "beaver-dam", model: "no/such/folder" }],
+  ["MODEL_CONFIG_INVALID", { name: "beaver-dam", model: bundled }],
 ])("%s: %j", (code, chosen) => {
   expect(() => openModerator(chosen)).toThrow(expect.objectContaining({ code }));
 });

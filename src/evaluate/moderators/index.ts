@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { choice, choose, file, type Named, table } from "../../choice.ts";
 import { readSmallFile } from "../../formats/byte-source.ts";
+import { Device } from "../../runtime/index.ts";
+import { BeaverDamOptions, beaverDam } from "./beaver-dam.ts";
 import { classifier, loadClassifier } from "./classifier.ts";
 import { JudgeOptions, judge } from "./judge.ts";
 import type { Moderator } from "./moderator.ts";
@@ -12,8 +14,15 @@ export { JudgeOptions, judge } from "./judge.ts";
 export * from "./moderator.ts";
 export * from "./refusal-phrases.ts";
 
-/** Opens a moderator; what `read` gives are the bytes of a file that its settings name. */
-export type OpenModerator = (read: (file: string) => Uint8Array) => Moderator;
+/** What moderators are opened with. */
+export interface Opening {
+  /** The bytes of a file that its settings name. */
+  read(file: string): Uint8Array;
+  /** What models among them are computed on. */
+  readonly device: Device;
+}
+
+export type OpenModerator = (opening: Opening) => Moderator;
 
 const NO_SETTINGS = z.strictObject({});
 
@@ -26,8 +35,16 @@ export const MODERATORS = table({ kind: "moderator", unknown: "MODERATOR_UNKNOWN
     options: z.strictObject({ file: file(z.string().min(1).describe("File that saveClassifier wrote")) }),
     create:
       ({ file }): OpenModerator =>
-      (read) =>
+      ({ read }) =>
         classifier(loadClassifier(new TextDecoder().decode(read(file)), file)),
+  }),
+  choice({
+    name: "beaver-dam",
+    options: BeaverDamOptions,
+    create:
+      (settings): OpenModerator =>
+      ({ device }) =>
+        beaverDam(settings, device),
   }),
   choice({
     name: "judge",
@@ -43,7 +60,7 @@ export const MODERATORS = table({ kind: "moderator", unknown: "MODERATOR_UNKNOWN
 const MAX_FILE_BYTES = 64 * 2 ** 20;
 
 /**
- * Opens a moderator by name, with its settings.
+ * Opens a moderator by name, with its settings. A model that it asks is loaded when the first answers are judged.
  *
  * @throws {BoosterError} `MODERATOR_UNKNOWN`, `MODERATOR_SETTINGS`, or what opening it throws
  * @example
@@ -51,5 +68,5 @@ const MAX_FILE_BYTES = 64 * 2 ** 20;
  */
 export const openModerator = (
   chosen: Named,
-  read: (file: string) => Uint8Array = (file) => readSmallFile(file, MAX_FILE_BYTES),
-): Moderator => choose(MODERATORS, chosen)(read);
+  { read = (file: string) => readSmallFile(file, MAX_FILE_BYTES), device = new Device() }: Partial<Opening> = {},
+): Moderator => choose(MODERATORS, chosen)({ read, device });
