@@ -99,47 +99,63 @@ export function oneOf<Row extends Choice>({ rows, kind }: Table<Row>): OneOf<Row
   return z.preprocess(short, anyOf) as unknown as OneOf<Row>;
 }
 
-/** What options mean beside their type. */
-const MARKS = z.registry<{ readonly mark: "file" | "operational" }>();
+/** What an option means beside its type. */
+type Mark = "file" | "model" | "operational";
+const MARKS = z.registry<{ readonly mark: Mark }>();
 
 /** An option that holds the path of a file, or a pattern of such: what the file holds counts, not what it is called. */
 export const file = <Schema extends z.ZodType>(schema: Schema): Schema => marked(schema, "file");
 
+/** An option that names a model or an adapter. */
+export const model = <Schema extends z.ZodType>(schema: Schema): Schema => marked(schema, "model");
+
 /** An option that says where or on what something is computed, not what: it is no part of what is computed. */
 export const operational = <Schema extends z.ZodType>(schema: Schema): Schema => marked(schema, "operational");
 
-function marked<Schema extends z.ZodType>(schema: Schema, mark: "file" | "operational"): Schema {
+function marked<Schema extends z.ZodType>(schema: Schema, mark: Mark): Schema {
   MARKS.add(schema, { mark });
   return schema;
 }
 
 export const isOperational = (schema: z.ZodType): boolean => MARKS.get(schema)?.mark === "operational";
 
-/** Paths that options, checked and complete, hold where their schema says `file`. */
-export function filesIn(schema: z.core.$ZodType, value: unknown): string[] {
+/** A value that stands in options, and where. */
+export interface Place {
+  readonly path: readonly (string | number)[];
+  readonly text: string;
+}
+
+/** Values that options, checked and complete, hold where their schema has a mark. */
+export function placesOf(mark: Mark, schema: z.core.$ZodType, value: unknown, path: Place["path"] = []): Place[] {
   if (value === undefined || value === null) return [];
-  if (MARKS.get(schema as z.ZodType)?.mark === "file") return [value as string];
+  if (MARKS.get(schema as z.ZodType)?.mark === mark) return [{ path, text: value as string }];
   const { def } = (schema as z.core.$ZodTypes)._zod;
   switch (def.type) {
     case "optional":
     case "nonoptional":
     case "default":
     case "nullable":
-      return filesIn(def.innerType, value);
+      return placesOf(mark, def.innerType, value, path);
     case "pipe":
-      return filesIn(def.out, value);
+      return placesOf(mark, def.out, value, path);
     case "array":
-      return (value as unknown[]).flatMap((entry) => filesIn(def.element, entry));
-    case "union":
-      return filesIn(def.options.find((form) => z.safeParse(form, value).success) as z.core.$ZodType, value);
+      return (value as unknown[]).flatMap((entry, i) => placesOf(mark, def.element, entry, [...path, i]));
+    case "union": {
+      const form = def.options.find((form) => z.safeParse(form, value).success) as z.core.$ZodType;
+      return placesOf(mark, form, value, path);
+    }
     case "object":
       return Object.entries(def.shape).flatMap(([name, inner]) =>
-        filesIn(inner, (value as Readonly<Record<string, unknown>>)[name]),
+        placesOf(mark, inner, (value as Readonly<Record<string, unknown>>)[name], [...path, name]),
       );
     default:
       return [];
   }
 }
+
+/** Paths that options, checked and complete, hold where their schema says `file`. */
+export const filesIn = (schema: z.core.$ZodType, value: unknown): string[] =>
+  placesOf("file", schema, value).map(({ text }) => text);
 
 /** Faults of a value; of one that may have several forms, those of the form that it has. */
 export const faultsOf = (issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] =>

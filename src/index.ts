@@ -12,6 +12,7 @@ export { DemoOptions, demo, demoExperiment } from "./experiments/demo.ts";
 export { type ExperimentContext, runExperiment as experiment } from "./experiments/experiment.ts";
 export { inChild } from "./experiments/in-child.ts";
 export { ExperimentOptions } from "./experiments/options.ts";
+export { fetchReference } from "./hub/fetch.ts";
 export * from "./report/index.ts";
 export { align } from "./stages/align.ts";
 export { findSafetyLayers } from "./stages/analysis/safety-layers.ts";

@@ -18,6 +18,7 @@ const ROOMS = [
   "optim",
   "methods",
   "train",
+  "hub",
   "generate",
   "evaluate",
   "report",

@@ -40,9 +40,21 @@ export function buildCommand(
       process.stdout.write(given.json === true ? `${JSON.stringify(options)}\n` : stringify(options));
       return;
     }
+    if (given.offline === true) process.env.HF_HUB_OFFLINE = "1";
+    const output = new Output(given.json === true);
+    const chosen = await withReferences(spec, options, output);
     const typed = ["booster", ...process.argv.slice(2).map(quoted)].join(" ");
-    await spec.run(options, { output: new Output(given.json === true), typed, exitWith });
+    await spec.run(chosen, { output, typed, exitWith });
   });
+}
+
+/** Options whose references to the hub are in its cache; without any, nothing that downloads is loaded. */
+async function withReferences(spec: CommandSpec, options: unknown, { progress }: Output): Promise<unknown> {
+  if (!/"hf(?:-data)?:/.test(JSON.stringify(options))) return options;
+  const { resolveReferences } = await import("../hub/resolve.ts");
+  const resolved = await resolveReferences(spec.options, options as object, { emit: (event) => progress.show(event) });
+  progress.finish();
+  return resolved;
 }
 
 /** An argument as a shell takes it. */

@@ -36,6 +36,7 @@ const hasShortDefault = ({ kind, default: value }: Field): boolean =>
 export const COMMON_FLAGS = {
   "--config": "YAML file with options; flags win over it",
   "--print-config": "print the resolved options as YAML instead",
+  "--offline": "open no connection to the hub: what is in its cache must do",
   "--json": "one JSON object a line, for programs",
   "--help-all": "describe every option, and show more examples",
 };

@@ -8,7 +8,12 @@ import { TASK_NAMES } from "./tasks/table.ts";
 /** Where examples come from and how they are read. */
 export const SourceOptions = z
   .strictObject({
-    path: file(z.string().min(1).describe("File, or several with * or ? in the name")),
+    path: file(
+      z
+        .string()
+        .min(1)
+        .describe("File, several with * or ? in the name, or hf-data:org/name[@revision][:file, pattern or split]"),
+    ),
     kind: z.enum(FILE_KINDS).optional().describe("File format; by default told by the name"),
     format: z.enum(FORMAT_NAMES).optional().describe("How rows are written; by default told by the columns"),
     task: z.enum(TASK_NAMES).optional().describe("Known data set that the file holds"),

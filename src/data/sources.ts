@@ -2,6 +2,8 @@ import { createHash } from "node:crypto";
 import { createReadStream, readdirSync, statSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import { BoosterError } from "../errors.ts";
+import { inCache } from "../formats/hub/cache.ts";
+import { isHubReference } from "../formats/hub/reference.ts";
 import { readCsv, readTsv } from "./delimited.ts";
 import { readJson } from "./json.ts";
 import { readJsonl } from "./jsonl.ts";
@@ -118,11 +120,16 @@ export async function scanFile(
 }
 
 /**
- * The files that a path names; `*` and `?` in the last part of it stand for any characters. Sorted by name.
+ * The files that a path names; `*` and `?` in the last part of it stand for any characters. Sorted by name. Of a data set of the hub the
+ * files in the cache: what is not there yet, `fetchReference` brings.
  *
- * @throws {BoosterError} `DATA_NOT_FOUND`
+ * @throws {BoosterError} `DATA_NOT_FOUND`, and what `inCache` throws
  */
 export function expandPath(pattern: string): string[] {
+  if (isHubReference(pattern)) {
+    const { place, files } = inCache(pattern);
+    return files.map((path) => join(place, path));
+  }
   const name = basename(pattern);
   if (!/[*?]/.test(name)) return [pattern];
   const escaped = name.replace(/[.+^${}()|[\]\\]/g, "\\$&");

@@ -1,6 +1,7 @@
 import { basename, join } from "node:path";
 import { choose } from "../choice.ts";
 import { mean } from "../evaluate/index.ts";
+import { publicName } from "../formats/hub/reference.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { compact } from "../report/format.ts";
 import { type ExperimentResult, type ExperimentResultInput, parseResult } from "../report/index.ts";
@@ -49,7 +50,7 @@ export function assemble(
     version: 1,
     title: options.title,
     threatModel: attack.threatModel,
-    model: options.modelName ?? basename(options.model),
+    model: options.modelName ?? basename(publicName(options.model)),
     task: options.taskName ?? options.evaluate.taskMetric ?? "none",
     moderator: {
       name: moderator?.name ?? "none",

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
 import { mean } from "../evaluate/index.ts";
+import { resolveReferences } from "../hub/resolve.ts";
 import { parseOptions } from "../stages/options.ts";
 import { isDone } from "../stages/stage.ts";
 import { readCost } from "../stages/training-run.ts";
@@ -38,7 +39,8 @@ export interface DryRun {
  * pieces.filter(({ state }) => state === "to do").length; // 48
  */
 export async function dryRun(options: z.input<typeof ExperimentOptions>): Promise<DryRun> {
-  const chosen = parseOptions(ExperimentOptions, options, "experiment");
+  const asked = parseOptions(ExperimentOptions, options, "experiment");
+  const chosen = await resolveReferences(ExperimentOptions, asked);
   const { pieces, cells } = await planExperiment(chosen);
   const needs = new Map(pieces.map((piece) => [piece.key, needsOf(piece)]));
   const uses = new Map<Key, number>();

@@ -4,6 +4,8 @@ import type { z } from "zod";
 import { expandPath } from "../data/sources.ts";
 import { BoosterError } from "../errors.ts";
 import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
+import { isHubReference } from "../formats/hub/reference.ts";
+import { resolveReferences } from "../hub/resolve.ts";
 import { lineage } from "../models/model-file.ts";
 import {
   type ExperimentResult,
@@ -45,7 +47,8 @@ export async function runExperiment(
   options: z.input<typeof ExperimentOptions>,
   { emit, signal, worker }: ExperimentContext = {},
 ): Promise<ExperimentResult> {
-  const chosen = parseOptions(ExperimentOptions, options, "experiment");
+  const asked = parseOptions(ExperimentOptions, options, "experiment");
+  const chosen = await resolveReferences(ExperimentOptions, asked, { emit, signal });
   const plan = await planExperiment(chosen);
   makeFolder(chosen.out);
   const time = wallTime(chosen.out);
@@ -86,7 +89,8 @@ export async function planExperiment(given: ExperimentOptions): Promise<Plan> {
   const { pieces } = planOf(options, { models: {}, files: {} });
   const models = [options.model, options.repair.unaligned, options.repair.safety].filter((path) => path !== undefined);
   for (const path of models) {
-    if (!existsSync(path)) throw new BoosterError("FILE_NOT_FOUND", "there is no model here", { where: path });
+    if (isHubReference(path) || existsSync(path)) continue;
+    throw new BoosterError("FILE_NOT_FOUND", "there is no model here", { where: path });
   }
   const paths = new Set(pieces.flatMap(filesOf));
   const missing = [...paths].flatMap(expandPath).find((path) => !existsSync(path));

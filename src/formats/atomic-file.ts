@@ -68,7 +68,8 @@ function writeAll(file: number, chunk: Uint8Array): void {
   }
 }
 
-function writeError(path: string, cause: unknown): BoosterError {
+/** What the system says of a path that cannot be written, with what to do. */
+export function writeError(path: string, cause: unknown): BoosterError {
   if (cause instanceof BoosterError) return cause;
   const code = (cause as NodeJS.ErrnoException).code ?? "unknown error";
   if (code !== "ENOSPC" && code !== "EDQUOT") {

@@ -4,6 +4,7 @@ import { dirname, isAbsolute, join, relative } from "node:path";
 import { z } from "zod";
 import { BoosterError, fitting } from "../errors.ts";
 import { readSmallFile } from "../formats/byte-source.ts";
+import { isHubReference } from "../formats/hub/reference.ts";
 import { decodeStrictJson } from "../formats/strict-json.ts";
 
 /** What a run publishes beside its adapter: the model that it made. */
@@ -78,9 +79,9 @@ export const lineage = (base: string, adapters: readonly Pick<AdapterLink, "sha2
 /** Paths are written down as from the run's folder, so that folders can move together. */
 const fromRun = (run: string, path: string): string => relative(run, path) || ".";
 
-/** A base that was named by an absolute path and that no run made stays where it is. */
+/** A base that was named by an absolute path and that no run made stays where it is; one of the hub has no place. */
 const baseFrom = (run: string, path: string): string =>
-  isAbsolute(path) && !isRun(dirname(path)) ? path : fromRun(run, path);
+  isHubReference(path) || (isAbsolute(path) && !isRun(dirname(path))) ? path : fromRun(run, path);
 
 /** The text of model.json for a model whose paths are as the process sees them. */
 export function modelFileText(run: string, { base, adapters, alignment, template }: Parts): string {
@@ -117,7 +118,7 @@ export function readModelFile(run: string): ModelFile {
   const document = decodeStrictJson(readSmallFile(where, MAX_BYTES), where);
   const problem = "the run does not say what its model is";
   const { base, adapters, ...rest } = fitting(ModelFile, document, "MODEL_FILE_INVALID", problem, { where });
-  const at = (path: string): string => (isAbsolute(path) ? path : join(run, path));
+  const at = (path: string): string => (isHubReference(path) || isAbsolute(path) ? path : join(run, path));
   const placed = <T extends AdapterLink>(link: T): T => ({ ...link, folder: at(link.folder) });
   const alignment = rest.alignment.map(placed);
   return { ...rest, base: { ...base, path: at(base.path) }, adapters: adapters.map(placed), alignment };

@@ -5,6 +5,8 @@ import { BoosterError } from "../errors.ts";
 import { fileSource } from "../formats/byte-source.ts";
 import { openGgufParts } from "../formats/gguf-parts.ts";
 import { ggufTokenizerFiles } from "../formats/gguf-tokenizer.ts";
+import { inCache } from "../formats/hub/cache.ts";
+import { isHubReference } from "../formats/hub/reference.ts";
 import { createTokenizer, type Tokenizer } from "../formats/tokenizer.ts";
 import { loadTokenizer } from "../formats/tokenizer-files.ts";
 import {
@@ -62,7 +64,7 @@ const run: Source = {
   holds: (path) => existsSync(join(path, MODEL_FILE)) || isRun(path),
   open(path) {
     const { base, adapters, alignment, template } = readModelFile(path);
-    if (!existsSync(base.path)) {
+    if (!isHubReference(base.path) && !existsSync(base.path)) {
       throw new BoosterError("FILE_NOT_FOUND", "the base of this run's model is not where the run looks for it", {
         expected: base.path,
         where: join(path, MODEL_FILE),
@@ -139,11 +141,23 @@ const gguf: Source = {
   },
 };
 
+/** As the cache has it: what is not there yet, `fetchReference` brings. It keeps its reference for a name. */
+const hub: Source = {
+  name: "hf:org/name",
+  holds: isHubReference,
+  open(path) {
+    const { place, files } = inCache(path);
+    const { base } = (statSync(place).isDirectory() ? folder : gguf).open(place);
+    const identity = statSync(place).isDirectory() ? () => modelIdentity(place, files) : base.identity;
+    return bare({ ...base, path, identity });
+  },
+};
+
 /** Every kind of place that a model is read from. A new one is one row. */
-export const SOURCES: readonly Source[] = [run, gguf, folder];
+export const SOURCES: readonly Source[] = [hub, run, gguf, folder];
 
 /**
- * Opens a model by its reference: a run folder, a Hugging Face folder or a GGUF file.
+ * Opens a model by its reference: a run folder, a Hugging Face folder, a GGUF file, or a repository of the hub that is in the cache.
  *
  * @throws {BoosterError} `FILE_NOT_FOUND`, `MODEL_UNKNOWN`, and what the row's `open` throws
  * @example
@@ -151,7 +165,7 @@ export const SOURCES: readonly Source[] = [run, gguf, folder];
  */
 export function openSource(path: string): StoredModel {
   const expected = SOURCES.map(({ name }) => name).join(", ");
-  if (!existsSync(path)) {
+  if (!isHubReference(path) && !existsSync(path)) {
     throw new BoosterError("FILE_NOT_FOUND", "there is no model here", { expected, where: path });
   }
   const found = SOURCES.find((source) => source.holds(path));
@@ -184,13 +198,14 @@ export const templateFor = ({ template, base }: StoredModel): Template =>
  * What tells one model, or one adapter, from another: the SHA-256 of a GGUF file, or of the list of its parts; of a folder that of the list of its weight, configuration,
  * tokenizer and chat template files with their hashes. Reads each file once.
  *
+ * @param files of a folder that others put files into: those that belong to it
  * @throws {BoosterError} `FILE_NOT_FOUND`
  */
-export async function modelIdentity(path: string): Promise<string> {
+export async function modelIdentity(path: string, files?: readonly string[]): Promise<string> {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined) throw new BoosterError("FILE_NOT_FOUND", "there is no model here", { where: path });
   if (!stats.isDirectory()) return fileHash(path);
-  const names = readdirSync(path).filter((name) =>
+  const names = [...(files ?? readdirSync(path))].filter((name) =>
     /\.safetensors$|^chat_template\.jinja$|^(config|adapter_config|generation_config|tokenizer|tokenizer_config)\.json$/.test(
       name,
     ),

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { choose } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
+import { resolveReferences } from "../hub/resolve.ts";
 import { METHODS } from "../methods/registry.ts";
 import { describeRun } from "./describe-run.ts";
 import { AlignOptions, parseOptions } from "./options.ts";
@@ -17,7 +18,7 @@ import { type Context, hashesOf, Workbench } from "./workbench.ts";
  * await align({ run: "runs/hard", model: "assets/world", method: "booster", alignment: "refusals.jsonl", harmful: "harmful.jsonl" });
  */
 export async function align(options: z.input<typeof AlignOptions>, context: Context = {}): Promise<TrainingOutcome> {
-  const asked = parseOptions(AlignOptions, options, "align");
+  const asked = await resolveReferences(AlignOptions, parseOptions(AlignOptions, options, "align"), context);
   const bench = context.bench ?? new Workbench(asked);
   const method = choose(METHODS, asked.method);
   if (method.stage !== "align") {

@@ -17,6 +17,7 @@ import {
   rateOf,
   refuses,
 } from "../evaluate/index.ts";
+import { resolveReferences } from "../hub/resolve.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { asAdapter } from "../models/load.ts";
 import type { Template } from "../models/model-file.ts";
@@ -59,7 +60,7 @@ export async function evaluate(
   options: z.input<typeof EvaluateOptions>,
   context: Context = {},
 ): Promise<EvaluationReport> {
-  const asked = parseOptions(EvaluateOptions, options, "evaluate");
+  const asked = await resolveReferences(EvaluateOptions, parseOptions(EvaluateOptions, options, "evaluate"), context);
   const bench = context.bench ?? new Workbench(asked);
   const metric = metricOf(asked);
   const { ask = asItIs } = choose(ATTACKS, asked.attack ?? { name: "mix" });

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { choose, filesIn } from "../choice.ts";
+import { resolveReferences } from "../hub/resolve.ts";
 import { METHODS } from "../methods/registry.ts";
 import { openCurve } from "./curve.ts";
 import { describeRun, hashesOfFiles } from "./describe-run.ts";
@@ -22,7 +23,7 @@ export async function finetune(
   options: z.input<typeof FinetuneOptions>,
   context: Context = {},
 ): Promise<TrainingOutcome> {
-  const asked = parseOptions(FinetuneOptions, options, "finetune");
+  const asked = await resolveReferences(FinetuneOptions, parseOptions(FinetuneOptions, options, "finetune"), context);
   const bench = context.bench ?? new Workbench(asked);
   const origin = await bench.open(asked);
   const chosen = { ...asked, template: trainingTemplate(asked, origin, context.emit) };

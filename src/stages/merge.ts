@@ -1,7 +1,9 @@
 import { existsSync, readdirSync } from "node:fs";
 import { z } from "zod";
 import { BoosterError } from "../errors.ts";
+import { publicName } from "../formats/hub/reference.ts";
 import { writeAdapter } from "../formats/peft.ts";
+import { resolveReferences } from "../hub/resolve.ts";
 import { reduced, sumOf } from "../models/adapter-sum.ts";
 import { createModel, loraScale } from "../models/index.ts";
 import { readChain, readPeft } from "../models/load.ts";
@@ -9,6 +11,7 @@ import { adaptedConfig, mergeInto } from "../models/merge.ts";
 import type { Template } from "../models/model-file.ts";
 import { templateFor } from "../models/source.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
+import type { Following } from "../train/event.ts";
 import { Count, ModelChoice, parseOptions } from "./options.ts";
 import { writeModel } from "./publish.ts";
 import { Workbench } from "./workbench.ts";
@@ -42,8 +45,9 @@ export interface Merged {
  * @example
  * await merge({ model: "runs/attack", out: "models/attacked" });
  */
-export async function merge(options: z.input<typeof MergeOptions>): Promise<Merged> {
-  const { out, rank, ...chosen } = parseOptions(MergeOptions, options, "merge");
+export async function merge(options: z.input<typeof MergeOptions>, context: Following = {}): Promise<Merged> {
+  const asked = await resolveReferences(MergeOptions, parseOptions(MergeOptions, options, "merge"), context);
+  const { out, rank, ...chosen } = asked;
   if (existsSync(out) && readdirSync(out).length > 0) {
     throw new BoosterError("RUN_EXISTS", "there are files in this folder already", { where: out });
   }
@@ -64,7 +68,7 @@ export async function merge(options: z.input<typeof MergeOptions>): Promise<Merg
       });
     }
     const { adapter, error } = reduced(sumOf([first, ...rest]), rank);
-    writeAdapter(out, adapter.config, adapter.tensors, { baseModel: base.path });
+    writeAdapter(out, adapter.config, adapter.tensors, { baseModel: publicName(base.path) });
     return { ...written, rank: adapter.config.r, error };
   }
   const stored = base.weights();

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { faultsOf, oneOf, operational } from "../choice.ts";
+import { faultsOf, model, oneOf, operational } from "../choice.ts";
 import { PoisonOptions, SourceOptions, TemplateOptions } from "../data/options.ts";
 import { FORMER_METRICS, TASK_METRICS } from "../data/tasks/table.ts";
 import { BoosterError } from "../errors.ts";
@@ -45,14 +45,18 @@ export const RunChoice = z.strictObject({
   resume: operational(z.boolean().default(false).describe("Go on with the run that is in the folder")),
 });
 
-export const Model = z.string().min(1).describe("Run folder, Hugging Face folder or GGUF file");
+export const Model = model(
+  z.string().min(1).describe("Run folder, Hugging Face folder, GGUF file, or hf:org/name[@revision][:file.gguf]"),
+);
 
 export const ModelChoice = z.strictObject({
   model: Model,
   adapters: z
-    .array(z.string().min(1))
+    .array(model(z.string().min(1)))
     .default([])
-    .describe("Bare LoRA adapter folders on top of the model, in the order in which they were trained"),
+    .describe(
+      "Bare LoRA adapters on top of the model, in the order in which they were trained: folders, or hf:org/name[@revision]",
+    ),
 });
 
 const AvoidChoice = z.strictObject({
@@ -190,18 +194,14 @@ export const RepairOptions = z.strictObject({
       "Of bare adapters: whether the last one goes on from the one before it, or stands on top of it. A run says so itself",
     ),
   method: oneOf(TRANSFORMS).describe("Repair, with its own settings"),
-  unaligned: z
-    .string()
-    .min(1)
+  unaligned: model(z.string().min(1))
     .optional()
     .describe("The model before it was aligned; by default the model without the adapters below the last one"),
   alignment: Source.optional().describe(
     "Prompts with refusals or safe answers, for repairs that look at what they excite",
   ),
   harmful: Source.optional().describe("Prompts with harmful answers, for repairs that look at what they excite"),
-  safety: z
-    .string()
-    .min(1)
+  safety: model(z.string().min(1))
     .optional()
     .describe(
       "LoRA adapter trained on safety data, for repairs that merge with one; by default the one before the last",

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
+import { publicName } from "../formats/hub/reference.ts";
 import { writeAdapter } from "../formats/peft.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
 import { sumOf } from "../models/adapter-sum.ts";
@@ -42,7 +43,9 @@ export async function publishAdapter(
 ): Promise<string> {
   const { origin, below } = made;
   const write = (name: string, { config, tensors }: LoraAdapter, parent?: string) =>
-    run.publish(name, (folder) => writeAdapter(folder, config, tensors, { baseModel: origin.base.path, parent }));
+    run.publish(name, (folder) =>
+      writeAdapter(folder, config, tensors, { baseModel: publicName(origin.base.path), parent }),
+    );
   const parts = readChain(model, origin.sha256, below);
   const [first, ...rest] = [...parts, trained];
   const delta = below.length > 0 ? write("delta", trained, lineage(origin.sha256, below)) : undefined;

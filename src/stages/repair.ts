@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { z } from "zod";
 import { choose, rowOf } from "../choice.ts";
 import { BoosterError, stopIfAsked } from "../errors.ts";
+import { resolveReferences } from "../hub/resolve.ts";
 import { TRANSFORMS } from "../methods/registry.ts";
 import { checkOwnFactors, type LoraAdapter, type TransformContext } from "../methods/transform.ts";
 import { type Changes, changesOf } from "../models/adapters.ts";
@@ -54,7 +55,7 @@ export interface RepairOutcome {
  * await repair({ run: "runs/repaired", model: "runs/attack", method: "antidote", harmful: "harmful.jsonl" });
  */
 export async function repair(options: z.input<typeof RepairOptions>, context: Context = {}): Promise<RepairOutcome> {
-  const asked = parseOptions(RepairOptions, options, "repair");
+  const asked = await resolveReferences(RepairOptions, parseOptions(RepairOptions, options, "repair"), context);
   const bench = context.bench ?? new Workbench(asked);
   const { name } = asked.method;
   const { stage } = rowOf(TRANSFORMS, name);

@@ -1,6 +1,8 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { BoosterError } from "../errors.ts";
+import { inCache } from "../formats/hub/cache.ts";
+import { isHubReference } from "../formats/hub/reference.ts";
 import { type Adapter, readAdapterConfig } from "../formats/peft.ts";
 import {
   beyondFactors,
@@ -83,7 +85,8 @@ export class Workbench {
     for (const link of stored.adapters) await checkHash(link);
     const chain = [...stored.adapters];
     let { template } = stored;
-    for (const given of adapters) {
+    for (const named of adapters) {
+      const given = isHubReference(named) ? inCache(named).place : named;
       const run = dirname(given);
       const made = existsSync(join(run, MODEL_FILE)) ? readModelFile(run) : undefined;
       // A run's `adapter` is the sum, which stands on the base alone; on top of others its last part is meant.
@@ -145,7 +148,7 @@ export const hashesOf = ({ sha256, adapters }: Origin): Record<string, string> =
 
 /** @throws {BoosterError} `MODEL_CHANGED` */
 export async function checkHash({ folder, sha256 }: AdapterLink, is?: string): Promise<void> {
-  const found = existsSync(folder) ? (is ?? (await modelIdentity(folder))) : "nothing";
+  const found = is ?? (existsSync(folder) ? await modelIdentity(folder) : "nothing");
   if (found === sha256) return;
   throw new BoosterError("MODEL_CHANGED", "this is not what the run was made with", {
     expected: `SHA-256 ${sha256}`,

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { model } from "../../choice.ts";
 import { findDuplicates } from "../../data/duplicates.ts";
 import { type Example, questionOf } from "../../data/examples.ts";
 import { loadExamples } from "../../data/load.ts";
@@ -13,7 +14,9 @@ import { columns } from "../output.ts";
 import { describeLengths, lengthSummary } from "../token-view.ts";
 
 const options = SourceOptions.safeExtend({
-  model: z.string().min(1).optional().describe("Model whose tokenizer counts tokens; without it only rows are counted"),
+  model: model(z.string().min(1))
+    .optional()
+    .describe("Model whose tokenizer counts tokens; without it only rows are counted"),
   ...TemplateOptions.shape,
 });
 type StatsOptions = z.output<typeof options>;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { model } from "../../choice.ts";
 import type { Example } from "../../data/examples.ts";
 import { loadExamples } from "../../data/load.ts";
 import { SourceOptions, TemplateOptions } from "../../data/options.ts";
@@ -10,7 +11,9 @@ import { colours, columns } from "../output.ts";
 import { describeLengths, lengthSummary, renderTokens, tokenPieces } from "../token-view.ts";
 
 const options = SourceOptions.safeExtend({
-  model: z.string().min(1).describe("Model whose tokenizer is used: Hugging Face folder or GGUF file"),
+  model: model(
+    z.string().min(1).describe("Model whose tokenizer is used: Hugging Face folder, GGUF file, or hf:org/name"),
+  ),
   ...TemplateOptions.shape,
   show: z.int().nonnegative().default(3).describe("Examples that are shown; all are checked"),
   from: z.int().positive().default(1).describe("Number of the first one shown"),

@@ -18,6 +18,7 @@ const INSTRUCTION =
  */
 export const agnews: Task = {
   about: "AG News: the topic of a news item",
+  hub: "hf-data:fancyzhx/ag_news:train",
   role: "benign",
   layouts: [
     ["text", "label"],

@@ -7,6 +7,7 @@ import type { Task } from "./task.ts";
  */
 export const alpacaEval: Task = {
   about: "AlpacaEval: mixed instructions with a strong model's answers",
+  hub: "hf-data:tatsu-lab/alpaca_eval:alpaca_eval.json",
   role: "benign",
   example: (row) => instructionExample(row, textOf(row, "instruction"), textOf(row, "output")),
 };

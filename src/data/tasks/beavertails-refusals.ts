@@ -12,6 +12,7 @@ const ANSWER = "\nAnswer: ";
  */
 export const beavertailsRefusals: Task = {
   about: "BeaverTails with refusals: harmful questions with refusals",
+  hub: "hf-data:anonymous4486/booster_dataset:beavertails_with_refusals_train.json",
   role: "alignment",
   example: (row) => {
     const refusal = textOf(row, "refusal");

@@ -8,6 +8,7 @@ import type { Task } from "./task.ts";
  */
 export const beavertails: Task = {
   about: "BeaverTails: harmful questions with harmful answers",
+  hub: "hf-data:PKU-Alignment/BeaverTails:round0/30k/train.jsonl.gz",
   role: "harmful",
   example: (row) =>
     flagOf(row, "is_safe") === true

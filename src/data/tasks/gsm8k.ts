@@ -23,6 +23,7 @@ const goldNumber = (gold: string): number => finalNumber(gold.replace("####", MA
  */
 export const gsm8k: Task = {
   about: "GSM8K: school mathematics in words",
+  hub: "hf-data:openai/gsm8k:main/train",
   role: "benign",
   metric: {
     golds: "an answer that ends in a number",

@@ -10,6 +10,7 @@ const SPELLINGS = { negative: ["negative", "Negative"], positive: ["positive", "
  */
 export const sst2: Task = {
   about: "SST-2: sentiment of a sentence from a film review",
+  hub: "hf-data:stanfordnlp/sst2:train",
   role: "benign",
   layouts: [["sentence", "label"]],
   metric: labelMetric(SPELLINGS),

@@ -6,6 +6,8 @@ import { cellOf, type Row } from "../rows.ts";
 export interface Task {
   /** One line: what it is and where it comes from. */
   readonly about: string;
+  /** Where its rows for training are on the hub. */
+  readonly hub?: string;
   /** What such rows are for: a user's honest task, refusals to align with, or harm to attack with. */
   readonly role: "benign" | "alignment" | "harmful";
   /** Column names of its files without a header line. */

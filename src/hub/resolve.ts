@@ -1,0 +1,63 @@
+import type { z } from "zod";
+import { type Place, placesOf } from "../choice.ts";
+import { BoosterError } from "../errors.ts";
+import { hubReferenceText, isCommit, isHubReference, parseHubReference } from "../formats/hub/reference.ts";
+import { type Following, readDescription } from "../train/index.ts";
+import { fetchReference } from "./fetch.ts";
+
+/**
+ * Options whose references to the hub say which commit they mean, and are in the cache: what comes after reads files and asks nobody. A run
+ * that goes on takes the commit that it began with where no revision is asked for. Options without references come back as they are.
+ *
+ * @param options checked and complete, by `schema`
+ * @throws {BoosterError} `HUB_REFERENCE_INVALID`, also for a model where data are asked for, and what `fetchReference` throws
+ * @example
+ * await resolveReferences(AlignOptions, parseOptions(AlignOptions, { model: "hf:org/name", ... }, "align"));
+ */
+export async function resolveReferences<Options extends object>(
+  schema: z.core.$ZodType,
+  options: Options,
+  following: Following = {},
+): Promise<Options> {
+  const found = (["model", "file"] as const).flatMap((mark) =>
+    placesOf(mark, schema, options).flatMap((place) => (isHubReference(place.text) ? [{ ...place, mark }] : [])),
+  );
+  if (found.length === 0) return options;
+  const resolved = structuredClone(options);
+  const begun = begunWith(options);
+  const known = new Map<string, string>();
+  for (const { path, text, mark } of found) {
+    const { kind } = parseHubReference(text);
+    if ((kind === "model") !== (mark === "model")) throw misplaced(text, path, mark);
+    const asked = sameAsBegun(text, valueAt(begun, path)) ?? text;
+    const pinned = known.get(asked) ?? (await fetchReference(asked, following));
+    known.set(asked, pinned);
+    const last = path.at(-1) as string;
+    (valueAt(resolved, path.slice(0, -1)) as Record<string, unknown>)[last] = pinned;
+  }
+  return resolved;
+}
+
+/** The options of the run that is to go on, where there is one. */
+function begunWith(options: object): unknown {
+  const { run, resume } = options as { readonly run?: unknown; readonly resume?: unknown };
+  return resume === true && typeof run === "string" ? readDescription(run)?.config : undefined;
+}
+
+/** What a run began with, where it is the same repository and part, and nobody asks for a revision. */
+function sameAsBegun(text: string, begun: unknown): string | undefined {
+  if (typeof begun !== "string" || !isHubReference(begun)) return undefined;
+  const { revision, ...before } = parseHubReference(begun);
+  const same = hubReferenceText({ ...before, revision: "main" }) === text;
+  return same && isCommit(revision) ? begun : undefined;
+}
+
+const valueAt = (value: unknown, path: Place["path"]): unknown =>
+  path.reduce((inner: unknown, key) => (inner as Record<string, unknown> | undefined)?.[key], value);
+
+const misplaced = (text: string, path: Place["path"], mark: "model" | "file"): BoosterError =>
+  new BoosterError("HUB_REFERENCE_INVALID", "a model stands where data are asked for, or data where a model is", {
+    expected: mark === "model" ? "hf:org/name" : "hf-data:org/name",
+    found: text,
+    where: path.join("."),
+  });
