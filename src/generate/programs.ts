@@ -77,7 +77,7 @@ export async function compilePrograms(options: GeneratorOptions, wanted: Wanted)
       fresh.push(k, v);
       return cachedAttention(q, k, v, given.cache[layer] as Past, positions, model.attention(layer));
     };
-    const hidden = model.hidden({ weights, ids, where: { positions, attend } });
+    const hidden = model.hidden({ weights, ids, where: { positions, length: ops.add(positions, 1), attend } });
     return { ...nextOf(weights, hidden, wanted), fresh: ops.concat(fresh, 1) };
   });
   return { prefill: await prefill, decode: await decode };

@@ -1,5 +1,5 @@
 import type { Tensor } from "../autodiff/index.ts";
-import type { Attention } from "../nn/index.ts";
+import type { Attention, Standing } from "../nn/index.ts";
 import type { GgufLayout } from "./gguf.ts";
 import type { Module, Place } from "./modules.ts";
 import type { Weights } from "./weights.ts";
@@ -8,9 +8,7 @@ import type { Weights } from "./weights.ts";
 export type Attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) => Tensor;
 
 /** Where tokens stand and what they see: all that training, padded batches, prompts and decoding differ in. */
-export interface Where {
-  /** int32 `[tokens]`, place of each token in its own row. */
-  readonly positions: Tensor;
+export interface Where extends Standing {
   readonly attend: Attend;
   /** After the keys and values of the last layer only the tokens that `rows` picks out are computed. */
   readonly only?: Omit<Where, "only"> & { rows(x: Tensor): Tensor };

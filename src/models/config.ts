@@ -1,25 +1,127 @@
+/** config.json of a model, read once: both styles become one, and a key whose effect is not known is an error. */
 import type { z } from "zod";
-import { BoosterError } from "../errors.ts";
+import { closest } from "../choice.ts";
+import { BoosterError, fitting } from "../errors.ts";
+import { isObject } from "../formats/strict-json.ts";
+import { COMMON_KEYS, INERT_KEYS } from "./config-keys.ts";
+
+/** How a family reads its config.json. */
+export interface ConfigKeys<S extends z.ZodObject = z.ZodObject> {
+  /** `model_type` of config.json. */
+  readonly name: string;
+  /** Keys that the forward pass depends on; where one is absent, its default is the family's in Hugging Face's library. */
+  readonly used: S;
+  /** Keys that are known to change nothing, beside those of every family. */
+  readonly inert?: readonly string[];
+  /** Rotary positions differ between layers of full attention and of a window. */
+  readonly ropeByLayer?: boolean;
+  /** What older files of the family call `rope_theta` and `partial_rotary_factor`. */
+  readonly ropeNames?: Readonly<Record<string, "rope_theta" | "partial_rotary_factor">>;
+}
+
+type Config = Readonly<Record<string, unknown>>;
+
+const WHERE = "config.json";
 
 /**
- * Checks the fields of a config.json that a forward pass depends on; other fields are left alone.
+ * The keys that a family uses, checked and complete.
  *
- * @throws {BoosterError} `MODEL_CONFIG_INVALID` naming every field that is wrong.
+ * @throws {BoosterError} `MODEL_CONFIG_INVALID` naming every key that is wrong, unknown or stated twice
+ * @example
+ * parseConfig({ name: "tiny", used: z.object({ rope_parameters: ropeParameters() }) }, { rope_theta: 5e5 }); // rope_parameters.rope_theta 500000
  */
-export function parseConfig<T>(schema: z.ZodType<T>, config: unknown, name: string): T {
-  const parsed = schema.safeParse(normalised(config));
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) => `${issue.path.join(".") || "config"}: ${issue.message}`);
-  throw new BoosterError("MODEL_CONFIG_INVALID", `this ${name} configuration cannot be computed`, {
-    found: problems.join("; "),
-    where: "config.json",
-  });
+export function parseConfig<S extends z.ZodObject>(keys: ConfigKeys<S>, raw: unknown): z.output<S> {
+  const { name, used } = keys;
+  if (!isObject(raw)) throw misfit(`this is no ${name} configuration`, "an object", String(raw));
+  refuseQuantised(raw);
+  const config = "rope_parameters" in used.shape ? withRopeParameters(raw, keys) : raw;
+  const schema = used.extend(COMMON_KEYS);
+  const known = [...Object.keys(schema.shape), ...INERT_KEYS, ...(keys.inert ?? [])];
+  const strange = Object.keys(config).filter((key) => !known.includes(key));
+  if (strange.length > 0) {
+    const meant = strange.flatMap((key) => closest(key, known) ?? []);
+    throw misfit(
+      `what some keys of this ${name} configuration change is not known`,
+      undefined,
+      strange.join(", "),
+      meant.length > 0
+        ? `Did you mean ${meant.join(", ")}?`
+        : "If a key changes nothing in how the model computes, name it in ignoreConfigKeys (--ignore-config-keys).",
+    );
+  }
+  return fitting(schema, config, "MODEL_CONFIG_INVALID", `this ${name} configuration cannot be computed`, {
+    where: WHERE,
+  }) as z.output<S>;
 }
 
-/** Older files write `type` where newer ones write `rope_type`. */
-function normalised(config: unknown): unknown {
-  if (typeof config !== "object" || config === null || !("rope_scaling" in config)) return config;
-  const scaling = config.rope_scaling;
-  if (typeof scaling !== "object" || scaling === null || "rope_type" in scaling || !("type" in scaling)) return config;
-  return { ...config, rope_scaling: { ...scaling, rope_type: scaling.type } };
+/** @throws {BoosterError} `MODEL_CONFIG_INVALID` that says how the weights are quantised */
+function refuseQuantised({ quantization_config, quantization }: Config): void {
+  const quantised = quantization_config ?? quantization ?? undefined;
+  if (quantised === undefined) return;
+  const { quant_method: method, bits } = isObject(quantised) ? quantised : {};
+  throw misfit(
+    "the weights are quantised in a form that is not read",
+    "float32, float16 or bfloat16 weights, or a GGUF file",
+    `quantization_config: ${[method, bits && `${String(bits)} bits`].filter(Boolean).join(", ") || "of an unknown method"}`,
+    "Take the checkpoint that it was made from, or a GGUF file of the same model.",
+  );
 }
+
+/**
+ * Older files state rotary positions side by side (`rope_theta`, `rope_scaling`, `partial_rotary_factor`), newer ones (transformers 5)
+ * in `rope_parameters`, for each kind of layer where kinds differ. What is stated twice must be the same.
+ */
+function withRopeParameters(config: Config, { ropeByLayer = false, ropeNames = {} }: ConfigKeys): Config {
+  const renamed = Object.entries(ropeNames).map(([old, now]) => ({ [now]: config[old] }));
+  const { rope_theta, partial_rotary_factor, rope_scaling, rope_parameters, ...others } = Object.fromEntries(
+    Object.entries(config).filter(([key]) => !(key in ropeNames)),
+  );
+  const stated = statement(rope_parameters, "rope_parameters");
+  const old = [...renamed, { rope_theta, partial_rotary_factor }, statement(rope_scaling, "rope_scaling")];
+  if (!ropeByLayer) return { ...others, rope_parameters: agreeing([...old, stated]) };
+  const { rope_local_base_freq, ...rest } = others;
+  const { full_attention, sliding_attention, ...flat } = stated;
+  return {
+    ...rest,
+    rope_parameters: {
+      ...flat,
+      full_attention: agreeing([...old, statement(full_attention, "full_attention")]),
+      sliding_attention: agreeing([
+        { rope_theta: rope_local_base_freq },
+        statement(sliding_attention, "sliding_attention"),
+      ]),
+    },
+  };
+}
+
+/** One object of rotary parameters, under the newer name of its type. */
+function statement(value: unknown, where: string): Config {
+  if (value === undefined || value === null) return {};
+  if (!isObject(value)) throw misfit("the rotary positions cannot be read", "an object", String(value), where);
+  const { type, ...rest } = value;
+  const named = agreeing([{ rope_type: type }, { rope_type: rest.rope_type }]);
+  // The first name that Phi-3 had for it.
+  return { ...rest, ...named, ...(named.rope_type === "su" ? { rope_type: "longrope" } : {}) };
+}
+
+/** What several places state, in one. @throws {BoosterError} `MODEL_CONFIG_INVALID` where two differ */
+function agreeing(statements: readonly Config[]): Config {
+  const all: Record<string, unknown> = {};
+  for (const [key, value] of statements.flatMap((of) => Object.entries(of))) {
+    if (value === undefined) continue;
+    if (key in all && JSON.stringify(all[key]) !== JSON.stringify(value)) {
+      const found = `${key} ${JSON.stringify(all[key])} and ${JSON.stringify(value)}`;
+      throw misfit("the configuration says two things about the rotary positions", "one value", found);
+    }
+    all[key] = value;
+  }
+  return all;
+}
+
+const misfit = (problem: string, expected: string | undefined, found: string, hint?: string): BoosterError =>
+  new BoosterError("MODEL_CONFIG_INVALID", problem, {
+    ...(expected === undefined ? {} : { expected }),
+    found,
+    where: WHERE,
+    ...(hint === undefined ? {} : { hint }),
+  });

@@ -1,10 +1,16 @@
 import { BoosterError } from "../errors.ts";
 import type { Architecture, Model } from "./architecture.ts";
 import { isClassifier } from "./classes.ts";
-import { llama, qwen2 } from "./llama.ts";
+import { llama } from "./llama.ts";
+import { mistral } from "./mistral.ts";
+import { olmo2 } from "./olmo2.ts";
+import { phi3 } from "./phi3.ts";
+import { qwen2 } from "./qwen2.ts";
+import { qwen3 } from "./qwen3.ts";
+import { smollm3 } from "./smollm3.ts";
 
 /** Every architecture that can be computed. A new one is one file and one row. */
-export const ARCHITECTURES: readonly Architecture[] = [llama, qwen2];
+export const ARCHITECTURES: readonly Architecture[] = [llama, mistral, qwen2, qwen3, smollm3, olmo2, phi3];
 
 /**
  * The model that a config.json describes.

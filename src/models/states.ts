@@ -40,15 +40,17 @@ export function within(
     };
   };
   const attend = attendFrom(grid, ops.reshape(ops.range(time), [time, 1]));
-  if (only === undefined) return { positions: column, attend };
+  const length = ops.reshape(ops.dimSize(time, "int32"), [1]);
+  if (only === undefined) return { positions: column, length, attend };
   const { labelled, queries } = only;
   const positions = ops.gather(column, labelled.to);
   // Filler queries take the place of the last labelled token: one key is always visible.
   const at = ops.reshape(ops.gather(positions, queries.to), [batch, 1, queries.to.dim(1), 1]);
   return {
     positions: column,
+    length,
     attend,
-    only: { rows: (x) => ops.move(x, labelled), positions, attend: attendFrom(queries, at) },
+    only: { rows: (x) => ops.move(x, labelled), positions, length, attend: attendFrom(queries, at) },
   };
 }
 

@@ -2,5 +2,5 @@ export { type Activation, activated, gated, gelu, geluTanh, relu, silu, swiglu }
 export { type Attention, attention, causalMask, type Grid, maskOf, pack, unpack } from "./attention.ts";
 export { linearCrossEntropy } from "./loss.ts";
 export { layerNorm } from "./norms.ts";
-export { type Llama3Scaling, rotaryFrequencies, rotaryTables } from "./rotary.ts";
+export { type Rotation, rotaryFrequencies, type Standing, type Turn, turnAt } from "./rotary.ts";
 export { softCap } from "./soft-cap.ts";

@@ -1,0 +1,36 @@
+import { z } from "zod";
+import type { Architecture } from "./architecture.ts";
+import { parseConfig } from "./config.ts";
+import { createDecoder, DECODER_KEYS, sizesOf } from "./llama-decoder.ts";
+import { NORMS_BEFORE } from "./llama-modules.ts";
+import { rotationOf } from "./rope.ts";
+import { allSliding, windowSize, windowsOf } from "./windows.ts";
+
+const KEYS = {
+  name: "mistral",
+  used: z.object({
+    ...DECODER_KEYS,
+    num_key_value_heads: DECODER_KEYS.num_key_value_heads.default(8),
+    max_position_embeddings: DECODER_KEYS.max_position_embeddings.default(131_072),
+    sliding_window: windowSize.default(4096),
+    attention_bias: z.literal(false).optional(),
+    mlp_bias: z.literal(false).optional(),
+  }),
+};
+
+/** Mistral: Llama with a window in every layer. Source: Hugging Face's `modeling_mistral.py`. */
+export const mistral: Architecture = {
+  name: KEYS.name,
+  create(raw) {
+    const config = parseConfig(KEYS, raw);
+    const sizes = sizesOf(config);
+    const rotation = rotationOf(config.rope_parameters, sizes);
+    return createDecoder({
+      ...sizes,
+      architecture: KEYS.name,
+      norms: NORMS_BEFORE,
+      rotation: () => rotation,
+      window: windowsOf(undefined, allSliding(sizes, config.sliding_window), config.sliding_window, sizes),
+    });
+  },
+};

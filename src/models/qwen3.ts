@@ -1,0 +1,38 @@
+import { z } from "zod";
+import type { Architecture } from "./architecture.ts";
+import { parseConfig } from "./config.ts";
+import { biasesOf, createDecoder, DECODER_KEYS, sizesOf } from "./llama-decoder.ts";
+import { NORMS_BEFORE } from "./llama-modules.ts";
+import { rotationOf } from "./rope.ts";
+import { QWEN_WINDOW_KEYS, qwenWindows } from "./windows.ts";
+
+const KEYS = {
+  name: "qwen3",
+  used: z.object({
+    ...DECODER_KEYS,
+    ...QWEN_WINDOW_KEYS,
+    num_key_value_heads: DECODER_KEYS.num_key_value_heads.default(32),
+    head_dim: DECODER_KEYS.head_dim.unwrap().unwrap().default(128),
+    max_position_embeddings: DECODER_KEYS.max_position_embeddings.default(32_768),
+    attention_bias: z.boolean().default(false),
+  }),
+};
+
+/** Qwen 3: Llama with a norm of each head of queries and keys. Source: Hugging Face's `modeling_qwen3.py`. */
+export const qwen3: Architecture = {
+  name: KEYS.name,
+  create(raw) {
+    const config = parseConfig(KEYS, raw);
+    const sizes = sizesOf(config);
+    const rotation = rotationOf(config.rope_parameters, sizes);
+    return createDecoder({
+      ...sizes,
+      architecture: KEYS.name,
+      norms: NORMS_BEFORE,
+      headNorm: "each",
+      biased: biasesOf(config),
+      rotation: () => rotation,
+      window: qwenWindows(config, sizes),
+    });
+  },
+};
