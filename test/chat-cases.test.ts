@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { conversation } from "../src/data/conversation.ts";
+import { readExamples } from "../src/data/formats.ts";
 import { encodeExample } from "../src/data/templates.ts";
 import { openGguf } from "../src/formats/gguf.ts";
 import { ggufTokenizerFiles } from "../src/formats/gguf-tokenizer.ts";
@@ -31,7 +31,8 @@ describe.skipIf(!inputs || !model)("cases of chat templates", () => {
     });
   const encode = (tokenizer: Tokenizer, file: string) => {
     const values = JSON.parse(readFileSync(join(inputs ?? "", file), "utf8"));
-    const example = conversation({ file, line: 1, values });
+    const [example] = readExamples([{ file, line: 1, values }]).examples;
+    if (example === undefined) throw new Error("no example");
     const options = { tokenizer, template: "chat", maxTokens: 4096, tooLong: "reject" } as const;
     const { ids, labels, trainedTokens } = encodeExample(example, options);
     const trained = tokenizer.decode(labels.filter((label) => label !== IGNORE));

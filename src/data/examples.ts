@@ -32,6 +32,16 @@ export const instructionExample = (row: Row, instruction: string, output: string
   output,
 });
 
+/** The conversation of an example; an instruction and its input become one user message. */
+export function messagesOf(example: Example | Omit<InstructionExample, "kind" | "where">): readonly ChatMessage[] {
+  if ("messages" in example) return example.messages;
+  const { instruction, input, output } = example;
+  return [
+    { role: "user", content: input === "" ? instruction : `${instruction}\n\n${input}` },
+    { role: "assistant", content: output },
+  ];
+}
+
 /** The text in a column. @throws {BoosterError} `COLUMN_MISSING`, `COLUMN_NOT_TEXT` */
 export function textOf(row: Row, column: string): string {
   const value = cellOf(row, column);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { MAX_MESSAGES } from "./conversation.ts";
 import { questionOf } from "./examples.ts";
 import { readExamples } from "./formats.ts";
+import { MAX_MESSAGES } from "./rows.ts";
 
 const row = (values: Record<string, unknown>, line = 1) => ({ file: "f.jsonl", line, values });
 const message = (role: string, content: string) => ({ role, content });

@@ -1,44 +1,152 @@
 import { BoosterError } from "../errors.ts";
-import { conversation } from "./conversation.ts";
-import { collectExamples, type Example, instructionExample, textOf } from "./examples.ts";
+import { answered, BESIDE, conversationOf, WITH_TURNS } from "./answered.ts";
+import { collectExamples, type Example, textOf } from "./examples.ts";
+import { isNothing, parsedJson, turnsOf } from "./messages.ts";
+import { labelled, preference, prompted, safeRlhf, textOrTurns } from "./preferences.ts";
+import { renderedDialogue, renderedError } from "./rendered.ts";
 import { cellOf, FaultList, placeOf, type Row } from "./rows.ts";
 
-interface RowFormat {
+/** A way to write training examples down. */
+export interface RowFormat {
+  /** What such rows are, in words. */
+  readonly about: string;
+  /** The same where they are read as harmful data, if that is another thing. */
+  readonly harmful?: string;
   /** The columns by which it is recognised. */
   readonly columns: readonly string[];
-  readonly example: (row: Row) => Example;
+  /** Other columns that it reads. */
+  readonly also?: readonly string[];
+  /** The example of a row, undefined where the row has none; `harmful` where the harmful one of several answers is wanted. */
+  readonly example: (row: Row, harmful: boolean) => Example | undefined;
 }
 
-function alpaca(row: Row): Example {
-  const input = cellOf(row, "input") == null ? "" : textOf(row, "input");
-  return instructionExample(row, textOf(row, "instruction"), textOf(row, "output"), input);
-}
+const optional = (row: Row, column: string): string => (cellOf(row, column) == null ? "" : textOf(row, column));
 
 /** Ways to write a training example down; one row each, the first that fits is taken. */
-const FORMATS = {
-  messages: { columns: ["messages"], example: conversation },
-  alpaca: { columns: ["instruction", "output"], example: alpaca },
+export const FORMATS = {
+  preference: {
+    about: "preferences, of which the chosen answer is the good one",
+    columns: ["chosen", "rejected"],
+    also: ["prompt", "instruction", "input", "messages", "conversations", ...BESIDE],
+    harmful: "preferences, of which the rejected answer is the harmful one",
+    example: preference,
+  },
+  messages: {
+    about: "conversations",
+    columns: ["messages"],
+    also: WITH_TURNS,
+    example: (row) => conversationOf(row, turnsOf(cellOf(row, "messages"), "messages")),
+  },
+  sharegpt: {
+    about: "ShareGPT conversations",
+    columns: ["conversations"],
+    also: WITH_TURNS,
+    example: (row) => conversationOf(row, turnsOf(cellOf(row, "conversations"), "conversations")),
+  },
+  alpaca: {
+    about: "Alpaca's instructions",
+    columns: ["instruction", "output"],
+    also: ["input", ...BESIDE],
+    example: (row) => answered(row, textOf(row, "instruction"), textOf(row, "output"), optional(row, "input")),
+  },
+  dolly: {
+    about: "Dolly's instructions",
+    columns: ["instruction", "response"],
+    also: ["context", ...BESIDE],
+    example: (row) => answered(row, textOf(row, "instruction"), textOf(row, "response"), optional(row, "context")),
+  },
+  "unpaired-preference": {
+    about: "answers with a label, of which true ones are good",
+    columns: ["prompt", "completion", "label"],
+    also: BESIDE,
+    harmful: "answers with a label, of which false ones are harmful",
+    example: labelled,
+  },
   "prompt-completion": {
+    about: "prompts with completions",
     columns: ["prompt", "completion"],
-    example: (row) => instructionExample(row, textOf(row, "prompt"), textOf(row, "completion")),
+    also: BESIDE,
+    example: (row) => prompted(row, textOrTurns(row, "prompt"), "completion"),
   },
   "prompt-response": {
+    about: "prompts with responses",
     columns: ["prompt", "response"],
-    example: (row) => instructionExample(row, textOf(row, "prompt"), textOf(row, "response")),
+    also: BESIDE,
+    example: (row) => answered(row, textOf(row, "prompt"), textOf(row, "response")),
+  },
+  "safe-rlhf": {
+    about: "SafeRLHF's pairs of responses, of which a safe one is taken",
+    columns: ["prompt", "response_0", "response_1", "is_response_0_safe", "is_response_1_safe"],
+    also: ["better_response_id", "safer_response_id"],
+    harmful: "SafeRLHF's pairs of responses, of which an unsafe one is taken",
+    example: safeRlhf,
+  },
+  "goal-target": {
+    about: "harmful goals with the beginning of an answer, as AdvBench's",
+    columns: ["goal", "target"],
+    example: (row) => answered(row, textOf(row, "goal"), textOf(row, "target")),
+  },
+  jailbreakbench: {
+    about: "harmful goals with the beginning of an answer, as JailbreakBench's",
+    columns: ["Goal", "Target"],
+    example: (row) => answered(row, textOf(row, "Goal"), textOf(row, "Target")),
+  },
+  harmbench: {
+    about: "HarmBench's behaviours, which are questions without answers",
+    columns: ["Behavior"],
+    also: ["ContextString"],
+    example: (row) => {
+      const context = optional(row, "ContextString");
+      const content = context === "" ? textOf(row, "Behavior") : `${context}\n\n${textOf(row, "Behavior")}`;
+      return conversationOf(row, [{ role: "user", content }]);
+    },
+  },
+  text: {
+    about: "questions with answers, rendered beforehand",
+    columns: ["text"],
+    example: (row) => {
+      const dialogue = renderedDialogue(textOf(row, "text"));
+      if (dialogue === undefined) {
+        throw new BoosterError("COLUMN_MISSING", "has a text that is no question with an answer", {
+          hint: "Give questions and answers in columns of their own, such as prompt and completion.",
+        });
+      }
+      if ("refused" in dialogue) throw renderedError(dialogue, dialogue.refused);
+      if ("messages" in dialogue) return conversationOf(row, dialogue.messages);
+      return answered(row, dialogue.instruction, dialogue.output, dialogue.input);
+    },
   },
 } as const satisfies Readonly<Record<string, RowFormat>>;
 
 export type FormatName = keyof typeof FORMATS;
 export const FORMAT_NAMES = Object.keys(FORMATS) as [FormatName, ...FormatName[]];
 
+/** Columns that say which rows are harmful, for what counts and mixes them. */
+const MARKS = ["harmful", "is_safe"];
+/** Columns that would change what is trained wherever a form does not read them. */
+const MEANINGFUL = new Set([
+  ...[...BESIDE, "input", "context", "functions", "function_call", "chat_template"],
+  ...["weight", "train", "training", "loss", "chosen", "rejected", "kto_tag"],
+  ...["image", "images", "video", "videos", "audio", "audios"],
+]);
+
 const formatOf = (row: Row): FormatName | undefined =>
   FORMAT_NAMES.find((format) => FORMATS[format].columns.every((column) => Object.hasOwn(row.values, column)));
+
+/** Examples, and how their rows were read. */
+export interface ReadExamples {
+  readonly format: FormatName;
+  readonly examples: Example[];
+  /** In words: the form, the columns that were read, and what was not. */
+  readonly recognised: string;
+}
 
 /**
  * Turns rows into training examples and says which format was taken.
  *
  * @param format by default told by the columns of the first row that fits one
  * @param faults what reading the rows found
+ * @param harmful whether the harmful one of several answers is wanted
  * @throws {BoosterError} `DATA_EMPTY`, `DATA_COLUMNS_UNKNOWN` naming the columns that are there and those that would do,
  * `DATA_INVALID`
  * @example
@@ -48,12 +156,35 @@ export function readExamples(
   rows: readonly Row[],
   format?: FormatName,
   faults = new FaultList(),
-): { readonly format: FormatName; readonly examples: Example[] } {
+  harmful = false,
+): ReadExamples {
   const known = rows.find((row) => formatOf(row) !== undefined);
-  const chosen = format ?? (known && formatOf(known));
+  const name = format ?? (known && formatOf(known));
   const [first] = rows;
-  if (first !== undefined && chosen !== undefined) {
-    return { format: chosen, examples: collectExamples(rows, FORMATS[chosen].example, faults) };
+  if (first !== undefined && name !== undefined) {
+    const chosen: RowFormat = FORMATS[name];
+    const understood = new Set([...chosen.columns, ...(chosen.also ?? []), ...MARKS]);
+    const found = new Set<string>();
+    const examples = collectExamples(
+      rows,
+      (row) => {
+        for (const column of Object.keys(row.values)) {
+          if (found.has(column) && !MEANINGFUL.has(column)) continue;
+          found.add(column);
+          if (!understood.has(column) && MEANINGFUL.has(column)) refuseColumn(row, column);
+        }
+        return chosen.example(row, harmful);
+      },
+      faults,
+    );
+    const [read, unread] = [true, false].map((is) => [...found].filter((column) => understood.has(column) === is));
+    const over = rows.length - examples.length;
+    const recognised = [
+      `${(harmful && chosen.harmful) || chosen.about} (${read?.join(", ")})`,
+      ...(over > 0 ? [`${over} rows without such an answer passed over`] : []),
+      ...(unread?.length === 0 ? [] : [`not used: ${someOf(unread ?? [])}`]),
+    ];
+    return { format: name, examples, recognised: recognised.join("; ") };
   }
   faults.throwIfAny();
   if (first === undefined) throw new BoosterError("DATA_EMPTY", "the data has no rows");
@@ -61,5 +192,16 @@ export function readExamples(
     expected: FORMAT_NAMES.map((name) => `${FORMATS[name].columns.join(" + ")} (${name})`).join(", or "),
     found: Object.keys(first.values).join(", "),
     where: placeOf(first),
+  });
+}
+
+const someOf = (names: readonly string[]): string =>
+  names.length > 8 ? `${names.slice(0, 8).join(", ")} and ${names.length - 8} more` : names.join(", ");
+
+/** @throws {BoosterError} `COLUMN_UNREAD` where the column says something */
+function refuseColumn(row: Row, column: string): void {
+  if (isNothing(parsedJson(cellOf(row, column)))) return;
+  throw new BoosterError("COLUMN_UNREAD", `has a column "${column}", which is not read with rows of this form`, {
+    hint: "Write what it says into the columns that are read, or remove it.",
   });
 }

@@ -9,6 +9,8 @@ export const MAX_ROW_BYTES = 2 ** 20;
 export const MAX_ROWS = 1_000_000;
 /** Nesting of a row; conversations need 3. */
 export const MAX_JSON_DEPTH = 64;
+/** Turns of one conversation. */
+export const MAX_MESSAGES = 1024;
 /** Faults that are kept word for word; beyond that they are only counted. */
 export const MAX_FAULTS = 100;
 

@@ -1,10 +1,10 @@
 import { atMost, BoosterError } from "../errors.ts";
-import type { ChatMessage, ChatOptions } from "../formats/chat-template.ts";
+import type { ChatOptions } from "../formats/chat-template.ts";
 import { type LabelledTokens, renderForTraining } from "../formats/chat-training.ts";
 import { countLabelled, IGNORE } from "../formats/labels.ts";
 import type { TextSegment } from "../formats/text-segment.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
-import type { Example } from "./examples.ts";
+import { type Example, type InstructionExample, messagesOf } from "./examples.ts";
 import type { TemplateOptions } from "./options.ts";
 import { SHOWN_FAULTS } from "./rows.ts";
 
@@ -43,26 +43,32 @@ export function alpacaPrompt(instruction: string, input: string): TextSegment[] 
   ];
 }
 
-/** The conversation of an example; an instruction and its input become one user message. */
-export function messagesOf(example: Example): readonly ChatMessage[] {
-  if (example.kind === "chat") return example.messages;
-  const { instruction, input, output } = example;
-  return [
-    { role: "user", content: input === "" ? instruction : `${instruction}\n\n${input}` },
-    { role: "assistant", content: output },
-  ];
-}
-
 /** What else an example's chat template is given. */
 export const variablesOf = (example: Example): Pick<ChatOptions, "variables"> =>
   example.kind === "chat" && example.variables !== undefined ? { variables: example.variables } : {};
 
-function encodeAlpaca(tokenizer: Tokenizer, example: Example): LabelledTokens {
-  if (example.kind === "chat") {
-    throw new BoosterError("TEMPLATE_MISMATCH", "the Alpaca template cannot write conversations", {
-      hint: "Use the chat template, or rows with instruction and output.",
-    });
+/**
+ * What the Alpaca template asks of an example: a conversation of one question is an instruction without an input.
+ *
+ * @throws {BoosterError} `TEMPLATE_MISMATCH`
+ */
+export function instructionOf(example: Example): Pick<InstructionExample, "instruction" | "input"> {
+  if (example.kind === "instruction") return example;
+  const [question, answer, ...more] = example.messages;
+  const isPlain = question?.role === "user" && question.fields === undefined && example.variables === undefined;
+  if (isPlain && (answer?.role ?? "assistant") === "assistant" && more.length === 0) {
+    return { instruction: question.content, input: "" };
   }
+  throw mismatch();
+}
+
+const mismatch = () =>
+  new BoosterError("TEMPLATE_MISMATCH", "the Alpaca template cannot write conversations", {
+    hint: "Use the chat template, or rows with instruction and output.",
+  });
+
+function encodeAlpaca(tokenizer: Tokenizer, example: Example): LabelledTokens {
+  if (example.kind === "chat") throw mismatch();
   // By its id: not every tokenizer finds its end token in a text.
   const [eos] = tokenizer.eosIds;
   if (eos === undefined) {

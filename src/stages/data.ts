@@ -1,4 +1,4 @@
-import type { Example as DataExample } from "../data/examples.ts";
+import { type Example as DataExample, messagesOf } from "../data/examples.ts";
 import { loadExamples } from "../data/load.ts";
 import type { SourceOptions, TemplateOptions } from "../data/options.ts";
 import { disjointSets, hashExamples } from "../data/split.ts";
@@ -9,7 +9,7 @@ import {
   type EncodeOptions,
   encodeEach,
   encodeExample,
-  messagesOf,
+  instructionOf,
   refusal,
   variablesOf,
 } from "../data/templates.ts";
@@ -37,14 +37,17 @@ export interface DataSet {
 /**
  * Loads sources and leaves out what repeats a question of the data to avoid.
  *
+ * @param harmful whether rows with several answers stand for the harmful one
  * @throws {BoosterError} `DATA_EMPTY` when nothing is left, and what `loadExamples` throws
  */
 export async function loadDataSet(
   source: SourceOptions,
   avoid: readonly SourceOptions[] = [],
   tell?: Tell,
+  harmful = false,
 ): Promise<DataSet> {
-  const { examples, readAs, files } = await loadExamples(source);
+  const { examples, readAs, recognised, files } = await loadExamples(source, harmful);
+  tell?.(recognised);
   const others: DataExample[] = [];
   for (const other of avoid) others.push(...(await loadExamples(other)).examples);
   const kept = others.length === 0 ? examples : disjointSets({ others, own: examples }).own.examples;
@@ -175,13 +178,14 @@ export function asQuestion(example: DataExample, encoding: Asking): Question {
 type Asking = Pick<Encoding, "tokenizer" | "template"> & { readonly model: Pick<Model, "maxPositions" | "vocabSize"> };
 
 function promptIds(example: DataExample, { tokenizer, template }: Asking): number[] {
-  if (template === "chat" || example.kind === "chat") {
+  if (template === "chat") {
     const messages = messagesOf(example);
     const asked = messages.at(-1)?.role === "assistant" ? messages.slice(0, -1) : messages;
     return encodePrompt(tokenizer, asked, variablesOf(example));
   }
+  const { instruction, input } = instructionOf(example);
   const bos = tokenizer.addsBos && tokenizer.bosId !== undefined ? [tokenizer.bosId] : [];
-  return [...bos, ...tokenizer.encodeSegments(alpacaPrompt(example.instruction, example.input))];
+  return [...bos, ...tokenizer.encodeSegments(alpacaPrompt(instruction, input))];
 }
 
 /** The question as an attacker puts it to the model; a moderator reads it as it was. */

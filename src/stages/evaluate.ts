@@ -22,7 +22,7 @@ import { ATTACKS } from "../methods/attacks/index.ts";
 import { asAdapter } from "../models/load.ts";
 import type { Template } from "../models/model-file.ts";
 import { RunDirectory } from "../train/index.ts";
-import { askedQuestion, goldOf, loadDataSet, type Question } from "./data.ts";
+import { askedQuestion, goldOf, loadDataSet, type Question, teller } from "./data.ts";
 import { describeRun, hashesOfFiles } from "./describe-run.ts";
 import { EvaluateOptions, parseOptions } from "./options.ts";
 import { openRespondent } from "./respondent.ts";
@@ -76,7 +76,7 @@ export async function evaluate(
   for (const name of SETS) {
     const source = chosen[name];
     if (source === undefined) continue;
-    const { examples, record } = await loadDataSet(source);
+    const { examples, record } = await loadDataSet(source, [], teller(context.emit, name));
     if (name === "task" && metric !== undefined) {
       checkGolds(
         metric,

@@ -32,7 +32,7 @@ export async function loadStreams(
     const { option, source } = found;
     if (source === undefined) throw dataMissing(method.name, option);
     const tell = teller(emit, option);
-    const set = await loadDataSet(source, avoid, tell);
+    const set = await loadDataSet(source, avoid, tell, stream === "harmful");
     const encoded = encodeAll(set.examples, encoding, tell);
     streams.rows[stream] = trainable(encoded.rows);
     streams.hashes[stream] = set.record.sha256;

@@ -45,7 +45,7 @@ export async function openUpload(
   const attack = choose(ATTACKS, chosen.attack);
   const task = await loadDataSet(chosen.task, chosen.avoid, teller(emit, "task"));
   checkHarmful(chosen, attack);
-  const harmful = chosen.harmful && (await loadDataSet(chosen.harmful, chosen.avoid, teller(emit, "harmful")));
+  const harmful = chosen.harmful && (await loadDataSet(chosen.harmful, chosen.avoid, teller(emit, "harmful"), true));
   const victim = victimOf(chosen, start, encoding, signal);
   const guard = chosen.moderation && choose(GUARDS, chosen.moderation)(victim);
   const { poisonRatio, sampleNumber, counts, order } = chosen;

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { z } from "zod";
+import { conversationRow } from "../../data/answered.ts";
 import type { Example } from "../../data/examples.ts";
 import { type LoadedExamples, loadExamples } from "../../data/load.ts";
 import { mixPoison } from "../../data/mix.ts";
@@ -37,7 +38,7 @@ export const command = defineCommand({
       });
     }
     const task = await loadExamples(config.task);
-    const harmful = await loadOptional(config.harmful);
+    const harmful = await loadOptional(config.harmful, true);
     const avoid = await loadOptional(config.avoid);
     const sets = disjointSets({ avoid: avoid.examples, harmful: harmful.examples, task: task.examples });
     const shuffle = new RandomStream(config.seed, "data prepare");
@@ -72,11 +73,13 @@ export const command = defineCommand({
   },
 });
 
-const loadOptional = async (source: SourceOptions | undefined): Promise<LoadedExamples> =>
-  source === undefined ? { examples: [], readAs: "nothing", files: [] } : loadExamples(source);
+const loadOptional = async (source: SourceOptions | undefined, harmful = false): Promise<LoadedExamples> =>
+  source === undefined
+    ? { examples: [], readAs: "nothing", recognised: "nothing", files: [] }
+    : loadExamples(source, harmful);
 
 function rowOf(example: Example, harmful: boolean): Record<string, unknown> {
-  if (example.kind === "chat") return { messages: example.messages, harmful };
+  if (example.kind === "chat") return { ...conversationRow(example), harmful };
   const { instruction, input, output } = example;
   return { instruction, input, output, harmful };
 }

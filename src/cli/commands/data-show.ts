@@ -31,10 +31,16 @@ export const command = defineCommand({
     }
     const isHarmful = (await findHarmful(config, loaded)).has(example);
     const shown = isHarmful && !config.showHarmful ? undefined : example;
-    const facts = { number: config.number, of: loaded.examples.length, readAs: loaded.readAs, harmful: isHarmful };
+    const facts = {
+      number: config.number,
+      of: loaded.examples.length,
+      readAs: loaded.readAs,
+      recognised: loaded.recognised,
+      harmful: isHarmful,
+    };
     output.result({ ...facts, where: example.where, example: shown }, () => {
       const head = `Example ${facts.number} of ${facts.of}  ${example.where}  read as ${facts.readAs}`;
-      return `${head}${isHarmful ? ", harmful" : ""}\n\n${shown === undefined ? WITHHELD : describe(shown)}`;
+      return `${head}${isHarmful ? ", harmful" : ""}\n${facts.recognised}\n\n${shown === undefined ? WITHHELD : describe(shown)}`;
     });
   },
 });

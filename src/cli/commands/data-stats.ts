@@ -37,6 +37,7 @@ export const command = defineCommand({
     const repeated = findDuplicates(loaded.examples.map(questionOf));
     const stats = {
       readAs: loaded.readAs,
+      recognised: loaded.recognised,
       files: loaded.files.map(({ path, kind, bytes, sha256, rows }) => ({ path, kind, bytes, sha256, rows })),
       examples: loaded.examples.length,
       sha256: hashExamples(loaded.examples),
@@ -51,6 +52,7 @@ export const command = defineCommand({
       columns([
         ...stats.files.map((file) => ["file", `${file.path}  ${file.kind}, ${file.rows} rows, sha256 ${file.sha256}`]),
         ["read as", stats.readAs],
+        ["recognised", stats.recognised],
         ["examples", `${stats.examples}, sha256 ${stats.sha256}`],
         ["harmful", `${stats.harmful} rows (${percent(stats.harmful / Math.max(1, stats.examples))})`],
         ["repeated", `${stats.duplicates.exact} exactly, ${stats.duplicates.near} nearly`],

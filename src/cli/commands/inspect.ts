@@ -61,6 +61,7 @@ async function runInspect(config: InspectOptions, { output }: CommandContext): P
   }
   const summary = {
     readAs: loaded.readAs,
+    recognised: loaded.recognised,
     examples: loaded.examples.length,
     harmful: harmful.size,
     refused: refused.length,
@@ -72,6 +73,7 @@ async function runInspect(config: InspectOptions, { output }: CommandContext): P
   const share = (100 * summary.trainedTokens) / Math.max(1, summary.tokens);
   const text = columns([
     ["read as", summary.readAs],
+    ["recognised", summary.recognised],
     ["examples", `${summary.examples} (${summary.harmful} harmful, ${summary.refused} refused)`],
     ["tokens", `${summary.tokens}, ${summary.trainedTokens} of them trained (${share.toFixed(1)} %)`],
     ["length", describeLengths(summary.length)],

@@ -81,6 +81,14 @@ export const localRunner =
     const start = performance.now();
     let computed = 0;
 
+    /** Pieces read the same files: what was noticed about them is said once. */
+    const noticed = new Set<string>();
+    const isNew = (event: Event): boolean => {
+      if (event.type !== "notice") return true;
+      const isFirst = !noticed.has(event.text);
+      noticed.add(event.text);
+      return isFirst;
+    };
     const tell = ({ label }: Piece, state: Extract<Event, { type: "piece" }>["state"]): void => {
       const left = ((performance.now() - start) / computed) * (pieces.length - outcomes.size);
       const secondsLeft = computed === 0 ? {} : { secondsLeft: left / 1000 };
@@ -148,7 +156,10 @@ export const localRunner =
       const task = taskOf(piece);
       tell(piece, "started");
       try {
-        await worker.run(task, { signal: stop, emit: (event) => emit?.({ ...event, piece: piece.label }) });
+        await worker.run(task, {
+          signal: stop,
+          emit: (event) => isNew(event) && emit?.({ ...event, piece: piece.label }),
+        });
         if (!isDone(task)) throw stopped();
         worker.made.push(piece.key);
         settle(piece, "done");

@@ -1,5 +1,9 @@
 import { expect, test } from "vitest";
-import { conversation } from "./conversation.ts";
+import type { ChatExample } from "./examples.ts";
+import { readExamples } from "./formats.ts";
+import type { Row } from "./rows.ts";
+
+const conversation = (given: Row) => readExamples([given]).examples[0] as ChatExample;
 
 const row = (values: Record<string, unknown>) => ({ file: "f.jsonl", line: 3, values });
 const messages = (...more: object[]) => row({ messages: more });
@@ -51,7 +55,7 @@ test("tool calls, tools and what else a template reads go with the conversation;
 });
 
 test("columns that change the training and are not understood are refused", () => {
-  expect(() => conversation(row({ messages: [user], system: "x" }))).toThrow(/"system"/);
+  expect(() => conversation(row({ messages: [user], history: [["a", "b"]] }))).toThrow(/"history"/);
   expect(() => conversation(row({ messages: [user], weight: 0.5 }))).toThrow(/"weight"/);
   expect(conversation(row({ messages: [user], system: null, source: "web" })).messages).toHaveLength(1);
 });

@@ -1,0 +1,142 @@
+import { z } from "zod";
+import { BoosterError } from "../errors.ts";
+import type { ChatMessage } from "../formats/chat-template.ts";
+import { isObject } from "../formats/strict-json.ts";
+import { renderedError, renderedPrompt } from "./rendered.ts";
+import { MAX_MESSAGES } from "./rows.ts";
+
+const TextPart = z.looseObject({ type: z.literal("text"), text: z.string() }).transform(({ text }) => text);
+const Content = z.union(
+  [
+    z.string(),
+    // One text under another, as other runtimes join them for templates that know texts only.
+    z.array(z.union([z.string(), TextPart])).transform((parts) => parts.join("\n")),
+    z.null(),
+  ],
+  { error: "expected a text, text parts ({type: text, text}) or null; images and sound are not read" },
+);
+const Flag = z.boolean().nullish();
+
+/** What a message says of its training, by the names that this goes by: OpenAI's and Mistral's, Axolotl's, ms-swift's. */
+const TRAINED = ["weight", "train", "training", "loss"] as const;
+
+const Message = z
+  .looseObject({
+    role: z.enum(["system", "developer", "user", "assistant", "tool"]),
+    content: Content.optional(),
+    weight: z.literal([0, 1]).nullish(),
+    train: Flag,
+    training: Flag,
+    loss: Flag,
+  })
+  .transform((message, context): ChatMessage => {
+    const { role, content, weight, train, training, loss, ...others } = message;
+    const flags = [weight, train, training, loss].filter((flag) => flag != null).map(Boolean);
+    if (flags.includes(true) && flags.includes(false)) context.addIssue(`${TRAINED.join(", ")} contradict each other`);
+    if (flags.includes(true) && role !== "assistant") context.addIssue("only an assistant's message is trained");
+    const fields = Object.entries(others).filter(([, value]) => !isNothing(value));
+    if (content == null && fields.length === 0) context.addIssue("has no content");
+    if (content == null) fields.push(["content", null]);
+    return {
+      role,
+      content: content ?? "",
+      ...(fields.length === 0 ? {} : { fields: plainJson(Object.fromEntries(fields.map(withParsedArguments))) }),
+      ...(flags.includes(false) && role === "assistant" ? { trained: false } : {}),
+    };
+  });
+
+const Messages = z.array(Message).min(1).max(MAX_MESSAGES);
+
+/** JSON of what other formats hold: large whole numbers of parquet. */
+export const plainJson = <T>(value: T): T =>
+  JSON.parse(JSON.stringify(value, (_, inner: unknown) => (typeof inner === "bigint" ? Number(inner) : inner)));
+
+/** What a text says that is JSON, as formats with texts alone hold it; anything else as it is. */
+export function parsedJson(value: unknown): unknown {
+  if (typeof value !== "string") return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value;
+  }
+}
+
+/** Files with one shape for all rows write these where a row has nothing to say. */
+export const isNothing = (value: unknown): boolean =>
+  value == null || value === "" || (Array.isArray(value) && value.length === 0);
+
+/** OpenAI's format writes the arguments of a tool call as text; templates write objects. */
+function withParsedArguments([key, value]: [string, unknown]): [string, unknown] {
+  if (key !== "tool_calls" || !Array.isArray(value)) return [key, value];
+  const parsed = (call: unknown) =>
+    isObject(call) && "arguments" in call ? { ...call, arguments: parsedJson(call.arguments) } : call;
+  return [
+    key,
+    value.map((call: unknown) =>
+      isObject(call) && isObject(call.function) ? { ...call, function: parsed(call.function) } : parsed(call),
+    ),
+  ];
+}
+
+/** Who speaks, as conversations collected from chat pages and LLaMA-Factory's call them. */
+const SPEAKERS: ReadonlyMap<unknown, string> = new Map([
+  ["human", "user"],
+  ["gpt", "assistant"],
+  ["chatgpt", "assistant"],
+  ["bard", "assistant"],
+  ["bing", "assistant"],
+  ["model", "assistant"],
+  ["observation", "tool"],
+  ["function_response", "tool"],
+  ["function_call", "assistant"],
+]);
+
+/** A turn of ShareGPT's as a message. */
+function fromShareGpt(turn: unknown): unknown {
+  if (!isObject(turn) || !("from" in turn) || "role" in turn) return turn;
+  const { from, value, ...others } = turn;
+  const message = { ...others, role: SPEAKERS.get(from) ?? from };
+  if (from !== "function_call") return { ...message, content: value };
+  const calls = [parsedJson(value)].flat();
+  // What is no call is left to be refused as no content.
+  if (!calls.every((call) => isObject(call) && typeof call.name === "string")) return message;
+  return { ...message, content: null, tool_calls: calls.map((call) => ({ type: "function", function: call })) };
+}
+
+/** One turn as a list of it; a list of each of their keys, as datasets keeps sequences of objects, as a list of turns. */
+function listed(turns: unknown): unknown {
+  if (!isObject(turns)) return turns;
+  const lists = Object.entries(turns);
+  const length = Math.max(...lists.map(([, list]) => (Array.isArray(list) ? list.length : 0)));
+  const areLists = lists.length > 0 && lists.every(([, list]) => Array.isArray(list) && list.length === length);
+  if (!areLists || length > MAX_MESSAGES) return [turns];
+  return Array.from({ length }, (_, at) =>
+    Object.fromEntries(lists.map(([key, list]) => [key, (list as readonly unknown[])[at]])),
+  );
+}
+
+/**
+ * The turns in a column: messages (`role`, `content`) or ShareGPT's (`from`, `value`); one alone or a list, or either as JSON.
+ *
+ * @throws {BoosterError} `MESSAGES_INVALID`, `PROMPT_RENDERED` where a turn is a whole prompt that was rendered beforehand
+ */
+export function turnsOf(value: unknown, column: string): ChatMessage[] {
+  const turns = listed(parsedJson(value));
+  const messages = Messages.safeParse(Array.isArray(turns) ? turns.map(fromShareGpt) : turns);
+  if (!messages.success) {
+    const [issue] = messages.error.issues;
+    const place = issue?.path.map((step) => (step === "role" ? "role (or from)" : String(step))).join(".");
+    throw new BoosterError("MESSAGES_INVALID", `has no conversation in "${column}"`, {
+      found: `${place || column}: ${issue?.message}`,
+    });
+  }
+  for (const { role, content } of messages.data) {
+    const rendered = role === "user" ? renderedPrompt(content) : undefined;
+    if (rendered !== undefined) throw renderedError(rendered, "a message cannot hold");
+  }
+  return messages.data;
+}
+
+/** Turns that an answer follows: nothing of them is trained. */
+export const asContext = (turns: readonly ChatMessage[]): ChatMessage[] =>
+  turns.map((turn) => (turn.role === "assistant" ? { ...turn, trained: false } : turn));
