@@ -19,6 +19,7 @@ function tokensOf({ bosId, eosIds, padId, tokenOf }: Tokenizer): Pick<ChatOption
 /**
  * Ids of a conversation as the model sees it; special tokens that a message writes are encoded as plain text.
  *
+ * @param needed whose text must be there
  * @throws {BoosterError} `TEMPLATE_DROPS_CONTENT` where the template leaves out what a message other than an answer says (of
  * earlier answers, templates drop the reasoning), and what rendering and encoding throw
  */
@@ -27,9 +28,10 @@ export function encodeChat(
   template: string,
   messages: readonly ChatMessage[],
   options: ChatOptions = {},
+  needed: (message: ChatMessage) => boolean = ({ role }) => role !== "assistant",
 ): number[] {
   const rendering = renderMarked(template, messages, { ...tokensOf(tokenizer), ...options });
-  rendering.check(({ role }) => role !== "assistant");
+  rendering.check(needed);
   return tokenizer.encodeSegments(rendering.segments);
 }
 

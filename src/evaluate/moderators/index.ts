@@ -5,6 +5,7 @@ import { Device } from "../../runtime/index.ts";
 import { BeaverDamOptions, beaverDam } from "./beaver-dam.ts";
 import { classifier, loadClassifier } from "./classifier.ts";
 import { JudgeOptions, judge } from "./judge.ts";
+import { LlamaGuardOptions, llamaGuard } from "./llama-guard.ts";
 import type { Moderator } from "./moderator.ts";
 import { refusalPhrases } from "./refusal-phrases.ts";
 import { world } from "./world.ts";
@@ -45,6 +46,14 @@ export const MODERATORS = table({ kind: "moderator", unknown: "MODERATOR_UNKNOWN
       (settings): OpenModerator =>
       ({ device }) =>
         beaverDam(settings, device),
+  }),
+  choice({
+    name: "llama-guard",
+    options: LlamaGuardOptions,
+    create:
+      (settings): OpenModerator =>
+      ({ device }) =>
+        llamaGuard(settings, device),
   }),
   choice({
     name: "judge",
