@@ -39,9 +39,8 @@ interface Row {
   /** Tokens that the answer may have. */
   readonly limit: number;
   readonly stream: RandomStream | undefined;
-  /** Place of the newest token; the tokens before it are in the cache. */
-  position: number;
-  token: number;
+  /** The prompt, and what is written; all but the newest token are in the cache. */
+  readonly ids: number[];
   written: number;
 }
 
@@ -86,13 +85,17 @@ export class Generator {
     const answers: Answer[] = [];
     let answered = 0;
     this.check(prompts, options);
-    for (let start = 0; start < order.length; start += batchSize) {
-      for await (const event of this.decode(prompts, order.slice(start, start + batchSize), options)) {
-        stopIfAsked(signal, "answering");
-        if ("token" in event) ids[event.prompt]!.push(event.token);
-        else {
-          answers[event.prompt] = { ids: ids[event.prompt]!, finish: event.finish };
-          onProgress?.(++answered, prompts.length);
+    // Those that are turned otherwise do not share a batch with the others.
+    const isLong = (prompt: number) => this.isLong(prompts[prompt]!);
+    for (const alike of [order.filter(isLong), order.filter((prompt) => !isLong(prompt))]) {
+      for (let start = 0; start < alike.length; start += batchSize) {
+        for await (const event of this.decode(prompts, alike.slice(start, start + batchSize), options)) {
+          stopIfAsked(signal, "answering");
+          if ("token" in event) ids[event.prompt]!.push(event.token);
+          else {
+            answers[event.prompt] = { ids: ids[event.prompt]!, finish: event.finish };
+            onProgress?.(++answered, prompts.length);
+          }
         }
       }
     }
@@ -124,26 +127,44 @@ export class Generator {
     return known;
   }
 
-  /** One batch until its last answer is complete. Rows that are complete leave it: the others run faster without them. */
+  private isLong({ length }: Prompt): boolean {
+    const { longBeyond } = this.options.model;
+    return longBeyond !== undefined && length > longBeyond;
+  }
+
+  /** One batch until its last answer is complete. What has grown so long that all of it is turned otherwise is read anew. */
   private async *decode(
     all: readonly Prompt[],
     batch: readonly number[],
-    { maxNewTokens, stopIds = [], sampling, lora = new Map<string, HostTensor>() }: GenerateOptions,
+    options: GenerateOptions,
   ): AsyncGenerator<Event> {
+    const { maxNewTokens, sampling } = options;
+    let rows = batch.map((prompt): Row => {
+      const ids = Array.from(all[prompt] as Prompt);
+      const limit = Math.min(maxNewTokens, this.options.model.maxPositions - ids.length);
+      return { prompt, limit, stream: sampling && rowStream(sampling.seed, prompt), ids, written: 0 };
+    });
+    while (rows.length > 0) rows = yield* this.continued(rows, options);
+  }
+
+  /**
+   * Rows until the last one is complete. Those that are complete leave: the others run faster without them.
+   *
+   * @returns those that have to be read anew
+   */
+  private async *continued(
+    rows: Row[],
+    { stopIds = [], sampling, lora = new Map<string, HostTensor>() }: GenerateOptions,
+  ): AsyncGenerator<Event, Row[]> {
     const { device, model, weights } = this.options;
     const { prefill, decode } = await this.programs(sampling === undefined ? "tokens" : "logits");
     const args = { base: weights, tensors: await device.uploadAll(lora) };
-    const prompts = packPrompts(batch.map((prompt) => all[prompt] as Prompt));
-    const rows = batch.map((prompt): Row => {
-      const { length } = all[prompt] as Prompt;
-      const limit = Math.min(maxNewTokens, model.maxPositions - length);
-      const stream = sampling && rowStream(sampling.seed, prompt);
-      return { prompt, limit, stream, position: length - 1, token: 0, written: 0 };
-    });
-    const read = checkFinite(await prefill.run({ ...args, prompts }));
-    const room = Math.max(...rows.map(({ limit }) => limit));
-    const lengths = rows.map(({ position }) => position + 1);
+    const lengths = rows.map(({ ids }) => ids.length);
+    const read = checkFinite(await prefill.run({ ...args, prompts: packPrompts(rows.map(({ ids }) => ids)) }));
+    const room = Math.max(...rows.map(({ limit, written }) => limit - written));
     const cache = new KvCache(model, lengths, room, read.cache);
+    const wereLong = rows.some(({ ids }) => this.isLong(ids));
+    const again: Row[] = [];
     let { next: told } = read;
     for (;;) {
       const next = nextTokens(rows, told, sampling);
@@ -154,20 +175,22 @@ export class Generator {
         const stopped = stopIds.includes(token);
         if (!stopped) {
           yield { prompt: row.prompt, token };
-          row.token = token;
-          row.position++;
+          row.ids.push(token);
           row.written++;
         }
-        if (!stopped && row.written < row.limit) continue;
-        yield { prompt: row.prompt, finish: stopped ? "stop" : "length" };
+        const isDone = stopped || row.written >= row.limit;
+        const hasGrown = !wereLong && this.isLong(row.ids);
+        if (!isDone && !hasGrown) continue;
+        if (isDone) yield { prompt: row.prompt, finish: stopped ? "stop" : "length" };
+        else again.push(row);
         cache.remove(r);
         rows[r] = rows.at(-1) as Row;
         rows.pop();
       }
-      if (rows.length === 0) return;
+      if (rows.length === 0) return again;
       const vector = (values: number[]) => tensor("int32", [rows.length], values);
-      const positions = rows.map(({ position }) => position);
-      const ids = vector(rows.map(({ token }) => token));
+      const positions = rows.map(({ ids }) => ids.length - 1);
+      const ids = vector(rows.map((row) => row.ids.at(-1) as number));
       const step = await decode.run({ ...args, cache: cache.views(), ids, positions: vector(positions) });
       cache.append((checkFinite(step).fresh as HostTensor<"float32">).data, positions);
       told = step.next;

@@ -38,6 +38,11 @@ export interface Model {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly maxPositions: number;
+  /**
+   * Where a row of its batch has more tokens than this, all rows of the batch are turned otherwise, from their first token on. Absent
+   * where the length of rows changes nothing.
+   */
+  readonly longBeyond?: number | undefined;
   /** Shapes of all weights, under their Hugging Face names. */
   readonly weights: ReadonlyMap<string, readonly number[]>;
   /** Linear layers that may carry LoRA factors: module name to `[out, in]`. */

@@ -143,6 +143,7 @@ export function createDecoder(decoder: Decoder): Model {
   const finalNorm = (weights: Weights, x: Tensor) => ops.rmsNorm(x, weights.tensor("model.norm.weight"), epsilon);
   const scale = 1 / Math.sqrt(headDim);
   const kinds = Array.from({ length: layers }, (_, layer) => ({ scale, window: decoder.window(layer) }));
+  const [longBeyond] = kinds.flatMap((_, layer) => decoder.rotation(layer)?.long?.beyond ?? []);
 
   return {
     architecture: decoder.architecture,
@@ -153,6 +154,7 @@ export function createDecoder(decoder: Decoder): Model {
     kvHeads,
     headDim,
     maxPositions: decoder.maxPositions,
+    longBeyond,
     ...listed,
     embedding: "model.embed_tokens.weight",
     head: decoder.tied ? "model.embed_tokens.weight" : "lm_head.weight",

@@ -103,10 +103,11 @@ const longrope = kind({
         `${where} in config.json`,
       );
     };
+    const long = { beyond: context, frequencies: divided(long_factor, "long_factor") };
     return {
       frequencies: divided(short_factor, "short_factor"),
       factor: attention_factor ?? (factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(context))),
-      long: { beyond: context, frequencies: divided(long_factor, "long_factor") },
+      ...(context < maxPositions ? { long } : {}),
     };
   },
 });

@@ -5,7 +5,7 @@ import { BoosterError } from "../errors.ts";
 import type { Adapter } from "../formats/peft.ts";
 import { METHODS } from "../methods/registry.ts";
 import type { LoraAdapter } from "../models/adapters.ts";
-import type { Example } from "../models/index.ts";
+import type { Example, Model } from "../models/index.ts";
 import { asAdapter, freshLora, type LoadedModel, type NamedWeights } from "../models/load.ts";
 import { type AdapterLink, refuseOutdated, type Template } from "../models/model-file.ts";
 import { targetsOf } from "../models/modules.ts";
@@ -84,6 +84,25 @@ export interface TrainingRun {
   readonly evaluation?: (trainee: Trainee) => Promise<Evaluation | undefined>;
 }
 
+/** @throws {BoosterError} `METHOD_NEEDS_WHOLE_BATCH` where a long row changes how the rows of its batch are computed, and parts would hide it */
+function refuseCutLongRows(
+  { longBeyond = Number.POSITIVE_INFINITY }: Model,
+  streams: Readonly<Record<string, readonly Example[]>>,
+  microBatches: number,
+): void {
+  const longest = Math.max(0, ...Object.values(streams).flatMap((rows) => rows.map(({ inputIds }) => inputIds.length)));
+  if (microBatches === 1 || longest <= longBeyond) return;
+  throw new BoosterError(
+    "METHOD_NEEDS_WHOLE_BATCH",
+    "in this model a long row changes how all rows of its batch are computed",
+    {
+      expected: `microBatches 1, or rows of at most ${longBeyond} tokens`,
+      found: `microBatches ${microBatches}, a row of ${longest} tokens`,
+      hint: `Set maxTokens to ${longBeyond}, or microBatches to 1.`,
+    },
+  );
+}
+
 /**
  * Trains and publishes: the part that alignment, fine-tuning and pre-training share.
  *
@@ -100,6 +119,7 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
   const rows = Object.fromEntries(Object.entries(job.streams).map(([stream, { length }]) => [stream, length]));
   // Before the folder is made: what does not fit leaves none behind.
   const { batches, facts, steps } = planRun({ ...training, model: base.model, method, rows });
+  refuseCutLongRows(base.model, job.streams, microBatches);
   emit?.({ type: "work", text: "compiling", preparing: true });
   const program = await TrainingProgram.compile({
     device: base.device,

@@ -1,42 +1,36 @@
 /** What every row of the table of architectures promises: rows do not see each other, unasked tokens may be left out, the cache changes nothing. */
 import { beforeAll, describe, expect, test } from "vitest";
-import { ops, type Tensor } from "../../src/autodiff/index.ts";
+import { ops, type Tensor, type Tree, valueAndGrad } from "../../src/autodiff/index.ts";
 import { Generator } from "../../src/generate/generator.ts";
 import {
-  ARCHITECTURES,
+  batchOf,
+  batchTypes,
   createModel,
   hiddenStates,
   labelledStates,
   moduleOf,
   type Place,
+  packBatch,
   packRows,
   rowsOf,
   rowTypes,
+  tokenLoss,
   type Weights,
   weightsOf,
 } from "../../src/models/index.ts";
 import { Device, type DeviceTensors, type Program, typesOf } from "../../src/runtime/index.ts";
-import { numbers, randomTensors, relativeError } from "./tiny-model.ts";
+import { FAMILIES, VARIANTS } from "./tiny-families.ts";
+import { numbers, randomRows, randomTensors, relativeError } from "./tiny-model.ts";
 
 const device = new Device({ threads: 1 });
-/** Sizes under the names that all families have in their config.json. */
-const SIZES = {
-  hidden_size: 16,
-  intermediate_size: 24,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  vocab_size: 23,
-  max_position_embeddings: 64,
-};
 const ROWS = [
   [3, 1, 4, 1, 5, 9, 2],
   [6, 5],
   [3, 5, 8, 9],
 ].map((ids) => ({ ids, asked: [ids.length - 2, ids.length - 1] }));
 
-describe.each(ARCHITECTURES)("$name", ({ name }) => {
-  const model = createModel({ model_type: name, ...SIZES });
+describe.each([...FAMILIES, ...VARIANTS])("$name", ({ config }) => {
+  const model = createModel(config);
   const host = randomTensors(model.weights, "float32");
   const seen = { read: new Set<string>(), linears: new Set<string>(), taps: new Set<string>() };
   let weights: DeviceTensors;
@@ -114,5 +108,44 @@ describe.each(ARCHITECTURES)("$name", ({ name }) => {
       while (ids.length < prompt.length + 6) ids.push(Number((await run([{ ids, asked: [0] }])).next?.data.at(-1)));
       expect(answers[i]?.ids).toEqual(ids.slice(prompt.length));
     }
+  });
+
+  test("factors on every linear layer have the slopes of central differences, whatever is computed again", async () => {
+    const shapes = [...model.linears].flatMap(([module, [out, width]]): [string, number[]][] => [
+      [`${module}.lora_A.weight`, [2, width]],
+      [`${module}.lora_B.weight`, [out, 2]],
+    ]);
+    const base = randomTensors(model.weights, "float64");
+    const [at, along] = [randomTensors(shapes, "float64", 2), randomTensors(shapes, "float64", 3)];
+    const batch = packBatch(randomRows(model, [12, 5, 9]), { chunks: 2 });
+    const slopes = await device.compile(
+      { base: typesOf(base), factors: typesOf(at), along: typesOf(along), batch: batchTypes("b", 2) },
+      (given) => {
+        const loss = (recompute: boolean) => (factors: Tree) =>
+          tokenLoss(model, weightsOf(model, given.base, { scale: 0.5, tensors: factors }), batchOf(given.batch), {
+            chunks: 2,
+            recompute,
+          });
+        const slope = (recompute: boolean) => {
+          const { grad } = valueAndGrad(loss(recompute))(given.factors);
+          const products = Object.entries(given.along).map(([name, d]) => ops.sum(ops.mul(d, grad[name] as Tensor)));
+          return products.reduce((sum, part) => ops.add(sum, part));
+        };
+        const moved = (step: number) =>
+          loss(false)(
+            Object.fromEntries(
+              Object.entries(given.factors).map(([name, w]) => [
+                name,
+                ops.add(w, ops.mul(given.along[name] as Tensor, step)),
+              ]),
+            ),
+          );
+        return { kept: slope(false), again: slope(true), up: moved(1e-5), down: moved(-1e-5) };
+      },
+    );
+    const { kept, again, up, down } = await slopes.run({ base, factors: at, along, batch });
+    const expected = (Number(up.data[0]) - Number(down.data[0])) / 2e-5;
+    expect(Math.abs(Number(kept.data[0]) / expected - 1)).toBeLessThan(1e-6);
+    expect(Math.abs(Number(again.data[0]) / expected - 1)).toBeLessThan(1e-6);
   });
 });
