@@ -1,5 +1,6 @@
 import type { Tensor, TensorType, Tree } from "../../src/autodiff/index.ts";
 import { createModel, type Example, IGNORE, type Model } from "../../src/models/index.ts";
+import { targetsOf } from "../../src/models/modules.ts";
 import { type Device, typesOf } from "../../src/runtime/index.ts";
 import { RandomStream } from "../../src/tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../../src/tensor/tensor.ts";
@@ -38,15 +39,17 @@ export function randomTensors<D extends "float32" | "float64">(
 }
 
 /** Shapes of LoRA factors on queries, keys and values. */
-export const loraShapes = (model: Model, rank = 2): Map<string, readonly number[]> =>
-  new Map(
+export function loraShapes(model: Model, rank = 2): Map<string, readonly number[]> {
+  const targets = targetsOf(model, ["q_proj", "k_proj", "v_proj"]);
+  return new Map(
     [...model.linears]
-      .filter(([module]) => /\.[qkv]_proj$/.test(module))
+      .filter(([module]) => targets.includes(module.split(".").at(-1) as string))
       .flatMap(([module, [out, width]]): [string, readonly number[]][] => [
         [`${module}.lora_A.weight`, [rank, width]],
         [`${module}.lora_B.weight`, [out, rank]],
       ]),
   );
+}
 
 /** Examples of the given lengths; about half of the tokens are labelled, and the last one always. */
 export function randomRows(model: Model, lengths: readonly number[], seed = 1): Example[] {

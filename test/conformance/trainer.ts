@@ -1,6 +1,6 @@
 import { choose, rowOf } from "../../src/choice.ts";
 import { METHODS } from "../../src/methods/registry.ts";
-import { type Example, IGNORE } from "../../src/models/index.ts";
+import { type Example, IGNORE, type Model } from "../../src/models/index.ts";
 import { adamW } from "../../src/optim/index.ts";
 import { Device } from "../../src/runtime/index.ts";
 import { type HostTensor, zeros } from "../../src/tensor/tensor.ts";
@@ -11,7 +11,6 @@ import { loraShapes, randomRows, randomTensors, tinyModel } from "./tiny-model.t
 
 /** One thread, whose bytes are the same everywhere. */
 export const device = new Device({ threads: 1 });
-const model = tinyModel();
 export const STEPS = 6;
 const RATE = 1e-2;
 const LENGTHS = [5, 7, 4, 9, 6, 8, 5, 3];
@@ -30,7 +29,12 @@ const withPrompt = ({ inputIds, labels }: Example, i: number): Example => ({
 });
 
 /** A method at work on rows of its own. */
-export async function trainer(name: string, settings: object, tune = rowOf(METHODS, name).trains ?? "lora") {
+export async function trainer(
+  name: string,
+  settings: object,
+  tune = rowOf(METHODS, name).trains ?? "lora",
+  model: Model = tinyModel(),
+) {
   const method = choose(METHODS, { name, ...settings });
   const frozen = await device.uploadAll(Object.entries(randomTensors(model.weights, "float32")));
   const shapes = tune === "full" ? model.weights : loraShapes(model);
