@@ -53,6 +53,20 @@ const TINY = [
   "vaccine_small",
   "vlguard_mix",
 ];
+/** Of families of which there is no `methods.json`. */
+const FAMILY = [
+  "booster",
+  "booster_adamw_3_steps",
+  "booster_strong",
+  "greedy",
+  "harmful_sft",
+  "logits",
+  "sft",
+  "vaccine",
+];
+const FIRST_FAMILIES = [...FAMILY, "booster_vaccine", "vlguard_mix"].sort();
+/** Under both styles of config.json. */
+const BOTH_STYLES = FAMILY.flatMap((name) => [name, name]);
 const CHAT = [
   "booster",
   "chat_first_token",
@@ -97,11 +111,14 @@ const IMPLEMENTED: Readonly<Record<string, readonly string[]>> = {
   llama: TINY,
   qwen2: TINY,
   smollm2: CHAT,
-  gemma2: [],
-  opt: [],
+  gemma: BOTH_STYLES,
+  gemma2: FIRST_FAMILIES,
+  gemma3: BOTH_STYLES,
+  gpt2: BOTH_STYLES,
+  gpt_neox: BOTH_STYLES,
+  opt: FIRST_FAMILIES,
   "gguf-blocks": BLOCKS,
-  // One of the fourteen is an adapter of GPT-2.
-  peft: ["logits", "merged"].flatMap((name) => Array.from({ length: 13 }, () => name)),
+  peft: ["logits", "merged"].flatMap((name) => Array.from({ length: 14 }, () => name)),
   "llama-classifier": CLASSIFIER,
   ".": FUNCTIONS,
 };

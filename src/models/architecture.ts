@@ -67,6 +67,8 @@ export interface Model {
 export interface Architecture {
   /** `model_type` of config.json. */
   readonly name: string;
+  /** Linear layers whose weights stand in Hugging Face's files as `[in, out]`, by the last part of their names. */
+  readonly transposed?: readonly string[];
   /** How its GGUF files are laid out; absent where they are not read. */
   readonly gguf?: GgufLayout;
   /** @throws {BoosterError} `MODEL_CONFIG_INVALID` naming the field. */

@@ -6,7 +6,7 @@ import { ropeParameters } from "./rope.ts";
 
 const KEYS = {
   name: "tiny",
-  used: z.object({ layers: z.int().default(2), rope_parameters: ropeParameters(5000, true) }),
+  used: z.object({ layers: z.int().default(2), rope_parameters: ropeParameters(5000, 1) }),
 };
 const ropeOf = (config: object) => parseConfig(KEYS, config).rope_parameters;
 const refused = (found: string) =>

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { ops, product, type Tensor } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
-import { type Rotation, swiglu, turnAt } from "../nn/index.ts";
+import { type Activation, gated, type Rotation, silu, turnAt } from "../nn/index.ts";
 import type { Forward, Model } from "./architecture.ts";
 import { type DecoderShape, decoderModules } from "./llama-modules.ts";
 import { ropeParameters } from "./rope.ts";
@@ -44,6 +44,18 @@ export interface Decoder extends DecoderShape {
   readonly architecture: string;
   readonly epsilon: number;
   readonly maxPositions: number;
+  /** What gate goes through; SiLU by default. */
+  readonly activation?: Activation;
+  /** What the embedding is multiplied by. */
+  readonly embeddingScale?: number;
+  /** What is added to the weights of norms. */
+  readonly normOffset?: number;
+  /** What scores are multiplied by; the width of a head to the power -1/2 by default. */
+  readonly scale?: number;
+  /** Bounds the scores. */
+  readonly scoreCap?: number | undefined;
+  /** Bounds the logits. */
+  readonly logitCap?: number | undefined;
   /** What turns queries and keys of a layer; undefined where they stay as they are. */
   rotation(layer: number): Rotation | undefined;
   /** Tokens that a token of a layer sees; undefined where it sees all before it. */
@@ -55,7 +67,7 @@ export interface Decoder extends DecoderShape {
  *
  * @throws {BoosterError} `MODEL_CONFIG_INVALID` when the heads do not add up
  */
-export function sizesOf(config: Omit<z.output<typeof keys>, "rope_parameters">) {
+export function sizesOf(config: Omit<z.output<typeof keys>, "rope_parameters" | "hidden_act">) {
   const heads = config.num_attention_heads;
   const kvHeads = config.num_key_value_heads ?? heads;
   const headDim = config.head_dim ?? config.hidden_size / heads;
@@ -83,6 +95,7 @@ export function sizesOf(config: Omit<z.output<typeof keys>, "rope_parameters">) 
 /** `x + attention(norm(x))`, then `x + mlp(norm(x))`; what follows the last layer's keys and values on the selected rows alone. */
 export function createDecoder(decoder: Decoder): Model {
   const { hidden, layers, heads, kvHeads, headDim, epsilon, norms, headNorm, fused = false } = decoder;
+  const { activation = silu, embeddingScale = 1, normOffset = 0, scale = 1 / Math.sqrt(headDim) } = decoder;
   const listed = decoderModules(decoder);
 
   function forward({
@@ -97,7 +110,7 @@ export function createDecoder(decoder: Decoder): Model {
       observe?.(name, x);
       return weights.linear(name, x);
     };
-    const norm = (name: string, x: Tensor) => ops.rmsNorm(x, weights.tensor(`${name}.weight`), epsilon);
+    const norm = (name: string, x: Tensor) => normed(weights, name, x);
     /** Of whole queries or keys, or of each head alone. */
     const headsNormed = (name: string, x: Tensor) => {
       if (headNorm === undefined) return x;
@@ -105,17 +118,17 @@ export function createDecoder(decoder: Decoder): Model {
       const apart = ops.reshape(x, [product(x.dim(0), (x.dim(1) as number) / headDim), headDim]);
       return ops.reshape(norm(name, apart), x.shape);
     };
-    let x = tap("embedding", -1, weights.embed(ids));
+    let x = tap("embedding", -1, ops.mul(weights.embed(ids), embeddingScale));
     const turn = turnAt(where, x.dtype);
     for (let i = 0; i < layers; i++) {
       const block = `model.layers.${i}`;
       const only = i === layers - 1 ? where.only : undefined;
       const selected = (all: Tensor) => only?.rows(all) ?? all;
-      const normed = (place: keyof typeof norms, y: Tensor) =>
+      const normAt = (place: keyof typeof norms, y: Tensor) =>
         norms[place] === undefined ? y : norm(`${block}.${norms[place]}`, y);
       const rotation = decoder.rotation(i);
 
-      const h = normed("beforeAttention", x);
+      const h = normAt("beforeAttention", x);
       const joint = fused ? project(`${block}.self_attn.qkv_proj`, h) : undefined;
       const part = (name: string, given: Tensor, from: number, columns: number) =>
         joint === undefined
@@ -128,21 +141,23 @@ export function createDecoder(decoder: Decoder): Model {
       const q = turnAsking(headsNormed(`${block}.self_attn.q_norm`, asking), rotation, heads);
       const attended = (only ?? where).attend(i, q, k, v);
       const mixed = tap("attention", i, project(`${block}.self_attn.o_proj`, attended));
-      x = ops.add(selected(x), normed("afterAttention", mixed));
+      x = ops.add(selected(x), normAt("afterAttention", mixed));
 
-      const m = normed("beforeFeedForward", x);
+      const m = normAt("beforeFeedForward", x);
       const [gate, up] = fused
         ? halves(project(`${block}.mlp.gate_up_proj`, m))
         : [project(`${block}.mlp.gate_proj`, m), project(`${block}.mlp.up_proj`, m)];
-      const down = tap("feedForward", i, project(`${block}.mlp.down_proj`, swiglu(gate, up, recompute)));
-      x = tap("block", i, ops.add(x, normed("afterFeedForward", down)));
+      const down = tap("feedForward", i, project(`${block}.mlp.down_proj`, gated(activation, gate, up, recompute)));
+      x = tap("block", i, ops.add(x, normAt("afterFeedForward", down)));
     }
     return finalNorm(weights, x);
   }
 
-  const finalNorm = (weights: Weights, x: Tensor) => ops.rmsNorm(x, weights.tensor("model.norm.weight"), epsilon);
-  const scale = 1 / Math.sqrt(headDim);
-  const kinds = Array.from({ length: layers }, (_, layer) => ({ scale, window: decoder.window(layer) }));
+  const normed = (weights: Weights, name: string, x: Tensor) =>
+    ops.rmsNorm(x, ops.add(weights.tensor(`${name}.weight`), normOffset), epsilon);
+  const finalNorm = (weights: Weights, x: Tensor) => normed(weights, "model.norm", x);
+  const seeing = { scale, softcap: decoder.scoreCap };
+  const kinds = Array.from({ length: layers }, (_, layer) => ({ ...seeing, window: decoder.window(layer) }));
   const [longBeyond] = kinds.flatMap((_, layer) => decoder.rotation(layer)?.long?.beyond ?? []);
 
   return {
@@ -158,7 +173,8 @@ export function createDecoder(decoder: Decoder): Model {
     ...listed,
     embedding: "model.embed_tokens.weight",
     head: decoder.tied ? "model.embed_tokens.weight" : "lm_head.weight",
-    attention: (layer) => kinds[layer] ?? { scale },
+    softcap: decoder.logitCap,
+    attention: (layer) => kinds[layer] ?? seeing,
     hidden: forward,
     finalNorm,
   };

@@ -14,7 +14,7 @@ const KEYS = {
     rms_norm_eps: DECODER_KEYS.rms_norm_eps.default(1e-5),
     max_position_embeddings: DECODER_KEYS.max_position_embeddings.default(4096),
     original_max_position_embeddings: DECODER_KEYS.max_position_embeddings.default(4096),
-    rope_parameters: ropeParameters(10_000, true, ["default", "longrope"]),
+    rope_parameters: ropeParameters(10_000, 1, ["default", "longrope"]),
     sliding_window: windowSize.default(null),
     embd_pdrop: z.literal(0).optional(),
     resid_pdrop: z.literal(0).optional(),

@@ -142,13 +142,13 @@ export type RopeParameters = {
  * The schema of one object of rotary parameters, complete with the family's defaults.
  *
  * @param theta base where none is stated
- * @param partial whether the family turns a part of each head where the file says so
+ * @param partial share of each head that is turned where none is stated; absent in families that turn whole heads
  * @param kinds those of `ROPE_KINDS` that the family has; by default all
  */
-export function ropeParameters(theta = 10_000, partial = false, kinds?: readonly string[]) {
+export function ropeParameters(theta = 10_000, partial?: number, kinds?: readonly string[]) {
   const shared = {
     rope_theta: positive.default(theta),
-    partial_rotary_factor: partial ? positive.max(1).default(1) : z.literal(1).default(1),
+    partial_rotary_factor: partial ? positive.max(1).default(partial) : z.literal(1).default(1),
   };
   const rows = ROPE_KINDS.filter(({ name }) => kinds?.includes(name) ?? true).map(({ name, parameters }) =>
     parameters.extend({ rope_type: z.literal(name), ...shared }),

@@ -10,6 +10,7 @@ import { openSafetensorsFolder } from "../formats/safetensors-folder.ts";
 import { decodeStrictJson, isObject } from "../formats/strict-json.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { type GgufLayout, translateName, translateWeight } from "./gguf.ts";
+import { standsTransposed, transposed } from "./orientation.ts";
 import { ARCHITECTURES } from "./registry.ts";
 
 /** Real ones have a few kilobytes. */
@@ -55,14 +56,16 @@ function folderConfig(folder: string): unknown {
 export function openFolder(folder: string): OpenedModel {
   const config = folderConfig(folder);
   const files = openSafetensorsFolder(folder);
-  const stored = [...files].map(([name, file]): [string, Stored] => [
-    name,
-    {
-      shape: file.entries.get(name)?.shape ?? [],
-      load: () => asFloat32(file.load(name), `${file.where}: tensor ${name}`),
-      where: file.where,
-    },
-  ]);
+  const stored = [...files].map(([name, file]): [string, Stored] => {
+    const shape = file.entries.get(name)?.shape ?? [];
+    const load = () => asFloat32(file.load(name), `${file.where}: tensor ${name}`);
+    return [
+      name,
+      standsTransposed(config, name)
+        ? { shape: shape.toReversed(), load: () => transposed(load()), where: file.where }
+        : { shape, load, where: file.where },
+    ];
+  });
   return { config, weights: weightsOf(new Map(stored), folder, otherNames(files, config)) };
 }
 

@@ -15,7 +15,9 @@ import {
   modelFileText,
   type Template,
 } from "../models/model-file.ts";
+import { standsTransposed, transposed } from "../models/orientation.ts";
 import { modelIdentity } from "../models/source.ts";
+import type { HostTensor } from "../tensor/tensor.ts";
 import type { RunDirectory } from "../train/index.ts";
 import type { Origin } from "./workbench.ts";
 
@@ -86,6 +88,11 @@ export function writeModel(
 ): void {
   makeFolder(folder);
   for (const [name, bytes] of tokenizerFiles()) writeFileAtomic(join(folder, name), [bytes]);
-  writeSafetensors(join(folder, "model.safetensors"), weights, { format: "pt" });
-  writeFileAtomic(join(folder, "config.json"), [Buffer.from(`${JSON.stringify(config(), undefined, 2)}\n`)]);
+  const description = config();
+  const stored = [...weights].map(([name, weight]): [string, HostTensor] => [
+    name,
+    standsTransposed(description, name) ? transposed(weight) : weight,
+  ]);
+  writeSafetensors(join(folder, "model.safetensors"), new Map(stored), { format: "pt" });
+  writeFileAtomic(join(folder, "config.json"), [Buffer.from(`${JSON.stringify(description, undefined, 2)}\n`)]);
 }
