@@ -4,6 +4,7 @@ import { BoosterError, stopIfAsked } from "../errors.ts";
 import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
 import {
   cachedCommit,
+  inCache,
   listingFile,
   type Needed,
   neededFiles,
@@ -13,6 +14,7 @@ import {
   snapshotFolder,
 } from "../formats/hub/cache.ts";
 import { type HubFile, type Listing, listingText } from "../formats/hub/listing.ts";
+import { some } from "../formats/hub/model-files.ts";
 import { type HubReference, hubReferenceText, isCommit, parseHubReference } from "../formats/hub/reference.ts";
 import type { Following } from "../train/event.ts";
 import type { Asking } from "./asking.ts";
@@ -44,7 +46,7 @@ export async function fetchReference(text: string, { emit, signal }: Following =
   if (cached !== undefined && isCommit(reference.revision)) return pinned(cached);
   if (isOffline()) {
     if (known === undefined) throw notCached(reference, []);
-    if (cached === undefined) fetchNothing(reference, known);
+    if (cached === undefined) checkCached(reference, known, emit);
     return pinned(known);
   }
   const asking: Asking = {
@@ -58,6 +60,8 @@ export async function fetchReference(text: string, { emit, signal }: Following =
     tell(`${text}: asking ${asking.hub.endpoint}`);
     const commit = isCommit(reference.revision) ? reference.revision : await askCommit(asking, reference);
     if (commit !== cached) await bring({ ...asking, tries: TRIES }, reference, commit);
+    if (reference.kind === "dataset")
+      emit?.({ type: "notice", text: `${text}: ${some(inCache(pinned(commit)).files)}` });
     return pinned(commit);
   } catch (error) {
     stopIfAsked(signal, "the download");
@@ -74,10 +78,14 @@ function wholeCommit(reference: HubReference, commit: string): boolean {
 }
 
 /** Offline: what is there must do. @throws {BoosterError} `HUB_NOT_CACHED` */
-function fetchNothing(reference: HubReference, commit: string): void {
+function checkCached(reference: HubReference, commit: string, emit: Following["emit"]): void {
   if (!existsSync(snapshotFolder(reference, commit))) throw notCached(reference, []);
-  const { missing } = neededFiles(reference, commit, readListing(reference, commit));
+  const listing = readListing(reference, commit);
+  const { missing } = neededFiles(reference, commit, listing);
   if (missing.length > 0) throw notCached(reference, missing);
+  if (listing !== undefined) return;
+  const text = `${hubReferenceText(reference)}: the cache does not list the repository's files; what is there is taken for all`;
+  emit?.({ type: "notice", text });
 }
 
 async function bring(asking: Asking, reference: HubReference, commit: string): Promise<void> {

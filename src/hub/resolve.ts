@@ -1,13 +1,17 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { z } from "zod";
 import { type Place, placesOf } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
 import { hubReferenceText, isCommit, isHubReference, parseHubReference } from "../formats/hub/reference.ts";
+import { MODEL_FILE, readModelFile } from "../models/model-file.ts";
 import { type Following, readDescription } from "../train/index.ts";
 import { fetchReference } from "./fetch.ts";
 
 /**
  * Options whose references to the hub say which commit they mean, and are in the cache: what comes after reads files and asks nobody. A run
- * that goes on takes the commit that it began with where no revision is asked for. Options without references come back as they are.
+ * that goes on takes the commit that it began with where no revision is asked for. Of a run that is named as a model, its base is brought.
+ * Options without references come back as they are.
  *
  * @param options checked and complete, by `schema`
  * @throws {BoosterError} `HUB_REFERENCE_INVALID`, also for a model where data are asked for, and what `fetchReference` throws
@@ -19,9 +23,14 @@ export async function resolveReferences<Options extends object>(
   options: Options,
   following: Following = {},
 ): Promise<Options> {
-  const found = (["model", "file"] as const).flatMap((mark) =>
-    placesOf(mark, schema, options).flatMap((place) => (isHubReference(place.text) ? [{ ...place, mark }] : [])),
+  const marked = (["model", "file"] as const).flatMap((mark) =>
+    placesOf(mark, schema, options).map((place) => ({ ...place, mark })),
   );
+  for (const { text, mark } of marked) {
+    const base = mark === "model" && existsSync(join(text, MODEL_FILE)) ? readModelFile(text).base.path : text;
+    if (base !== text && isHubReference(base)) await fetchReference(base, following);
+  }
+  const found = marked.filter(({ text }) => isHubReference(text));
   if (found.length === 0) return options;
   const resolved = structuredClone(options);
   const begun = begunWith(options);

@@ -4,18 +4,19 @@ import { BoosterError } from "../../errors.ts";
 
 /** What of a card is looked at; its metadata stand at its beginning. */
 const MAX_CARD = 1_000_000;
-const MAX_CONFIGS = 10_000;
+/** Of each: configurations, splits, patterns. */
+const MAX_ENTRIES = 10_000;
 
-const Patterns = z.union([z.string(), z.array(z.string()).max(MAX_CONFIGS)]);
+const Patterns = z.union([z.string(), z.array(z.string()).max(MAX_ENTRIES)]);
 const Config = z.looseObject({
   config_name: z.string(),
   default: z.boolean().optional(),
   data_dir: z.string().optional(),
   data_files: z
-    .union([Patterns, z.array(z.looseObject({ split: z.string(), path: Patterns })).max(MAX_CONFIGS)])
+    .union([Patterns, z.array(z.looseObject({ split: z.string(), path: Patterns })).max(MAX_ENTRIES)])
     .optional(),
 });
-const Card = z.looseObject({ configs: z.array(Config).max(MAX_CONFIGS).optional() });
+const Card = z.looseObject({ configs: z.array(Config).max(MAX_ENTRIES).optional() });
 
 /** A configuration of a data set, as its card tells: patterns of files by split. */
 export interface DataConfig {
@@ -55,7 +56,7 @@ function splitsOf(files: NonNullable<z.infer<typeof Config>["data_files"]>): Map
 
 function readYaml(metadata: string): unknown {
   try {
-    return parseYaml(metadata) ?? {};
+    return parseYaml(metadata, { logLevel: "error" }) ?? {};
   } catch {
     return undefined;
   }

@@ -1,6 +1,7 @@
 import { dirname } from "node:path/posix";
 import { BoosterError } from "../../errors.ts";
 import { type DataConfig, dataConfigs } from "./data-card.ts";
+import { fits, globOf } from "./glob.ts";
 import { type ReadText, some } from "./model-files.ts";
 
 const CARD = "README.md";
@@ -38,7 +39,8 @@ export function dataFiles(paths: readonly string[], part: string | undefined, re
   // A seed that an experiment puts into a path stands for any, until it is known.
   const wanted = part?.replaceAll("{seed}", "*");
   if (wanted !== undefined) {
-    const found = files.filter((path) => matcher(wanted)(path));
+    const glob = globOf(wanted);
+    const found = files.filter((path) => fits(glob, path));
     if (found.length > 0) return found;
   }
   const card = paths.includes(CARD) ? read(CARD) : "";
@@ -64,26 +66,15 @@ export function dataFiles(paths: readonly string[], part: string | undefined, re
   });
 }
 
-/** `*` and `?` stand for anything but `/`, `**` for that too. */
-function matcher(pattern: string): (path: string) => boolean {
-  const parts = pattern.replace(/^\.?\/+/, "").split(/(\*\*\/|\*+|\?)/);
-  const meaning: Readonly<Record<string, string>> = { "**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]" };
-  const source = parts.map((text, i) =>
-    i % 2 === 1 ? (meaning[text] ?? ".*") : text.replace(/[.+^${}()|[\]\\]/g, "\\$&"),
-  );
-  const regex = new RegExp(`^${source.join("")}$`, "u");
-  return (path) => regex.test(path);
-}
-
 /** Files of a configuration by split. */
 function splitsOf({ folder, splits }: DataConfig, files: readonly string[]): Map<string, string[]> {
   const own = files.filter((path) => path.startsWith(folder));
   if (splits === undefined) return bySplit(own);
+  const globs = [...splits].map(
+    ([split, patterns]) => [split, patterns.map((pattern) => globOf(`${folder}${pattern}`))] as const,
+  );
   return new Map(
-    [...splits].map(([split, patterns]) => [
-      split,
-      own.filter((path) => patterns.some((pattern) => matcher(`${folder}${pattern}`)(path))),
-    ]),
+    globs.map(([split, patterns]) => [split, own.filter((path) => patterns.some((glob) => fits(glob, path)))]),
   );
 }
 

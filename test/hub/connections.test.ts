@@ -1,0 +1,28 @@
+/** What opens connections, and what the documents say of the hub. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { expect, test } from "vitest";
+import { TASKS } from "../../src/data/tasks/table.ts";
+import type { Task } from "../../src/data/tasks/task.ts";
+import { parseHubReference } from "../../src/formats/hub/reference.ts";
+
+const root = resolve(import.meta.dirname, "../..");
+
+test("the hub and the judge open connections, and nothing else does", () => {
+  const opens = /\bfetch\(|\bWebSocket\b|from "(?:node:)?(?:https?|http2|net|tls|dgram|dns|undici)(?:\/promises)?"/;
+  const found = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"))
+    .filter((file) => opens.test(readFileSync(join(root, "src", file), "utf8")));
+  expect(found.sort()).toEqual(["evaluate/moderators/chat-completion.ts", "hub/request.ts"]);
+});
+
+test("the known data sets name their places on the hub, as the page does", () => {
+  const page = readFileSync(join(root, "docs", "hub.md"), "utf8").split("\n");
+  for (const [name, { hub }] of Object.entries<Task>(TASKS)) {
+    const row = page.find((line) => line.startsWith(`| \`${name}\``));
+    expect(row, name).toContain(hub === undefined ? "not on the hub" : `\`${hub}\``);
+    for (const [, text = ""] of row?.matchAll(/`(hf-data:[^`]+)`/g) ?? []) {
+      expect(parseHubReference(text).kind).toBe("dataset");
+    }
+  }
+});

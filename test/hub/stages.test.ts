@@ -1,0 +1,99 @@
+/** Stages whose model and data are named on the hub: what they record, and that they go on without it. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { align } from "../../src/stages/align.ts";
+import { finetune } from "../../src/stages/finetune.ts";
+import { merge } from "../../src/stages/merge.ts";
+import { bundledModel } from "../../src/stages/package-root.ts";
+import { writeWorldData } from "../../src/stages/world-files.ts";
+import { COMMIT, StandIn, type StandInFile } from "./stand-in.ts";
+
+const hub = new StandIn();
+const folder = mkdtempSync(join(tmpdir(), "booster-hub-stages-"));
+const OTHER = "f".repeat(40);
+
+const filesIn = (path: string): Record<string, StandInFile> =>
+  Object.fromEntries(
+    readdirSync(path).map((name) => [
+      name,
+      { content: readFileSync(join(path, name)), lfs: name.endsWith(".safetensors") },
+    ]),
+  );
+
+beforeAll(async () => {
+  process.env.HF_ENDPOINT = await hub.start();
+  process.env.HF_HOME = join(folder, "home");
+  writeWorldData(join(folder, "data"), [0]);
+  hub.repositories.set("models/org/world", { files: filesIn(bundledModel()), revisions: { moved: OTHER } });
+  hub.repositories.set("datasets/org/rows", { kind: "datasets", files: filesIn(join(folder, "data")) });
+});
+afterAll(async () => {
+  await hub.stop();
+  rmSync(folder, { recursive: true });
+});
+
+const json = (...path: string[]) => JSON.parse(readFileSync(join(folder, ...path), "utf8"));
+const tensors = (run: string) => readFileSync(join(folder, run, "adapter", "adapter_model.safetensors"));
+const settings = { steps: 4, checkpointEvery: 2, loraRank: 4, threads: 1 };
+
+test("a run records commits, goes on without a connection when its branch has moved, and gives the same bytes as from a folder", async () => {
+  const named = {
+    ...settings,
+    run: join(folder, "named"),
+    model: "hf:org/world",
+    alignment: "hf-data:org/rows:alignment-0.jsonl",
+  };
+  const stop = new AbortController();
+  const stopped = await align(named, {
+    signal: stop.signal,
+    emit: (event) => event.type === "step" && event.step === 2 && stop.abort(),
+  });
+  expect(stopped.outcome).toBe("stopped");
+  expect(json("named", "run.json").config).toMatchObject({
+    model: `hf:org/world@${COMMIT}`,
+    alignment: { path: `hf-data:org/rows@${COMMIT}:alignment-0.jsonl` },
+  });
+  for (const [name, files] of [...hub.repositories])
+    hub.repositories.set(name, { ...files, revisions: { main: OTHER } });
+  hub.asked.length = 0;
+  expect((await align({ ...named, resume: true })).outcome).toBe("finished");
+  expect(hub.asked).toEqual([]);
+
+  const local = { ...settings, model: bundledModel(), alignment: join(folder, "data", "alignment-0.jsonl") };
+  await align({ ...local, run: join(folder, "local") });
+  expect(tensors("named").equals(tensors("local"))).toBe(true);
+  const { base } = json("named", "model.json");
+  expect(base).toEqual({ path: `hf:org/world@${COMMIT}`, sha256: json("local", "model.json").base.sha256 });
+  expect(json("named", "adapter", "adapter_config.json").base_model_name_or_path).toBe("org/world");
+});
+
+test("the base of a run is brought back where another cache lacks it, at the commit of the run", async () => {
+  process.env.HF_HOME = join(folder, "another");
+  await finetune({
+    ...settings,
+    run: join(folder, "attacked"),
+    model: join(folder, "named"),
+    task: join(folder, "data", "reviews-0.jsonl"),
+    sampleNumber: 20,
+    poisonRatio: 0,
+  });
+  expect(json("attacked", "model.json").base.path).toBe(`hf:org/world@${COMMIT}`);
+  expect(hub.asked).not.toContain("/api/models/org/world/revision/main");
+  await merge({ model: join(folder, "attacked"), out: join(folder, "merged") });
+  expect(readdirSync(join(folder, "merged"))).toContain("model.safetensors");
+});
+
+test("an adapter on the hub stands on a model", async () => {
+  hub.repositories.set("models/org/adapter", { files: filesIn(join(folder, "named", "adapter")) });
+  await merge({ model: bundledModel(), adapters: ["hf:org/adapter"], out: join(folder, "merged-adapter") });
+  await merge({ model: join(folder, "named"), out: join(folder, "merged-run") });
+  const weights = (name: string) => readFileSync(join(folder, name, "model.safetensors"));
+  expect(weights("merged-adapter").equals(weights("merged-run"))).toBe(true);
+});
+
+test("data in the place of a model are refused", async () => {
+  const refused = align({ ...settings, run: join(folder, "x"), model: "hf-data:org/rows", alignment: "hf:org/world" });
+  await expect(refused).rejects.toMatchObject({ code: "HUB_REFERENCE_INVALID", details: { where: "model" } });
+});
