@@ -31,7 +31,7 @@ export function checkTensors(
   const weights = new Map(model?.weights);
   if (model !== undefined) weights.set(headOf(model), model.weights.get(model.head) ?? []);
   const places = model === undefined ? placesIn([...shapes.keys()]) : placesOf(model);
-  const promised = promisedBy(config, places, weights.keys(), where);
+  const promised = withoutAbsentKinds(config, promisedBy(config, places, weights.keys(), where), shapes);
   const factors = promised.sites.flatMap((site) => tensorsOf(site, config));
   const expected = new Map<string, readonly (number | undefined)[]>(factors);
   for (const name of promised.whole) expected.set(name, weights.get(name) ?? []);
@@ -46,7 +46,7 @@ export function checkTensors(
       where,
       hint: lostBiases
         ? `Older PEFT lost the biases of bias: ${config.bias}. To go without them write "bias": "none" in adapter_config.json.`
-        : "Is it an adapter of this base model?",
+        : "Is it an adapter of this base model? If it is, target_modules and layers_to_transform must say which modules it has.",
     });
   }
   for (const [name, shape] of shapes) {
@@ -60,6 +60,17 @@ export function checkTensors(
     });
   }
   return promised;
+}
+
+/**
+ * An expression, or all-linear, often means more kinds of modules than carry factors: a kind of which the file has nothing stays as it is,
+ * as in PEFT. One that it has in some places must be in all, or the adapter may be that of a model with fewer layers.
+ */
+function withoutAbsentKinds(config: PeftConfig, promised: Promised, shapes: ReadonlyMap<string, unknown>): Promised {
+  if (typeof config.target_modules !== "string") return promised;
+  const kindOf = ({ module }: Pick<Site, "module">) => module.split(".").at(-1);
+  const there = new Set(placesIn([...shapes.keys()]).map(kindOf));
+  return { ...promised, sites: promised.sites.filter((site) => there.has(kindOf(site))) };
 }
 
 const FACTOR = /^(.+)\.(?:lora_([AB])\.(?:weight|bias)|lora_(embedding)_[AB]|lora_magnitude_vector)$/;

@@ -236,6 +236,17 @@ describe("more than plain LoRA", () => {
     });
   });
 
+  test("an expression may mean kinds that the file has not, and a kind is there everywhere or nowhere", () => {
+    expect(readAdapter(rawAdapter(tensors, { target_modules: "all-linear" }), model).config.targetModules).toEqual([
+      q,
+      v,
+    ]);
+    const deeper = { ...model, linears: new Map([...linears, [q.replace("0", "1"), [4, 3] as const]]) };
+    expect(() => readAdapter(rawAdapter(tensors, { target_modules: ".*_proj" }), deeper)).toThrow(
+      /missing: model\.layers\.1\.self_attn\.q_proj/,
+    );
+  });
+
   test("one scale for all is no scale of their own", () => {
     const both = new Map([...factors(q, 4, 4), ...factors(v, 4, 5)]);
     const { config } = readAdapter(rawAdapter(both, { rank_pattern: { ".*": 4 } }), model);

@@ -10,6 +10,7 @@ import { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
 import { createModel } from "./index.ts";
 import { freshLora, loadModel, loraScale, mergeAdapter, readLora } from "./load.ts";
+import { targetsOf } from "./modules.ts";
 import { modelIdentity } from "./source.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "booster-load-"));
@@ -76,6 +77,12 @@ describe("fresh LoRA factors", () => {
     expect(some.get(name)).toEqual(freshLora(model, lora, 3).get(name));
     expect(some.size).toBe(4);
   });
+});
+
+test("all-linear is every linear layer but the head", () => {
+  const targetModules = targetsOf(model, ["all-linear"]);
+  expect(targetModules).toEqual(["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]);
+  expect(freshLora(model, { ...lora, targetModules }, 1).size).toBe(2 * model.linears.size);
 });
 
 test("the scale is alpha / r, or alpha / sqrt(r) when rank-stabilised", () => {

@@ -50,14 +50,23 @@ export function blocksOf({ modules, layers }: Pick<Model, "modules" | "layers">)
 /** What asks for the projections of queries, keys and values. */
 const SEPARATE = ["q_proj", "k_proj", "v_proj"];
 
+/** PEFT's word for every linear layer but the head. */
+export const ALL_LINEAR = "all-linear";
+
 /**
- * The names of linear layers that are asked for. Where queries, keys and values are one module, `q_proj`, `k_proj` and `v_proj` together
+ * The names of linear layers that are asked for. `all-linear` means each of the model's. Where queries, keys and values are one module, `q_proj`, `k_proj` and `v_proj` together
  * mean that one.
  *
  * @example
  * targetsOf(createModel({ model_type: "gpt2" }), ["q_proj", "k_proj", "v_proj"]); // ["c_attn"]
  */
-export function targetsOf({ modules }: Pick<Model, "modules">, asked: readonly string[]): readonly string[] {
+export function targetsOf(
+  { modules, linears }: Pick<Model, "modules" | "linears">,
+  asked: readonly string[],
+): readonly string[] {
+  if (asked.includes(ALL_LINEAR)) {
+    return [...new Set([...linears.keys()].map((module) => module.split(".").at(-1) as string))];
+  }
   const fused = [...modules].find(([, { role }]) => role === "qkv")?.[0];
   if (fused === undefined || !SEPARATE.every((name) => asked.includes(name))) return asked;
   return [fused.split(".").at(-1) as string, ...asked.filter((name) => !SEPARATE.includes(name))];

@@ -89,7 +89,7 @@ export const TrainingOptions = z.strictObject({
     .min(1)
     .default(["q_proj", "k_proj", "v_proj"])
     .describe(
-      "Linear layers that carry LoRA factors; q_proj, k_proj and v_proj together also mean the one layer that does the work of all three",
+      "Linear layers that carry LoRA factors, or all-linear; q_proj, k_proj and v_proj together also mean the one layer that does the work of all three",
     ),
   seed: z.int().nonnegative().default(42).describe("Seed of fresh weights and of the order of the data"),
   microBatches: Count.default(1).describe("Parts in which a batch is computed, one after the other, to save memory"),

@@ -8,7 +8,7 @@ import type { LoraAdapter } from "../models/adapters.ts";
 import type { Example, Model } from "../models/index.ts";
 import { asAdapter, freshLora, type LoadedModel, type NamedWeights } from "../models/load.ts";
 import { type AdapterLink, refuseOutdated, type Template } from "../models/model-file.ts";
-import { targetsOf } from "../models/modules.ts";
+import { ALL_LINEAR, targetsOf } from "../models/modules.ts";
 import { OPTIMIZERS, schedule } from "../optim/index.ts";
 import { profileTable } from "../runtime/index.ts";
 import { type Evaluation, type Following, type RunDescription, RunDirectory, train } from "../train/index.ts";
@@ -199,7 +199,9 @@ function initial(
   checkStart(training, lora !== undefined);
   if (lora !== undefined) {
     checkScale(lora.config);
-    checkFactors(training, factorsOf(lora.config));
+    const { targetModules } = training;
+    const asked = targetModules.includes(ALL_LINEAR) ? targetsOf(base.model, targetModules) : targetModules;
+    checkFactors({ ...training, targetModules: [...asked] }, factorsOf(lora.config));
   }
   if (training.tune === "lora") return lora ?? newAdapter(base, training);
   return { tensors: new Map([...base.model.weights.keys()].map((name) => [name, base.load(name)])) };
