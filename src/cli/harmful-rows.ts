@@ -1,5 +1,5 @@
 import { collectExamples, type Example } from "../data/examples.ts";
-import type { LoadedExamples } from "../data/load.ts";
+import { type LoadedExamples, readingOf } from "../data/load.ts";
 import type { SourceOptions } from "../data/options.ts";
 import { flagOf, placeOf, type Row } from "../data/rows.ts";
 import { loadRows } from "../data/sources.ts";
@@ -16,7 +16,7 @@ export const WITHHELD = "(harmful text withheld; --show-harmful shows it)";
  */
 export async function findHarmful(source: SourceOptions, { examples }: LoadedExamples): Promise<Set<Example>> {
   if (source.task !== undefined && TASKS[source.task].role === "harmful") return new Set(examples);
-  const { rows, faults } = await loadRows(source.path, source.kind === undefined ? {} : { kind: source.kind });
+  const { rows, faults } = await loadRows(source.path, readingOf(source));
   const places = new Set(collectExamples(rows, (row) => (saysHarmful(row) ? placeOf(row) : undefined), faults));
   return new Set(examples.filter(({ where }) => places.has(where)));
 }

@@ -1,7 +1,7 @@
 import type { Example } from "./examples.ts";
 import { readExamples } from "./formats.ts";
 import type { SourceOptions } from "./options.ts";
-import { type DataFile, loadRows } from "./sources.ts";
+import { type DataFile, loadRows, type ReadOptions } from "./sources.ts";
 import { loadTask, TASKS } from "./tasks/table.ts";
 
 /** Examples with what a run records about where they came from. */
@@ -26,7 +26,7 @@ export interface LoadedExamples {
  */
 export async function loadExamples(source: SourceOptions, harmful = false): Promise<LoadedExamples> {
   const first = <T>(examples: readonly T[]) => examples.slice(0, source.limit);
-  const reading = source.kind === undefined ? {} : { kind: source.kind };
+  const reading = readingOf(source);
   if (source.task !== undefined) {
     const { examples, files } = await loadTask(source.task, source.path, reading);
     const recognised = lineOf(examples, TASKS[source.task].about, files);
@@ -37,7 +37,13 @@ export async function loadExamples(source: SourceOptions, harmful = false): Prom
   return { examples: first(examples), readAs: format, recognised: lineOf(examples, recognised, files), files };
 }
 
+/** How the files of a source are read. */
+export const readingOf = ({ kind, encoding }: Pick<SourceOptions, "kind" | "encoding">): ReadOptions => ({
+  ...(kind === undefined ? {} : { kind }),
+  ...(encoding === undefined ? {} : { encoding }),
+});
+
 function lineOf(examples: readonly Example[], about: string, files: readonly DataFile[]): string {
-  const kinds = new Set(files.map(({ kind }) => kind));
-  return `${examples.length} rows: ${about}; ${[...kinds].join(", ")}`;
+  const written = new Set(files.map(({ kind, notes }) => [kind, ...notes].join(", ")));
+  return `${examples.length} rows: ${about}; ${[...written].join("; ")}`;
 }

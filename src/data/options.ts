@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { file } from "../choice.ts";
 import { TEMPLATES } from "../models/model-file.ts";
+import { ENCODINGS } from "./encodings.ts";
 import { FORMAT_NAMES } from "./formats.ts";
 import { FILE_KINDS } from "./sources.ts";
 import { TASK_NAMES } from "./tasks/table.ts";
@@ -15,6 +16,10 @@ export const SourceOptions = z
         .describe("File, several with * or ? in the name, or hf-data:org/name[@revision][:file, pattern or split]"),
     ),
     kind: z.enum(FILE_KINDS).optional().describe("File format; by default told by the name"),
+    encoding: z
+      .enum(ENCODINGS)
+      .optional()
+      .describe("How its texts are written; by default told by the file, and needed for windows-1252"),
     format: z.enum(FORMAT_NAMES).optional().describe("How rows are written; by default told by the columns"),
     task: z.enum(TASK_NAMES).optional().describe("Known data set that the file holds"),
     limit: z.int().positive().optional().describe("Use the first examples only"),

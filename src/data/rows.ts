@@ -86,10 +86,16 @@ export class FaultList {
   }
 }
 
+/** How many characters a text has; one beyond the basic plane is one, though it is two units of JavaScript's. */
+export const charactersIn = (text: string): number =>
+  text.length - (text.match(/[\ud800-\udbff](?=[\udc00-\udfff])/g)?.length ?? 0);
+
 /** Where readers put what they find. */
 export interface RowSink {
   row(line: number, values: Readonly<Record<string, unknown>>): void;
   fault(fault: Fault): void;
+  /** Says how the file is written where that is not as usual. */
+  note(text: string): void;
 }
 
 /** The bytes of a file, piece by piece. */

@@ -1,28 +1,14 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import { FaultList, MAX_FAULTS, MAX_JSON_DEPTH, MAX_ROW_BYTES, MAX_ROWS, type Row } from "./rows.ts";
-import { expandPath, loadRows, type ReadOptions, scanFile } from "./sources.ts";
+import { scanner } from "../../test/scanner.ts";
+import { MAX_FAULTS, MAX_JSON_DEPTH, MAX_ROW_BYTES, MAX_ROWS } from "./rows.ts";
+import { expandPath, loadRows } from "./sources.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "sources-"));
-afterAll(() => rmSync(folder, { recursive: true }));
-
-async function scan(name: string, content: string | Uint8Array, options?: ReadOptions) {
-  const path = join(folder, name);
-  writeFileSync(path, content);
-  const rows: Row[] = [];
-  const found = new FaultList();
-  const file = await scanFile(path, (row) => rows.push(row), found, options);
-  return {
-    file,
-    found,
-    rows: rows.map(({ line, values }) => [line, values] as const),
-    faults: found.first.map(({ line, column, code }) => [line, column, code] as const),
-  };
-}
+const { scan, folder, remove } = scanner();
+afterAll(remove);
 
 describe("JSON Lines", () => {
   test("byte order mark, CRLF, blank lines, no newline at the end; hash of the bytes", async () => {
@@ -126,7 +112,21 @@ describe("JSON", () => {
     ['[{"a": 1},\n]', [[2, 1, "JSON_INVALID"]], 1],
     ['[{"a": 1}', [[1, 10, "JSON_INVALID"]], 1],
     ['[{"a": 1}] x', [[1, 12, "JSON_INVALID"]], 1],
-    ['{"a": 1}\n{"a": 2}', [[1, 1, "JSON_NOT_ARRAY"]], 0],
+    ['{"a": 1}\n{"a": 2}', [], 2],
+    ['{"a": 1}\n{"a": }\n{"a": 2}', [[2, 7, "JSON_INVALID"]], 2],
+    ['{\n "a": 1\n}', [[1, 1, "JSON_NOT_ARRAY"]], 0],
+    ['{"n": 1, "data": [{"a": 1}, {"a": [2]}], "m": {}}', [], 2],
+    ['{"data": [{"a": 1}, {"a": }], "m": 1}', [[1, 27, "JSON_INVALID"]], 1],
+    ['{"data": [{"a": 1}]} {"a": 1}', [[1, 22, "JSON_INVALID"]], 0],
+    ['{"data": [{"a": 1}], "train": [{"a": 1}]}', [[1, 1, "JSON_NOT_ARRAY"]], 0],
+    [
+      '["\u{1f600}", {"\u{1f600}": }]',
+      [
+        [1, 2, "ROW_NOT_OBJECT"],
+        [1, 13, "JSON_INVALID"],
+      ],
+      0,
+    ],
     ["", [[1, 1, "JSON_NOT_ARRAY"]], 0],
     ["[1]", [[1, 2, "ROW_NOT_OBJECT"]], 0],
     // What lacks its brace or quote is one fault; the lines behind it are read.
@@ -143,45 +143,6 @@ describe("JSON", () => {
     const result = await scan("d.json", text);
     expect(result.faults).toEqual(faults);
     expect(result.rows).toHaveLength(good);
-  });
-});
-
-describe("CSV and TSV", () => {
-  test("quotes, commas, doubled quotes and line breaks in cells; a header line", async () => {
-    const text = 'a,b\r\n"1,\n""x""",2\n,"3"\n"",\n';
-    expect((await scan("a.csv", text)).rows).toEqual([
-      [2, { a: '1,\n"x"', b: "2" }],
-      [4, { a: "", b: "3" }],
-      [5, { a: "", b: "" }],
-    ]);
-  });
-
-  test("layouts name the columns of files without a header; a header is recognised", async () => {
-    const layouts = [["text", "label"]];
-    expect((await scan("b.csv", "x,1\ny,0", { layouts })).rows[0]).toEqual([1, { text: "x", label: "1" }]);
-    expect((await scan("c.tsv", "label\ttext\n1\tx", { layouts })).rows).toEqual([[2, { text: "x", label: "1" }]]);
-    expect((await scan("d.tsv", 'a "b"\t1', { layouts })).rows[0]?.[1]).toEqual({ text: 'a "b"', label: "1" });
-  });
-
-  test("faults", async () => {
-    const result = await scan("e.csv", 'a,b\n1\n"x"y,2\n1,2\n"open,3\n4,5');
-    expect(result.faults).toEqual([
-      [2, 1, "COLUMN_COUNT"],
-      [3, 4, "CSV_BAD_QUOTE"],
-      [5, 1, "CSV_OPEN_QUOTE"],
-    ]);
-    // A quote that is never closed costs its own line only.
-    expect(result.rows.map(([line]) => line)).toEqual([4, 6]);
-    expect((await scan("h.csv", 'a,b\n"x,1\n2,3\n"y,4\n"z\n",5')).faults).toEqual([
-      [2, 1, "CSV_OPEN_QUOTE"],
-      [4, 1, "CSV_OPEN_QUOTE"],
-    ]);
-    expect((await scan("f.csv", "a,a\n1,2")).faults).toEqual([[1, 1, "COLUMN_TWICE"]]);
-  });
-
-  test("a quoted cell without end costs one row's memory, not the file's", async () => {
-    const result = await scan("g.csv", `a,b\n"${`${"x".repeat(1023)}\n`.repeat(1100)}`);
-    expect(result.faults[0]).toEqual([2, 1, "CSV_OPEN_QUOTE"]);
   });
 });
 

@@ -5,6 +5,7 @@ import { BoosterError } from "../errors.ts";
 import { inCache } from "../formats/hub/cache.ts";
 import { isHubReference } from "../formats/hub/reference.ts";
 import { readCsv, readTsv } from "./delimited.ts";
+import { decoded, type Encoding, unpacked } from "./encodings.ts";
 import { readJson } from "./json.ts";
 import { readJsonl } from "./jsonl.ts";
 import { readParquet } from "./parquet.ts";
@@ -17,6 +18,7 @@ import {
   MAX_ROWS,
   type Row,
   type RowReader,
+  type RowSink,
 } from "./rows.ts";
 
 /** File formats and their readers; one row each. */
@@ -39,6 +41,8 @@ const EXTENSIONS: Readonly<Record<string, FileKind>> = {
 export interface ReadOptions {
   /** By default the file name's extension decides. */
   readonly kind?: FileKind;
+  /** How its texts are written; by default told by the file. */
+  readonly encoding?: Encoding;
   /** Column names of CSV and TSV files without a header line. */
   readonly layouts?: Layouts;
 }
@@ -51,14 +55,17 @@ export interface DataFile {
   readonly sha256: string;
   /** Rows without fault. */
   readonly rows: number;
+  /** How it is written where that is not as usual: packed, in another encoding, with other separators. */
+  readonly notes: readonly string[];
 }
 
 function kindOf(path: string): FileKind {
-  const kind = EXTENSIONS[extname(path).toLowerCase()];
+  const name = path.toLowerCase().replace(/\.gz$/, "");
+  const kind = EXTENSIONS[extname(name)];
   if (kind !== undefined) return kind;
   throw new BoosterError("DATA_FORMAT_UNKNOWN", "the file's format cannot be told from its name", {
     expected: Object.keys(EXTENSIONS).join(", "),
-    found: extname(path) || "no extension",
+    found: extname(name) || "no extension",
     where: path,
     hint: "Rename the file or name its format.",
   });
@@ -67,9 +74,9 @@ function kindOf(path: string): FileKind {
 /**
  * Reads a data file row by row without keeping the rows, and takes its SHA-256 on the way.
  *
- * Memory: one row for JSON Lines, CSV and TSV; the whole file for JSON and parquet.
+ * Memory: one row for JSON Lines, CSV and TSV; the whole file for JSON and parquet. A file may be packed by gzip.
  *
- * @throws {BoosterError} `DATA_NOT_FOUND`, `DATA_TOO_LARGE`, `DATA_TOO_MANY_ROWS`, `DATA_FORMAT_UNKNOWN`,
+ * @throws {BoosterError} `DATA_NOT_FOUND`, `DATA_TOO_LARGE`, `GZIP_INVALID`, `ENCODING_MISMATCH`, `DATA_TOO_MANY_ROWS`, `DATA_FORMAT_UNKNOWN`,
  * `PARQUET_TOO_LARGE`; faults of single rows are put into `faults`, not thrown
  * @example
  * const file = await scanFile("train.jsonl", (row) => count(row.values), faults);
@@ -103,7 +110,11 @@ export async function scanFile(
     }
   }
   let rows = 0;
-  const sink = {
+  const notes = new Set<string>();
+  const note = (text: string) => void notes.add(text);
+  const isText = kind !== "parquet";
+  const sink: RowSink = {
+    note,
     row(line: number, values: Row["values"]) {
       if (++rows > MAX_ROWS) {
         throw new BoosterError("DATA_TOO_MANY_ROWS", "the data file has too many rows", {
@@ -113,11 +124,28 @@ export async function scanFile(
       }
       visit({ file: path, line, values });
     },
-    fault: (fault: Fault) => faults.add(path, fault),
+    fault: (fault: Fault) => faults.add(path, inEncoding(fault, encoding)),
   };
-  await READERS[kind](hashed(), sink, options.layouts ?? []);
-  return { path, kind, bytes, sha256: hash.digest("hex"), rows };
+  let encoding: Encoding = "utf-8";
+  try {
+    let content: ByteStream = unpacked(hashed(), stat.size, note);
+    if (isText) {
+      const { text, encoding: found } = await decoded(content, options.encoding);
+      if (found !== "utf-8") note(found);
+      content = text;
+      encoding = found;
+    }
+    await READERS[kind](content, sink, options.layouts ?? []);
+  } catch (error) {
+    if (!(error instanceof BoosterError) || error.details.where !== undefined) throw error;
+    throw new BoosterError(error.code, error.problem, { ...error.details, where: path });
+  }
+  return { path, kind, bytes, sha256: hash.digest("hex"), rows, notes: [...notes] };
 }
+
+/** Bytes that are no characters are told in the file's own encoding. */
+const inEncoding = (fault: Fault, encoding: Encoding): Fault =>
+  fault.code === "INVALID_UTF8" && encoding !== "utf-8" ? { ...fault, problem: `is not ${encoding}` } : fault;
 
 /**
  * The files that a path names; `*` and `?` in the last part of it stand for any characters. Sorted by name. Of a data set of the hub the

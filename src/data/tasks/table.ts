@@ -65,7 +65,7 @@ export function checkGolds(task: TaskMetric, rows: readonly { readonly gold: str
 export async function loadTask(
   name: TaskName,
   path: string,
-  options: Pick<ReadOptions, "kind"> = {},
+  options: Omit<ReadOptions, "layouts"> = {},
 ): Promise<{ readonly examples: InstructionExample[]; readonly files: readonly DataFile[] }> {
   const task: Task = TASKS[name];
   const { rows, files, faults } = await loadRows(path, { layouts: task.layouts ?? [], ...options });
