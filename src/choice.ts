@@ -99,9 +99,9 @@ export function oneOf<Row extends Choice>({ rows, kind }: Table<Row>): OneOf<Row
   return z.preprocess(short, anyOf) as unknown as OneOf<Row>;
 }
 
-/** What an option means beside its type. */
+/** What an option means beside its type; it may mean several things. */
 type Mark = "file" | "model" | "operational";
-const MARKS = z.registry<{ readonly mark: Mark }>();
+const MARKS = z.registry<{ readonly marks: readonly Mark[] }>();
 
 /** An option that holds the path of a file, or a pattern of such: what the file holds counts, not what it is called. */
 export const file = <Schema extends z.ZodType>(schema: Schema): Schema => marked(schema, "file");
@@ -113,11 +113,14 @@ export const model = <Schema extends z.ZodType>(schema: Schema): Schema => marke
 export const operational = <Schema extends z.ZodType>(schema: Schema): Schema => marked(schema, "operational");
 
 function marked<Schema extends z.ZodType>(schema: Schema, mark: Mark): Schema {
-  MARKS.add(schema, { mark });
+  MARKS.add(schema, { marks: [...(MARKS.get(schema)?.marks ?? []), mark] });
   return schema;
 }
 
-export const isOperational = (schema: z.ZodType): boolean => MARKS.get(schema)?.mark === "operational";
+const hasMark = (schema: z.core.$ZodType, mark: Mark): boolean =>
+  MARKS.get(schema as z.ZodType)?.marks.includes(mark) === true;
+
+export const isOperational = (schema: z.ZodType): boolean => hasMark(schema, "operational");
 
 /** A value that stands in options, and where. */
 export interface Place {
@@ -128,7 +131,7 @@ export interface Place {
 /** Values that options, checked and complete, hold where their schema has a mark. */
 export function placesOf(mark: Mark, schema: z.core.$ZodType, value: unknown, path: Place["path"] = []): Place[] {
   if (value === undefined || value === null) return [];
-  if (MARKS.get(schema as z.ZodType)?.mark === mark) return [{ path, text: value as string }];
+  if (hasMark(schema, mark)) return [{ path, text: value as string }];
   const { def } = (schema as z.core.$ZodTypes)._zod;
   switch (def.type) {
     case "optional":

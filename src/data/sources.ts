@@ -3,7 +3,7 @@ import { createReadStream, readdirSync, statSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import { BoosterError } from "../errors.ts";
 import { inCache } from "../formats/hub/cache.ts";
-import { isHubReference } from "../formats/hub/reference.ts";
+import { isHubReference, parseHubReference } from "../formats/hub/reference.ts";
 import { readCsv, readTsv } from "./delimited.ts";
 import { decoded, type Encoding, unpacked } from "./encodings.ts";
 import { readJson } from "./json.ts";
@@ -154,7 +154,7 @@ const inEncoding = (fault: Fault, encoding: Encoding): Fault =>
  * @throws {BoosterError} `DATA_NOT_FOUND`, and what `inCache` throws
  */
 export function expandPath(pattern: string): string[] {
-  if (isHubReference(pattern)) {
+  if (isHubReference(pattern) && parseHubReference(pattern).kind === "dataset") {
     const { place, files } = inCache(pattern);
     return files.map((path) => join(place, path));
   }

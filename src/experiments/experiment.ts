@@ -93,7 +93,7 @@ export async function planExperiment(given: ExperimentOptions): Promise<Plan> {
     throw new BoosterError("FILE_NOT_FOUND", "there is no model here", { where: path });
   }
   const paths = new Set(pieces.flatMap(filesOf));
-  const missing = [...paths].flatMap(expandPath).find((path) => !existsSync(path));
+  const missing = [...paths].flatMap(expandPath).find((path) => !isHubReference(path) && !existsSync(path));
   if (missing !== undefined) throw new BoosterError("DATA_NOT_FOUND", "there is no such data file", { where: missing });
   const hashes: Hashes = {
     models: Object.fromEntries(await Promise.all(models.map(async (path) => [path, await identityOf(path)]))),

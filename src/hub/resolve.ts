@@ -3,7 +3,13 @@ import { join } from "node:path";
 import type { z } from "zod";
 import { type Place, placesOf } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
-import { hubReferenceText, isCommit, isHubReference, parseHubReference } from "../formats/hub/reference.ts";
+import {
+  type HubKind,
+  hubReferenceText,
+  isCommit,
+  isHubReference,
+  parseHubReference,
+} from "../formats/hub/reference.ts";
 import { MODEL_FILE, readModelFile } from "../models/model-file.ts";
 import { type Following, readDescription } from "../train/index.ts";
 import { fetchReference } from "./fetch.ts";
@@ -23,21 +29,21 @@ export async function resolveReferences<Options extends object>(
   options: Options,
   following: Following = {},
 ): Promise<Options> {
-  const marked = (["model", "file"] as const).flatMap((mark) =>
-    placesOf(mark, schema, options).map((place) => ({ ...place, mark })),
-  );
-  for (const { text, mark } of marked) {
-    const base = mark === "model" && existsSync(join(text, MODEL_FILE)) ? readModelFile(text).base.path : text;
+  const models = placesOf("model", schema, options).map((place) => ({ ...place, kind: "model" as const }));
+  const data = placesOf("file", schema, options).map((place) => ({ ...place, kind: "dataset" as const }));
+  for (const { text } of models) {
+    const base = existsSync(join(text, MODEL_FILE)) ? readModelFile(text).base.path : text;
     if (base !== text && isHubReference(base)) await fetchReference(base, following);
   }
-  const found = marked.filter(({ text }) => isHubReference(text));
+  // What a moderator reads may be a model whose content counts.
+  const isModel = ({ path }: Place) => models.some((model) => `${model.path}` === `${path}`);
+  const found = [...models, ...data.filter((place) => !isModel(place))].filter(({ text }) => isHubReference(text));
   if (found.length === 0) return options;
   const resolved = structuredClone(options);
   const begun = begunWith(options);
   const known = new Map<string, string>();
-  for (const { path, text, mark } of found) {
-    const { kind } = parseHubReference(text);
-    if ((kind === "model") !== (mark === "model")) throw misplaced(text, path, mark);
+  for (const { path, text, kind } of found) {
+    if (parseHubReference(text).kind !== kind) throw misplaced(text, path, kind);
     const asked = sameAsBegun(text, valueAt(begun, path)) ?? text;
     const pinned = known.get(asked) ?? (await fetchReference(asked, following));
     known.set(asked, pinned);
@@ -64,9 +70,9 @@ function sameAsBegun(text: string, begun: unknown): string | undefined {
 const valueAt = (value: unknown, path: Place["path"]): unknown =>
   path.reduce((inner: unknown, key) => (inner as Record<string, unknown> | undefined)?.[key], value);
 
-const misplaced = (text: string, path: Place["path"], mark: "model" | "file"): BoosterError =>
+const misplaced = (text: string, path: Place["path"], kind: HubKind): BoosterError =>
   new BoosterError("HUB_REFERENCE_INVALID", "a model stands where data are asked for, or data where a model is", {
-    expected: mark === "model" ? "hf:org/name" : "hf-data:org/name",
+    expected: kind === "model" ? "hf:org/name" : "hf-data:org/name",
     found: text,
     where: path.join("."),
   });

@@ -1,9 +1,12 @@
 import { createHash } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import type { z } from "zod";
 import { isOperational } from "../choice.ts";
 import { expandPath } from "../data/sources.ts";
+import { inCache } from "../formats/hub/cache.ts";
+import { hubReferenceText, isHubReference, parseHubReference } from "../formats/hub/reference.ts";
 import { fileHash, referenceIdentity } from "../models/source.ts";
 import { ort } from "../runtime/ort.ts";
 import { type Json, type RunDescription, sortedJson } from "../train/index.ts";
@@ -49,9 +52,18 @@ export const keyOf = (determinants: Json): string =>
 /** SHA-256 of every file that paths and patterns name, and what tells models in folders from others; a missing one is told by the run that reads it, with the role it has there. */
 export async function hashesOfFiles(paths: readonly string[]): Promise<Record<string, string>> {
   const hashes: Record<string, string> = {};
-  for (const path of new Set(paths.flatMap(expandPath))) {
-    const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-    if (existsSync(path)) hashes[path] = await (isFolder ? referenceIdentity(path) : fileHash(path));
+  for (const [name, path] of new Map(paths.flatMap(namesOf))) {
+    const isModel = isHubReference(path) || statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+    if (isModel || existsSync(path)) hashes[name] = await (isModel ? referenceIdentity(path) : fileHash(path));
   }
   return hashes;
+}
+
+/** What files are called and where they are: data of the hub by their repository, wherever the cache is. */
+function namesOf(pattern: string): (readonly [name: string, path: string])[] {
+  const reference = isHubReference(pattern) ? parseHubReference(pattern) : undefined;
+  if (reference?.kind !== "dataset") return expandPath(pattern).map((path) => [path, path]);
+  const { place, files } = inCache(pattern);
+  const repository = hubReferenceText({ ...reference, part: undefined });
+  return files.map((file) => [`${repository}:${file}`, join(place, file)]);
 }

@@ -2,8 +2,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
+import { parse } from "yaml";
+import { placesOf } from "../../src/choice.ts";
 import { TASKS } from "../../src/data/tasks/table.ts";
 import type { Task } from "../../src/data/tasks/task.ts";
+import { ExperimentOptions } from "../../src/experiments/options.ts";
 import { parseHubReference } from "../../src/formats/hub/reference.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -25,4 +28,13 @@ test("the known data sets name their places on the hub, as the page does", () =>
       expect(parseHubReference(text).kind).toBe("dataset");
     }
   }
+});
+
+test("the paper's table from the hub is an experiment", () => {
+  const options = ExperimentOptions.parse(parse(readFileSync(join(root, "examples", "paper-hub.yaml"), "utf8")));
+  const kinds = (["model", "file"] as const).map((mark) =>
+    placesOf(mark, ExperimentOptions, options).map(({ text }) => parseHubReference(text).kind),
+  );
+  expect(kinds[0]).toEqual(["model", "model"]);
+  expect(kinds[1]?.filter((kind) => kind === "dataset").length).toBe(8);
 });

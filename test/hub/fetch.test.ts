@@ -432,3 +432,33 @@ test("a long list comes in pages", async () => {
   await fetchReference("hf:org/tiny");
   expect(hub.asked.filter((line) => line.includes("/tree/"))).toHaveLength(5);
 });
+
+test("a download that is asked to stop keeps what came", async () => {
+  hub.mischief = (request, response) => {
+    if (!request.url?.includes("Signature")) return undefined;
+    response.writeHead(200, { "Content-Length": 300_000 });
+    response.write(weights.subarray(0, 200_000));
+    return true;
+  };
+  const stop = new AbortController();
+  const following = { signal: stop.signal, emit: () => undefined };
+  const incomplete = join(repository(), "blobs", `${sha256(weights)}.incomplete`);
+  const ended = fetchReference("hf:org/tiny", following).catch((error: BoosterError) => error.code);
+  while (!existsSync(incomplete) || statSync(incomplete).size < 100_000)
+    await new Promise((next) => setTimeout(next, 10));
+  stop.abort();
+  expect(await ended).toBe("STOPPED");
+  expect(statSync(incomplete).size).toBeGreaterThanOrEqual(100_000);
+});
+
+test("a damaged list or branch in the cache is named, with what to delete", async () => {
+  const pinned = await fetchReference("hf:org/tiny");
+  const trees = join(repository(), "trees", `${COMMIT}.json`);
+  for (const text of ["{", "[]", '{"format_version":1,"files":{"../x":{"size":1,"blob_id":"a"}}}']) {
+    writeFileSync(trees, text);
+    expect(await failure(pinned)).toMatchObject({ code: "HUB_CACHE_INVALID", details: { where: trees } });
+  }
+  rmSync(trees);
+  writeFileSync(join(repository(), "refs", "main"), "../../evil");
+  expect(await failure("hf:org/tiny")).toMatchObject({ code: "HUB_CACHE_INVALID" });
+});

@@ -3,9 +3,16 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { filesIn as filesInOptions } from "../../src/choice.ts";
+import { dryRun } from "../../src/experiments/dry-run.ts";
+import { runExperiment } from "../../src/experiments/experiment.ts";
+import { resolveReferences } from "../../src/hub/resolve.ts";
+import { modelIdentity } from "../../src/models/source.ts";
 import { align } from "../../src/stages/align.ts";
+import { hashesOfFiles } from "../../src/stages/describe-run.ts";
 import { finetune } from "../../src/stages/finetune.ts";
 import { merge } from "../../src/stages/merge.ts";
+import { EvaluateOptions } from "../../src/stages/options.ts";
 import { bundledModel } from "../../src/stages/package-root.ts";
 import { writeWorldData } from "../../src/stages/world-files.ts";
 import { COMMIT, StandIn, type StandInFile } from "./stand-in.ts";
@@ -36,7 +43,8 @@ afterAll(async () => {
 
 const json = (...path: string[]) => JSON.parse(readFileSync(join(folder, ...path), "utf8"));
 const tensors = (run: string) => readFileSync(join(folder, run, "adapter", "adapter_model.safetensors"));
-const settings = { steps: 4, checkpointEvery: 2, loraRank: 4, threads: 1 };
+const quick = { steps: 4, checkpointEvery: 2, loraRank: 4 };
+const settings = { ...quick, threads: 1 };
 
 test("a run records commits, goes on without a connection when its branch has moved, and gives the same bytes as from a folder", async () => {
   const named = {
@@ -96,4 +104,43 @@ test("an adapter on the hub stands on a model", async () => {
 test("data in the place of a model are refused", async () => {
   const refused = align({ ...settings, run: join(folder, "x"), model: "hf-data:org/rows", alignment: "hf:org/world" });
   await expect(refused).rejects.toMatchObject({ code: "HUB_REFERENCE_INVALID", details: { where: "model" } });
+});
+
+test("an experiment on the hub's model and data has the same pieces wherever the cache is, and names the model", async () => {
+  const data = (name: string) => `hf-data:org/rows:${name}.jsonl`;
+  for (const [name, files] of [...hub.repositories]) hub.repositories.set(name, { ...files, revisions: {} });
+  const options = {
+    out: join(folder, "experiment"),
+    model: "hf:org/world",
+    methods: ["sft" as const],
+    seeds: [0],
+    strengths: [{ learningRate: 1e-4 }],
+    align: { ...quick, alignment: data("alignment-{seed}") },
+    attack: { ...quick, task: data("reviews-{seed}"), poisonRatio: 0, sampleNumber: 20 },
+    evaluate: {
+      harmful: { path: data("test-harmful"), limit: 4 },
+      task: { path: data("test-reviews"), limit: 4 },
+      taskMetric: "sst2" as const,
+      moderator: "world" as const,
+      maxNewTokens: 4,
+      taskMaxNewTokens: 4,
+    },
+    threads: 1,
+  };
+  const keys = async () => (await dryRun(options)).pieces.map(({ key }) => key);
+  const before = await keys();
+  process.env.HF_HOME = join(folder, "third");
+  expect(await keys()).toEqual(before);
+  const { model } = await runExperiment(options);
+  expect(model).toBe("world");
+});
+
+test("a moderator's model is brought and counts by its content", async () => {
+  const moderator = { name: "beaver-dam" as const, model: "hf:org/world" };
+  const asked = EvaluateOptions.parse({ run: "x", model: bundledModel(), harmful: "x.jsonl", moderator });
+  const resolved = await resolveReferences(EvaluateOptions, asked);
+  expect(resolved.moderator).toMatchObject({ model: `hf:org/world@${COMMIT}` });
+  expect(asked.moderator).toMatchObject({ model: "hf:org/world" });
+  const hashes = await hashesOfFiles(filesInOptions(EvaluateOptions.shape.moderator, resolved.moderator));
+  expect(hashes).toEqual({ [`hf:org/world@${COMMIT}`]: await modelIdentity(bundledModel()) });
 });

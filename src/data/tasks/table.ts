@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import { BoosterError, rowNamed } from "../../errors.ts";
+import { isHubReference } from "../../formats/hub/reference.ts";
 import { collectExamples, type InstructionExample } from "../examples.ts";
 import { type DataFile, loadRows, type ReadOptions } from "../sources.ts";
 import { agnews } from "./agnews.ts";
@@ -58,7 +60,7 @@ export function checkGolds(task: TaskMetric, rows: readonly { readonly gold: str
 /**
  * Loads the examples of a known data set from the user's file.
  *
- * @throws {BoosterError} `DATA_INVALID` and whatever `loadRows` throws
+ * @throws {BoosterError} `DATA_NOT_FOUND`, `DATA_INVALID` and whatever `loadRows` throws
  * @example
  * const { examples } = await loadTask("sst2", "sst2_train.tsv");
  */
@@ -68,6 +70,10 @@ export async function loadTask(
   options: Omit<ReadOptions, "layouts"> = {},
 ): Promise<{ readonly examples: InstructionExample[]; readonly files: readonly DataFile[] }> {
   const task: Task = TASKS[name];
+  if (task.hub !== undefined && !/[*?]/.test(path) && !isHubReference(path) && !existsSync(path)) {
+    const hint = `It is on the hub: ${task.hub}`;
+    throw new BoosterError("DATA_NOT_FOUND", "there is no such data file", { where: path, hint });
+  }
   const { rows, files, faults } = await loadRows(path, { layouts: task.layouts ?? [], ...options });
   return { examples: collectExamples(rows, task.example, faults), files };
 }

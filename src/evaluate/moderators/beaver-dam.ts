@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { file } from "../../choice.ts";
+import { file, model } from "../../choice.ts";
 import { BoosterError, stopIfAsked } from "../../errors.ts";
 import type { Tokenizer } from "../../formats/tokenizer.ts";
 import { type Classes, classesOf, probabilities } from "../../models/classes.ts";
@@ -11,7 +11,14 @@ import { once } from "./once.ts";
 
 /** The paper's moderator and how its evaluation sets it. */
 export const BeaverDamOptions = z.strictObject({
-  model: file(z.string().min(1).describe("Model that sorts texts into kinds of harm, such as beaver-dam-7b: a folder")),
+  model: file(
+    model(
+      z
+        .string()
+        .min(1)
+        .describe("Model that sorts texts into kinds of harm: a folder, or on the hub, hf:PKU-Alignment/beaver-dam-7b"),
+    ),
+  ),
   threshold: z.number().min(0).max(1).default(0.5).describe("An answer is flagged where any score is greater"),
   maxTokens: z.int().min(1).default(256).describe("Tokens that are read; longer texts are cut at the end"),
 });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { file } from "../../choice.ts";
+import { file, model } from "../../choice.ts";
 import { BoosterError, stopIfAsked } from "../../errors.ts";
 import type { ChatMessage } from "../../formats/chat-template.ts";
 import { encodeChat } from "../../formats/chat-training.ts";
@@ -17,10 +17,14 @@ import { parseVerdict } from "./reply.ts";
 /** A model that writes a verdict. */
 export const LlamaGuardOptions = z.strictObject({
   model: file(
-    z
-      .string()
-      .min(1)
-      .describe("Model that answers a conversation with safe, or with unsafe and categories: a folder or GGUF file"),
+    model(
+      z
+        .string()
+        .min(1)
+        .describe(
+          "Model that answers a conversation with safe, or with unsafe and categories: a folder, a GGUF file, or hf:org/name",
+        ),
+    ),
   ),
   tolerated: Tolerated,
 });

@@ -75,12 +75,18 @@ export function cachedCommit(reference: HubReference): string | undefined {
 /**
  * The list of a commit's files, where the cache has it.
  *
- * @throws {BoosterError} `HUB_CACHE_INVALID`, and what reading strict JSON throws
+ * @throws {BoosterError} `HUB_CACHE_INVALID`
  */
 export function readListing(reference: HubReference, commit: string): Listing | undefined {
   const where = listingFile(reference, commit);
   if (!existsSync(where)) return undefined;
-  return cachedListing(decodeStrictJson(readSmallFile(where, MAX_LISTING_BYTES), where, LISTING_LIMITS), where);
+  try {
+    return cachedListing(decodeStrictJson(readSmallFile(where, MAX_LISTING_BYTES), where, LISTING_LIMITS), where);
+  } catch (cause) {
+    if (!(cause instanceof BoosterError) || cause.code === "HUB_CACHE_INVALID") throw cause;
+    const hint = "Delete this file: it is made again";
+    throw new BoosterError("HUB_CACHE_INVALID", cause.problem, { ...cause.details, where, hint, cause });
+  }
 }
 
 /** What of a commit is needed, and of that what the cache lacks. */
@@ -146,11 +152,11 @@ export const notCached = (reference: HubReference, missing: readonly string[]): 
 function filesBelow(folder: string): string[] {
   const paths: string[] = [];
   const visit = (below: string): void => {
-    for (const { name } of readdirSync(join(folder, below), { withFileTypes: true })) {
-      const path = below === "" ? name : `${below}/${name}`;
-      const stats = statSync(join(folder, path), { throwIfNoEntry: false });
-      if (stats?.isDirectory() && path.split("/").length < 16) visit(path);
-      else if (stats?.isFile() && paths.length < MAX_FILES) paths.push(path);
+    for (const entry of readdirSync(join(folder, below), { withFileTypes: true })) {
+      const path = below === "" ? entry.name : `${below}/${entry.name}`;
+      // A link is one to content; one to a folder may lead in a circle.
+      if (entry.isDirectory()) visit(path);
+      else if (statSync(join(folder, path), { throwIfNoEntry: false })?.isFile()) paths.push(path);
     }
   };
   visit("");
