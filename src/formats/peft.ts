@@ -164,6 +164,15 @@ function inOneScale(config: PeftConfig, { sites }: Promised, tensors: Map<string
 const isGiven = (value: unknown): boolean =>
   value !== null && value !== undefined && (typeof value === "number" || Object.keys(value).length > 0);
 
+interface WriteOptions {
+  /** Name or path of the model that it stands on. */
+  readonly baseModel: string;
+  /** What must stand below it, see `AdapterConfig`. */
+  readonly parent?: string | undefined;
+  /** Its README.md; by default one that says how it is loaded. */
+  readonly card?: string | undefined;
+}
+
 /**
  * Writes a PEFT LoRA adapter that PEFT, and what builds on it, can load; the same bytes for the same adapter.
  *
@@ -178,7 +187,7 @@ export function writeAdapter(
   folder: string,
   config: LoraConfig,
   tensors: AdapterTensors,
-  { baseModel, parent }: { readonly baseModel: string; readonly parent?: string | undefined },
+  { baseModel, parent, card }: WriteOptions,
 ): void {
   const content = adapterConfigJson({ ...config, dropout: 0, baseModel, parent }, tensors);
   const shapes = new Map([...tensors].map(([name, { shape }]) => [name, shape]));
@@ -189,7 +198,7 @@ export function writeAdapter(
     format: "pt",
   });
   writeFileAtomic(join(folder, CARD), [
-    Buffer.from(parent === undefined ? modelCard(baseModel) : deltaCard(baseModel, parent)),
+    Buffer.from(parent === undefined ? (card ?? modelCard(baseModel)) : deltaCard(baseModel, parent)),
   ]);
   writeFileAtomic(join(folder, CONFIG), [Buffer.from(`${JSON.stringify(content, null, 2)}\n`)]);
 }

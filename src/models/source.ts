@@ -9,6 +9,7 @@ import { inCache } from "../formats/hub/cache.ts";
 import { isHubReference } from "../formats/hub/reference.ts";
 import { createTokenizer, type Tokenizer } from "../formats/tokenizer.ts";
 import { loadTokenizer } from "../formats/tokenizer-files.ts";
+import { licenceIn, licenceName } from "./licence.ts";
 import {
   type AdapterLink,
   isRun,
@@ -32,6 +33,8 @@ export interface Base {
   identity(): Promise<string>;
   /** The files that its tokenizer is made of, as a Hugging Face folder has them. */
   tokenizerFiles(): ReadonlyMap<string, Uint8Array>;
+  /** Its licence, where its card or its metadata name one. */
+  licence(): string | undefined;
 }
 
 /** What a reference leads to: a model, and the adapters that stand on it. */
@@ -95,6 +98,7 @@ const folder: Source = {
       weights: () => openFolder(path).weights,
       tokenizer: () => loadTokenizer(path),
       identity: () => modelIdentity(path),
+      licence: () => licenceIn(join(path, "README.md")),
       tokenizerFiles: () =>
         new Map(
           readdirSync(path)
@@ -127,6 +131,7 @@ const gguf: Source = {
       config: () => openGgufModel(file).config,
       weights: () => openGgufModel(file).weights,
       tokenizer: () => createTokenizer(files()),
+      licence: () => licenceName(file.metadata["general.license"]),
       identity: () => (file.paths.length === 1 ? fileHash(path) : listHash(file.paths)),
       tokenizerFiles() {
         const { json, config, eosIds = [] } = files();

@@ -19,6 +19,7 @@ import { standsTransposed, transposed } from "../models/orientation.ts";
 import { modelIdentity } from "../models/source.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import type { RunDirectory } from "../train/index.ts";
+import { adapterCard } from "./adapter-card.ts";
 import type { Origin } from "./workbench.ts";
 
 /** What a run's model.json says beside what was trained. */
@@ -46,7 +47,11 @@ export async function publishAdapter(
   const { origin, below } = made;
   const write = (name: string, { config, tensors }: LoraAdapter, parent?: string) =>
     run.publish(name, (folder) =>
-      writeAdapter(folder, config, tensors, { baseModel: publicName(origin.base.path), parent }),
+      writeAdapter(folder, config, tensors, {
+        baseModel: publicName(origin.base.path),
+        parent,
+        card: parent === undefined ? adapterCard(run.path, config, made) : undefined,
+      }),
     );
   const parts = readChain(model, origin.sha256, below);
   const [first, ...rest] = [...parts, trained];
