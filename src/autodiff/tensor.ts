@@ -44,7 +44,8 @@ export type Thunk = () => Tensor;
 export type SampleInput =
   | { readonly shape: readonly number[]; readonly low?: number; readonly high?: number }
   | { readonly shape: readonly number[]; readonly int32: readonly number[] }
-  | { readonly shape: readonly number[]; readonly bool: readonly number[] };
+  | { readonly shape: readonly number[]; readonly bool: readonly number[] }
+  | { readonly shape: readonly number[]; readonly dtype: DType; readonly values: readonly number[] };
 
 export interface Sample<A> {
   readonly inputs: readonly SampleInput[];

@@ -3,12 +3,13 @@ import { alpacaPrompt } from "../data/templates.ts";
 import type { ChatMessage } from "../formats/chat-template.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { type GenerateOptions, Generator, type TextPrompt } from "../generate/index.ts";
-import { DeviceChoice, ModelChoice } from "../stages/options.ts";
+import { BaseChoice, DeviceChoice, ModelChoice } from "../stages/options.ts";
 import { Workbench } from "../stages/workbench.ts";
 
 /** What `generate` and `chat` have in common. */
 export const AnswerOptions = z.strictObject({
   ...ModelChoice.shape,
+  ...BaseChoice.shape,
   template: z
     .enum(["chat", "alpaca", "none"])
     .optional()
@@ -37,7 +38,7 @@ export interface Answerer {
 export async function openAnswerer(config: AnswerOptions): Promise<Answerer> {
   const bench = new Workbench(config);
   const origin = await bench.open(config);
-  const { base } = await bench.start(origin, "merge", "use");
+  const { base } = await bench.start(origin, "merge", { purpose: "use", form: config.base });
   const { tokenizer, device, model, weights } = base;
   const template = config.template ?? origin.template ?? (tokenizer.chatTemplate === undefined ? "none" : "chat");
   const { temperature, topK, topP, seed, maxNewTokens } = config;

@@ -191,11 +191,11 @@ export function repairOptionsOf(
   adapterPolicy: Attack["adapterPolicy"],
   seed: number,
 ) {
-  const { template, maxTokens, tooLong, unusable, avoid } = options.align;
+  const { base, template, maxTokens, tooLong, unusable, avoid } = options.align;
   const { unaligned, safety } = options.repair;
   const data = defenderSources(options, { name: method.name, needs: defenderData(method, true) }, options.repair);
   return forSeed(
-    { method, adapterPolicy, ...data, template, maxTokens, tooLong, unusable, avoid, unaligned, safety, seed },
+    { base, method, adapterPolicy, ...data, template, maxTokens, tooLong, unusable, avoid, unaligned, safety, seed },
     seed,
   );
 }

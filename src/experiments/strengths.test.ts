@@ -26,6 +26,7 @@ test("whatever a strength sets is in its name", () => {
     alignment: [source, { path: "b" }],
     attack: ["mix", "benign"],
     avoid: [[], [source]],
+    base: ["bfloat16", "int8"],
     counts: ["exact", "reference"],
     curve: [{ every: 1 }, { every: 2 }],
     defenderAvoid: [[], [source]],

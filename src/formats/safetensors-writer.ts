@@ -4,6 +4,10 @@ import { writeFileAtomic } from "./atomic-file.ts";
 import { MAX_HEADER_BYTES } from "./safetensors-reader.ts";
 
 const NAMES: Readonly<Record<DType, string>> = {
+  float16: "F16",
+  uint16: "U16",
+  int8: "I8",
+  uint8: "U8",
   float64: "F64",
   float32: "F32",
   int64: "I64",

@@ -1,8 +1,9 @@
 import { BoosterError } from "../errors.ts";
 import { BLOCK_FORMATS, type BlockFormatName } from "../tensor/block-formats.ts";
 import { bfloatToFloat, halfToFloat } from "../tensor/half.ts";
-import { dequantise } from "../tensor/quantised.ts";
-import type { HostTensor } from "../tensor/tensor.ts";
+import { dequantise, unpackBlocks } from "../tensor/quantised.ts";
+import { type Stored, storedGroups } from "../tensor/stored.ts";
+import { type HostTensor, tensor } from "../tensor/tensor.ts";
 import type { ByteSource } from "./byte-source.ts";
 
 /** How elements are stored: in blocks of so many elements and bytes, and what the bytes of a tensor are read to. */
@@ -11,15 +12,30 @@ interface Format {
   readonly bytes: number;
   /** Absent for types that no weight is read from: files may hold them beside the weights. */
   readonly read?: (bytes: Uint8Array<ArrayBuffer>) => Pick<HostTensor, "dtype" | "data">;
+  /** A matrix without widening it; absent where it has no form of fewer bits than float32. */
+  readonly keep?: (bytes: Uint8Array<ArrayBuffer>, shape: readonly [rows: number, width: number]) => Stored;
 }
 
 const plain = (bytes: number, read: NonNullable<Format["read"]>): Format => ({ elements: 1, bytes, read });
 const unread = (bytes: number, elements = 1): Format => ({ elements, bytes });
 
+const halves = (dtype: "float16" | "uint16", widen: (halves: Uint16Array) => Float32Array) => ({
+  ...plain(2, ({ buffer }) => ({ dtype: "float32", data: widen(new Uint16Array(buffer)) })),
+  keep: ({ buffer }: Uint8Array<ArrayBuffer>, shape: readonly [number, number]): Stored => ({
+    codes: tensor(dtype, shape, new Uint16Array(buffer)),
+  }),
+});
+
 const blocks = Object.fromEntries(
-  Object.entries(BLOCK_FORMATS).map(([name, { elements, bytes }]) => {
-    const read: Format["read"] = (packed) => ({ dtype: "float32", data: dequantise(name as BlockFormatName, packed) });
-    return [name, { elements, bytes, read }];
+  Object.entries(BLOCK_FORMATS).map(([format, { elements, bytes, range }]) => {
+    const name = format as BlockFormatName;
+    const row: Format = {
+      elements,
+      bytes,
+      read: (packed) => ({ dtype: "float32", data: dequantise(name, packed) }),
+      keep: (packed, shape) => storedGroups(unpackBlocks(name, packed), shape, range),
+    };
+    return [name, row];
   }),
 ) as Readonly<Record<BlockFormatName, Format>>;
 
@@ -30,8 +46,8 @@ const blocks = Object.fromEntries(
 export const FORMATS = {
   F64: plain(8, ({ buffer }) => ({ dtype: "float64", data: new Float64Array(buffer) })),
   F32: plain(4, ({ buffer }) => ({ dtype: "float32", data: new Float32Array(buffer) })),
-  F16: plain(2, ({ buffer }) => ({ dtype: "float32", data: halfToFloat(new Uint16Array(buffer)) })),
-  BF16: plain(2, ({ buffer }) => ({ dtype: "float32", data: bfloatToFloat(new Uint16Array(buffer)) })),
+  F16: halves("float16", halfToFloat),
+  BF16: halves("uint16", bfloatToFloat),
   I64: plain(8, ({ buffer }) => ({ dtype: "int64", data: new BigInt64Array(buffer) })),
   I32: plain(4, ({ buffer }) => ({ dtype: "int32", data: new Int32Array(buffer) })),
   U8: plain(1, (bytes) => ({ dtype: "int32", data: Int32Array.from(bytes) })),
@@ -67,28 +83,42 @@ export interface TensorFile {
   readonly entries: ReadonlyMap<string, StoredTensor>;
   /** @throws {BoosterError} `TENSOR_NOT_FOUND`, `FILE_CHANGED`, `SAFETENSORS_DTYPE_UNSUPPORTED`. */
   load(name: string): HostTensor;
+  /** A matrix in the bits that the file spends on it; undefined for what has no such form. Throws what `load` throws. */
+  keep(name: string): Stored | undefined;
 }
 
 /** The file behind a source, once its header has been read. */
-export const tensorFile = (source: ByteSource, entries: ReadonlyMap<string, StoredTensor>): TensorFile => ({
-  where: source.where,
-  entries,
-  load(name) {
+export function tensorFile(source: ByteSource, entries: ReadonlyMap<string, StoredTensor>): TensorFile {
+  const entryOf = (name: string): StoredTensor => {
     const entry = entries.get(name);
-    if (entry === undefined) {
-      throw new BoosterError("TENSOR_NOT_FOUND", "the file has no such tensor", { found: name, where: source.where });
-    }
-    const { read }: Format = FORMATS[entry.format];
-    if (read === undefined) {
+    if (entry !== undefined) return entry;
+    throw new BoosterError("TENSOR_NOT_FOUND", "the file has no such tensor", { found: name, where: source.where });
+  };
+  const bytesOf = ({ begin, end }: StoredTensor): Uint8Array<ArrayBuffer> => {
+    const bytes = new Uint8Array(end - begin);
+    source.readInto(begin, bytes);
+    return bytes;
+  };
+  return {
+    where: source.where,
+    entries,
+    load(name) {
+      const entry = entryOf(name);
+      const { read }: Format = FORMATS[entry.format];
+      if (read !== undefined) return { shape: entry.shape, ...read(bytesOf(entry)) } as HostTensor;
       throw new BoosterError("SAFETENSORS_DTYPE_UNSUPPORTED", "weights are not read from this element type", {
         expected: "F32, F16, BF16 or F64",
         found: entry.format,
         where: `${source.where}: tensor ${name}`,
         hint: "Quantised checkpoints are read from GGUF files alone; else take the one that this was made from",
       });
-    }
-    const bytes = new Uint8Array(entry.end - entry.begin);
-    source.readInto(entry.begin, bytes);
-    return { shape: entry.shape, ...read(bytes) } as HostTensor;
-  },
-});
+    },
+    keep(name) {
+      const entry = entryOf(name);
+      const [rows, width, ...more] = entry.shape;
+      const { keep }: Format = FORMATS[entry.format];
+      if (keep === undefined || rows === undefined || width === undefined || more.length > 0) return undefined;
+      return keep(bytesOf(entry), [rows, width]);
+    },
+  };
+}

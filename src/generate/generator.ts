@@ -1,4 +1,6 @@
 import { BoosterError, stopIfAsked } from "../errors.ts";
+import { type Widening, widening } from "../models/storages.ts";
+import { type DeviceTensors, typesOf } from "../runtime/index.ts";
 import type { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, tensor } from "../tensor/tensor.ts";
 import { KvCache } from "./cache.ts";
@@ -32,6 +34,12 @@ export interface Answer {
   readonly finish: "stop" | "length";
 }
 
+/** Options of a call, and the weights in it. */
+type Call = GenerateOptions & { readonly base: DeviceTensors };
+
+/** Weights are widened where this many times their size in float32 is free. */
+const ROOM = 2;
+
 /** An answer in the making. */
 interface Row {
   /** Number of the prompt. */
@@ -59,9 +67,15 @@ type Event = { readonly prompt: number } & ({ readonly token: number } | { reado
 export class Generator {
   readonly options: GeneratorOptions;
   private readonly compiled = new Map<Wanted, Promise<Programs>>();
+  /** Absent where weights are expanded at each token, which takes several times as long but no memory. */
+  private readonly widening: Widening | undefined;
 
   private constructor(options: GeneratorOptions) {
     this.options = options;
+    const { device, model, weights } = options;
+    const found = widening(device, model, weights);
+    // The numbers are the same either way.
+    if (found.bytes > 0 && ROOM * found.bytes <= process.availableMemory()) this.widening = found;
   }
 
   /** @throws {BoosterError} `MISSING_WEIGHT`, and what compiling throws. */
@@ -85,11 +99,12 @@ export class Generator {
     const answers: Answer[] = [];
     let answered = 0;
     this.check(prompts, options);
+    const call = { ...options, base: await this.base() };
     // Those that are turned otherwise do not share a batch with the others.
     const isLong = (prompt: number) => this.isLong(prompts[prompt]!);
     for (const alike of [order.filter(isLong), order.filter((prompt) => !isLong(prompt))]) {
       for (let start = 0; start < alike.length; start += batchSize) {
-        for await (const event of this.decode(prompts, alike.slice(start, start + batchSize), options)) {
+        for await (const event of this.decode(prompts, alike.slice(start, start + batchSize), call)) {
           stopIfAsked(signal, "answering");
           if ("token" in event) ids[event.prompt]!.push(event.token);
           else {
@@ -105,7 +120,8 @@ export class Generator {
   /** The answer to one prompt, token by token. Throws what `generate` throws. */
   async *stream(prompt: Prompt, options: GenerateOptions): AsyncGenerator<number> {
     this.check([prompt], options);
-    for await (const event of this.decode([prompt], [0], options)) if ("token" in event) yield event.token;
+    const call = { ...options, base: await this.base() };
+    for await (const event of this.decode([prompt], [0], call)) if ("token" in event) yield event.token;
   }
 
   private check(prompts: readonly Prompt[], { maxNewTokens, batchSize = 1, sampling }: BatchOptions): void {
@@ -122,10 +138,14 @@ export class Generator {
   }
 
   private programs(wanted: Wanted): Promise<Programs> {
-    const known = this.compiled.get(wanted) ?? compilePrograms(this.options, wanted);
+    const types = this.widening?.types ?? typesOf(this.options.weights);
+    const known = this.compiled.get(wanted) ?? compilePrograms(this.options, types, wanted);
     this.compiled.set(wanted, known);
     return known;
   }
+
+  /** The weights of a call. */
+  private base = async (): Promise<DeviceTensors> => (await this.widening?.widen()) ?? this.options.weights;
 
   private isLong({ length }: Prompt): boolean {
     const { longBeyond } = this.options.model;
@@ -133,18 +153,14 @@ export class Generator {
   }
 
   /** One batch until its last answer is complete. What has grown so long that all of it is turned otherwise is read anew. */
-  private async *decode(
-    all: readonly Prompt[],
-    batch: readonly number[],
-    options: GenerateOptions,
-  ): AsyncGenerator<Event> {
-    const { maxNewTokens, sampling } = options;
+  private async *decode(all: readonly Prompt[], batch: readonly number[], call: Call): AsyncGenerator<Event> {
+    const { maxNewTokens, sampling } = call;
     let rows = batch.map((prompt): Row => {
       const ids = Array.from(all[prompt] as Prompt);
       const limit = Math.min(maxNewTokens, this.options.model.maxPositions - ids.length);
       return { prompt, limit, stream: sampling && rowStream(sampling.seed, prompt), ids, written: 0 };
     });
-    while (rows.length > 0) rows = yield* this.continued(rows, options);
+    while (rows.length > 0) rows = yield* this.continued(rows, call);
   }
 
   /**
@@ -154,11 +170,11 @@ export class Generator {
    */
   private async *continued(
     rows: Row[],
-    { stopIds = [], sampling, lora = new Map<string, HostTensor>() }: GenerateOptions,
+    { base, stopIds = [], sampling, lora = new Map<string, HostTensor>() }: Call,
   ): AsyncGenerator<Event, Row[]> {
-    const { device, model, weights } = this.options;
+    const { device, model } = this.options;
     const { prefill, decode } = await this.programs(sampling === undefined ? "tokens" : "logits");
-    const args = { base: weights, tensors: await device.uploadAll(lora) };
+    const args = { base, tensors: await device.uploadAll(lora) };
     const lengths = rows.map(({ ids }) => ids.length);
     const read = checkFinite(await prefill.run({ ...args, prompts: packPrompts(rows.map(({ ids }) => ids)) }));
     const room = Math.max(...rows.map(({ limit, written }) => limit - written));

@@ -46,10 +46,14 @@ export interface Programs {
 
 const int32 = (...shape: Shape): TensorType => ({ dtype: "int32", shape });
 
-/** Compiles both programs; weights and LoRA factors are arguments of each call. */
-export async function compilePrograms(options: GeneratorOptions, wanted: Wanted): Promise<Programs> {
+/** Compiles both programs; weights, of the types of `base`, and LoRA factors are arguments of each call. */
+export async function compilePrograms(
+  options: GeneratorOptions,
+  base: Readonly<Record<string, TensorType>>,
+  wanted: Wanted,
+): Promise<Programs> {
   const { device, model, adapter = { scale: 1, tensors: new Map<string, HostTensor>() } } = options;
-  const common = { base: typesOf(options.weights), tensors: typesOf(adapter.tensors) };
+  const common = { base, tensors: typesOf(adapter.tensors) };
   const weightsIn = ({ base, tensors }: Mapped<typeof common, Tensor>) =>
     weightsOf(model, base, { scale: adapter.scale, tensors });
   const cache = Array.from({ length: model.layers }, (_, layer) => {

@@ -41,9 +41,9 @@ export class SequenceClassifier {
 
   /** @throws {BoosterError} what `classesOf` and `loadModel` throw */
   static async load(path: string, device: Device): Promise<SequenceClassifier> {
-    const loaded = await loadModel(path, device, (config) =>
-      createClassifier(config as object, classesOf(config).labels.length),
-    );
+    const loaded = await loadModel(path, device, {
+      create: (config) => createClassifier(config as object, classesOf(config).labels.length),
+    });
     return new SequenceClassifier(loaded, classesOf(loaded.stored.config()), await openReader(loaded));
   }
 

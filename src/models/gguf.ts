@@ -1,7 +1,7 @@
 /** How llama.cpp writes a family down, and how to tell it in Hugging Face's words: a field of the family's row. */
 import { BoosterError } from "../errors.ts";
 import type { GgufFile } from "../formats/gguf.ts";
-import type { HostTensor } from "../tensor/tensor.ts";
+import { type DType, type HostTensor, zeros } from "../tensor/tensor.ts";
 
 /** A family's files in llama.cpp's format. */
 export interface GgufLayout {
@@ -51,7 +51,7 @@ export function translateName({ names }: GgufLayout, way: Way, name: string): st
  * @example
  * translateRows("toHuggingFace", tensor("float32", [4, 1], [0, 1, 2, 3]), 1).data; // [0, 2, 1, 3]
  */
-export function translateRows(way: Way, tensor: HostTensor<"float32">, heads: number): HostTensor<"float32"> {
+export function translateRows<D extends DType>(way: Way, tensor: HostTensor<D>, heads: number): HostTensor<D> {
   const [rows = 0] = tensor.shape;
   const headRows = rows / heads;
   const half = headRows / 2;
@@ -65,20 +65,16 @@ export function translateRows(way: Way, tensor: HostTensor<"float32">, heads: nu
 }
 
 /** Rows in the order of `[outer, a, b, ...]`, in that of `[outer, b, a, ...]`. */
-function swapped(
-  { dtype, shape, data }: HostTensor<"float32">,
-  outer: number,
-  a: number,
-  b: number,
-): HostTensor<"float32"> {
+function swapped<D extends DType>(tensor: HostTensor<D>, outer: number, a: number, b: number): HostTensor<D> {
+  const result = zeros(tensor.dtype, tensor.shape);
+  const [data, to] = [tensor.data, result.data] as unknown as [Float32Array, Float32Array];
   const run = data.length / (outer * a * b);
-  const to = new Float32Array(data.length);
   for (let block = 0; block < outer * a * b; block++) {
     const [i, j] = [Math.floor(block / b) % a, block % b];
     const at = block - i * b - j + j * a + i;
     to.set(data.subarray(block * run, (block + 1) * run), at * run);
   }
-  return { dtype, shape, data: to };
+  return result;
 }
 
 /**
@@ -86,13 +82,13 @@ function swapped(
  *
  * @throws {BoosterError} `GGUF_SHAPE_INVALID`
  */
-export function translateWeight(
+export function translateWeight<D extends DType>(
   { interleaved, together = {}, normOffset }: GgufLayout,
   way: Way,
   config: Readonly<Record<string, unknown>>,
   name: string,
-  weight: HostTensor<"float32">,
-): HostTensor<"float32"> {
+  weight: HostTensor<D>,
+): HostTensor<D> {
   const module = name.split(".").at(-2) ?? "";
   const headsOf = (fields: Readonly<Record<string, string>>) => config[fields[module] ?? ""] as number | undefined;
   const [turned, joined] = [headsOf(interleaved), headsOf(together)];
@@ -102,5 +98,5 @@ export function translateWeight(
   }
   if (normOffset === undefined || !module.endsWith("norm")) return weight;
   const shift = way === "toHuggingFace" ? -normOffset : normOffset;
-  return { ...weight, data: weight.data.map((x) => x + shift) };
+  return { ...weight, data: (weight.data as Float32Array).map((x) => x + shift) as typeof weight.data };
 }

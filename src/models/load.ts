@@ -11,6 +11,7 @@ import { type AdapterLink, lineage } from "./model-file.ts";
 import { moduleOf } from "./modules.ts";
 import { createModel } from "./registry.ts";
 import { type Base, openSource } from "./source.ts";
+import { type BaseForm, inForm, namedParts } from "./storages.ts";
 import type { ModelWeights } from "./stored-weights.ts";
 import type { Adapter as OnWeights } from "./weights.ts";
 
@@ -26,23 +27,29 @@ export interface LoadedModel {
   readonly model: Model;
   readonly tokenizer: Tokenizer;
   readonly device: Device;
-  /** All weights on the device: one copy, shared by every program. */
+  /** All weights on the device, as they are stored: one copy, shared by every program. Programs read them through `weightsOf`. */
   readonly weights: DeviceTensors;
-  /** Weights in host memory, one by one; merged ones where adapters are merged. */
+  /** Weights in host memory, one by one, the very numbers that programs compute with; merged ones where adapters are merged. */
   load(name: string): HostTensor<"float32">;
+}
+
+interface Loading {
+  /** What its config.json is the model of: a language model by default. */
+  readonly create?: typeof createModel;
+  /** What its matrices are kept in: as they are stored by default. */
+  readonly form?: BaseForm | undefined;
 }
 
 /**
  * Loads a model, a run's with all its adapters merged, and puts its weights on the device.
  *
- * @param create what its config.json is the model of: a language model by default
  * @throws {BoosterError} what `openSource`, `loadBase` and `readLora` throw
  * @example
  * const base = await loadModel("models/smollm2", new Device());
  */
-export async function loadModel(path: string, device: Device, create = createModel): Promise<LoadedModel> {
+export async function loadModel(path: string, device: Device, loading: Loading = {}): Promise<LoadedModel> {
   const { base, sha256 = "", adapters } = openSource(path);
-  let loaded = await loadBase(base, device, create);
+  let loaded = await loadBase(base, device, loading);
   for (const adapter of readChain(loaded.model, sha256, adapters, readPeft))
     loaded = await mergeAdapter(loaded, adapter);
   return loaded;
@@ -53,15 +60,23 @@ export async function loadModel(path: string, device: Device, create = createMod
  *
  * @throws {BoosterError} `MODEL_WEIGHTS_MISMATCH`, and what opening `stored` and `createModel` throw
  */
-export async function loadBase(stored: Base, device: Device, create = createModel): Promise<LoadedModel> {
-  const weights = stored.weights();
+export async function loadBase(
+  stored: Base,
+  device: Device,
+  { create = createModel, form }: Loading = {},
+): Promise<LoadedModel> {
+  const all = stored.weights();
   const model = create(stored.config());
-  checkWeights(model, weights, stored.path);
-  const uploaded: Record<string, DeviceTensors[string]> = {};
+  checkWeights(model, all, stored.path);
+  const { keep, load } = inForm(model, all, form);
+  const weights: Record<string, DeviceTensors[string]> = {};
   // One after the other, so that host memory never holds a second copy of the whole model.
-  for (const name of model.weights.keys()) uploaded[name] = await device.upload(weights.load(name));
-  const load = (name: string) => weights.load(name);
-  return { stored, model, tokenizer: stored.tokenizer(), device, weights: uploaded, load };
+  for (const name of model.weights.keys()) {
+    // No other provider has all that expands them.
+    const kept = device.onHost ? keep(name) : undefined;
+    Object.assign(weights, await device.uploadAll(kept === undefined ? [[name, load(name)]] : namedParts(name, kept)));
+  }
+  return { stored, model, tokenizer: stored.tokenizer(), device, weights, load };
 }
 
 /** What quantised checkpoints keep beside a weight: bitsandbytes, GPTQ and AWQ, compressed tensors, FP8. */

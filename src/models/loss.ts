@@ -31,7 +31,7 @@ export function tokenLoss(model: Model, weights: Weights, batch: Batch, options:
     weigh === undefined
       ? shares
       : (logProbability: Tensor) => ops.mul(weigh({ logProbability, shares, ...placesOf(batch) }), ops.sign(shares));
-  return linearCrossEntropy(rows, weights.tensor(model.head), flat(batch.labels), given, chunks, model.softcap);
+  return linearCrossEntropy(rows, weights.tensor(model.head, rows), flat(batch.labels), given, chunks, model.softcap);
 }
 
 const flat = (x: Tensor): Tensor => ops.reshape(x, [-1]);

@@ -8,7 +8,8 @@ import type { GgufValue } from "../formats/gguf-metadata.ts";
 import type { SafetensorsFile } from "../formats/safetensors.ts";
 import { openSafetensorsFolder } from "../formats/safetensors-folder.ts";
 import { decodeStrictJson, isObject } from "../formats/strict-json.ts";
-import type { HostTensor } from "../tensor/tensor.ts";
+import { mapParts, type Stored, surelyFinite } from "../tensor/stored.ts";
+import type { DType, HostTensor } from "../tensor/tensor.ts";
 import { type GgufLayout, translateName, translateWeight } from "./gguf.ts";
 import { standsTransposed, transposed } from "./orientation.ts";
 import { ARCHITECTURES } from "./registry.ts";
@@ -26,6 +27,8 @@ export interface ModelWeights {
   shapeOf(name: string): readonly number[];
   /** @throws {BoosterError} `TENSOR_NOT_FOUND`, `NON_FINITE_WEIGHT`, `WEIGHT_NOT_FLOAT`, `FILE_CHANGED`. */
   load(name: string): HostTensor<"float32">;
+  /** A matrix in the form that it has on disk; undefined where that is float32 or wider. Throws what `load` throws. */
+  keep(name: string): Stored | undefined;
 }
 
 /** A model on disk: what it is (`config`, the content of config.json) and its weights. */
@@ -56,15 +59,16 @@ function folderConfig(folder: string): unknown {
 export function openFolder(folder: string): OpenedModel {
   const config = folderConfig(folder);
   const files = openSafetensorsFolder(folder);
-  const stored = [...files].map(([name, file]): [string, Stored] => {
+  const stored = [...files].map(([name, file]): [string, Unread] => {
+    const { where } = file;
     const shape = file.entries.get(name)?.shape ?? [];
-    const load = () => asFloat32(file.load(name), `${file.where}: tensor ${name}`);
-    return [
-      name,
-      standsTransposed(config, name)
-        ? { shape: shape.toReversed(), load: () => transposed(load()), where: file.where }
-        : { shape, load, where: file.where },
-    ];
+    const load = () => asFloat32(file.load(name), `${where}: tensor ${name}`);
+    if (!standsTransposed(config, name)) return [name, { shape, load, keep: () => file.keep(name), where }];
+    const keep = () => {
+      const kept = file.keep(name);
+      return kept && mapParts(kept, transposed);
+    };
+    return [name, { shape: shape.toReversed(), load: () => transposed(load()), keep, where }];
   });
   return { config, weights: weightsOf(new Map(stored), folder, otherNames(files, config)) };
 }
@@ -100,7 +104,7 @@ export function openGgufModel(file: GgufFile): OpenedModel {
   const gguf = layoutNamed(file.metadata["general.architecture"], file.where);
   const config = gguf.config(file);
   const weights = [...file.entries].filter(([name]) => gguf.parameters?.includes(name) !== true);
-  const stored = weights.map(([ggufName, { shape }]): [string, Stored] => {
+  const stored = weights.map(([ggufName, { shape }]): [string, Unread] => {
     const name = translateName(gguf, "toHuggingFace", ggufName);
     if (name === undefined) {
       throw new BoosterError("GGUF_TENSOR_UNKNOWN", "the file has a tensor that the architecture has not", {
@@ -109,8 +113,13 @@ export function openGgufModel(file: GgufFile): OpenedModel {
         hint: "Use the model's Hugging Face folder",
       });
     }
-    const load = () => translateWeight(gguf, "toHuggingFace", config, name, file.load(ggufName));
-    return [name, { shape, load, where: file.where }];
+    const translated = <D extends DType>(weight: HostTensor<D>) =>
+      translateWeight(gguf, "toHuggingFace", config, name, weight);
+    const keep = () => {
+      const kept = file.keep(ggufName);
+      return kept && mapParts(kept, translated);
+    };
+    return [name, { shape, load: () => translated(file.load(ggufName)), keep, where: file.where }];
   });
   return { config, weights: weightsOf(new Map(stored), file.where) };
 }
@@ -132,32 +141,40 @@ function layoutNamed(name: GgufValue | undefined, where: string): GgufLayout {
 }
 
 /** A tensor that has not been read yet. */
-interface Stored {
+interface Unread {
   readonly shape: readonly number[];
   readonly where: string;
   load(): HostTensor<"float32">;
+  keep(): Stored | undefined;
 }
 
 function weightsOf(
-  tensors: ReadonlyMap<string, Stored>,
+  tensors: ReadonlyMap<string, Unread>,
   where: string,
   otherNames: (name: string) => readonly string[] = () => [],
 ): ModelWeights {
-  const find = (name: string): Stored | undefined =>
+  const find = (name: string): Unread | undefined =>
     tensors.get([name, ...otherNames(name)].find((known) => tensors.has(known)) ?? name);
-  const stored = (name: string): Stored => {
+  const stored = (name: string): Unread => {
     const found = find(name);
     if (found !== undefined) return found;
     throw new BoosterError("TENSOR_NOT_FOUND", "the model has no such tensor", { found: name, where });
+  };
+  const load = (name: string) => {
+    const weight = stored(name).load();
+    assertFinite(name, weight, stored(name).where);
+    return weight;
   };
   return {
     names: () => [...tensors.keys()],
     has: (name) => find(name) !== undefined,
     shapeOf: (name) => stored(name).shape,
-    load(name) {
-      const weight = stored(name).load();
-      assertFinite(name, weight, stored(name).where);
-      return weight;
+    load,
+    keep(name) {
+      const kept = stored(name).keep();
+      // Reading it again, widened, tells which number is not finite.
+      if (kept !== undefined && !surelyFinite(kept)) load(name);
+      return kept;
     },
   };
 }

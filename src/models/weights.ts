@@ -3,6 +3,7 @@ import { BoosterError } from "../errors.ts";
 import { softCap } from "../nn/index.ts";
 import type { DType } from "../tensor/tensor.ts";
 import type { Model } from "./architecture.ts";
+import { expanded, storageOf, storedProduct } from "./storages.ts";
 
 /**
  * What is trained, or was, on top of a model's weights: LoRA factors under PEFT's names, whose product is multiplied by
@@ -14,12 +15,15 @@ export interface Adapter<T = Tree> {
   readonly tensors: T;
 }
 
-/** A model's weights inside a program: the only place that knows how they are stored. */
+/** A model's weights inside a program: nobody else there sees in which form they are stored. */
 export interface Weights {
   /** What is computed in. */
   readonly dtype: DType;
-  /** @throws {BoosterError} `MISSING_WEIGHT` */
-  tensor(name: string): Tensor;
+  /**
+   * @param after where it is given, a weight that has to be expanded is so anew behind it, and not kept from other uses
+   * @throws {BoosterError} `MISSING_WEIGHT`
+   */
+  tensor(name: string, after?: Tensor): Tensor;
   /** `x W' + b + Σ scale (x A') B'`, the sum over adapters: x `[tokens, in]`, W `[out, in]`, A `[rank, in]`, B `[out, rank]`. */
   linear(module: string, x: Tensor): Tensor;
   /** int32 `[tokens]` to `[tokens, hidden]`. */
@@ -40,20 +44,29 @@ export function weightsOf(
   ...adapters: Adapter[]
 ): Weights {
   const all: Tree = Object.assign({}, base, ...adapters.map(({ tensors }) => tensors));
-  function tensor(name: string): Tensor {
+  function argument(name: string): Tensor {
     const found = all[name];
     // The name alone, since a model has hundreds.
     if (found === undefined) throw new BoosterError("MISSING_WEIGHT", "the model lacks a weight", { expected: name });
     return found;
   }
+  const isStored = (name: string): boolean => storageOf(argument(name)) !== undefined;
+  function tensor(name: string, after?: Tensor): Tensor {
+    if (!isStored(name)) return argument(name);
+    return expanded(all, name, (part) => (after === undefined ? part : ops.apart(part, after)));
+  }
+  const product = (x: Tensor, name: string): Tensor =>
+    isStored(name)
+      ? storedProduct(x, (after) => tensor(name, after), true)
+      : ops.matmul(x, argument(name), { transB: true });
   return {
     get dtype() {
-      return tensor(head).dtype;
+      return isStored(head) ? "float32" : argument(head).dtype;
     },
     tensor,
     linear(module, x) {
       const bias = all[`${module}.bias`];
-      const plain = ops.matmul(x, tensor(`${module}.weight`), { transB: true });
+      const plain = product(x, `${module}.weight`);
       return adapters.reduce(
         (y, { scale, tensors }) => {
           const [A, B] = [tensors[`${module}.lora_A.weight`], tensors[`${module}.lora_B.weight`]];
@@ -63,7 +76,10 @@ export function weightsOf(
         bias === undefined ? plain : ops.add(plain, bias),
       );
     },
-    embed: (ids) => ops.gather(tensor(embedding), ids),
-    logits: (x) => softCap(ops.matmul(x, tensor(head), { transB: true }), softcap).value,
+    embed(ids) {
+      argument(embedding);
+      return expanded(all, embedding, (part) => ops.gather(part, ids));
+    },
+    logits: (x) => softCap(product(x, head), softcap).value,
   };
 }

@@ -12,7 +12,9 @@ import {
 } from "./onnx_pb.ts";
 
 const IR_VERSION = 10n;
-const OPSET = 21n;
+const OPSET = 21;
+/** Operators of later versions: only programs that have them ask for one, since not every provider knows it. */
+const LATER: Readonly<Record<string, number>> = { BitCast: 26 };
 
 function attribute(name: string, value: OnnxAttribute): MessageInitShape<typeof AttributeProtoSchema> {
   if (typeof value === "number") return { name, type: AttributeType.INT, i: BigInt(value) };
@@ -103,7 +105,7 @@ export function encodeModel(graph: OnnxGraph): Uint8Array {
     irVersion: IR_VERSION,
     producerName: "booster",
     opsetImport: [
-      { domain: "", version: OPSET },
+      { domain: "", version: BigInt(Math.max(...graph.nodes.map(({ type }) => LATER[type] ?? OPSET), OPSET)) },
       { domain: "com.microsoft", version: 1n },
     ],
     graph: {

@@ -29,7 +29,7 @@ export async function align(options: z.input<typeof AlignOptions>, context: Cont
   }
   const origin = await bench.open(asked);
   const chosen = { ...asked, template: trainingTemplate(asked, origin, context.emit) };
-  const start = await bench.start(origin, "merge");
+  const start = await bench.start(origin, "merge", { form: chosen.base });
   const { base } = start;
   const { rows, hashes, records } = await loadStreams(
     method,

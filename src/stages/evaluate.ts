@@ -88,7 +88,7 @@ export async function evaluate(
   }
   const complete = async (store: VerdictStore): Promise<EvaluationReport> => {
     context.emit?.({ type: "work", text: "loading" });
-    const start = await bench.start(origin, "keep", "use");
+    const start = await bench.start(origin, "keep", { purpose: "use", form: chosen.base });
     const questions = questionsOf({ template, ask }, sets, start);
     await askAll(chosen, questions, start, judges(moderator, metric, store, context.signal), store, context);
     const report = reportOf(chosen, origin, store, moderator);

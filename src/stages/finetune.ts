@@ -27,7 +27,9 @@ export async function finetune(
   const bench = context.bench ?? new Workbench(asked);
   const origin = await bench.open(asked);
   const chosen = { ...asked, template: trainingTemplate(asked, origin, context.emit) };
-  const start = await bench.start(origin, chosen.adapterPolicy === "continue" ? "keep" : "merge");
+  const start = await bench.start(origin, chosen.adapterPolicy === "continue" ? "keep" : "merge", {
+    form: chosen.base,
+  });
   const { base } = start;
   const encoding = { ...chosen, tokenizer: base.tokenizer, model: base.model };
   const upload = await openUpload(chosen, start, encoding, context);

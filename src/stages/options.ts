@@ -7,6 +7,7 @@ import { MODERATORS } from "../evaluate/index.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { METHODS, TRANSFORMS } from "../methods/registry.ts";
 import { TEMPLATES } from "../models/model-file.ts";
+import { BASES } from "../models/storages.ts";
 import { OPTIMIZERS, SCHEDULES } from "../optim/index.ts";
 import { PROVIDERS } from "../runtime/providers.ts";
 import { GUARDS } from "./guards.ts";
@@ -58,6 +59,17 @@ export const ModelChoice = z.strictObject({
       "Bare LoRA adapters on top of the model, in the order in which they were trained: folders, or hf:org/name[@revision]",
     ),
 });
+
+/** What frozen weights are kept in. It changes the weights where they are not in that form already, so it determines the result. */
+export const BaseChoice = z.strictObject({
+  base: z
+    .enum(BASES)
+    .optional()
+    .describe(
+      "What the weight matrices that are not trained are kept in; as they are stored by default. int8 and int4 quantise in groups of 32, bfloat16 rounds; float32 is faster and needs more memory",
+    ),
+});
+export type BaseChoice = z.infer<typeof BaseChoice>;
 
 const AvoidChoice = z.strictObject({
   avoid: z
@@ -119,6 +131,7 @@ const ThreatModel = z
 export const AlignOptions = z.strictObject({
   ...RunChoice.shape,
   model: Model,
+  ...BaseChoice.shape,
   method: oneOf(METHODS).default({ name: "sft" }).describe("Alignment method, with its own settings"),
   alignment: Source.describe("Prompts with refusals or safe answers"),
   harmful: Source.optional().describe("Prompts with harmful answers, for methods that simulate an attack"),
@@ -149,6 +162,7 @@ const { seed: _, ...Poison } = PoisonOptions.shape;
 export const FinetuneOptions = z.strictObject({
   ...RunChoice.shape,
   ...ModelChoice.shape,
+  ...BaseChoice.shape,
   adapterPolicy: z
     .enum(["continue", "merge-and-fresh"])
     .default("merge-and-fresh")
@@ -187,6 +201,7 @@ export type FinetuneOptions = z.infer<typeof FinetuneOptions>;
 export const RepairOptions = z.strictObject({
   ...RunChoice.shape,
   ...ModelChoice.shape,
+  ...BaseChoice.shape,
   adapterPolicy: z
     .enum(["continue", "merge-and-fresh"])
     .default("merge-and-fresh")
@@ -218,6 +233,7 @@ export type RepairOptions = z.infer<typeof RepairOptions>;
 export const EvaluateOptions = z.strictObject({
   ...RunChoice.shape,
   ...ModelChoice.shape,
+  ...BaseChoice.shape,
   harmful: Source.describe("Harmful prompts, unseen in training; their answers are not used"),
   harmless: Source.optional().describe("Harmless prompts, to see whether the model refuses too much"),
   task: Source.optional().describe("Rows of the user's task, unseen in training"),

@@ -10,6 +10,7 @@ import { type Changes, changesOf } from "../models/adapters.ts";
 import { type LoadedModel, readChain, readLora } from "../models/load.ts";
 import { lineage, MODEL_FILE, refuseOutdated } from "../models/model-file.ts";
 import { modelIdentity } from "../models/source.ts";
+import { inForm } from "../models/storages.ts";
 import { normOf } from "../tensor/matrix.ts";
 import { RunDirectory } from "../train/index.ts";
 import { describeRun } from "./describe-run.ts";
@@ -78,7 +79,7 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
   const unaligned = chosen.unaligned === undefined ? undefined : await bench.open({ model: chosen.unaligned });
   if (unaligned !== undefined) hashes.unaligned = lineage(unaligned.sha256, unaligned.adapters);
   if (chosen.safety !== undefined) hashes.safety = await modelIdentity(chosen.safety);
-  const { base } = await bench.start({ ...origin, adapters: aligned }, "merge");
+  const { base } = await bench.start({ ...origin, adapters: aligned }, "merge", { form: chosen.base });
   const adapter = readChange(base, origin.sha256, change);
   const alignment = () => readChain(base.model, origin.sha256, aligned);
   const data = await loadStreams(
@@ -108,7 +109,7 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
       transformContext({
         base,
         adapter,
-        alignmentChange: alignmentOf(unaligned, base, alignment),
+        alignmentChange: alignmentOf(unaligned, chosen, base, alignment),
         safety: () => safetyOf(chosen, base, alignment),
         calibration: data.rows,
         seed: chosen.seed,
@@ -173,6 +174,7 @@ function safetyOf({ safety }: RepairOptions, base: LoadedModel, alignment: () =>
 /** Aligned minus unaligned: what the alignment's adapters add, and what the model differs by from the unaligned one. */
 function alignmentOf(
   unaligned: Origin | undefined,
+  { base: form }: Pick<RepairOptions, "base">,
   base: LoadedModel,
   alignment: () => readonly LoraAdapter[],
 ): TransformContext["alignmentChange"] {
@@ -184,7 +186,7 @@ function alignmentOf(
         hint: "Write it with its adapters multiplied in: booster merge.",
       });
     }
-    const weights = unaligned.base.weights();
+    const weights = inForm(base.model, unaligned.base.weights(), form);
     return (module) => {
       const { shape, data } = base.load(`${module}.weight`);
       const old = weights.load(`${module}.weight`).data;

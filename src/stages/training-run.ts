@@ -15,7 +15,7 @@ import { type Evaluation, type Following, type RunDescription, RunDirectory, tra
 import { planRun } from "../train/run-facts.ts";
 import { TrainingProgram } from "../train/training-program.ts";
 import { TrainingStepper } from "../train/training-stepper.ts";
-import { TrainingOptions } from "./options.ts";
+import { type BaseChoice, TrainingOptions } from "./options.ts";
 import { publishAdapter, publishModel } from "./publish.ts";
 import type { StartingPoint } from "./workbench.ts";
 
@@ -65,12 +65,13 @@ export interface Trainee {
 
 /** A training run with its data at hand. */
 export interface TrainingRun {
-  readonly options: TrainingOptions & {
-    readonly run: string;
-    readonly resume: boolean;
-    readonly method: { readonly name: string };
-    readonly template: Template;
-  };
+  readonly options: TrainingOptions &
+    BaseChoice & {
+      readonly run: string;
+      readonly resume: boolean;
+      readonly method: { readonly name: string };
+      readonly template: Template;
+    };
   readonly description: RunDescription;
   readonly start: StartingPoint;
   /** Whether it comes to an aligned model. */
@@ -194,7 +195,7 @@ export function newAdapter({ model }: LoadedModel, training: TrainingOptions): A
 /** What is trained: an adapter that is there, fresh LoRA factors, or all weights. */
 function initial(
   { base, lora }: StartingPoint,
-  training: TrainingOptions,
+  training: TrainingOptions & BaseChoice,
 ): Partial<Pick<Adapter, "config">> & { tensors: NamedWeights } {
   checkStart(training, lora !== undefined);
   if (lora !== undefined) {
@@ -207,8 +208,15 @@ function initial(
   return { tensors: new Map([...base.model.weights.keys()].map((name) => [name, base.load(name)])) };
 }
 
-/** @throws {BoosterError} `OPTIONS_CONFLICT` where what stands on a model cannot be trained in this way */
-export function checkStart({ tune }: Pick<TrainingOptions, "tune">, continued: boolean): void {
+/** @throws {BoosterError} `OPTIONS_CONFLICT` where a model, or what stands on it, cannot be trained in this way */
+export function checkStart({ tune, base }: Pick<TrainingOptions, "tune"> & BaseChoice, continued: boolean): void {
+  if (tune === "full" && base !== undefined && base !== "float32") {
+    throw new BoosterError("OPTIONS_CONFLICT", "weights that are trained are float32", {
+      expected: "tune lora, or base float32",
+      found: `base ${base}`,
+      where: "base",
+    });
+  }
   if (tune === "lora" || !continued) return;
   throw new BoosterError("OPTIONS_CONFLICT", "all weights cannot be trained under an adapter that stays apart", {
     where: "adapterPolicy",

@@ -16,6 +16,7 @@ import {
 } from "../models/load.ts";
 import { type AdapterLink, lineage, MODEL_FILE, readModelFile, refuseOutdated } from "../models/model-file.ts";
 import { modelIdentity, openSource, type StoredModel } from "../models/source.ts";
+import type { BaseForm } from "../models/storages.ts";
 import { Device } from "../runtime/index.ts";
 import { type Following, readDescription } from "../train/index.ts";
 import type { DeviceChoice, ProfileChoice } from "./options.ts";
@@ -36,6 +37,11 @@ export interface StartingPoint {
   readonly origin: Origin;
   readonly base: LoadedModel;
   readonly lora: Adapter | undefined;
+}
+
+interface Start {
+  readonly form?: BaseForm | undefined;
+  readonly purpose?: "use" | "go on";
 }
 
 /** Models that stay loaded: the one that runs start from, and the one at hand. */
@@ -105,11 +111,11 @@ export class Workbench {
   }
 
   /** A model without what stands on it; the last two that were asked for stay loaded. Throws what `loadBase` throws. */
-  model({ base }: Pick<StoredModel, "base">): Promise<LoadedModel> {
-    const { path } = base;
-    const model = remember(this.models, path, () => loadBase(base, this.device));
-    this.models.delete(path);
-    this.models.set(path, model);
+  model({ base }: Pick<StoredModel, "base">, form?: BaseForm): Promise<LoadedModel> {
+    const key = `${form ?? "as stored"} ${base.path}`;
+    const model = remember(this.models, key, () => loadBase(base, this.device, { form }));
+    this.models.delete(key);
+    this.models.set(key, model);
     for (const old of [...this.models.keys()].slice(0, -KEPT_MODELS)) this.models.delete(old);
     return model;
   }
@@ -117,12 +123,13 @@ export class Workbench {
   /**
    * A model with its adapters: all merged, or all but the last one, which is left on top.
    *
+   * @param form what the base's matrices are kept in; those that adapters are merged into are float32
    * @param purpose what is only used may hold anything that an adapter can; what is gone on from is LoRA factors on linear layers, since
    *   it is added up with what comes
    * @throws {BoosterError} what `readChain` and `loadBase` throw
    */
-  async start(origin: Origin, last: "merge" | "keep", purpose: "use" | "go on" = "go on"): Promise<StartingPoint> {
-    let base = await this.model(origin);
+  async start(origin: Origin, last: "merge" | "keep", { form, purpose = "go on" }: Start = {}): Promise<StartingPoint> {
+    let base = await this.model(origin, form);
     const adapters = readChain(base.model, origin.sha256, origin.adapters, purpose === "use" ? readPeft : readLora);
     const top = adapters.at(-1);
     const keeps = last === "keep" && top !== undefined && beyondFactors(base.model, top).length === 0;

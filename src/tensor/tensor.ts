@@ -1,7 +1,7 @@
 import { BoosterError } from "../errors.ts";
 
-/** Element types that programs compute with. Files may hold more; `formats/` widens them to these. */
-export type DType = "float32" | "float64" | "int32" | "int64" | "bool";
+/** Element types of tensors: what programs compute with, then those in which they are only given weights. */
+export type DType = "float32" | "float64" | "int32" | "int64" | "bool" | "float16" | "uint16" | "int8" | "uint8";
 
 interface DataOf {
   float32: Float32Array;
@@ -9,6 +9,11 @@ interface DataOf {
   int32: Int32Array;
   int64: BigInt64Array;
   bool: Uint8Array;
+  /** Bit patterns. */
+  float16: Uint16Array;
+  uint16: Uint16Array;
+  int8: Int8Array;
+  uint8: Uint8Array;
 }
 
 /** A tensor in host memory, row-major. */
@@ -24,6 +29,10 @@ const ARRAYS = {
   int32: Int32Array,
   int64: BigInt64Array,
   bool: Uint8Array,
+  float16: Uint16Array,
+  uint16: Uint16Array,
+  int8: Int8Array,
+  uint8: Uint8Array,
 } as const;
 
 /** Number of elements of a shape; 1 for a scalar. */

@@ -34,6 +34,7 @@ export const sampleInputs = (draw: Random, sample: Sample<unknown>, dtype: "floa
   sample.inputs.map((input) => {
     if ("int32" in input) return tensor("int32", input.shape, input.int32);
     if ("bool" in input) return tensor("bool", input.shape, input.bool);
+    if ("values" in input) return tensor(input.dtype, input.shape, input.values);
     const { shape, low = -2, high = 2 } = input;
     return randomTensor(draw, shape, { dtype, low, high });
   });

@@ -14,7 +14,7 @@ const device = new Device({ threads: 1 });
 
 /** y, the gradients of sum(w * y), and the gradients of sum(v * those gradients), as one program. */
 async function differentiate(op: Op, sample: Sample<unknown>, feeds: Record<string, HostTensor>) {
-  const floats = sample.inputs.flatMap((x, i) => ("int32" in x || "bool" in x ? [] : [`x${i}`]));
+  const floats = sample.inputs.flatMap((x, i) => ("int32" in x || "bool" in x || "values" in x ? [] : [`x${i}`]));
   const types = Object.fromEntries(Object.entries(feeds).map(([name, { dtype, shape }]) => [name, { dtype, shape }]));
   const build = (inputs: Tree): Tree => {
     const args = sample.inputs.map((_, i) => inputs[`x${i}`] as Tensor);

@@ -2,7 +2,7 @@ import { choose, rowOf } from "../../src/choice.ts";
 import { METHODS } from "../../src/methods/registry.ts";
 import { type Example, IGNORE, type Model } from "../../src/models/index.ts";
 import { adamW } from "../../src/optim/index.ts";
-import { Device } from "../../src/runtime/index.ts";
+import { Device, type DeviceTensors } from "../../src/runtime/index.ts";
 import { type HostTensor, zeros } from "../../src/tensor/tensor.ts";
 import { planRun } from "../../src/train/run-facts.ts";
 import { TrainingProgram } from "../../src/train/training-program.ts";
@@ -34,9 +34,10 @@ export async function trainer(
   settings: object,
   tune = rowOf(METHODS, name).trains ?? "lora",
   model: Model = tinyModel(),
+  below?: DeviceTensors,
 ) {
   const method = choose(METHODS, { name, ...settings });
-  const frozen = await device.uploadAll(Object.entries(randomTensors(model.weights, "float32")));
+  const frozen = below ?? (await device.uploadAll(Object.entries(randomTensors(model.weights, "float32"))));
   const shapes = tune === "full" ? model.weights : loraShapes(model);
   const rows: Record<string, Example[]> = Object.fromEntries(
     method.streams.map((stream, i) => [stream, randomRows(model, LENGTHS, 10 + i).map(withPrompt)]),

@@ -217,6 +217,24 @@ const REFERENCES: Readonly<Record<string, Reference>> = {
   },
 
   barrier: ([x]) => x,
+  apart: ([x]) => x,
+
+  bfloat: each((bits) => {
+    const [exponent, fraction] = [(bits >> 7) & 0xff, bits & 0x7f];
+    return exponent === 0 ? 0 : (bits >> 15 === 1 ? -1 : 1) * 2 ** (exponent - 127) * (1 + fraction / 128);
+  }),
+  nibbles: ([x]) =>
+    fill([x.shape[0] as number, 2 * (x.shape[1] as number)], ([row, column]) => {
+      const half = x.shape[1] as number;
+      const byte = at(x, [row as number, (column as number) % half]);
+      return (column as number) < half ? byte % 16 : Math.floor(byte / 16);
+    }),
+  dequantise: ([codes, scales], { zero }: { zero: number }) =>
+    fill(codes.shape, ([row, column]) => {
+      const group = (codes.shape[1] as number) / (scales.shape[1] as number);
+      const scale = at(scales, [row as number, Math.floor((column as number) / group)]);
+      return (at(codes, [row as number, column as number]) - zero) * scale;
+    }),
 };
 
 const CASES = Number(process.env.BOOSTER_CONFORMANCE ?? 3);
@@ -227,6 +245,7 @@ function wholeInputs(draw: Random, sample: Sample<unknown>): HostTensor[] {
   return sample.inputs.map((input) => {
     if ("int32" in input) return tensor("int32", input.shape, input.int32);
     if ("bool" in input) return tensor("bool", input.shape, input.bool);
+    if ("values" in input) return tensor(input.dtype, input.shape, input.values);
     const [low, high] = [Math.ceil(input.low ?? -2), Math.floor(input.high ?? 2)];
     const values = Array.from({ length: sizeOf(input.shape) }, () => draw.integer(low, high));
     return tensor("float64", input.shape, values);

@@ -80,6 +80,16 @@ export const dimSize = (size: Dim, dtype: DType): Tensor =>
   typeof size === "number" ? constant(size, dtype) : dimSizeOp([], { size, dtype });
 
 /** Numbers of ONNX's `TensorProto.DataType`. */
-export const ONNX_TYPES: Readonly<Record<DType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9, float64: 11 };
+export const ONNX_TYPES: Readonly<Record<DType, number>> = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  uint16: 4,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  float64: 11,
+};
 
 export const CONSTANT_OPS = [constantOp.op, constantTensorOp.op, rangeOp.op, dimSizeOp.op];

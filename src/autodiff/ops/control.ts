@@ -87,4 +87,18 @@ export function barrier(x: Tensor, after: Tensor): Tensor {
   return barrierOp([x, after], null);
 }
 
-export const CONTROL_OPS = [barrierOp.op];
+const apartOp = defineOp<null, readonly [Tensor, Tensor]>({
+  name: "apart",
+  type: ([x]) => x,
+  gradient: ({ cotangent }) => [() => cotangent, undefined],
+  lower: (_, { names: [x] }) => x as string,
+  samples: (draw) => [{ inputs: [{ shape: draw.shape(2) }, { shape: [3] }], attrs: null }],
+});
+
+/**
+ * x for what comes after `after`: what is computed from it is not merged with what was computed from x before, so that it is computed
+ * again, at that place of the trace, instead of being kept. Costs no node.
+ */
+export const apart = (x: Tensor, after: Tensor): Tensor => apartOp([x, after], null);
+
+export const CONTROL_OPS = [barrierOp.op, apartOp.op];

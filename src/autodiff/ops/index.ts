@@ -10,6 +10,7 @@ import { MATMUL_OPS } from "./matmul.ts";
 import { NEURAL_OPS } from "./neural.ts";
 import { REDUCE_OPS } from "./reduce.ts";
 import { SHAPE_OPS } from "./shape.ts";
+import { STORED_OPS } from "./stored.ts";
 import { TRIGONOMETRY_OPS } from "./trigonometry.ts";
 
 export * from "./broadcast.ts";
@@ -23,6 +24,7 @@ export * from "./matmul.ts";
 export * from "./neural.ts";
 export * from "./reduce.ts";
 export * from "./shape.ts";
+export * from "./stored.ts";
 export * from "./trigonometry.ts";
 
 /** Every primitive operation. The conformance suite tests each row; a new op is one file and one row. */
@@ -39,4 +41,5 @@ export const OPS: readonly Op[] = [
   ...MATMUL_OPS,
   ...NEURAL_OPS,
   ...CONTROL_OPS,
+  ...STORED_OPS,
 ];

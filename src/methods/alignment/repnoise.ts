@@ -144,7 +144,7 @@ function crossEntropy({ model }: StepContext, params: Weights, states: Tensor, t
   const { targets, labels, shares, factor } = tokens;
   const rows = ops.gather(states, targets);
   const seen = factor === undefined ? rows : ops.mul(rows, ops.reshape(factor, [targets.dim(0), 1]));
-  return linearCrossEntropy(seen, params.tensor(model.head), labels, shares, 1, model.softcap);
+  return linearCrossEntropy(seen, params.tensor(model.head, seen), labels, shares, 1, model.softcap);
 }
 
 /** MMD of a layer's states and noise, both with 0 where the mask is 0, each row of the batch as one long vector. */

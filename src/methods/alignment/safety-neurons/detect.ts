@@ -61,7 +61,7 @@ export async function detectNeurons(
 ): Promise<NeuronPlaces> {
   const { device, model, frozen, adapter, rows, seed, signal } = preparation;
   const weights = { ...frozen, ...Object.fromEntries(adapter.tensors) };
-  const score = await neuronScorer({ device, model, weights: frozen }, chosen.mode);
+  const score = await neuronScorer({ device, model, weights }, chosen.mode);
   const modules = neuronModules(model);
   const roleOf = (module: string) => model.modules.get(module)?.role;
   const important = async (stream: string, tokensOf: (example: Example) => ArrayLike<number>) => {

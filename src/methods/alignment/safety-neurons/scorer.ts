@@ -52,11 +52,11 @@ function neuronBlocks(model: Model): Block[] {
 export const neuronModules = (model: Model): string[] =>
   neuronBlocks(model).flatMap((block) => ROLES.map((role) => block[role]));
 
-/** How much each neuron matters for a query of tokens; `weights` are all weights of the model, on the device or in host memory. */
-export type NeuronScorer = (
-  weights: Readonly<Record<string, HostTensor | DeviceTensor>>,
-  ids: ArrayLike<number>,
-) => Promise<NeuronScores>;
+/** All weights of a model, on the device or in host memory. */
+type NeuronWeights = Readonly<Record<string, HostTensor | DeviceTensor>>;
+
+/** How much each neuron matters for a query of tokens; `weights` have the names and types with which the scorer was made. */
+export type NeuronScorer = (weights: NeuronWeights, ids: ArrayLike<number>) => Promise<NeuronScores>;
 
 /**
  * Scores neurons in one forward pass over a query's tokens.
@@ -68,7 +68,7 @@ export type NeuronScorer = (
  * const scores = await score(base.weights, ids);
  */
 export async function neuronScorer(
-  { device, model, weights }: Pick<LoadedModel, "device" | "model" | "weights">,
+  { device, model, weights }: Pick<LoadedModel, "device" | "model"> & { readonly weights: NeuronWeights },
   mode: ScoreMode,
 ): Promise<NeuronScorer> {
   const blocks = neuronBlocks(model);

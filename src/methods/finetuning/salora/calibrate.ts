@@ -3,6 +3,7 @@ import { ops, type Tensor } from "../../../autodiff/index.ts";
 import { BoosterError } from "../../../errors.ts";
 import { type Example, type Model, moduleOf } from "../../../models/index.ts";
 import { gram, observer, type Sums } from "../../../models/observe.ts";
+import { readWeights } from "../../../models/storages.ts";
 import { type Matrix, multiply } from "../../../tensor/matrix.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import type { HostTensor } from "../../../tensor/tensor.ts";
@@ -68,11 +69,8 @@ export async function calibrate(
 ): Promise<Map<string, Start>> {
   const { device, model, frozen, rows, seed, signal } = preparation;
   const targets = targetsOf(preparation.adapter.tensors);
-  const weights = new Map<string, HostTensor<"float32">>();
-  for (const module of targets.keys()) {
-    const name = `${module}.weight`;
-    weights.set(name, (await device.download(frozen[name] as (typeof frozen)[string])) as HostTensor<"float32">);
-  }
+  const names = [...targets.keys()].map((module) => `${module}.weight`);
+  const weights = await readWeights(device, frozen, names);
   const seen = await observer(
     { ...preparation, weights: frozen },
     { scale: 1, tensors: weights },
