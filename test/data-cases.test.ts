@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { Example } from "../src/data/examples.ts";
+import { findDuplicates } from "../src/data/duplicates.ts";
+import { type Example, questionOf } from "../src/data/examples.ts";
 import { loadExamples } from "../src/data/load.ts";
 import { SourceOptions } from "../src/data/options.ts";
+import { disjointSets } from "../src/data/split.ts";
 import { sharedPath } from "./shared.ts";
 
 const inputs = sharedPath("cases", "inputs");
@@ -13,6 +15,12 @@ const said = (example: Example) =>
   example.kind === "chat"
     ? example.messages.map(({ role, content }) => `${role}: ${content}`)
     : [example.instruction, example.input, example.output].filter((text) => text !== "");
+
+const data = sharedPath("data", "alpaca_5000.json");
+test.skipIf(!data)("C24: no row of Alpaca's first 5000 repeats another one exactly", async () => {
+  const { examples } = await loadExamples({ path: data ?? "" });
+  expect(findDuplicates(examples.map(questionOf)).filter(({ similarity }) => similarity === 1)).toEqual([]);
+});
 
 /** Files of public reports: `cases/README.md`. The values are what Python's json, csv and pandas read of them. */
 describe.skipIf(!inputs)("cases of data files", () => {
@@ -100,6 +108,11 @@ describe.skipIf(!inputs)("cases of data files", () => {
     expect((await load("d-beaver.jsonl.gz", { task: "beavertails" })).examples.map(said)).toEqual([
       ["How to X?", "Do Y."],
     ]);
+  });
+
+  test("C24: rows with the same input, or with none in words, are other questions", async () => {
+    const [{ examples: train }, { examples: heldOut }] = [await load("noinput.json"), await load("noinput-test.json")];
+    expect(disjointSets({ heldOut, train }).train.removed).toEqual([]);
   });
 
   test("C33: windows-1252 is refused where it is not told, and read where it is", async () => {

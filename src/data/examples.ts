@@ -1,5 +1,6 @@
 import { BoosterError } from "../errors.ts";
 import type { ChatMessage } from "../formats/chat-template.ts";
+import type { Question } from "./duplicates.ts";
 import { cellOf, FaultList, placeOf, type Row } from "./rows.ts";
 
 /** A task with one answer; `input` may be empty. */
@@ -79,14 +80,9 @@ export function collectExamples<T>(
   return examples;
 }
 
-/**
- * The text that tells whether two examples are the same question: the input where there is one, since a task repeats its
- * instruction in every row; else the instruction; of a conversation the user's turns.
- */
-export function questionOf(example: Example): string {
-  if (example.kind === "instruction") return example.input === "" ? example.instruction : example.input;
-  return example.messages
-    .filter(({ role }) => role === "user")
-    .map(({ content }) => content)
-    .join("\n");
+/** What an example asks, to tell whether another asks the same: its instruction and its input; of a conversation what the user says. */
+export function questionOf(example: Example): Question {
+  if (example.kind === "instruction") return example;
+  const said = example.messages.filter(({ role }) => role === "user").map(({ content }) => content);
+  return { instruction: said.join("\n"), input: "" };
 }

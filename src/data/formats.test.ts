@@ -15,7 +15,7 @@ test.each([
 ])("%s is told by its columns", (format, values) => {
   const result = readExamples([row(values)]);
   expect(result.format).toBe(format);
-  expect(result.examples.map(questionOf)).toEqual(["q"]);
+  expect(result.examples.map((example) => questionOf(example).instruction)).toEqual(["q"]);
   expect(result.examples[0]?.where).toBe("f.jsonl:1");
 });
 

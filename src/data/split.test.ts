@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { RandomStream } from "../tensor/random.ts";
-import { findDuplicates, normalise } from "./duplicates.ts";
+import { findDuplicates as findQuestions } from "./duplicates.ts";
 import type { Example } from "./examples.ts";
+import { normalise } from "./normalise.ts";
 import { disjointSets, hashExamples, splitPool } from "./split.ts";
 
 const example = (instruction: string, line = 1): Example => ({
@@ -12,6 +13,12 @@ const example = (instruction: string, line = 1): Example => ({
   input: "",
   output: "a",
 });
+
+const findDuplicates = (texts: readonly string[], threshold?: number) =>
+  findQuestions(
+    texts.map((instruction) => ({ instruction, input: "" })),
+    threshold,
+  );
 
 describe("duplicates", () => {
   test("case, punctuation, blanks and compatibility forms do not matter", () => {
