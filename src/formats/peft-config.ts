@@ -153,12 +153,14 @@ export const loraScale = ({ alpha, r, useRslora }: Pick<LoraConfig, "alpha" | "r
  * one stands in both patterns, with the alpha that leaves the scale as it is.
  *
  * @param factors tensors of which each `lora_A.weight` has its module's rank
+ * @param revision of the base model, where it is a repository of the hub
  * @example
  * adapterConfigJson({ r: 8, alpha: 16, targetModules: ["q_proj"], useRslora: false, dropout: 0, baseModel: "gpt" }, new Map());
  */
 export function adapterConfigJson(
   config: AdapterConfig,
   factors: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+  revision?: string,
 ): Record<string, unknown> {
   const scale = loraScale(config);
   const ranks = [...factors].flatMap(([name, { shape }]): [string, number][] => {
@@ -183,7 +185,7 @@ export function adapterConfigJson(
     ...(config.parent === undefined ? { peft_type: "LORA" } : { parent: config.parent, peft_type: DELTA }),
     r: config.r,
     rank_pattern: Object.fromEntries(ranks),
-    revision: null,
+    revision: revision ?? null,
     target_modules: [...config.targetModules].sort(),
     task_type: "CAUSAL_LM",
     // Absent unless needed: PEFT before 0.7 refuses configurations with keys that it does not know.

@@ -167,6 +167,8 @@ const isGiven = (value: unknown): boolean =>
 interface WriteOptions {
   /** Name or path of the model that it stands on. */
   readonly baseModel: string;
+  /** Commit of that model, where it is a repository of the hub. */
+  readonly revision?: string | undefined;
   /** What must stand below it, see `AdapterConfig`. */
   readonly parent?: string | undefined;
   /** Its README.md; by default one that says how it is loaded. */
@@ -187,9 +189,9 @@ export function writeAdapter(
   folder: string,
   config: LoraConfig,
   tensors: AdapterTensors,
-  { baseModel, parent, card }: WriteOptions,
+  { baseModel, revision, parent, card }: WriteOptions,
 ): void {
-  const content = adapterConfigJson({ ...config, dropout: 0, baseModel, parent }, tensors);
+  const content = adapterConfigJson({ ...config, dropout: 0, baseModel, parent }, tensors, revision);
   const shapes = new Map([...tensors].map(([name, { shape }]) => [name, shape]));
   checkTensors(parseAdapterConfig(content, folder), shapes, { where: folder });
   for (const [name, weight] of tensors) assertFinite(name, weight, folder);

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { z } from "zod";
 import { BoosterError } from "../errors.ts";
-import { publicName } from "../formats/hub/reference.ts";
+import { baseOf } from "../formats/hub/reference.ts";
 import { writeAdapter } from "../formats/peft.ts";
 import { resolveReferences } from "../hub/resolve.ts";
 import { reduced, sumOf } from "../models/adapter-sum.ts";
@@ -68,7 +68,7 @@ export async function merge(options: z.input<typeof MergeOptions>, context: Foll
       });
     }
     const { adapter, error } = reduced(sumOf([first, ...rest]), rank);
-    writeAdapter(out, adapter.config, adapter.tensors, { baseModel: publicName(base.path) });
+    writeAdapter(out, adapter.config, adapter.tensors, baseOf(base.path));
     return { ...written, rank: adapter.config.r, error };
   }
   const stored = base.weights();

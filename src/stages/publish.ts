@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
-import { publicName } from "../formats/hub/reference.ts";
+import { baseOf } from "../formats/hub/reference.ts";
 import { writeAdapter } from "../formats/peft.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
 import { sumOf } from "../models/adapter-sum.ts";
@@ -48,7 +48,7 @@ export async function publishAdapter(
   const write = (name: string, { config, tensors }: LoraAdapter, parent?: string) =>
     run.publish(name, (folder) =>
       writeAdapter(folder, config, tensors, {
-        baseModel: publicName(origin.base.path),
+        ...baseOf(origin.base.path),
         parent,
         card: parent === undefined ? adapterCard(run.path, config, made) : undefined,
       }),

@@ -74,7 +74,8 @@ test("a run records commits, goes on without a connection when its branch has mo
   expect(tensors("named").equals(tensors("local"))).toBe(true);
   const { base } = json("named", "model.json");
   expect(base).toEqual({ path: `hf:org/world@${COMMIT}`, sha256: json("local", "model.json").base.sha256 });
-  expect(json("named", "adapter", "adapter_config.json").base_model_name_or_path).toBe("org/world");
+  const { base_model_name_or_path, revision } = json("named", "adapter", "adapter_config.json");
+  expect([base_model_name_or_path, revision]).toEqual(["org/world", COMMIT]);
 });
 
 test("the base of a run is brought back where another cache lacks it, at the commit of the run", async () => {

@@ -28,19 +28,9 @@ const Size = z.int().nonnegative();
 const Sha1 = z.string().regex(/^[0-9a-f]{40}$/, "is no git hash");
 const Sha256 = z.string().regex(/^[0-9a-f]{64}$/, "is no SHA-256");
 
-/** What the hub says of the entries of a repository's tree; folders are passed over. */
-const Page = z.array(
-  z.discriminatedUnion("type", [
-    z.object({
-      type: z.literal("file"),
-      path: Path,
-      size: Size,
-      oid: Sha1,
-      lfs: z.object({ oid: Sha256, size: Size }).nullish(),
-    }),
-    z.object({ type: z.literal("directory") }),
-  ]),
-);
+/** What the hub says of the entries of a repository's tree: of those that are files. */
+const Page = z.array(z.looseObject({ type: z.string() }));
+const File = z.object({ path: Path, size: Size, oid: Sha1, lfs: z.object({ oid: Sha256, size: Size }).nullish() });
 
 /** The cache's own list of a commit, as the Python tools write it since version 2. */
 const FORMAT = 1;
@@ -70,11 +60,13 @@ function checked<T>(schema: z.ZodType<T>, value: unknown, code: ErrorCode, where
  */
 export function listedFiles(page: unknown, where: string): HubFile[] {
   const hint = "Is HF_ENDPOINT the address of a hub?";
-  return checked(Page, page, "HUB_ANSWER_INVALID", where, hint).flatMap((entry) =>
-    entry.type === "file"
-      ? [{ path: entry.path, size: entry.lfs?.size ?? entry.size, oid: entry.oid, sha256: entry.lfs?.oid }]
-      : [],
-  );
+  const files = checked(Page, page, "HUB_ANSWER_INVALID", where, hint).filter(({ type }) => type === "file");
+  return checked(z.array(File), files, "HUB_ANSWER_INVALID", where, hint).map(({ path, size, oid, lfs }) => ({
+    path,
+    size: lfs?.size ?? size,
+    oid,
+    sha256: lfs?.oid,
+  }));
 }
 
 /**

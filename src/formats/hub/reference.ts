@@ -66,6 +66,12 @@ export const hubReferenceText = ({ kind, name, revision, part }: HubReference): 
 /** What other programs call a model: a repository by its name alone, a folder or file by its path. */
 export const publicName = (path: string): string => (isHubReference(path) ? parseHubReference(path).name : path);
 
+/** What an adapter's card says of the model below it: for other programs a repository is a name and a revision. */
+export const baseOf = (path: string): { readonly baseModel: string; readonly revision?: string } =>
+  isHubReference(path)
+    ? { baseModel: publicName(path), revision: parseHubReference(path).revision }
+    : { baseModel: path };
+
 /** Whether a path of a repository stays in the folder that it is put into, on any system. */
 export const isRelativePath = (path: string): boolean =>
   path.length <= MAX_LENGTH &&
