@@ -17,6 +17,7 @@ export * from "./report/index.ts";
 export { align } from "./stages/align.ts";
 export { findSafetyLayers } from "./stages/analysis/safety-layers.ts";
 export { type EvaluationReport, evaluate, readEvaluation } from "./stages/evaluate.ts";
+export { type Exported, ExportOptions, exportModel } from "./stages/export/export.ts";
 export { finetune } from "./stages/finetune.ts";
 export {
   AlignOptions,

@@ -13,16 +13,26 @@ const MAX_ARRAY_DEPTH = 4;
 /** A metadata value; 64-bit integers are numbers where a number holds them exactly. */
 export type GgufValue = number | bigint | boolean | string | readonly GgufValue[];
 
-/** All keys with their values. @throws {BoosterError} what `openGguf` tells of them */
-export function readMetadata(cursor: GgufCursor, count: number, where: string): Record<string, GgufValue> {
+/** All keys with their values. */
+interface Metadata {
+  readonly metadata: Record<string, GgufValue>;
+  /** Where each key begins in the file, and where its value ends. */
+  readonly places: ReadonlyMap<string, readonly [begin: number, end: number]>;
+}
+
+/** Reads all keys with their values. @throws {BoosterError} what `openGguf` tells of them */
+export function readMetadata(cursor: GgufCursor, count: number, where: string): Metadata {
   const metadata: Record<string, GgufValue> = Object.create(null);
+  const places = new Map<string, readonly [number, number]>();
   const budget = { elements: MAX_ARRAY_ELEMENTS };
   for (let i = 0; i < count; i++) {
+    const begin = cursor.position;
     const key = cursor.text(MAX_KEY_BYTES, "key");
     if (key in metadata) throw duplicate(key, where);
     metadata[key] = readValue(cursor, cursor.u32(), 0, budget, `${where}: key ${key.slice(0, 80)}`);
+    places.set(key, [begin, cursor.position]);
   }
-  return metadata;
+  return { metadata, places };
 }
 
 const exact = (value: bigint): number | bigint => (BigInt.asIntN(54, value) === value ? Number(value) : value);

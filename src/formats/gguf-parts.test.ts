@@ -14,12 +14,13 @@ afterEach(() => rmSync(root, { recursive: true }));
 const code = (name: string) => expect.objectContaining({ code: name });
 const number = (key: string, value: number) => build.pair(key, build.U32, build.u32(value));
 
-/** One tensor a part, whose number is the part's. */
-function write(no: number, count: number, tensors = count, tensor = `t${no}`): string {
+/** Two tensors a part, of the part's number. */
+function write(no: number, count: number, tensors = 2 * count, tensor = `t${no}`): string {
   const path = join(root, `m-0000${no + 1}-of-0000${count}.gguf`);
   const pairs = [number("split.no", no), number("split.count", count), number("split.tensors.count", tensors)];
-  const data = build.f32(no);
-  writeFileSync(path, build.buildGguf({ pairs, tensors: [{ name: tensor, dims: [1], type: 0, data }] }));
+  const whole = { name: tensor, dims: [1], type: 0, data: build.f32(no) };
+  const packed = { name: `${tensor}.packed`, dims: [32, 1], type: 8, data: new Uint8Array(34).fill(no, 2) };
+  writeFileSync(path, build.buildGguf({ pairs, tensors: [whole, packed] }));
   return path;
 }
 
@@ -28,7 +29,8 @@ test("all parts are one model, whichever is named", () => {
   for (const path of paths) {
     const file = openGgufParts(path);
     expect(file.paths).toEqual(paths);
-    expect([...file.entries.keys()].map((name) => file.load(name).data[0])).toEqual([0, 1, 2]);
+    expect(["t0", "t1", "t2"].map((name) => file.load(name).data[0])).toEqual([0, 1, 2]);
+    expect(["t0", "t1", "t2"].map((name) => file.keep(`${name}.packed`)?.codes.data[0])).toEqual([0, 1, 2]);
     expect(() => file.load("t9")).toThrow(code("TENSOR_NOT_FOUND"));
   }
 });
@@ -44,7 +46,7 @@ test("parts that do not belong together are refused", () => {
   const [first, second] = [write(0, 2), write(1, 2)];
   renameSync(write(1, 3), second);
   expect(() => openGgufParts(first)).toThrow(code("GGUF_PARTS_INVALID"));
-  write(1, 2, 2, "t0");
+  write(1, 2, 4, "t0");
   expect(() => openGgufParts(first)).toThrow(code("GGUF_DUPLICATE_NAME"));
   write(1, 2);
   expect(() => openGgufParts(write(0, 2, 3))).toThrow(code("GGUF_PARTS_INVALID"));

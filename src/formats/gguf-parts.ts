@@ -60,7 +60,8 @@ function joined(paths: readonly string[]): GgufModelFile {
   const tensors = first.metadata["split.tensors.count"] ?? owners.size;
   if (tensors !== owners.size) throw invalid(`${String(tensors)} tensors`, `${owners.size}`, first.where);
   const entries = new Map(files.flatMap((file) => [...file.entries]));
-  return { ...first, entries, paths, load: (name) => (owners.get(name) ?? first).load(name) };
+  const owner = (name: string): GgufFile => owners.get(name) ?? first;
+  return { ...first, entries, paths, load: (name) => owner(name).load(name), keep: (name) => owner(name).keep(name) };
 }
 
 const invalid = (expected: string, found: string, where: string, hint?: string): BoosterError =>

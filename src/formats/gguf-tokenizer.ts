@@ -2,11 +2,8 @@ import { BoosterError } from "../errors.ts";
 import type { TokenizerFiles } from "./tokenizer.ts";
 
 /** Token types of GGUF's `tokenizer.ggml.token_type`. */
-const NORMAL = 1;
-const UNKNOWN = 2;
-const CONTROL = 3;
-const USER_DEFINED = 4;
-const BYTE = 6;
+export const TOKEN_TYPES = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
+const { normal: NORMAL, unknown: UNKNOWN, control: CONTROL, userDefined: USER_DEFINED, byte: BYTE } = TOKEN_TYPES;
 
 /** Ids of named tokens where a file does not say. */
 const DEFAULT_IDS: Readonly<Record<"gpt2" | "llama", Readonly<Record<string, number>>>> = {
@@ -25,7 +22,7 @@ const cutBy = (...expressions: string[]) => ({
 });
 const CONTRACTION = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 const BLANKS = "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-const GPT2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+export const GPT2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 const words = (digits: string) =>
   `${CONTRACTION}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${BLANKS}`;
 /** Words end where a capital letter follows a small one. */
@@ -47,7 +44,7 @@ interface PreTokenizer {
 
 /** Names of `tokenizer.ggml.pre` that mean the same. Source: llama.cpp's `llama-vocab.cpp`. */
 const rows = (names: string, row: PreTokenizer) => names.split(" ").map((name) => [name, row] as const);
-const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
+export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ...rows("gpt-2 phi-2 mpt olmo jais trillion granite-docling gigachat a.x-4.0 mellum modern-bert exaone4", {
     cut: cutBy(GPT2),
   }),
@@ -105,7 +102,7 @@ const numbers = (metadata: Metadata, key: string) =>
  *
  * Source: SentencePiece BPE joins the neighbours whose joined piece has the highest score, leftmost first.
  */
-function mergesFromScores(tokens: readonly string[], scores: readonly number[], types: readonly number[]) {
+export function mergesFromScores(tokens: readonly string[], scores: readonly number[], types: readonly number[]) {
   const ids = new Map(tokens.map((token, id) => [token, id]));
   const found: { pair: [string, string]; score: number }[] = [];
   for (const [id, token] of tokens.entries()) {

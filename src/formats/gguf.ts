@@ -32,6 +32,9 @@ const TYPE_NAMES =
 /** Whether tensors of a model may be of this type: a floating-point number, however it is stored. */
 const isFloat = (name: string): name is FormatName => Object.hasOwn(FORMATS, name) && !/^[IU]\d|^F64|^BOOL/.test(name);
 
+/** ggml's number of a type, by its name. */
+export const numberOfType = (name: string): number => TYPE_NAMES.indexOf(name);
+
 /** How a tensor of ggml's type of that number is stored. @throws {BoosterError} `GGUF_DTYPE_UNSUPPORTED`, naming the type */
 export function formatOfType(number: number, where: string): FormatName {
   const name = TYPE_NAMES[number] ?? "-";
@@ -49,6 +52,8 @@ export interface GgufFile extends TensorFile {
   readonly version: number;
   /** Has no prototype, so that any key is just a key. */
   readonly metadata: Readonly<Record<string, GgufValue>>;
+  /** A key with its value as it stands in the file, for whoever writes it into another. */
+  pair(key: string): Uint8Array;
   load(name: string): HostTensor<"float32">;
 }
 
@@ -92,10 +97,21 @@ function openSource(source: ByteSource): GgufFile {
   const keyCount = cursor.size();
   atMost(MAX_TENSORS, "", tensorCount, "GGUF_TOO_MANY_TENSORS", "the file has too many tensors", { where });
   atMost(MAX_KEYS, "", keyCount, "GGUF_TOO_MANY_KEYS", "the file has too many metadata keys", { where });
-  const metadata = readMetadata(cursor, keyCount, where);
+  const { metadata, places } = readMetadata(cursor, keyCount, where);
   const alignment = alignmentOf(metadata, where);
   const file = tensorFile(source, readTensors(cursor, tensorCount, alignment, source));
-  return { ...file, version, metadata, load: (name) => file.load(name) as HostTensor<"float32"> };
+  return {
+    ...file,
+    version,
+    metadata,
+    load: (name) => file.load(name) as HostTensor<"float32">,
+    pair(key) {
+      const [begin, end] = places.get(key) ?? [0, 0];
+      const bytes = new Uint8Array(end - begin);
+      source.readInto(begin, bytes);
+      return bytes;
+    },
+  };
 }
 
 function alignmentOf(metadata: Readonly<Record<string, GgufValue>>, where: string): number {

@@ -1,7 +1,9 @@
 import { atMost, BoosterError } from "../errors.ts";
 import type { DType, HostTensor } from "../tensor/tensor.ts";
 import { writeFileAtomic } from "./atomic-file.ts";
+import type { Written } from "./encode-tensor.ts";
 import { MAX_HEADER_BYTES } from "./safetensors-reader.ts";
+import { FORMATS, type FormatName } from "./tensor-file.ts";
 
 const NAMES: Readonly<Record<DType, string>> = {
   float16: "F16",
@@ -18,6 +20,17 @@ const NAMES: Readonly<Record<DType, string>> = {
 /** Data starts at a multiple of this, so that a reader may map it. */
 const ALIGNMENT = 8;
 
+/** A tensor as it is held, to be written as it is. */
+const asHeld = ({ dtype, shape, data }: HostTensor): Written => ({
+  format: NAMES[dtype],
+  shape,
+  size: data.byteLength,
+  bytes: () => new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+});
+
+const held = (tensors: ReadonlyMap<string, HostTensor>): Map<string, Written> =>
+  new Map([...tensors].map(([name, tensor]) => [name, asHeld(tensor)]));
+
 /**
  * Encodes tensors as a safetensors file: the same bytes for the same tensors, in whatever order they come.
  *
@@ -31,7 +44,7 @@ export function encodeSafetensors(
   tensors: ReadonlyMap<string, HostTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
-  return Buffer.concat([...chunks(tensors, metadata)]);
+  return Buffer.concat([...chunks(held(tensors), metadata)]);
 }
 
 /**
@@ -39,30 +52,39 @@ export function encodeSafetensors(
  *
  * @throws {BoosterError} as `encodeSafetensors` and `writeFileAtomic`.
  */
-export function writeSafetensors(
+export const writeSafetensors = (
   path: string,
   tensors: ReadonlyMap<string, HostTensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): void => streamSafetensors(path, held(tensors), metadata);
+
+/** The same for tensors whose bytes are made one after the other. Throws what making them throws, and as `writeSafetensors`. */
+export function streamSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, Written>,
   metadata: Readonly<Record<string, string>> = {},
 ): void {
   writeFileAtomic(path, chunks(tensors, metadata));
 }
 
-function chunks(tensors: ReadonlyMap<string, HostTensor>, metadata: Readonly<Record<string, string>>): Uint8Array[] {
-  const sorted = [...tensors].sort(
-    ([a, x], [b, y]) => y.data.BYTES_PER_ELEMENT - x.data.BYTES_PER_ELEMENT || (a < b ? -1 : 1),
-  );
+function* chunks(
+  tensors: ReadonlyMap<string, Written>,
+  metadata: Readonly<Record<string, string>>,
+): Generator<Uint8Array> {
+  const width = ({ format }: Written) => FORMATS[format as FormatName].bytes;
+  const sorted = [...tensors].sort(([a, x], [b, y]) => width(y) - width(x) || (a < b ? -1 : 1));
   const pairs = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
   // Joined by hand: an object would move names like "0" to the front and take "__proto__" for something else.
   const fields = pairs.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
   const entries = fields.length === 0 ? [] : [`"__metadata__":{${fields.join(",")}}`];
   let offset = 0;
-  for (const [name, { dtype, shape, data }] of sorted) {
+  for (const [name, { format, shape, size }] of sorted) {
     if (name === "__metadata__") {
       throw new BoosterError("SAFETENSORS_NAME_INVALID", "a tensor cannot have the reserved name", { found: name });
     }
-    const end = offset + data.byteLength;
+    const end = offset + size;
     entries.push(
-      `${JSON.stringify(name)}:{"dtype":"${NAMES[dtype]}","shape":[${shape.join(",")}],"data_offsets":[${offset},${end}]}`,
+      `${JSON.stringify(name)}:{"dtype":"${format}","shape":[${shape.join(",")}],"data_offsets":[${offset},${end}]}`,
     );
     offset = end;
   }
@@ -72,5 +94,6 @@ function chunks(tensors: ReadonlyMap<string, HostTensor>, metadata: Readonly<Rec
   atMost(MAX_HEADER_BYTES, "bytes", header.length - 8, "SAFETENSORS_HEADER_TOO_LARGE", problem);
   header.writeBigUInt64LE(BigInt(header.length - 8));
   json.copy(header, 8);
-  return [header, ...sorted.map(([, { data }]) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength))];
+  yield header;
+  for (const [, tensor] of sorted) yield tensor.bytes();
 }

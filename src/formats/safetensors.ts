@@ -4,4 +4,4 @@ export {
   readSafetensors,
   type SafetensorsFile,
 } from "./safetensors-reader.ts";
-export { encodeSafetensors, writeSafetensors } from "./safetensors-writer.ts";
+export { encodeSafetensors, streamSafetensors, writeSafetensors } from "./safetensors-writer.ts";

@@ -2,6 +2,7 @@
 import { BoosterError } from "../errors.ts";
 import type { GgufFile } from "../formats/gguf.ts";
 import { type DType, type HostTensor, zeros } from "../tensor/tensor.ts";
+import type { Model } from "./architecture.ts";
 
 /** A family's files in llama.cpp's format. */
 export interface GgufLayout {
@@ -19,6 +20,16 @@ export interface GgufLayout {
   readonly parameters?: readonly string[];
   /** The config.json of a file. @throws {BoosterError} `GGUF_METADATA_INVALID`, `GGUF_ROPE_UNSUPPORTED` */
   config(file: GgufFile): Readonly<Record<string, unknown>>;
+  /** The other way: keys of the architecture, and `parameters`. Absent where no such files are written. @throws {BoosterError} `GGUF_ROPE_UNSUPPORTED` */
+  write?(model: Model, config: Readonly<Record<string, unknown>>): GgufDescription;
+}
+
+/** What a GGUF file says of a model beside its weights and its tokenizer. */
+export interface GgufDescription {
+  /** As `PAIR` encodes them. */
+  readonly pairs: readonly Uint8Array[];
+  /** Tensors that are no weights. */
+  readonly vectors: Readonly<Record<string, readonly number[]>>;
 }
 
 /** Where weights come from or go to. */

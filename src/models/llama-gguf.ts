@@ -1,7 +1,12 @@
 import type { GgufFile } from "../formats/gguf.ts";
-import type { GgufLayout } from "./gguf.ts";
+import { PAIR } from "../formats/gguf-writer.ts";
+import type { Model } from "./architecture.ts";
+import type { GgufDescription, GgufLayout } from "./gguf.ts";
 import { GgufKeys } from "./gguf-keys.ts";
 import { ROPE_FREQS, ropeOf } from "./gguf-rope.ts";
+import { ropeDescription } from "./gguf-rope-write.ts";
+
+type Config = Readonly<Record<string, unknown>>;
 
 const LLAMA_NAMES = {
   token_embd: "model.embed_tokens",
@@ -28,7 +33,38 @@ export const llamaLayout = (
   interleaved,
   parameters: [ROPE_FREQS],
   config: (file) => llamaConfig(file, architecture, className),
+  write: (model, config) => llamaDescription(architecture, model, config),
 });
+
+function llamaDescription(architecture: string, model: Model, config: Config): GgufDescription {
+  const [, gate] = [...model.linears].find(([name]) => name.endsWith(".gate_proj")) ?? [];
+  const windows = Array.from(
+    { length: model.layers },
+    (_, layer) => model.attention(layer).window ?? model.maxPositions,
+  );
+  const numbers = {
+    block_count: model.layers,
+    // llama.cpp has no windows in these families: up to the window they change nothing.
+    context_length: Math.min(model.maxPositions, ...windows),
+    embedding_length: model.hiddenSize,
+    feed_forward_length: gate?.[0] ?? 0,
+    "attention.head_count": model.heads,
+    "attention.head_count_kv": model.kvHeads,
+    "attention.key_length": model.headDim,
+    "attention.value_length": model.headDim,
+    "rope.dimension_count": model.headDim,
+    vocab_size: model.vocabSize,
+  };
+  const rope = ropeDescription(architecture, model, config);
+  return {
+    pairs: [
+      ...Object.entries(numbers).map(([key, value]) => PAIR.u32(`${architecture}.${key}`, value)),
+      PAIR.f32(`${architecture}.attention.layer_norm_rms_epsilon`, (config.rms_norm_eps as number | undefined) ?? 1e-6),
+      ...rope.pairs,
+    ],
+    vectors: rope.vectors,
+  };
+}
 
 function llamaConfig(file: GgufFile, architecture: string, className: string): Record<string, unknown> {
   const keys = new GgufKeys(file, architecture);

@@ -8,9 +8,11 @@ import { moduleOf } from "./modules.ts";
 type Weight = HostTensor<"float32">;
 type Weights = ReadonlyMap<string, Weight>;
 
+/** The weight or bias that a tensor of an adapter changes. */
+const targetOf = (tensor: string): string => `${moduleOf(tensor)}.${tensor.endsWith(".bias") ? "bias" : "weight"}`;
+
 /** Weights and biases that an adapter's tensors change, by name. */
-const changedBy = (adapter: Weights): Set<string> =>
-  new Set([...adapter.keys()].map((name) => `${moduleOf(name)}.${name.endsWith(".bias") ? "bias" : "weight"}`));
+const changedBy = (adapter: Weights): Set<string> => new Set([...adapter.keys()].map(targetOf));
 
 /** Whether an adapter changes one of embedding and head, which share a weight: in PEFT the other one then keeps it as it was. */
 const unties = (model: Pick<Model, "embedding" | "head">, changed: ReadonlySet<string>): boolean =>
@@ -31,14 +33,28 @@ export function mergeInto(
   scale: number,
 ): { readonly model: Model; readonly changed: Weights } {
   const names = changedBy(adapter);
-  const merged = adaptedModel(model, names);
-  if (merged.head !== model.head) names.add(model.embedding).add(merged.head);
-  const before = new Map<string, Weight>();
-  for (const name of names) {
-    const from = name === merged.head ? model.head : name;
-    if (model.weights.has(from)) before.set(name, load(from));
-  }
-  return { model: merged, changed: mergeLora(before, adapter, scale) };
+  const merged = merging(model, load, adapter, scale);
+  if (merged.model.head !== model.head) names.add(model.embedding).add(merged.model.head);
+  return { model: merged.model, changed: new Map([...names].map((name) => [name, merged.load(name)])) };
+}
+
+/** As `mergeInto`, but each weight is worked out when it is asked for, and none is kept. */
+export function merging(
+  model: Model,
+  load: (name: string) => Weight,
+  adapter: Weights,
+  scale: number,
+): { readonly model: Model; load(name: string): Weight } {
+  const merged = adaptedModel(model, changedBy(adapter));
+  return {
+    model: merged,
+    load(name) {
+      const from = name === merged.head ? model.head : name;
+      const own = () => new Map(model.weights.has(from) ? [[name, load(from)]] : []);
+      const part = new Map([...adapter].filter(([tensor]) => targetOf(tensor) === name));
+      return part.size === 0 ? load(from) : (mergeLora(own(), part, scale).get(name) as Weight);
+    },
+  };
 }
 
 function adaptedModel(model: Model, changed: ReadonlySet<string>): Model {

@@ -3,6 +3,7 @@ import { createReadStream, existsSync, readdirSync, readFileSync, statSync } fro
 import { basename, dirname, join, resolve } from "node:path";
 import { BoosterError } from "../errors.ts";
 import { fileSource } from "../formats/byte-source.ts";
+import type { GgufFile } from "../formats/gguf.ts";
 import { openGgufParts } from "../formats/gguf-parts.ts";
 import { ggufTokenizerFiles } from "../formats/gguf-tokenizer.ts";
 import { inCache } from "../formats/hub/cache.ts";
@@ -35,6 +36,8 @@ export interface Base {
   tokenizerFiles(): ReadonlyMap<string, Uint8Array>;
   /** Its licence, where its card or its metadata name one. */
   licence(): string | undefined;
+  /** The file itself, where it is a GGUF file. */
+  readonly gguf?: GgufFile;
 }
 
 /** What a reference leads to: a model, and the adapters that stand on it. */
@@ -128,6 +131,7 @@ const gguf: Source = {
     const files = () => ggufTokenizerFiles(file.metadata);
     return bare({
       path,
+      gguf: file,
       config: () => openGgufModel(file).config,
       weights: () => openGgufModel(file).weights,
       tokenizer: () => createTokenizer(files()),

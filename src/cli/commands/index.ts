@@ -37,6 +37,7 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, string, Command
   ],
   Other: [
     ["merge", "Make one model, or one adapter, of a model and its adapters", () => import("./merge.ts")],
+    ["export", "Write a model for transformers, llama.cpp or Ollama", () => import("./export.ts")],
     ["upgrade", "Convert what version 0.1 made", () => import("./upgrade.ts")],
     ["config-schema", "Print the JSON Schema of a configuration file", () => import("./config-schema.ts")],
     ["completion", "Let the Tab key complete: bash, zsh, fish", () => import("./completion.ts")],
