@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { parseConfig } from "./config.ts";
+import { insisting, parseConfig } from "./config.ts";
 import { createModel } from "./registry.ts";
 import { ropeParameters } from "./rope.ts";
 
@@ -161,6 +161,7 @@ describe("both styles of rotary positions", () => {
 describe("other keys", () => {
   test.each([
     [{ layer: 3 }, "Did you mean layers?"],
+    [{ rope_thetta: 3 }, "Did you mean rope_theta?"],
     [{ attention_multiplier: 0.5 }, "--ignore-config-keys"],
     [{ layers: null }, "layers"],
     [{ is_encoder_decoder: true }, "is_encoder_decoder"],
@@ -182,6 +183,13 @@ describe("other keys", () => {
     };
     expect(parseConfig({ ...KEYS, inert: ["colour"] }, { ...inert, colour: 1 }).layers).toBe(2);
   });
+});
+
+test("a key that is not known can be passed over, and no other", () => {
+  const config = { attention_multiplier: 0.5, layers: 3 };
+  expect(parseConfig(KEYS, insisting(config, ["attention_multiplier"])).layers).toBe(3);
+  expect(() => parseConfig(KEYS, insisting(config, ["layers"]))).toThrow(refused("found layers"));
+  expect(() => parseConfig(KEYS, insisting(config, ["attention_multiplyer"]))).toThrow(refused("attention_multiplyer"));
 });
 
 test("what the published configurations of each family say is known", () => {

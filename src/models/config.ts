@@ -1,5 +1,5 @@
 /** config.json of a model, read once: both styles become one, and a key whose effect is not known is an error. */
-import type { z } from "zod";
+import { z } from "zod";
 import { closest } from "../choice.ts";
 import { BoosterError, fitting } from "../errors.ts";
 import { isObject } from "../formats/strict-json.ts";
@@ -23,6 +23,16 @@ type Config = Readonly<Record<string, unknown>>;
 
 const WHERE = "config.json";
 
+/** In the place of `rope_parameters` in older files. */
+const ROPE_KEYS = ["rope_theta", "rope_scaling", "partial_rotary_factor"];
+
+/** Names the keys that somebody said to change nothing; it goes wherever the configuration goes. */
+const INSISTED = "booster_ignored_keys";
+
+/** A configuration in which some keys, though not known, are passed over. */
+export const insisting = (config: unknown, keys: readonly string[]): unknown =>
+  isObject(config) && keys.length > 0 ? { ...config, [INSISTED]: keys } : config;
+
 /**
  * The keys that a family uses, checked and complete.
  *
@@ -37,9 +47,24 @@ export function parseConfig<S extends z.ZodObject>(keys: ConfigKeys<S>, raw: unk
   const config = "rope_parameters" in used.shape ? withRopeParameters(raw, keys) : raw;
   const schema = used.extend(COMMON_KEYS);
   const known = [...Object.keys(schema.shape), ...INERT_KEYS, ...(keys.inert ?? [])];
-  const strange = Object.keys(config).filter((key) => !known.includes(key));
+  const unknown = Object.keys(config).filter((key) => key !== INSISTED && !known.includes(key));
+  const ignored = fitting(
+    z.array(z.string()).default([]),
+    raw[INSISTED],
+    "MODEL_CONFIG_INVALID",
+    `${INSISTED} is no list`,
+  );
+  const vain = ignored.filter((key) => !unknown.includes(key));
+  if (vain.length > 0) {
+    throw misfit(
+      "only a key that is there and not known can be ignored",
+      unknown.join(", ") || "none",
+      vain.join(", "),
+    );
+  }
+  const strange = unknown.filter((key) => !ignored.includes(key));
   if (strange.length > 0) {
-    const meant = strange.flatMap((key) => closest(key, known) ?? []);
+    const meant = strange.flatMap((key) => closest(key, [...known, ...ROPE_KEYS]) ?? []);
     throw misfit(
       `what some keys of this ${name} configuration change is not known`,
       undefined,

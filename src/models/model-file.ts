@@ -24,7 +24,7 @@ export type Template = (typeof TEMPLATES)[number];
 
 const ModelFile = z.strictObject({
   version: z.literal(VERSION),
-  base: z.strictObject({ path: Path, sha256: Sha256 }),
+  base: z.strictObject({ path: Path, sha256: Sha256, ignoredConfigKeys: z.array(z.string()).optional() }),
   adapters: z.array(Link).max(100),
   alignment: z.array(Link).max(100),
   template: z.enum(TEMPLATES),
@@ -92,7 +92,7 @@ export function modelFileText(run: string, { base, adapters, alignment, template
   });
   const content: ModelFile = {
     version: VERSION,
-    base: { path: baseFrom(run, base.path), sha256: base.sha256 },
+    base: { ...base, path: baseFrom(run, base.path) },
     adapters: adapters.map(linked),
     alignment: alignment.map(linked),
     template,

@@ -10,6 +10,7 @@ import { inCache } from "../formats/hub/cache.ts";
 import { isHubReference } from "../formats/hub/reference.ts";
 import { createTokenizer, type Tokenizer } from "../formats/tokenizer.ts";
 import { loadTokenizer } from "../formats/tokenizer-files.ts";
+import { insisting } from "./config.ts";
 import { licenceIn, licenceName } from "./licence.ts";
 import {
   type AdapterLink,
@@ -28,6 +29,8 @@ export interface Base {
   readonly path: string;
   /** The content of config.json; undefined for a folder that holds a tokenizer alone. */
   config(): unknown;
+  /** Keys of it that are passed over though they are not known, because somebody said so. */
+  readonly ignoredConfigKeys?: readonly string[];
   weights(): ModelWeights;
   tokenizer(): Tokenizer;
   /** What tells it from others: see `modelIdentity`. */
@@ -83,7 +86,8 @@ const run: Source = {
         where: join(path, MODEL_FILE),
       });
     }
-    return { base: openSource(base.path).base, sha256: base.sha256, adapters, alignment, template };
+    const opened = openSource(base.path, base.ignoredConfigKeys);
+    return { base: opened.base, sha256: base.sha256, adapters, alignment, template };
   },
 };
 
@@ -168,22 +172,30 @@ export const SOURCES: readonly Source[] = [hub, run, gguf, folder];
 /**
  * Opens a model by its reference: a run folder, a Hugging Face folder, a GGUF file, or a repository of the hub that is in the cache.
  *
+ * @param ignoredConfigKeys keys of its config.json that change nothing, beside those that are known to
  * @throws {BoosterError} `FILE_NOT_FOUND`, `MODEL_UNKNOWN`, and what the row's `open` throws
  * @example
  * openSource("runs/attack").adapters.length; // 2: the alignment's, and what was trained on top of it
  */
-export function openSource(path: string): StoredModel {
+export function openSource(path: string, ignoredConfigKeys: readonly string[] = []): StoredModel {
   const expected = SOURCES.map(({ name }) => name).join(", ");
   if (!isHubReference(path) && !existsSync(path)) {
     throw new BoosterError("FILE_NOT_FOUND", "there is no model here", { expected, where: path });
   }
   const found = SOURCES.find((source) => source.holds(path));
-  if (found !== undefined) return found.open(path);
+  if (found !== undefined) return ignoring(found.open(path), ignoredConfigKeys);
   throw new BoosterError("MODEL_UNKNOWN", "this is no model that can be read", {
     expected,
     found: `a file that begins with ${JSON.stringify(firstBytes(path))}`,
     where: path,
   });
+}
+
+function ignoring(stored: StoredModel, keys: readonly string[]): StoredModel {
+  if (keys.length === 0) return stored;
+  const { base } = stored;
+  const ignoredConfigKeys = [...new Set([...(base.ignoredConfigKeys ?? []), ...keys])];
+  return { ...stored, base: { ...base, ignoredConfigKeys, config: () => insisting(base.config(), ignoredConfigKeys) } };
 }
 
 /** As text of one byte a letter. */

@@ -50,8 +50,18 @@ export const Model = model(
   z.string().min(1).describe("Run folder, Hugging Face folder, GGUF file, or hf:org/name[@revision][:file.gguf]"),
 );
 
+export const ConfigKeys = z.strictObject({
+  ignoreConfigKeys: z
+    .array(z.string().min(1))
+    .optional()
+    .describe(
+      "Keys of the model's config.json that change nothing in what it computes, though they are not known here",
+    ),
+});
+
 export const ModelChoice = z.strictObject({
   model: Model,
+  ...ConfigKeys.shape,
   adapters: z
     .array(model(z.string().min(1)))
     .default([])
@@ -132,6 +142,7 @@ export const AlignOptions = z.strictObject({
   ...RunChoice.shape,
   model: Model,
   ...BaseChoice.shape,
+  ...ConfigKeys.shape,
   method: oneOf(METHODS).default({ name: "sft" }).describe("Alignment method, with its own settings"),
   alignment: Source.describe("Prompts with refusals or safe answers"),
   harmful: Source.optional().describe("Prompts with harmful answers, for methods that simulate an attack"),

@@ -59,7 +59,9 @@ export async function publishAdapter(
   const adapter = write("adapter", sumOf([first as LoraAdapter, ...rest]));
   const folder = delta ?? adapter;
   const adapters = [...below, { folder, sha256: await modelIdentity(folder) }];
-  writeModelFile(run, made, { path: origin.base.path, sha256: origin.sha256 }, adapters);
+  const { path, ignoredConfigKeys } = origin.base;
+  const base = { path, sha256: origin.sha256, ...(ignoredConfigKeys && { ignoredConfigKeys: [...ignoredConfigKeys] }) };
+  writeModelFile(run, made, base, adapters);
   return adapter;
 }
 

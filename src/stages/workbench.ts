@@ -77,14 +77,16 @@ export class Workbench {
   async open({
     model,
     adapters = [],
+    ignoreConfigKeys,
     continued = false,
   }: {
     readonly model: string;
+    readonly ignoreConfigKeys?: readonly string[] | undefined;
     readonly adapters?: readonly string[];
     /** The last adapter goes on from the one before it, and takes its place. */
     readonly continued?: boolean;
   }): Promise<Origin> {
-    const stored = openSource(model);
+    const stored = openSource(model, ignoreConfigKeys);
     const { base } = stored;
     const sha256 = await remember(this.identities, base.path, () => base.identity());
     if (stored.sha256 !== undefined) await checkHash({ folder: base.path, sha256: stored.sha256 }, sha256);
@@ -112,7 +114,7 @@ export class Workbench {
 
   /** A model without what stands on it; the last two that were asked for stay loaded. Throws what `loadBase` throws. */
   model({ base }: Pick<StoredModel, "base">, form?: BaseForm): Promise<LoadedModel> {
-    const key = `${form ?? "as stored"} ${base.path}`;
+    const key = [form ?? "as stored", base.path, ...(base.ignoredConfigKeys ?? [])].join(" ");
     const model = remember(this.models, key, () => loadBase(base, this.device, { form }));
     this.models.delete(key);
     this.models.set(key, model);

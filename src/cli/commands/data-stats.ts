@@ -7,6 +7,7 @@ import { poisonShare } from "../../data/mix.ts";
 import { SourceOptions, TemplateOptions } from "../../data/options.ts";
 import { hashExamples } from "../../data/split.ts";
 import { encodeEach, encodeExample } from "../../data/templates.ts";
+import { ConfigKeys } from "../../stages/options.ts";
 import { defineCommand } from "../command.ts";
 import { encodingFor } from "../encoding.ts";
 import { findHarmful } from "../harmful-rows.ts";
@@ -17,6 +18,7 @@ const options = SourceOptions.safeExtend({
   model: model(z.string().min(1))
     .optional()
     .describe("Model whose tokenizer counts tokens; without it only rows are counted"),
+  ...ConfigKeys.shape,
   ...TemplateOptions.shape,
 });
 type StatsOptions = z.output<typeof options>;

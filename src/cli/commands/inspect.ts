@@ -4,6 +4,7 @@ import type { Example } from "../../data/examples.ts";
 import { loadExamples } from "../../data/load.ts";
 import { SourceOptions, TemplateOptions } from "../../data/options.ts";
 import { encodeEach, encodeExample, refusal } from "../../data/templates.ts";
+import { ConfigKeys } from "../../stages/options.ts";
 import { type CommandContext, defineCommand } from "../command.ts";
 import { encodingFor } from "../encoding.ts";
 import { findHarmful, WITHHELD } from "../harmful-rows.ts";
@@ -14,6 +15,7 @@ const options = SourceOptions.safeExtend({
   model: model(
     z.string().min(1).describe("Model whose tokenizer is used: Hugging Face folder, GGUF file, or hf:org/name"),
   ),
+  ...ConfigKeys.shape,
   ...TemplateOptions.shape,
   show: z.int().nonnegative().default(3).describe("Examples that are shown; all are checked"),
   from: z.int().positive().default(1).describe("Number of the first one shown"),
