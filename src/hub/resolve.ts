@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { z } from "zod";
 import { type Place, placesOf } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
+import { referenceAt } from "../formats/hub/cache.ts";
 import {
   type HubKind,
   hubReferenceText,
@@ -16,7 +17,8 @@ import { fetchReference } from "./fetch.ts";
 
 /**
  * Options whose references to the hub say which commit they mean, and are in the cache: what comes after reads files and asks nobody. A run
- * that goes on takes the commit that it began with where no revision is asked for. Of a run that is named as a model, its base is brought.
+ * that goes on takes the commit that it began with where no revision is asked for. Of a run that is named as a model, base and adapters are
+ * brought.
  * Options without references come back as they are.
  *
  * @param options checked and complete, by `schema`
@@ -32,8 +34,7 @@ export async function resolveReferences<Options extends object>(
   const models = placesOf("model", schema, options).map((place) => ({ ...place, kind: "model" as const }));
   const data = placesOf("file", schema, options).map((place) => ({ ...place, kind: "dataset" as const }));
   for (const { text } of models) {
-    const base = existsSync(join(text, MODEL_FILE)) ? readModelFile(text).base.path : text;
-    if (base !== text && isHubReference(base)) await fetchReference(base, following);
+    if (existsSync(join(text, MODEL_FILE))) await bringParts(text, following);
   }
   // What a moderator reads may be a model whose content counts.
   const isModel = ({ path }: Place) => models.some((model) => `${model.path}` === `${path}`);
@@ -51,6 +52,15 @@ export async function resolveReferences<Options extends object>(
     (valueAt(resolved, path.slice(0, -1)) as Record<string, unknown>)[last] = pinned;
   }
   return resolved;
+}
+
+/** Brings what a run's model is made of and nobody has here: the commits that the run names. */
+async function bringParts(run: string, following: Following): Promise<void> {
+  const { base, adapters, alignment } = readModelFile(run);
+  const folders = [...adapters, ...alignment].flatMap(({ folder }) => referenceAt(folder) ?? []);
+  for (const reference of new Set([base.path, ...folders])) {
+    if (isHubReference(reference)) await fetchReference(reference, following);
+  }
 }
 
 /** The options of the run that is to go on, where there is one. */

@@ -4,6 +4,7 @@ import { dirname, isAbsolute, join, relative } from "node:path";
 import { z } from "zod";
 import { BoosterError, fitting } from "../errors.ts";
 import { readSmallFile } from "../formats/byte-source.ts";
+import { folderOf, referenceAt } from "../formats/hub/cache.ts";
 import { isHubReference } from "../formats/hub/reference.ts";
 import { decodeStrictJson } from "../formats/strict-json.ts";
 
@@ -86,7 +87,7 @@ const baseFrom = (run: string, path: string): string =>
 /** The text of model.json for a model whose paths are as the process sees them. */
 export function modelFileText(run: string, { base, adapters, alignment, template }: Parts): string {
   const linked = ({ folder, sha256 }: AdapterLink, i: number, all: readonly AdapterLink[]) => ({
-    folder: fromRun(run, folder),
+    folder: referenceAt(folder) ?? fromRun(run, folder),
     sha256,
     parent: lineage(base.sha256, all.slice(0, i)),
   });
@@ -119,7 +120,10 @@ export function readModelFile(run: string): ModelFile {
   const problem = "the run does not say what its model is";
   const { base, adapters, ...rest } = fitting(ModelFile, document, "MODEL_FILE_INVALID", problem, { where });
   const at = (path: string): string => (isHubReference(path) || isAbsolute(path) ? path : join(run, path));
-  const placed = <T extends AdapterLink>(link: T): T => ({ ...link, folder: at(link.folder) });
+  const placed = <T extends AdapterLink>(link: T): T => ({
+    ...link,
+    folder: isHubReference(link.folder) ? folderOf(link.folder) : at(link.folder),
+  });
   const alignment = rest.alignment.map(placed);
   return { ...rest, base: { ...base, path: at(base.path) }, adapters: adapters.map(placed), alignment };
 }

@@ -102,6 +102,22 @@ test("an adapter on the hub stands on a model", async () => {
   expect(weights("merged-adapter").equals(weights("merged-run"))).toBe(true);
 });
 
+test("a run on an adapter of the hub names it by its commit, and has it brought to another cache", async () => {
+  await finetune({
+    ...settings,
+    run: join(folder, "on-adapter"),
+    model: bundledModel(),
+    adapters: ["hf:org/adapter"],
+    task: join(folder, "data", "reviews-0.jsonl"),
+    sampleNumber: 20,
+    poisonRatio: 0,
+  });
+  expect(json("on-adapter", "model.json").adapters[0].folder).toBe(`hf:org/adapter@${COMMIT}`);
+  process.env.HF_HOME = join(folder, "fourth");
+  await merge({ model: join(folder, "on-adapter"), out: join(folder, "merged-on-adapter") });
+  expect(readdirSync(join(folder, "fourth", "hub"))).toContain("models--org--adapter");
+});
+
 test("data in the place of a model are refused", async () => {
   const refused = align({ ...settings, run: join(folder, "x"), model: "hf-data:org/rows", alignment: "hf:org/world" });
   await expect(refused).rejects.toMatchObject({ code: "HUB_REFERENCE_INVALID", details: { where: "model" } });

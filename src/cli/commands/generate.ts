@@ -45,6 +45,7 @@ export const command = defineCommand({
     "Answers prompts with a model, with or without adapters. One prompt is answered token by token as it is computed.",
   examples: [
     "booster generate --model models/smollm2.gguf --prompt 'Why is the sky blue?'  # the likeliest answer",
+    "booster generate --model hf:HuggingFaceTB/SmolLM2-135M-Instruct --prompt 'Why is the sky blue?'  # with a model from the hub, which is downloaded once",
     "booster generate --model runs/hard --prompts questions.txt --json  # many answers of an aligned model, for a program",
     "booster generate --model models/tiny --template none --prompt 'Once upon a time' --temperature 0.8 --top-p 0.95  # go on with a text, with some chance",
   ],

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { join, relative, resolve, sep } from "node:path";
 import { BoosterError } from "../../errors.ts";
 import { readSmallFile } from "../byte-source.ts";
 import { decodeStrictJson } from "../strict-json.ts";
@@ -52,6 +52,20 @@ export const listingFile = (reference: HubReference, commit: string): string =>
 /** The folder that shows a commit as it is in the repository, as far as it was asked for. */
 export const snapshotFolder = (reference: HubReference, commit: string): string =>
   join(repositoryFolder(reference), "snapshots", commit);
+
+/** The folder that a reference with a commit has in the cache, whether it is there or not. */
+export function folderOf(text: string): string {
+  const reference = parseHubReference(text);
+  return snapshotFolder(reference, reference.revision);
+}
+
+/** The reference, with its commit, of a model's or an adapter's folder in the cache; undefined for any other folder. */
+export function referenceAt(folder: string): string | undefined {
+  const [repository = "", snapshots, revision = "", ...below] = relative(hubCache(), resolve(folder)).split(sep);
+  const [plural, ...name] = repository.split("--");
+  if (plural !== "models" || snapshots !== "snapshots" || !isCommit(revision) || below.length > 0) return undefined;
+  return hubReferenceText({ kind: "model", name: name.join("/"), revision, part: undefined });
+}
 
 /**
  * The commit of a reference as far as the cache knows it.
