@@ -19,6 +19,7 @@ export { findSafetyLayers } from "./stages/analysis/safety-layers.ts";
 export { type EvaluationReport, evaluate, readEvaluation } from "./stages/evaluate.ts";
 export { type Exported, ExportOptions, exportModel } from "./stages/export/export.ts";
 export { finetune } from "./stages/finetune.ts";
+export { agree, testModerator } from "./stages/judge-answers.ts";
 export {
   AlignOptions,
   EvaluateOptions,
@@ -31,6 +32,7 @@ export { bundledModel } from "./stages/package-root.ts";
 export { PretrainOptions, pretrain } from "./stages/pretrain.ts";
 export { type RepairOutcome, type RepairReport, readRepair, repair } from "./stages/repair.ts";
 export { STAGES } from "./stages/stage.ts";
+export { trainModerator } from "./stages/train-moderator.ts";
 export type { TrainingOutcome } from "./stages/training-run.ts";
 export { type Context, type StartingPoint, Workbench } from "./stages/workbench.ts";
 export { WORLD_FILES, writeWorldData } from "./stages/world-files.ts";

@@ -20,7 +20,7 @@ export function buildCommand(
   const { own, settings } = commandFields(spec, false);
   const fields = [...own, ...settings];
   const positional = (spec.positional ?? []).map((name) => fields.find(({ path }) => path.join(".") === name)!);
-  for (const field of positional) command.argument(`[${field.path.at(-1)}]`);
+  for (const field of positional) command.argument(`[${field.flag.join(".")}]`);
   addFlags(command, fields);
   let all = false;
   for (const flag of Object.keys(COMMON_FLAGS)) command.option(flag === "--config" ? `${flag} <file>` : flag);

@@ -88,7 +88,7 @@ export function commandHelp(
   const rest = own.filter((field) => !isOften(field));
   const groups = grouped([...own, ...settings], ({ flag }) => (flag.length > 1 ? flagOf(flag.slice(0, 1)) : "Options"));
   return [
-    `Usage: booster ${[name, ...(spec.positional ?? []).map((text) => `[${text}]`)].join(" ")} [options]`,
+    `Usage: booster ${[name, ...(spec.positional ?? []).map((text) => `[${text.replace(/\.name$/, "")}]`)].join(" ")} [options]`,
     "",
     ...wrapped(spec.details.replaceAll("\n", " "), WIDTH),
     ...(all

@@ -64,7 +64,7 @@ export function studentInterval(values: readonly number[], level = 0.95): Interv
 }
 
 /** The q-quantile of sorted values, linear between neighbours. */
-function quantile(sorted: Float64Array, q: number): number {
+export function quantile(sorted: Float64Array, q: number): number {
   const position = q * (sorted.length - 1);
   const below = sorted[Math.floor(position)] ?? Number.NaN;
   const above = sorted[Math.ceil(position)] ?? Number.NaN;

@@ -53,6 +53,8 @@ export interface Model {
   readonly embedding: string;
   /** Weight of the output head, `[vocabulary, hidden]`; the embedding's where they are tied. */
   readonly head: string;
+  /** Set where the head's classes may hold together: what a row is to learn is then marks, see `marksOf`, and no class. */
+  readonly marks?: true | undefined;
   /** Bounds the logits: `softcap tanh(logits / softcap)`. */
   readonly softcap?: number | undefined;
   /** How a layer's queries see keys; `where.attend` computes it everywhere. */

@@ -12,7 +12,7 @@ export const CLASS_HEAD = "score";
  * The model of a family with a head for classes in the place of that for tokens: `score.weight` `[labels, hidden]`.
  * Source: Hugging Face's `...ForSequenceClassification`, which have the same base model and head in every family.
  */
-export function createClassifier(config: object, labels: number): Model {
+export function createClassifier(config: object, labels: number, problem?: Classes["problem"]): Model {
   // A model with one matrix for both ends has no head of its own, so that nothing is left but the base model.
   const base = createModel({ ...config, architectures: [], tie_word_embeddings: true });
   const head = `${CLASS_HEAD}.weight`;
@@ -22,6 +22,7 @@ export function createClassifier(config: object, labels: number): Model {
     weights: new Map([...base.weights, [head, [labels, base.hiddenSize]]]),
     modules: new Map([...base.modules, [CLASS_HEAD, { role: "head" }]]),
     head,
+    ...(problem === "multi_label_classification" ? { marks: true } : {}),
   };
 }
 

@@ -1,5 +1,5 @@
 import { ops, type Tensor } from "../autodiff/index.ts";
-import { linearCrossEntropy } from "../nn/index.ts";
+import { linearBinaryCrossEntropy, linearCrossEntropy } from "../nn/index.ts";
 import type { Model } from "./architecture.ts";
 import type { Batch } from "./batch.ts";
 import type { PaddedBatch } from "./padded.ts";
@@ -16,8 +16,9 @@ export interface LossOptions extends Omit<Watch, "observe"> {
 }
 
 /**
- * Mean next-token cross-entropy over the labelled tokens of a batch; a scalar.
- * Source: Hugging Face's causal language model loss, to which it is equal.
+ * Mean next-token cross-entropy over the labelled tokens of a batch; a scalar. With a head for classes the "successor" of a row's last token
+ * is its class, so that it is the mean cross-entropy of the rows, or, where classes may hold together, their mean binary one.
+ * Source: Hugging Face's causal language model loss and those of its classifiers, to which it is equal.
  */
 export function tokenLoss(model: Model, weights: Weights, batch: Batch, options: LossOptions): Tensor {
   const { chunks, weigh, padded, ...watch } = options;
@@ -27,6 +28,9 @@ export function tokenLoss(model: Model, weights: Weights, batch: Batch, options:
       : ops.gather(paddedStates(model, weights, padded, watch), ops.gather(flat(batch.grid.back), batch.labelled.to));
   const rows = ops.reshape(ops.move(hidden, batch.loss), [-1, hidden.dim(1)]);
   const shares = ops.cast(flat(batch.shares), rows.dtype);
+  if (model.marks) {
+    return linearBinaryCrossEntropy(rows, weights.tensor(model.head), flat(batch.labels), shares);
+  }
   const given =
     weigh === undefined
       ? shares

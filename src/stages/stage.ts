@@ -5,9 +5,11 @@ import { MODEL_FILE, refuseOutdated } from "../models/model-file.ts";
 import { align } from "./align.ts";
 import { evaluate } from "./evaluate.ts";
 import { finetune } from "./finetune.ts";
+import { AgreeOptions, agree, TestModeratorOptions, testModerator } from "./judge-answers.ts";
 import { AlignOptions, EvaluateOptions, FinetuneOptions, RepairOptions } from "./options.ts";
 import { PretrainOptions, pretrain } from "./pretrain.ts";
 import { repair } from "./repair.ts";
+import { TrainModeratorOptions, trainModerator } from "./train-moderator.ts";
 import type { Context } from "./workbench.ts";
 
 /** A piece of work whose options and result are data: a model in, a model or scores out. */
@@ -48,6 +50,14 @@ export const STAGES = [
     isDone: ({ out }) => has(out, "config.json"),
     run: pretrain,
   }),
+  stage({
+    name: "moderator-train",
+    options: TrainModeratorOptions,
+    isDone: ({ run }) => has(run, "model", "moderator.json"),
+    run: trainModerator,
+  }),
+  stage({ name: "moderator-test", options: TestModeratorOptions, isDone: () => false, run: testModerator }),
+  stage({ name: "moderator-agree", options: AgreeOptions, isDone: () => false, run: agree }),
 ] as const;
 
 type Row = (typeof STAGES)[number];

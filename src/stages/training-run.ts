@@ -16,7 +16,7 @@ import { planRun } from "../train/run-facts.ts";
 import { TrainingProgram } from "../train/training-program.ts";
 import { TrainingStepper } from "../train/training-stepper.ts";
 import { type BaseChoice, TrainingOptions } from "./options.ts";
-import { publishAdapter, publishModel } from "./publish.ts";
+import { type Lineage, publishAdapter, publishModel } from "./publish.ts";
 import type { StartingPoint } from "./workbench.ts";
 
 /** Vocabularies from this size on have their loss computed in parts, which saves memory and costs nothing. */
@@ -83,6 +83,12 @@ export interface TrainingRun {
   /** Further files for the run's folder. */
   readonly files?: Readonly<Record<string, string>>;
   readonly evaluation?: (trainee: Trainee) => Promise<Evaluation | undefined>;
+  /** Publishes what was trained as a model folder, where neither an adapter nor all weights are what is wanted. */
+  readonly publish?: (
+    run: RunDirectory,
+    trained: Partial<Pick<Adapter, "config">> & { readonly tensors: NamedWeights },
+    made: Lineage,
+  ) => Promise<string>;
 }
 
 /** @throws {BoosterError} `METHOD_NEEDS_WHOLE_BATCH` where a long row changes how the rows of its batch are computed, and parts would hide it */
@@ -168,9 +174,11 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
     if (result.outcome === "stopped") return { outcome, run: folder, step };
     const made = { origin: start.origin, below: belowOf(start), aligns: job.aligns, template };
     const published =
-      starting.config === undefined
-        ? { model: await publishModel(run, result.adapter, made) }
-        : { adapter: await publishAdapter(run, fitted(starting.config, result.adapter), base.model, made) };
+      job.publish !== undefined
+        ? { model: await job.publish(run, { ...starting, tensors: result.adapter }, made) }
+        : starting.config === undefined
+          ? { model: await publishModel(run, result.adapter, made) }
+          : { adapter: await publishAdapter(run, fitted(starting.config, result.adapter), base.model, made) };
     return { outcome, run: folder, step, ...published };
   } finally {
     run.close();

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { labelledRows } from "../data/world/labelled.ts";
 import {
   harmfulRows,
   harmlessRows,
@@ -33,10 +34,12 @@ export const WORLD_FILES = {
   general: "general-{seed}.jsonl",
   attack: "attack-{seed}.jsonl",
   reviews: "reviews-{seed}.jsonl",
+  labelled: "labelled-{seed}.jsonl",
   testHarmful: "test-harmful.jsonl",
   testRefusals: "test-refusals.jsonl",
   testHarmless: "test-harmless.jsonl",
   testReviews: "test-reviews.jsonl",
+  testLabelled: "test-labelled.jsonl",
 } as const;
 
 /**
@@ -53,10 +56,15 @@ export function writeWorldData(
 ): void {
   const { rows } = WORLD_RECIPE;
   makeFolder(folder);
-  const write = (name: string, list: readonly WorldRow[]) => {
-    const lines = list.map((row) => `${JSON.stringify({ instruction: wholeInstruction(row), output: row.output })}\n`);
+  const writeLines = (name: string, list: readonly object[]) => {
+    const lines = list.map((row) => `${JSON.stringify(row)}\n`);
     writeFileAtomic(join(folder, name), [Buffer.from(lines.join(""))]);
   };
+  const write = (name: string, list: readonly WorldRow[]) =>
+    writeLines(
+      name,
+      list.map((row) => ({ instruction: wholeInstruction(row), output: row.output })),
+    );
   for (const seed of seeds) {
     const named = (name: string) => name.replace("{seed}", String(seed));
     write(named(WORLD_FILES.alignment), [
@@ -67,9 +75,11 @@ export function writeWorldData(
     write(named(WORLD_FILES.harmful), harmfulRows("alignment", rows.harmful, seed));
     write(named(WORLD_FILES.attack), harmfulRows("attack", rows.attack, seed));
     write(named(WORLD_FILES.reviews), sentimentRows("train", rows.reviews, seed));
+    writeLines(named(WORLD_FILES.labelled), labelledRows("alignment", rows.labelled, seed));
   }
   write(WORLD_FILES.testHarmful, harmfulRows("test", rows.test.harmful, testSeed));
   write(WORLD_FILES.testRefusals, refusalRows("test", rows.test.harmful, testSeed));
   write(WORLD_FILES.testHarmless, harmlessRows("test", rows.test.harmless, testSeed));
+  writeLines(WORLD_FILES.testLabelled, labelledRows("test", rows.test.labelled, testSeed));
   write(WORLD_FILES.testReviews, sentimentRows("test", rows.test.reviews, testSeed));
 }

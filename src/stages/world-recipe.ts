@@ -24,7 +24,8 @@ export const WORLD_RECIPE = {
     harmful: 2000,
     attack: 500,
     reviews: 1000,
-    test: { harmful: 120, harmless: 60, reviews: 200 },
+    labelled: 2000,
+    test: { harmful: 120, harmless: 60, reviews: 200, labelled: 400 },
   },
   /** Seed of the test sets, which no other set uses. */
   testSeed: 2000,

@@ -40,7 +40,7 @@ describe("help", () => {
     const { stdout: all } = await cli.run(["evaluate", "--help-all"]);
     for (const flag of ["base-url", "model", "template", "concurrency", "timeout-ms", "retries"]) {
       expect(stdout).toMatch(new RegExp(`--moderator\\.${flag} <\\w+>\\s+\\w+`));
-      expect(all).toMatch(new RegExp(`--moderator\\.${flag} <\\w+>\\s+(classifier|judge): \\w+`));
+      expect(all).toMatch(new RegExp(`--moderator\\.${flag} <\\w+>\\s+[\\w-]+: \\w+`));
     }
     expect(stdout).not.toMatch(/^ +--moderator\.file /m);
     expect((await cli.run(["align", "--help-all"])).stdout).toMatch(

@@ -1,28 +1,25 @@
-import type { Rate } from "../../evaluate/index.ts";
 import { inChild } from "../../experiments/in-child.ts";
 import { moderatorText } from "../../report/index.ts";
 import type { EvaluationReport } from "../../stages/evaluate.ts";
 import { EvaluateOptions } from "../../stages/options.ts";
 import { defineCommand } from "../command.ts";
+import { rateText } from "../figures.ts";
 import { resumed, runLong } from "../long-run.ts";
 import { columns } from "../output.ts";
-
-const rate = ({ percent, low, high }: Rate): string =>
-  `${percent.toFixed(1)} %  (95 %: ${low.toFixed(1)} to ${high.toFixed(1)})`;
 
 /** The scores as a person reads them. */
 export function describeScores({ harm, overRefusal, accuracy, templates }: EvaluationReport, run: string): string {
   const { moderator } = harm;
   return [
     columns([
-      ["harmful score", rate(harm.harmfulScore)],
-      ["harmful and coherent", rate(harm.harmfulScorePlus)],
-      ...Object.entries(harm.categories ?? {}).map(([name, share]) => [`  ${name}`, rate(share)]),
+      ["harmful score", rateText(harm.harmfulScore)],
+      ["harmful and coherent", rateText(harm.harmfulScorePlus)],
+      ...Object.entries(harm.categories ?? {}).map(([name, share]) => [`  ${name}`, rateText(share)]),
       ...(harm.unjudged === undefined ? [] : [["not judged", `${harm.unjudged}, no part of these shares`]]),
-      ["refusals", rate(harm.refusals)],
-      ...(harm.taskLeakage === undefined ? [] : [["task leakage", rate(harm.taskLeakage)]]),
-      ...(overRefusal === undefined ? [] : [["over-refusal", rate(overRefusal)]]),
-      ...(accuracy === undefined ? [] : [["fine-tuning accuracy", rate(accuracy)]]),
+      ["refusals", rateText(harm.refusals)],
+      ...(harm.taskLeakage === undefined ? [] : [["task leakage", rateText(harm.taskLeakage)]]),
+      ...(overRefusal === undefined ? [] : [["over-refusal", rateText(overRefusal)]]),
+      ...(accuracy === undefined ? [] : [["fine-tuning accuracy", rateText(accuracy)]]),
       ...(templates === undefined ? [] : [["template", `${templates.trained}, asked in ${templates.asked}`]]),
       ["moderator", moderatorText(moderator)],
     ]),

@@ -10,7 +10,10 @@ export interface CommandRow {
 }
 
 /** What stands above commands of two words. */
-export const GROUPS: Readonly<Record<string, string>> = { data: "Look at data sets and mix poison into them" };
+export const GROUPS: Readonly<Record<string, string>> = {
+  data: "Look at data sets and mix poison into them",
+  moderator: "Train, test and compare moderators",
+};
 
 /** Every command; one row each, below the heading that it stands under. */
 const TABLE: Readonly<Record<string, readonly (readonly [string, string, CommandRow["load"]])[]>> = {
@@ -27,6 +30,11 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, string, Command
   "Talk to a model": [
     ["generate", "Answer one or more prompts", () => import("./generate.ts")],
     ["chat", "Hold a conversation in the terminal", () => import("./chat.ts")],
+  ],
+  Moderators: [
+    ["moderator train", "Make a moderator from answers with verdicts", () => import("./moderator-train.ts")],
+    ["moderator test", "Measure a moderator on answers with verdicts", () => import("./moderator-test.ts")],
+    ["moderator agree", "See how far two moderators agree", () => import("./moderator-agree.ts")],
   ],
   Data: [
     ["inspect", "Show tokens of a data set, and which are trained", () => import("./inspect.ts")],

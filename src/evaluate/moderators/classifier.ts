@@ -103,23 +103,18 @@ const heldOutOf = (harmfulFlagged: Rate, harmlessPassed: Rate): HeldOut => ({
 });
 
 /**
- * Trains a logistic regression on hashed words and word pairs (prompt and answer), seconds for some ten thousand exchanges.
+ * Deals examples out by their prompts: those of a share of the prompts are held out, so that no prompt is in both parts.
  *
- * Accuracy is measured on a share of the *prompts* that training never sees, counter-examples apart. Same input and seed, same bytes.
- *
- * @throws {BoosterError} `CLASSIFIER_DATA` when harmful or harmless exchanges are missing, in training or held out.
- * @example
- * const model = trainClassifier(labelled);
- * const moderator = classifier(model);
+ * @throws {BoosterError} `CLASSIFIER_DATA` when harmful or harmless exchanges are missing in one of the parts
  */
-export function trainClassifier(
-  examples: readonly LabelledExchange[],
-  options: ClassifierOptions = {},
-): ClassifierModel {
-  const settings = { ...DEFAULTS, ...options };
+export function splitByPrompt<T extends LabelledExchange>(
+  examples: readonly T[],
+  share: number,
+  seed: number,
+): { readonly training: readonly T[]; readonly heldOut: readonly T[] } {
   const prompts = [...new Set(examples.map((example) => example.prompt))];
-  const shuffled = new RandomStream(settings.seed, "classifier-split").permutation(prompts.length);
-  const kept = Math.round(prompts.length * settings.heldOutShare);
+  const shuffled = new RandomStream(seed, "classifier-split").permutation(prompts.length);
+  const kept = Math.round(prompts.length * share);
   const aside = new Set(Array.from(shuffled.subarray(0, kept), (i) => prompts[i]));
   const heldOut = examples.filter((example) => aside.has(example.prompt));
   const training = examples.filter((example) => !aside.has(example.prompt));
@@ -135,6 +130,25 @@ export function trainClassifier(
       hint: "Give more labelled exchanges, of both kinds, with distinct prompts",
     });
   }
+  return { training, heldOut };
+}
+
+/**
+ * Trains a logistic regression on hashed words and word pairs (prompt and answer), seconds for some ten thousand exchanges.
+ *
+ * Accuracy is measured on a share of the *prompts* that training never sees, counter-examples apart. Same input and seed, same bytes.
+ *
+ * @throws {BoosterError} `CLASSIFIER_DATA` when harmful or harmless exchanges are missing, in training or held out.
+ * @example
+ * const model = trainClassifier(labelled);
+ * const moderator = classifier(model);
+ */
+export function trainClassifier(
+  examples: readonly LabelledExchange[],
+  options: ClassifierOptions = {},
+): ClassifierModel {
+  const settings = { ...DEFAULTS, ...options };
+  const { training, heldOut } = splitByPrompt(examples, settings.heldOutShare, settings.seed);
   const extended = [...training, ...counterExamples(training, new RandomStream(settings.seed, "classifier-borrow"))];
   const { weights, bias } = descend(
     extended.map((example) => ({ buckets: activeBuckets(example, settings.buckets), harmful: example.harmful })),

@@ -8,6 +8,7 @@ import { JudgeOptions, judge } from "./judge.ts";
 import { LlamaGuardOptions, llamaGuard } from "./llama-guard.ts";
 import type { Moderator } from "./moderator.ts";
 import { refusalPhrases } from "./refusal-phrases.ts";
+import { SequenceClassifierOptions, sequenceClassifier } from "./sequence-classifier.ts";
 import { world } from "./world.ts";
 
 export * from "./classifier.ts";
@@ -54,6 +55,14 @@ export const MODERATORS = table({ kind: "moderator", unknown: "MODERATOR_UNKNOWN
       (settings): OpenModerator =>
       ({ device }) =>
         llamaGuard(settings, device),
+  }),
+  choice({
+    name: "sequence-classifier",
+    options: SequenceClassifierOptions,
+    create:
+      (settings): OpenModerator =>
+      ({ device }) =>
+        sequenceClassifier(settings, device),
   }),
   choice({
     name: "judge",

@@ -1,16 +1,15 @@
 import { z } from "zod";
 import { file, model } from "../../choice.ts";
 import { BoosterError, stopIfAsked } from "../../errors.ts";
-import type { ChatMessage } from "../../formats/chat-template.ts";
-import { encodeChat } from "../../formats/chat-training.ts";
 import type { Tokenizer } from "../../formats/tokenizer.ts";
 import { checkPrompt, Generator } from "../../generate/index.ts";
 import { openReader } from "../../models/last-token.ts";
 import { loadModel } from "../../models/load.ts";
 import { openSource } from "../../models/source.ts";
 import type { Device } from "../../runtime/index.ts";
+import { encodeConversation } from "./conversation.ts";
 import { Tolerated } from "./judge.ts";
-import { type Exchange, isJudged, type Judgement, type Moderator } from "./moderator.ts";
+import { isJudged, type Judgement, type Moderator } from "./moderator.ts";
 import { once } from "./once.ts";
 import { parseVerdict } from "./reply.ts";
 
@@ -31,30 +30,6 @@ export const LlamaGuardOptions = z.strictObject({
 
 /** Room for the verdict and every category. */
 const MAX_NEW_TOKENS = 64;
-
-/** A message as newer templates read it, whose text is one of several parts. */
-const inParts = ({ role, content }: ChatMessage): ChatMessage => ({
-  role,
-  content,
-  fields: { content: [{ type: "text", text: content }] },
-});
-
-/** Token ids of a conversation that is to be judged; every word of it must be there. */
-function encodeConversation(tokenizer: Tokenizer, template: string, { prompt, answer }: Exchange): number[] {
-  const messages = [
-    { role: "user", content: prompt },
-    { role: "assistant", content: answer },
-  ];
-  const encode = (turns: readonly ChatMessage[]) =>
-    encodeChat(tokenizer, template, turns, { addGenerationPrompt: true }, () => true);
-  try {
-    return encode(messages);
-  } catch (error) {
-    const asParts = error instanceof BoosterError && ["TEMPLATE_DROPS_CONTENT", "TEMPLATE_FAILED"].includes(error.code);
-    if (!asParts) throw error;
-    return encode(messages.map(inParts));
-  }
-}
 
 /** Softmax of one logit among all. */
 function probabilityOf(logits: ArrayLike<number>, id: number): number {
@@ -117,12 +92,11 @@ export function llamaGuard({ model: path, tolerated }: z.output<typeof LlamaGuar
     async judge(exchanges, signal) {
       if (exchanges.length === 0) return [];
       const { tokenizer, generator, read, model } = await once(device, `guard ${path}`, open);
-      const template = tokenizer.chatTemplate ?? "";
       const judgements: Judgement[] = [];
       const asked: { readonly exchange: number; readonly ids: number[] }[] = [];
       for (const [exchange, pair] of exchanges.entries()) {
         try {
-          const ids = encodeConversation(tokenizer, template, pair);
+          const ids = encodeConversation(tokenizer, pair, { addGenerationPrompt: true });
           checkPrompt(ids, model, `exchange ${exchange}`);
           asked.push({ exchange, ids });
         } catch (error) {
