@@ -84,11 +84,11 @@ function turnSpan(whole: Rendering, messages: readonly ChatMessage[], turn: numb
   return { start, end: Math.min(Math.max(common, last ?? start), next) };
 }
 
-/** The part of segments before a place. */
-function cutSegments(segments: readonly TextSegment[], end: number): TextSegment[] {
+/** The part of segments between two places. */
+function cutSegments(segments: readonly TextSegment[], start: number, end: number): TextSegment[] {
   let at = 0;
   return segments.flatMap((segment) => {
-    const text = segment.text.slice(0, Math.max(0, end - at));
+    const text = segment.text.slice(Math.max(0, start - at), Math.max(0, end - at));
     at += segment.text.length;
     return text === "" ? [] : [{ ...segment, text }];
   });
@@ -116,7 +116,7 @@ export function renderForTraining(
   const isTrained = (message: ChatMessage) => isAnswer(message) && message.trained !== false;
   const whole = renderMarked(template, messages, all);
   whole.check((message) => isTrained(message) || !isAnswer(message));
-  const ids = tokenizer.encodeSegments(whole.segments);
+  const { ids, stops } = tokenizer.encodeWithStops(whole.segments);
   const labels = new Array<number>(ids.length).fill(IGNORE);
 
   const draw = (some: readonly ChatMessage[], addGenerationPrompt: boolean) =>
@@ -135,9 +135,11 @@ export function renderForTraining(
   /** How many tokens are before a character, and whether one stands on both sides of it. */
   const tokensBefore = (place: number): { count: number; cut: boolean } => {
     if (place >= whole.text.length) return { count: ids.length, cut: false };
-    const before = tokenizer.encodeSegments(cutSegments(whole.segments, place));
-    const differs = before.findIndex((id, at) => ids[at] !== id);
-    return { count: differs < 0 ? before.length : differs, cut: differs >= 0 };
+    // What is before a token that stands alone is as it was.
+    const { start, before } = stops.findLast(({ end }) => end <= place) ?? { start: 0, before: 0 };
+    const own = tokenizer.encodeSegments(cutSegments(whole.segments, start, place));
+    const differs = own.findIndex((id, at) => ids[before + at] !== id);
+    return { count: before + (differs < 0 ? own.length : differs), cut: differs >= 0 };
   };
   for (const { start, end } of spans) {
     const last = tokensBefore(end);

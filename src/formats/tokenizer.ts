@@ -36,11 +36,20 @@ export interface Tokenizer {
    * @throws {BoosterError} `SPECIAL_TOKEN_IN_TEXT`
    */
   encodeSegments(segments: readonly TextSegment[]): number[];
+  /** The same, and where tokens stand that nothing before or behind them changes: a text can be taken up again there. */
+  encodeWithStops(segments: readonly TextSegment[]): { readonly ids: number[]; readonly stops: readonly Stop[] };
   /** The text of ids, exactly as generated (no tidying of blanks). */
   decode(ids: ArrayLike<number>, options?: { readonly skipSpecial?: boolean }): string;
   idOf(token: string): number | undefined;
   tokenOf(id: number): string | undefined;
   isSpecial(id: number): boolean;
+}
+
+/** An added token in a text: its characters, half open, and how many ids are before it. */
+export interface Stop {
+  readonly start: number;
+  readonly end: number;
+  readonly before: number;
 }
 
 const Token = z
@@ -161,20 +170,32 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     ? config.chat_template.find((entry) => entry.name === "default")?.template
     : (config.chat_template ?? undefined);
 
-  function encode(text: string, plain: Ranges): number[] {
-    return finder.cut(text, plain).flatMap((section) => {
-      if (section.text === undefined) return [section.id];
-      return cut(section.text, section.start === 0).flatMap((word) => {
-        const ids = model.encode(word);
-        const special = plain.length > 0 ? ids.find((id) => specialIds.has(id) && id !== model.unknown) : undefined;
-        if (special === undefined) return ids;
+  function encode(text: string, plain: Ranges): { readonly ids: number[]; readonly stops: readonly Stop[] } {
+    const ids: number[] = [];
+    const stops: Stop[] = [];
+    for (const section of finder.cut(text, plain)) {
+      if (section.text === undefined) {
+        const [start, end] = section.written ?? [];
+        if (start !== undefined && end !== undefined) stops.push({ start, end, before: ids.length });
+        ids.push(section.id);
+        continue;
+      }
+      for (const word of cut(section.text, section.start === 0)) {
+        const own = model.encode(word);
+        const special = plain.length > 0 ? own.find((id) => specialIds.has(id) && id !== model.unknown) : undefined;
+        for (const id of own) ids.push(id);
+        if (special === undefined) continue;
         throw new BoosterError("SPECIAL_TOKEN_IN_TEXT", "this tokenizer cannot write a special token as plain text", {
           found: tokens.get(special) ?? `${special}`,
           hint: "Remove it from the text.",
         });
-      });
-    });
+      }
+    }
+    return { ids, stops };
   }
+
+  const encodeWithStops = (segments: readonly TextSegment[]) =>
+    whileEncoding(() => encode(segments.map(({ text }) => text).join(""), untrustedRanges(segments)));
 
   const turnEnd =
     chatTemplate === undefined
@@ -194,15 +215,15 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     addsBos: config.add_bos_token ?? (bosId !== undefined && leadingToken(json.post_processor) === config.bos_token),
     chatTemplate,
     encode(text, { allowSpecial = false, addBos = false } = {}) {
-      const ids = whileEncoding(() => encode(text, allowSpecial ? [] : [[0, text.length]]));
+      const { ids } = whileEncoding(() => encode(text, allowSpecial ? [] : [[0, text.length]]));
       if (!addBos) return ids;
       if (bosId !== undefined) return [bosId, ...ids];
       throw new BoosterError("NO_BOS_TOKEN", "the tokenizer has no begin-of-sequence token", {
         hint: "Encode without addBos.",
       });
     },
-    encodeSegments: (segments) =>
-      whileEncoding(() => encode(segments.map(({ text }) => text).join(""), untrustedRanges(segments))),
+    encodeSegments: (segments) => encodeWithStops(segments).ids,
+    encodeWithStops,
     decode(ids, { skipSpecial = false } = {}) {
       const kept = Array.from(ids).filter((id) => !(skipSpecial && specialIds.has(id)));
       return whileDecoding(() => joinTokens(kept.map((id) => tokens.get(id) ?? config.unk_token ?? ""))).join("");

@@ -16,10 +16,10 @@ export type AddedToken = z.output<typeof AddedToken>;
 /** Half-open stretches of a text. */
 export type Ranges = readonly (readonly [start: number, end: number])[];
 
-/** A stretch of text, or a token that was found. */
+/** A stretch of text, or a token that was found; of one that was found in the text as it is written, where it stands. */
 export type Section =
   | { readonly text: string; readonly start: number; readonly id?: undefined }
-  | { readonly id: number; readonly text?: undefined };
+  | { readonly id: number; readonly written?: readonly [start: number, end: number]; readonly text?: undefined };
 
 const WORD = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 const BLANK = /^\p{White_Space}/u;
@@ -69,7 +69,7 @@ class Finder {
       while (token.lstrip && start > done && BLANK.test(text[start - 1] as string)) start--;
       while (token.rstrip && at < text.length && BLANK.test(text[at] as string)) at++;
       if (start > done) sections.push({ text: text.slice(done, start), start: done });
-      sections.push({ id: token.id });
+      sections.push({ id: token.id, written: [start, at] });
       done = at;
     }
     if (done < text.length) sections.push({ text: text.slice(done), start: done });
@@ -117,7 +117,9 @@ export class AddedTokens {
       const ranges = this.hasNormalizedSpecials ? normalizedRanges(section.text, shifted, this.normalize) : [];
       return this.normalized
         .cut(this.normalize(section.text), ranges)
-        .map((inner) => (inner.text === undefined ? inner : { ...inner, start: inner.start + section.start }));
+        .map((inner) =>
+          inner.text === undefined ? { id: inner.id } : { ...inner, start: inner.start + section.start },
+        );
     });
   }
 }
