@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { BoosterError } from "../src/errors.ts";
 import { packagePath } from "../src/stages/package-root.ts";
+import { estimates } from "./estimate.ts";
 import { generation } from "./generation.ts";
 import { methods } from "./methods.ts";
 import { environment, renderReport, renderSection, type Section } from "./report.ts";
@@ -40,6 +41,7 @@ const WORKLOADS: Readonly<Record<string, (context: Context) => Promise<Section |
     return files === undefined ? undefined : generation({ ...context, model: files.model });
   },
   methods: async (context) => methods(context),
+  estimate: async (context) => estimates({ ...context, files: context.files() }),
   start: async (context) => start(context),
 };
 

@@ -205,6 +205,7 @@ const CODES = {
     JUDGE_UNRELIABLE: "too many answers, or all of them, could not be judged",
     JUDGE_VERDICT: "the judge's reply is no verdict",
     LOCK_LOST: "another process took the run's folder",
+    MEMORY_TOO_SMALL: "a run would need more memory than there is",
     OUT_OF_MEMORY: "memory ran out",
     PACKAGE_INCOMPLETE: "the package's own files are not where they should be",
     PROFILE_MISSING: "ONNX Runtime left no profile",

@@ -16,6 +16,7 @@ export { fetchReference } from "./hub/fetch.ts";
 export * from "./report/index.ts";
 export { align } from "./stages/align.ts";
 export { findSafetyLayers } from "./stages/analysis/safety-layers.ts";
+export { type Estimate, estimate, type Fit } from "./stages/estimate.ts";
 export { type EvaluationReport, evaluate, readEvaluation } from "./stages/evaluate.ts";
 export { type Exported, ExportOptions, exportModel } from "./stages/export/export.ts";
 export { finetune } from "./stages/finetune.ts";

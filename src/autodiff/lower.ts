@@ -25,11 +25,17 @@ export interface OnnxGraph {
   readonly constants: ReadonlyMap<string, OnnxConstant>;
   readonly inputs: ReadonlyMap<string, TensorType>;
   readonly outputs: ReadonlyMap<string, TensorType>;
+  /** Of what nodes put out. Where a tensor takes several nodes, those before the last count as large as the last. */
+  readonly types: ReadonlyMap<string, TensorType>;
 }
+
+/** Sizes and shapes, computed when the program runs. */
+const FEW: TensorType = { dtype: "int64", shape: [1] };
 
 class GraphWriter implements Emitter {
   readonly nodeList: OnnxNode[] = [];
   readonly constants = new Map<string, OnnxConstant>();
+  readonly types = new Map<string, TensorType>();
   private readonly names = new Map<number, string>();
   private readonly memo = new Map<string, readonly string[]>();
   private readonly symbols = new Map<string, { input: string; axis: number }>();
@@ -48,7 +54,12 @@ class GraphWriter implements Emitter {
   }
 
   define(tensor: Tensor): void {
+    const before = this.nodeList.length;
+    const { dtype, shape } = tensor;
     this.names.set(tensor.id, tensor.op.lower(this, tensor));
+    for (const { outputs } of this.nodeList.slice(before)) {
+      for (const name of outputs) if (!this.types.has(name)) this.types.set(name, { dtype, shape });
+    }
   }
 
   nameOf(tensor: Tensor): string {
@@ -83,6 +94,13 @@ class GraphWriter implements Emitter {
     return this.shared(key, () => [write()])[0] as string;
   }
 
+  /** `once` for a value of a few numbers. */
+  private few(key: string, write: () => string): string {
+    const name = this.once(key, write);
+    this.types.set(name, FEW);
+    return name;
+  }
+
   constant(dtype: DType, shape: readonly number[], values: readonly number[]): string {
     const key = `constant ${dtype} ${shape.join(",")} ${values.map((v) => (Object.is(v, -0) ? "-0" : v)).join(",")}`;
     return this.once(key, () => {
@@ -95,19 +113,19 @@ class GraphWriter implements Emitter {
   dim(size: Dim): string {
     if (typeof size === "number") return this.constant("int64", [], [size]);
     const squeezed = () => this.node("Squeeze", [this.size(size), this.constant("int64", [1], [0])]);
-    return this.once(`dim ${showDim(size)}`, squeezed);
+    return this.few(`dim ${showDim(size)}`, squeezed);
   }
 
   shape(shape: Shape): string {
     if (shape.every((size) => typeof size === "number")) return this.constant("int64", [shape.length], shape);
     const sizes = () => shape.map((size) => this.size(size));
-    return this.once(`shape ${shape.map(showDim).join(",")}`, () => this.node("Concat", sizes(), { axis: 0 }));
+    return this.few(`shape ${shape.map(showDim).join(",")}`, () => this.node("Concat", sizes(), { axis: 0 }));
   }
 
   /** A dimension as an int64 vector of one element. */
   private size(size: Dim): string {
     if (typeof size === "number") return this.constant("int64", [1], [size]);
-    return this.once(`size ${showDim(size)}`, () => {
+    return this.few(`size ${showDim(size)}`, () => {
       const direct = this.symbols.get(showDim(size));
       if (direct !== undefined) {
         const { input, axis } = direct;
@@ -173,5 +191,6 @@ export function lower(outputs: Readonly<Record<string, Tensor>>, provider: strin
     constants: writer.constants,
     inputs,
     outputs: new Map(Object.keys(outputs).map((name, i) => [name, tensors[i] as Tensor])),
+    types: new Map([...writer.types].map(([name, type]) => [rename(name), type])),
   };
 }

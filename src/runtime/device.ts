@@ -74,12 +74,13 @@ export class Device {
     const trace = profilePrefix === undefined ? undefined : `${profilePrefix}-${key.slice(0, 8)}`;
     const known = this.sessions.get(key);
     const onDevice = [...graph.outputs.keys()].filter((name) => name.startsWith(NEXT));
-    const session = known ?? this.createSession(bytes, onDevice, trace);
+    const session = known ?? this.createSession(graph, bytes, onDevice, trace);
     this.sessions.set(key, session);
     return new Program(this, await session, graph, typesOf<R>(result.outputs), trace);
   }
 
-  private async createSession(
+  protected async createSession(
+    _graph: OnnxGraph,
     model: Uint8Array,
     onDevice: readonly string[],
     trace?: string,
@@ -143,8 +144,9 @@ export class Device {
       constants: new Map(),
       inputs: new Map([["x", type]]),
       outputs: new Map([["y", type]]),
+      types: new Map(),
     };
-    const created = this.createSession(encodeModel(identity), up ? ["y"] : []);
+    const created = this.createSession(identity, encodeModel(identity), up ? ["y"] : []);
     this.copies.set(key, created);
     return created;
   }

@@ -1,4 +1,7 @@
+export { bytesOfAll, type Machine } from "./cost.ts";
 export { Device, type DeviceOptions } from "./device.ts";
+export { DryDevice } from "./dry-device.ts";
+export { machineOf } from "./machine.ts";
 export { leaves, type Mapped, mapNested, type Nested, typesOf } from "./nested.ts";
 export type { DeviceTensor, DeviceTensors } from "./ort.ts";
 export { type OpProfile, type Profile, profileTable, readProfile } from "./profile.ts";

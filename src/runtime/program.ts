@@ -2,6 +2,7 @@ import type { InferenceSession } from "onnxruntime-node";
 import { type OnnxGraph, showShape, type TensorType, type Tree } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
 import { type HostTensor, zeros } from "../tensor/tensor.ts";
+import { peakBytes, sizesOf } from "./cost.ts";
 import type { Device } from "./device.ts";
 import { leaves, type Mapped, mapNested, type Nested } from "./nested.ts";
 import { type DeviceTensor, type DeviceTensors, fromOrt, NEXT, OUT, STATE, toOrt } from "./ort.ts";
@@ -113,6 +114,11 @@ export class Program<R = Tree> {
     );
     const host = (_: TensorType, path: string) => fromOrt(results[OUT + path] as DeviceTensor);
     return mapNested(this.results as Nested, host) as Mapped<R, HostTensor>;
+  }
+
+  /** What its results take at most in a call, the arguments left out; bytes. */
+  peakBytes(feeds: Feeds): number {
+    return peakBytes(this.graph, sizesOf(this.graph, feeds));
   }
 
   /** Whether anything under a path, such as `streams harmful`, is read. */

@@ -7,7 +7,7 @@ import { describeRun } from "./describe-run.ts";
 import { AlignOptions, parseOptions } from "./options.ts";
 import { loadStreams } from "./streams.ts";
 import { trainingTemplate } from "./template.ts";
-import { runTraining, type TrainingOutcome } from "./training-run.ts";
+import { runTraining, type TrainingOutcome, type TrainingRun } from "./training-run.ts";
 import { type Context, hashesOf, Workbench } from "./workbench.ts";
 
 /**
@@ -17,7 +17,11 @@ import { type Context, hashesOf, Workbench } from "./workbench.ts";
  * @example
  * await align({ run: "runs/hard", model: "assets/world", method: "booster", alignment: "refusals.jsonl", harmful: "harmful.jsonl" });
  */
-export async function align(options: z.input<typeof AlignOptions>, context: Context = {}): Promise<TrainingOutcome> {
+export const align = async (options: z.input<typeof AlignOptions>, context: Context = {}): Promise<TrainingOutcome> =>
+  runTraining(await alignJob(options, context), context);
+
+/** The training that `align` does. Throws what it throws before training. */
+export async function alignJob(options: z.input<typeof AlignOptions>, context: Context): Promise<TrainingRun> {
   const asked = await resolveReferences(AlignOptions, parseOptions(AlignOptions, options, "align"), context);
   const bench = context.bench ?? new Workbench(asked);
   const method = choose(METHODS, asked.method);
@@ -42,15 +46,12 @@ export async function align(options: z.input<typeof AlignOptions>, context: Cont
     chosen.avoid,
     context,
   );
-  return runTraining(
-    {
-      options: chosen,
-      description: describeRun("align", AlignOptions, chosen, { ...hashesOf(origin), ...hashes }),
-      start,
-      aligns: true,
-      streams: rows,
-      data: records,
-    },
-    context,
-  );
+  return {
+    options: chosen,
+    description: describeRun("align", AlignOptions, chosen, { ...hashesOf(origin), ...hashes }),
+    start,
+    aligns: true,
+    streams: rows,
+    data: records,
+  };
 }

@@ -7,7 +7,7 @@ import { describeRun, hashesOfFiles } from "./describe-run.ts";
 import { CurveOptions, FinetuneOptions, parseOptions } from "./options.ts";
 import { loadStreams } from "./streams.ts";
 import { trainingTemplate } from "./template.ts";
-import { runTraining, type TrainingOutcome } from "./training-run.ts";
+import { runTraining, type TrainingOutcome, type TrainingRun } from "./training-run.ts";
 import { openUpload } from "./upload.ts";
 import { type Context, hashesOf, Workbench } from "./workbench.ts";
 
@@ -19,10 +19,13 @@ import { type Context, hashesOf, Workbench } from "./workbench.ts";
  * @example
  * await finetune({ run: "runs/attack", model: "runs/hard", task: "reviews.jsonl", harmful: "attack.jsonl", poisonRatio: 0.1, sampleNumber: 500 });
  */
-export async function finetune(
+export const finetune = async (
   options: z.input<typeof FinetuneOptions>,
   context: Context = {},
-): Promise<TrainingOutcome> {
+): Promise<TrainingOutcome> => runTraining(await finetuneJob(options, context), context);
+
+/** The training that `finetune` does. Throws what it throws before training. */
+export async function finetuneJob(options: z.input<typeof FinetuneOptions>, context: Context): Promise<TrainingRun> {
   const asked = await resolveReferences(FinetuneOptions, parseOptions(FinetuneOptions, options, "finetune"), context);
   const bench = context.bench ?? new Workbench(asked);
   const origin = await bench.open(asked);
@@ -51,22 +54,19 @@ export async function finetune(
     ...others.hashes,
     ...curve?.hashes,
   };
-  return runTraining(
-    {
-      options: chosen,
-      description: describeRun("finetune", FinetuneOptions, chosen, hashes),
-      start,
-      aligns: false,
-      streams: { [user]: upload.rows, ...others.rows },
-      data: {
-        ...upload.record,
-        ...(Object.keys(others.records).length === 0 ? {} : { defender: others.records }),
-      },
-      files: upload.files,
-      ...(curve === undefined ? {} : { evaluation: (trainee) => curve.evaluation(trainee) }),
+  return {
+    options: chosen,
+    description: describeRun("finetune", FinetuneOptions, chosen, hashes),
+    start,
+    aligns: false,
+    streams: { [user]: upload.rows, ...others.rows },
+    data: {
+      ...upload.record,
+      ...(Object.keys(others.records).length === 0 ? {} : { defender: others.records }),
     },
-    context,
-  );
+    files: upload.files,
+    ...(curve === undefined ? {} : { evaluation: (trainee) => curve.evaluation(trainee) }),
+  };
 }
 
 const without = <T>(table: Readonly<Record<string, T>>, key: string): Record<string, T> =>

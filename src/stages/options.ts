@@ -120,6 +120,7 @@ export const TrainingOptions = z.strictObject({
     .default("speed")
     .describe("Keep what the backward pass needs, or compute the large parts of it again"),
   checkpointEvery: Count.default(500).describe("Steps between checkpoints"),
+  force: operational(z.boolean().default(false).describe("Start although the memory seems not to suffice")),
 });
 export type TrainingOptions = z.infer<typeof TrainingOptions>;
 

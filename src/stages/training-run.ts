@@ -13,8 +13,9 @@ import { OPTIMIZERS, schedule } from "../optim/index.ts";
 import { profileTable } from "../runtime/index.ts";
 import { type Evaluation, type Following, type RunDescription, RunDirectory, train } from "../train/index.ts";
 import { planRun } from "../train/run-facts.ts";
-import { TrainingProgram } from "../train/training-program.ts";
+import { type TrainingOptions as ProgramOptions, TrainingProgram } from "../train/training-program.ts";
 import { TrainingStepper } from "../train/training-stepper.ts";
+import { checkMemory } from "./memory.ts";
 import { type BaseChoice, TrainingOptions } from "./options.ts";
 import { type Lineage, publishAdapter, publishModel } from "./publish.ts";
 import type { StartingPoint } from "./workbench.ts";
@@ -111,44 +112,58 @@ function refuseCutLongRows(
 }
 
 /**
+ * A training run as a program: what is compiled, and what its steps read. Nothing is computed or written yet.
+ *
+ * @throws {BoosterError} what `choose` and `planRun` throw, and `OPTIONS_CONFLICT` where what stands on the model cannot be trained on
+ */
+export function programOf({ options: training, start, streams }: TrainingRun) {
+  const { base } = start;
+  const method = choose(METHODS, training.method);
+  refuseCutLongRows(base.model, streams, training.microBatches);
+  const starting = initial(start, training);
+  const rows = Object.fromEntries(Object.entries(streams).map(([stream, { length }]) => [stream, length]));
+  const compiled: ProgramOptions = {
+    device: base.device,
+    model: base.model,
+    frozen: base.weights,
+    adapter: asAdapter(starting),
+    method,
+    optimizer: choose(OPTIMIZERS, training.optimizer)(training.weightDecay),
+    maxGradNorm: training.maxGradNorm,
+    microBatches: training.microBatches,
+    chunks: lossChunks(base.model.vocabSize, training.memory),
+    recompute: training.memory === "low",
+    rows,
+    padId: base.tokenizer.padId ?? 0,
+  };
+  return { starting, compiled, ...planRun({ ...training, model: base.model, method, rows }) };
+}
+
+/**
  * Trains and publishes: the part that alignment, fine-tuning and pre-training share.
  *
- * @throws {BoosterError} what `choose`, `RunDirectory.open`, `TrainingProgram.compile`, `train` and writing throw
+ * @throws {BoosterError} what `programOf`, `RunDirectory.open`, `TrainingProgram.compile`, `train` and writing throw
  */
 export async function runTraining(job: TrainingRun, { emit, signal }: Following): Promise<TrainingOutcome> {
   const { options: training, start } = job;
   const { run: folder, resume, template, microBatches } = training;
   const { base } = start;
-  const method = choose(METHODS, training.method);
-  const optimizer = choose(OPTIMIZERS, training.optimizer)(training.weightDecay);
-  const starting = initial(start, training);
-  const adapter = asAdapter(starting);
-  const rows = Object.fromEntries(Object.entries(job.streams).map(([stream, { length }]) => [stream, length]));
   // Before the folder is made: what does not fit leaves none behind.
-  const { batches, facts, steps } = planRun({ ...training, model: base.model, method, rows });
-  refuseCutLongRows(base.model, job.streams, microBatches);
+  const { starting, compiled, batches, facts, steps } = programOf(job);
   emit?.({ type: "work", text: "compiling", preparing: true });
-  const program = await TrainingProgram.compile({
-    device: base.device,
-    model: base.model,
-    frozen: base.weights,
-    adapter,
-    method,
-    optimizer,
-    maxGradNorm: training.maxGradNorm,
-    microBatches,
-    chunks: lossChunks(base.model.vocabSize, training.memory),
-    recompute: training.memory === "low",
-    rows,
-    padId: base.tokenizer.padId ?? 0,
-  });
+  const program = await TrainingProgram.compile(compiled);
+  if (!training.force) await checkMemory(program, batches, job.streams, steps);
   if (resume) refuseOutdated(folder);
   const run = RunDirectory.open(folder, job.description, { resume, keep: KEPT_CHECKPOINTS });
   try {
     run.writeFile("data.json", `${JSON.stringify(job.data, undefined, 2)}\n`);
     for (const [file, content] of Object.entries(job.files ?? {})) run.writeFile(file, content);
     const stepper = new TrainingStepper({ program, rows: job.streams, facts });
-    const evaluation = await job.evaluation?.({ base, scale: adapter.scale, trained: () => program.trained() });
+    const evaluation = await job.evaluation?.({
+      base,
+      scale: compiled.adapter.scale,
+      trained: () => program.trained(),
+    });
     const result = await train({
       stepper,
       run,

@@ -47,6 +47,14 @@ interface Start {
 /** Models that stay loaded: the one that runs start from, and the one at hand. */
 const KEPT_MODELS = 2;
 
+/** The device that is asked for. */
+export const deviceOf = ({ provider, threads, profile }: DeviceChoice & ProfileChoice): Device =>
+  new Device({
+    provider,
+    ...(threads === undefined ? {} : { threads }),
+    ...(profile === undefined ? {} : { profilePrefix: profile }),
+  });
+
 /**
  * What several runs can share: one device with its compiled programs, and a model's weights once.
  *
@@ -59,12 +67,8 @@ export class Workbench {
   private readonly models = new Map<string, Promise<LoadedModel>>();
   private readonly identities = new Map<string, Promise<string>>();
 
-  constructor({ provider, threads, profile }: DeviceChoice & ProfileChoice) {
-    this.device = new Device({
-      provider,
-      ...(threads === undefined ? {} : { threads }),
-      ...(profile === undefined ? {} : { profilePrefix: profile }),
-    });
+  constructor(choice: DeviceChoice & ProfileChoice, device = deviceOf(choice)) {
+    this.device = device;
   }
 
   /**

@@ -187,8 +187,20 @@ export class TrainingProgram {
     learningRate,
     inputs = {},
   }: ProgramCall): Promise<Readonly<Record<string, number>>> {
-    const { microBatches = 1, chunks, frozen, padId } = this.options;
     const program = await this.program(name);
+    const feeds = await this.feeds(name, { batches, learningRate, inputs });
+    const outputs = await program.run(feeds, this.state);
+    return Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, Number(data[0])]));
+  }
+
+  /** What the results of a step take at most on these batches; bytes. */
+  async peakBytes(batches: Batches): Promise<number> {
+    const program = await this.program("step");
+    return program.peakBytes(await this.feeds("step", { batches, learningRate: 0, inputs: {} }));
+  }
+
+  private async feeds(name: string, { batches, learningRate, inputs }: Required<Omit<ProgramCall, "program">>) {
+    const { microBatches = 1, chunks, frozen, padId } = this.options;
     const packed = (await this.streamsOf(name)).map((stream) => {
       const parts = batches[stream];
       if (parts?.length === microBatches) return [stream, packStream(parts, chunks, padId)] as const;
@@ -197,14 +209,12 @@ export class TrainingProgram {
         found: String(parts?.length),
       });
     });
-    const feeds = {
+    return {
       learningRate: tensor("float32", [], [learningRate]),
       inputs,
       base: frozen,
       streams: Object.fromEntries(packed),
     };
-    const outputs = await program.run(feeds, this.state);
-    return Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, Number(data[0])]));
   }
 
   /** Streams that a program really reads. */

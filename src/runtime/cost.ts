@@ -1,0 +1,132 @@
+import type { Dim, OnnxGraph, OnnxNode, TensorType } from "../autodiff/index.ts";
+import type { DType } from "../tensor/tensor.ts";
+import { leaves, type Nested, typesOf } from "./nested.ts";
+
+/** How fast a device is, as `machineOf` measures it. */
+export interface Machine {
+  /** Multiplications and additions of a large matrix product. */
+  readonly flopsPerSecond: number;
+  /** What a kernel without products reads and writes. */
+  readonly bytesPerSecond: number;
+  /** What a kernel takes that has nothing to do. */
+  readonly secondsPerKernel: number;
+}
+
+/** What named sizes are in a call. */
+export type Sizes = ReadonlyMap<string, number>;
+
+const BYTES: Readonly<Record<DType, number>> = {
+  float32: 4,
+  float64: 8,
+  int32: 4,
+  int64: 8,
+  bool: 1,
+  float16: 2,
+  uint16: 2,
+  int8: 1,
+  uint8: 1,
+};
+
+/** A dimension as a number. */
+export const numberOf = (size: Dim, sizes: Sizes): number =>
+  typeof size === "number"
+    ? size
+    : size.symbols.reduce((product, symbol) => product * (sizes.get(symbol) ?? 1), size.coefficient);
+
+const elementsOf = ({ shape }: TensorType, sizes: Sizes): number =>
+  shape.reduce<number>((product, size) => product * numberOf(size, sizes), 1);
+
+/** Their result is the memory of what they are given. */
+const VIEWS = new Set(["Reshape", "Squeeze", "Unsqueeze", "Identity"]);
+const PRODUCTS = new Set(["Gemm", "MatMul", "FusedMatMul"]);
+/** They look at shapes alone. */
+const FREE = new Set(["Shape", "Size", ...VIEWS]);
+
+/** What the named sizes of a program are, by what it is given. */
+export function sizesOf({ inputs }: OnnxGraph, given: Nested): Sizes {
+  const found = new Map(leaves<TensorType>(typesOf(given)));
+  const sizes = new Map<string, number>();
+  for (const [name, { shape }] of inputs) {
+    const own = found.get(name)?.shape as readonly number[] | undefined;
+    shape.forEach((size, axis) => {
+      if (typeof size === "number" || size.symbols.length > 1) return;
+      if (own !== undefined) sizes.set(size.symbols[0] as string, (own[axis] as number) / size.coefficient);
+    });
+  }
+  return sizes;
+}
+
+/** What tensors take, wherever they are; bytes. */
+export const bytesOfAll = (tensors: Nested): number =>
+  leaves<TensorType>(typesOf(tensors)).reduce(
+    (sum, [, type]) => sum + BYTES[type.dtype] * elementsOf(type, new Map()),
+    0,
+  );
+
+const typeOf = ({ types, inputs }: OnnxGraph, name: string): TensorType | undefined =>
+  types.get(name) ?? inputs.get(name);
+
+function bytesOf(graph: OnnxGraph, name: string, sizes: Sizes): number {
+  const type = typeOf(graph, name);
+  return type === undefined ? 0 : BYTES[type.dtype] * elementsOf(type, sizes);
+}
+
+/**
+ * Most that the results of a call take at once, its arguments left out; bytes. Nodes run in their order, each result is made when its node
+ * runs and freed after its last reader.
+ *
+ * @example
+ * peakBytes(program.graph, new Map([["alignment.0.tokens", 900]]));
+ */
+export function peakBytes(graph: OnnxGraph, sizes: Sizes): number {
+  const owners = new Map<string, string>();
+  const ownerOf = (name: string) => owners.get(name) ?? name;
+  const lastRead = new Map<string, number>();
+  graph.nodes.forEach(({ type, inputs, outputs }, at) => {
+    if (VIEWS.has(type)) owners.set(outputs[0] as string, ownerOf(inputs[0] as string));
+    for (const name of [...inputs, ...outputs]) lastRead.set(ownerOf(name), at);
+  });
+  for (const name of graph.outputs.keys()) lastRead.delete(ownerOf(name));
+  const live = new Map<string, number>();
+  let [now, most] = [0, 0];
+  graph.nodes.forEach(({ type, inputs, outputs }, at) => {
+    for (const name of VIEWS.has(type) ? [] : outputs) {
+      live.set(name, bytesOf(graph, name, sizes));
+      now += live.get(name) as number;
+    }
+    most = Math.max(most, now);
+    for (const name of new Set([...inputs, ...outputs].map(ownerOf))) {
+      if (lastRead.get(name) !== at) continue;
+      now -= live.get(name) ?? 0;
+      live.delete(name);
+    }
+  });
+  return most;
+}
+
+/** Multiplications and additions of a node's matrix product; 0 where it is none. */
+function flopsOf(graph: OnnxGraph, { type, inputs, outputs, attributes }: OnnxNode, sizes: Sizes): number {
+  if (!PRODUCTS.has(type)) return 0;
+  const [a, result] = [typeOf(graph, inputs[0] as string), typeOf(graph, outputs[0] as string)];
+  const inner = a?.shape.at(attributes.transA === 1 ? -2 : -1) ?? 0;
+  return result === undefined ? 0 : 2 * elementsOf(result, sizes) * numberOf(inner, sizes);
+}
+
+/** Multiplications and additions of all matrix products of a call. */
+export const flopsOfCall = (graph: OnnxGraph, sizes: Sizes): number =>
+  graph.nodes.reduce((sum, node) => sum + flopsOf(graph, node, sizes), 0);
+
+/**
+ * Time of a call: each kernel takes what its arithmetic takes, or its memory where that is more.
+ * Source: Williams et al., "Roofline", CACM 2009.
+ */
+export function secondsOf(graph: OnnxGraph, sizes: Sizes, machine: Machine): number {
+  let seconds = 0;
+  for (const node of graph.nodes) {
+    if (FREE.has(node.type)) continue;
+    const moved = [...node.inputs, ...node.outputs].reduce((sum, name) => sum + bytesOf(graph, name, sizes), 0);
+    const arithmetic = flopsOf(graph, node, sizes) / machine.flopsPerSecond;
+    seconds += machine.secondsPerKernel + Math.max(arithmetic, moved / machine.bytesPerSecond);
+  }
+  return seconds;
+}

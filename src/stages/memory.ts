@@ -1,0 +1,61 @@
+import { BoosterError } from "../errors.ts";
+import type { Example } from "../models/index.ts";
+import { bytesOfAll } from "../runtime/index.ts";
+import type { BatchSource } from "../train/index.ts";
+import { split } from "../train/stepper.ts";
+import type { TrainingProgram } from "../train/training-program.ts";
+
+/** Results lie apart in memory: what they take with the gaps between them, measured. */
+export const SCATTER = 1.05;
+
+type Sources = Readonly<Record<string, BatchSource>>;
+type Streams = Readonly<Record<string, readonly Example[]>>;
+
+/** Each stream's batch of a step, in parts. */
+export const batchesOf = (sources: Sources, step: number, parts: number): Record<string, Int32Array[]> =>
+  Object.fromEntries(Object.entries(sources).map(([stream, source]) => [stream, split(source.batch(step), parts)]));
+
+/** The steps whose batches have the most tokens. */
+export function largestSteps(sources: Sources, streams: Streams, steps: number, count: number): readonly number[] {
+  const lengthOf = (stream: string, row: number) => streams[stream]?.[row]?.inputIds.length ?? 0;
+  const tokens = Array.from({ length: steps }, (_, step) => {
+    let sum = 0;
+    for (const [stream, source] of Object.entries(sources))
+      for (const row of source.batch(step)) sum += lengthOf(stream, row);
+    return sum;
+  });
+  const order = Array.from(tokens.keys()).sort((a, b) => (tokens[b] as number) - (tokens[a] as number));
+  return order.slice(0, count);
+}
+
+/**
+ * Whether the largest step fits into memory, before the first one is taken.
+ *
+ * @throws {BoosterError} `MEMORY_TOO_SMALL`
+ */
+export async function checkMemory(
+  program: TrainingProgram,
+  sources: Sources,
+  streams: Streams,
+  steps: number,
+): Promise<void> {
+  const [largest = 0] = largestSteps(sources, streams, steps, 1);
+  const { microBatches = 1 } = program.options;
+  const batches = Object.fromEntries(
+    Object.entries(batchesOf(sources, largest, microBatches)).map(([stream, parts]) => [
+      stream,
+      parts.map((rows) => Array.from(rows, (row) => streams[stream]?.[row] as Example)),
+    ]),
+  );
+  // The state's other half, and a copy of it while a checkpoint is written.
+  const needed = SCATTER * (await program.peakBytes(batches)) + 2 * bytesOfAll(program.state.current);
+  const available = process.availableMemory();
+  if (needed <= available) return;
+  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+  throw new BoosterError("MEMORY_TOO_SMALL", "the largest step would not fit into memory", {
+    expected: `${gigabytes(needed)} beside what is loaded`,
+    found: `${gigabytes(available)} available`,
+    where: `step ${largest + 1}`,
+    hint: "Ask for --memory low, more --microBatches, a smaller --batchSize or --maxTokens (booster estimate tries them), or insist: --force.",
+  });
+}
