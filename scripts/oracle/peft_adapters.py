@@ -16,12 +16,13 @@ sys.path = [p for p in sys.path if os.path.abspath(p or ".") != os.path.dirname(
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM  # noqa: E402
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM  # noqa: E402
 
 SIZES = dict(vocab_size=97, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64, pad_token_id=0)
 MODELS = {
     "tied": (LlamaForCausalLM, LlamaConfig(**SIZES, tie_word_embeddings=True)),
     "biased": (Qwen2ForCausalLM, Qwen2Config(**SIZES, tie_word_embeddings=False)),
+    "turned": (GPT2LMHeadModel, GPT2Config(vocab_size=97, n_embd=48, n_layer=2, n_head=4, n_positions=64, pad_token_id=0)),
 }
 Q, QV = ["q_proj"], ["q_proj", "v_proj"]
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -44,6 +45,8 @@ KINDS = {
     "excluded": ("biased", dict(target_modules=ALL, exclude_modules=["1.mlp.up_proj", "k_proj"], use_rslora=True, r=3), False),
     "expression": ("biased", dict(target_modules=r"^(?!.*mlp)model\.(?P<rest>.*[02]\..*_proj)\Z", rank_pattern={"o_proj|k_proj": 1, "z?.*": 2}), False),
     "pissa-converted": ("biased", dict(target_modules=QV, init_lora_weights="pissa", rank_pattern={"v_proj": 2}), False),
+    "turned-dora": ("turned", dict(target_modules=["c_attn", "c_proj"], use_dora=True, fan_in_fan_out=True, modules_to_save=["c_fc"]), False),
+    "turned-embedding": ("turned", dict(target_modules=["wte", "attn.c_proj"], bias="all", fan_in_fan_out=True), False),
     "mica": ("biased", dict(target_modules=QV, init_lora_weights="mica"), False),
 }
 

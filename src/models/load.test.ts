@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -7,9 +7,9 @@ import { readAdapter, writeAdapter } from "../formats/peft.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
 import { Device } from "../runtime/index.ts";
 import { RandomStream } from "../tensor/random.ts";
-import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
+import { type HostTensor, sizeOf, tensor, zeros } from "../tensor/tensor.ts";
 import { createModel } from "./index.ts";
-import { freshLora, loadModel, loraScale, mergeAdapter, readLora } from "./load.ts";
+import { freshLora, loadModel, loraScale, mergeAdapter, readLora, readPeft } from "./load.ts";
 import { targetsOf } from "./modules.ts";
 import { modelIdentity } from "./source.ts";
 
@@ -105,6 +105,36 @@ test("an adapter is merged into what it touches, everything else is shared", asy
   expect(merged.load(touched).data[16 * 3 + 5]).toBeCloseTo(expected, 5);
   expect((merged.weights[touched]!.data as Float32Array)[16 * 3 + 5]).toBeCloseTo(expected, 5);
   expect(base.load(touched)).toEqual(weights.get(touched));
+});
+
+test("a whole weight of an adapter stands as the family's files have it", () => {
+  const gpt2 = createModel({ model_type: "gpt2", n_embd: 4, n_layer: 1, n_head: 2, vocab_size: 5, n_positions: 8 });
+  const saved = join(folder, "saved");
+  const at = "transformer.h.0";
+  const factors = new Map([
+    [`${at}.attn.c_proj.lora_A.weight`, [2, 4]],
+    [`${at}.attn.c_proj.lora_B.weight`, [4, 2]],
+  ] as const);
+  const whole = tensor(
+    "float32",
+    [4, 16],
+    Float32Array.from({ length: 64 }, (_, i) => i),
+  );
+  mkdirSync(saved);
+  const modules = { target_modules: ["attn.c_proj"], modules_to_save: ["c_fc"] };
+  writeFileSync(
+    join(saved, "adapter_config.json"),
+    JSON.stringify({ peft_type: "LORA", r: 2, lora_alpha: 2, ...modules }),
+  );
+  const tensors = new Map<string, HostTensor>([
+    ...[...factors].map(([name, shape]) => [`base_model.model.${name}`, zeros("float32", shape)] as const),
+    [`base_model.model.${at}.mlp.c_fc.weight`, whole],
+    [`base_model.model.${at}.mlp.c_fc.bias`, zeros("float32", [16])],
+  ]);
+  writeSafetensors(join(saved, "adapter_model.safetensors"), tensors);
+  const read = readPeft({ model: gpt2 }, saved).tensors.get(`${at}.mlp.c_fc.weight`);
+  expect(read?.shape).toEqual([16, 4]);
+  expect(read?.data[4 * 3 + 2]).toBe(2 * 16 + 3);
 });
 
 test("weights that do not fit config.json are refused by name", async () => {

@@ -9,6 +9,7 @@ import type { Model } from "./architecture.ts";
 import { mergeInto } from "./merge.ts";
 import { type AdapterLink, lineage } from "./model-file.ts";
 import { moduleOf } from "./modules.ts";
+import { standsTransposed, transposed } from "./orientation.ts";
 import { createModel } from "./registry.ts";
 import { type Base, openSource } from "./source.ts";
 import { type BaseForm, inForm, namedParts } from "./storages.ts";
@@ -155,9 +156,14 @@ type ReadAdapter = (on: Pick<LoadedModel, "model">, folder: string, below?: stri
  * @throws {BoosterError} what `checkParent` and `readAdapter` throw
  */
 export const readPeft: ReadAdapter = ({ model }, folder, below) => {
-  const adapter = readAdapter(folder, model);
-  checkParent(adapter.config, folder, below);
-  return adapter;
+  const isTurned = (name: string) => standsTransposed({ model_type: model.architecture }, name);
+  const weights = [...model.weights].map(
+    ([name, shape]) => [name, isTurned(name) ? shape.toReversed() : shape] as const,
+  );
+  const { config, tensors } = readAdapter(folder, { ...model, weights: new Map(weights) });
+  checkParent(config, folder, below);
+  const turned = [...tensors].map(([name, weight]) => [name, isTurned(name) ? transposed(weight) : weight] as const);
+  return { config, tensors: new Map(turned) };
 };
 
 /** Tensors of an adapter beside the LoRA factors on linear layers, which alone can be trained on, added up and repaired. */
