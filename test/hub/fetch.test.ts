@@ -79,7 +79,14 @@ describe("a model", () => {
     expect(await fetchReference("hf:org/tiny")).toBe(`hf:org/tiny@${COMMIT}`);
     const snapshot = join(repository(), "snapshots", COMMIT);
     expect(readdirSync(snapshot).sort()).toEqual(
-      ["chat_template.jinja", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"].sort(),
+      [
+        "README.md",
+        "chat_template.jinja",
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+      ].sort(),
     );
     expect(readFileSync(join(repository(), "refs", "main"), "utf8")).toBe(COMMIT);
     expect(readlinkSync(join(snapshot, "model.safetensors"))).toBe(`../../blobs/${sha256(weights)}`);

@@ -69,12 +69,12 @@ describe("files of a model", () => {
     [
       "an adapter",
       ["adapter_config.json", "adapter_model.safetensors", "README.md", "optimizer.pt"],
-      ["adapter_config.json", "adapter_model.safetensors"],
+      ["adapter_config.json", "README.md", "adapter_model.safetensors"],
     ],
     [
       "a tokenizer alone",
       ["tokenizer.json", "tokenizer_config.json", "README.md"],
-      ["tokenizer.json", "tokenizer_config.json"],
+      ["tokenizer.json", "tokenizer_config.json", "README.md"],
     ],
     ["the only GGUF file", ["config.json", "README.md", "m.gguf"], ["m.gguf"]],
     [

@@ -3,6 +3,7 @@ import { BoosterError } from "../../errors.ts";
 import type { WrittenFormat } from "../../formats/encode-tensor.ts";
 import { ggufTokenizerPairs } from "../../formats/gguf-tokenizer-writer.ts";
 import { PAIR, writeGguf } from "../../formats/gguf-writer.ts";
+import { publicName } from "../../formats/hub/reference.ts";
 import { decodeStrictJson } from "../../formats/strict-json.ts";
 import { sumOf } from "../../models/adapter-sum.ts";
 import { ggufArchitecture, ggufFactors, ggufVector, ggufWeights, layoutOf } from "../../models/gguf-write.ts";
@@ -52,7 +53,7 @@ function described({ origin, model, config }: Exporting): Description {
   const json =
     file === undefined ? undefined : decodeStrictJson(file, "tokenizer.json", { depth: 100, values: 5_000_000 });
   const tokens = ggufTokenizerPairs(json, base.tokenizer(), model.vocabSize);
-  return { pairs: [PAIR.text("general.name", basename(base.path)), ...pairs, ...tokens], vectors };
+  return { pairs: [PAIR.text("general.name", basename(publicName(base.path))), ...pairs, ...tokens], vectors };
 }
 
 function copied({ origin, model }: Exporting): Description {
