@@ -2,6 +2,7 @@ import { z } from "zod";
 import { ACTIVATIONS, activationName } from "./activation-keys.ts";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
+import { gemmaGguf } from "./gemma-gguf.ts";
 import { createDecoder, DECODER_KEYS, QKV, sizesOf } from "./llama-decoder.ts";
 import { type BlockNorms, NORMS_BEFORE } from "./llama-modules.ts";
 import { rotationOf } from "./rope.ts";
@@ -46,6 +47,7 @@ const KEYS = { name: "gemma", used: keys };
 /** Gemma: a gate with GELU, few heads of keys and values, heads wider than their share. Source: Hugging Face's `modeling_gemma.py`. */
 export const gemma: Architecture = {
   name: KEYS.name,
+  gguf: gemmaGguf,
   create(raw) {
     const config = parseConfig(KEYS, raw);
     const parts = gemmaParts(config);

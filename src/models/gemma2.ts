@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { GEMMA_KEYS, gemmaParts, NORMS_AROUND } from "./gemma.ts";
+import { gemma2Gguf } from "./gemma-gguf.ts";
 import { createDecoder, DECODER_KEYS } from "./llama-decoder.ts";
 import { rotationOf } from "./rope.ts";
 import { layerTypes, windowSize, windowsOf } from "./windows.ts";
@@ -26,6 +27,7 @@ const KEYS = {
 /** Gemma 2: soft caps of scores and logits, a window in every other layer, norms of outputs. Source: Hugging Face's `modeling_gemma2.py`. */
 export const gemma2: Architecture = {
   name: KEYS.name,
+  gguf: gemma2Gguf,
   create(raw) {
     const config = parseConfig(KEYS, raw);
     const parts = gemmaParts(config);

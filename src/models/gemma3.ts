@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { GEMMA_KEYS, gemmaParts, NORMS_AROUND } from "./gemma.ts";
+import { gemma3Gguf } from "./gemma-gguf.ts";
 import { createDecoder, DECODER_KEYS } from "./llama-decoder.ts";
 import { ropeParameters, rotationOf } from "./rope.ts";
 import { layerTypes, windowSize, windowsOf } from "./windows.ts";
@@ -33,6 +34,7 @@ const KEYS = {
  */
 export const gemma3: Architecture = {
   name: KEYS.name,
+  gguf: gemma3Gguf,
   create(raw) {
     const config = parseConfig(KEYS, raw);
     const parts = gemmaParts(config);

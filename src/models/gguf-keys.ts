@@ -48,6 +48,12 @@ export class GgufKeys {
     throw this.invalid(key, "a text", String(value));
   }
 
+  flag(key: string, fallback: boolean): boolean {
+    const value = this.value(key) ?? fallback;
+    if (typeof value === "boolean") return value;
+    throw this.invalid(key, "true or false", String(value));
+  }
+
   /** What must stand there, where anything does: with another value the model would compute something else. */
   fixed(key: string, expected: number | boolean): void {
     const value = typeof expected === "number" ? this.number(key, expected) : (this.value(key) ?? expected);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { FAMILIES } from "../../test/conformance/tiny-families.ts";
 import { RandomStream } from "../tensor/random.ts";
 import { tensor } from "../tensor/tensor.ts";
 import { type GgufLayout, translateName, translateRows, translateWeight } from "./gguf.ts";
@@ -18,10 +19,7 @@ test("names", () => {
 });
 
 describe.each(rows)("a file of $name", ({ name, gguf }) => {
-  const sizes = { hidden_size: 24, intermediate_size: 32, num_hidden_layers: 12, vocab_size: 16 };
-  const heads = { num_attention_heads: 4, num_key_value_heads: 2 };
-  const biases = { attention_bias: true, mlp_bias: true };
-  const { weights } = createModel({ model_type: name, ...sizes, ...heads, ...biases });
+  const { weights } = createModel(FAMILIES.find((family) => family.name === name)?.config);
 
   test("names go there and back, each weight has one of its own", () => {
     const there = [...weights.keys()].map((weight) => translateName(gguf, "toGguf", weight));

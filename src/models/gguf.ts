@@ -21,7 +21,7 @@ export interface GgufLayout {
   /** The config.json of a file. @throws {BoosterError} `GGUF_METADATA_INVALID`, `GGUF_ROPE_UNSUPPORTED` */
   config(file: GgufFile): Readonly<Record<string, unknown>>;
   /** The other way: keys of the architecture, and `parameters`. Absent where no such files are written. @throws {BoosterError} `GGUF_ROPE_UNSUPPORTED` */
-  write?(model: Model, config: Readonly<Record<string, unknown>>): GgufDescription;
+  readonly write?: ((model: Model, config: Readonly<Record<string, unknown>>) => GgufDescription) | undefined;
 }
 
 /** What a GGUF file says of a model beside its weights and its tokenizer. */

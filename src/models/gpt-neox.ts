@@ -3,6 +3,7 @@ import { activationName } from "./activation-keys.ts";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { gptDecoder, headsOf } from "./gpt-decoder.ts";
+import { gptNeoxGguf } from "./gpt-gguf.ts";
 import { ropeParameters, rotationOf } from "./rope.ts";
 
 const size = z.int().positive();
@@ -34,6 +35,7 @@ const keys = {
  */
 export const gptNeox: Architecture = {
   name: "gpt_neox",
+  gguf: gptNeoxGguf,
   create(raw) {
     const config = parseConfig(keys, raw);
     const { hidden_size: hidden, num_attention_heads: heads, max_position_embeddings: maxPositions } = config;

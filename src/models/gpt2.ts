@@ -3,6 +3,7 @@ import { activationName } from "./activation-keys.ts";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { gptDecoder, headsOf } from "./gpt-decoder.ts";
+import { gpt2Gguf } from "./gpt-gguf.ts";
 
 const size = z.int().positive();
 
@@ -42,6 +43,7 @@ const keys = {
 /** GPT-2: learned positions, queries, keys and values in one module. Source: Hugging Face's `modeling_gpt2.py`. */
 export const gpt2: Architecture = {
   name: "gpt2",
+  gguf: gpt2Gguf,
   transposed: ["c_attn", "c_proj", "c_fc"],
   create(raw) {
     const config = parseConfig(keys, raw);

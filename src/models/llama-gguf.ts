@@ -8,7 +8,8 @@ import { ropeDescription } from "./gguf-rope-write.ts";
 
 type Config = Readonly<Record<string, unknown>>;
 
-const LLAMA_NAMES = {
+/** Llama's modules. */
+export const LLAMA_NAMES = {
   token_embd: "model.embed_tokens",
   output_norm: "model.norm",
   output: "lm_head",
@@ -23,17 +24,28 @@ const LLAMA_NAMES = {
   "blk.*.ffn_down": "model.layers.*.mlp.down_proj",
 };
 
-/** Llama and its relatives: `model_type`, the class of Hugging Face's that computes it, and what stands in another order. */
-export const llamaLayout = (
-  architecture: string,
-  className: string,
-  interleaved: GgufLayout["interleaved"] = {},
-): GgufLayout => ({
+/** Norms of queries and keys. */
+export const HEAD_NORM_NAMES = {
+  "blk.*.attn_q_norm": "model.layers.*.self_attn.q_norm",
+  "blk.*.attn_k_norm": "model.layers.*.self_attn.k_norm",
+};
+
+/** In what a relative's files differ from Llama's. */
+export interface Relative extends Partial<Omit<GgufLayout, "config">> {
+  /** What stands in config.json in the place of, or beside, what Llama's files say; asks `keys` for all that the file says more. */
+  config?(file: GgufFile, keys: GgufKeys, headDim: number): Readonly<Record<string, unknown>>;
+  /** Rotary positions; by default of whole heads. */
+  rope?(file: GgufFile, keys: GgufKeys, headDim: number): Readonly<Record<string, unknown>>;
+}
+
+/** Llama and its relatives: `model_type`, and the class of Hugging Face's that computes it. */
+export const llamaLayout = (type: string, className: string, own: Relative = {}): GgufLayout => ({
   names: LLAMA_NAMES,
-  interleaved,
+  interleaved: {},
   parameters: [ROPE_FREQS],
-  config: (file) => llamaConfig(file, architecture, className),
-  write: (model, config) => llamaDescription(architecture, model, config),
+  write: (model, config) => llamaDescription(own.architecture ?? type, model, config),
+  ...own,
+  config: (file) => llamaConfig(file, type, className, own),
 });
 
 function llamaDescription(architecture: string, model: Model, config: Config): GgufDescription {
@@ -66,7 +78,26 @@ function llamaDescription(architecture: string, model: Model, config: Config): G
   };
 }
 
-function llamaConfig(file: GgufFile, architecture: string, className: string): Record<string, unknown> {
+/** llama.cpp turns neighbouring rows in these families. */
+export const INTERLEAVED = { q_proj: "num_attention_heads", k_proj: "num_key_value_heads" };
+
+/** Whether queries, keys and values, and whether the feed-forward part, have biases. */
+export const ggufBiases = ({ entries }: GgufFile) => ({
+  attention_bias: entries.has("blk.0.attn_q.bias"),
+  mlp_bias: entries.has("blk.0.ffn_up.bias"),
+});
+
+function wholeHeads(file: GgufFile, keys: GgufKeys, headDim: number) {
+  keys.fixed("rope.dimension_count", headDim);
+  return ropeOf(file, keys, headDim);
+}
+
+function llamaConfig(
+  file: GgufFile,
+  type: string,
+  className: string,
+  { architecture = type, rope = wholeHeads, config: own }: Relative,
+): Record<string, unknown> {
   const keys = new GgufKeys(file, architecture);
   const hidden = keys.number("embedding_length");
   const heads = keys.number("attention.head_count");
@@ -77,11 +108,10 @@ function llamaConfig(file: GgufFile, architecture: string, className: string): R
   const vocabulary = file.entries.get("token_embd.weight")?.shape[0];
   if (vocabulary === undefined) throw keys.invalid("block_count", "a file with token_embd.weight", "no such tensor");
   keys.fixed("attention.value_length", headDim);
-  keys.fixed("rope.dimension_count", headDim);
   keys.fixed("attention.causal", true);
   for (const experts of ["expert_count", "expert_used_count"]) keys.fixed(experts, 0);
   const config = {
-    model_type: architecture,
+    model_type: type,
     architectures: [className],
     hidden_act: "silu",
     hidden_size: hidden,
@@ -91,15 +121,14 @@ function llamaConfig(file: GgufFile, architecture: string, className: string): R
     num_key_value_heads: keys.number("attention.head_count_kv", heads),
     head_dim: headDim,
     rms_norm_eps: keys.number("attention.layer_norm_rms_epsilon"),
-    ...ropeOf(file, keys, headDim),
+    ...rope(file, keys, headDim),
     max_position_embeddings: keys.number("context_length"),
     vocab_size: vocabulary,
     tie_word_embeddings: !file.entries.has("output.weight"),
-    attention_bias: file.entries.has("blk.0.attn_q.bias"),
-    mlp_bias: file.entries.has("blk.0.ffn_up.bias"),
     bos_token_id: file.metadata["tokenizer.ggml.bos_token_id"] ?? null,
     eos_token_id: file.metadata["tokenizer.ggml.eos_token_id"] ?? null,
     pad_token_id: file.metadata["tokenizer.ggml.padding_token_id"] ?? null,
+    ...own?.(file, keys, headDim),
   };
   keys.finish();
   return config;

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { biasesOf, createDecoder, DECODER_KEYS, sizesOf } from "./llama-decoder.ts";
+import { ggufBiases, HEAD_NORM_NAMES, LLAMA_NAMES, llamaLayout } from "./llama-gguf.ts";
 import { rotationOf } from "./rope.ts";
 
 const KEYS = {
@@ -13,9 +14,24 @@ const KEYS = {
   }),
 };
 
+const {
+  "blk.*.attn_norm": _beforeAttention,
+  "blk.*.ffn_norm": _beforeFeedForward,
+  ...OLMO2_NAMES
+} = {
+  ...LLAMA_NAMES,
+  ...HEAD_NORM_NAMES,
+  "blk.*.post_attention_norm": "model.layers.*.post_attention_layernorm",
+  "blk.*.post_ffw_norm": "model.layers.*.post_feedforward_layernorm",
+};
+
 /** OLMo 2: norms after attention and feed-forward half, and of whole queries and keys. Source: Hugging Face's `modeling_olmo2.py`. */
 export const olmo2: Architecture = {
   name: KEYS.name,
+  gguf: llamaLayout("olmo2", "Olmo2ForCausalLM", {
+    names: OLMO2_NAMES,
+    config: (file) => ({ attention_bias: ggufBiases(file).attention_bias }),
+  }),
   create(raw) {
     const config = parseConfig(KEYS, raw);
     const sizes = sizesOf(config);

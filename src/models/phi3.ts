@@ -4,6 +4,7 @@ import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { createDecoder, DECODER_KEYS, sizesOf } from "./llama-decoder.ts";
 import { NORMS_BEFORE } from "./llama-modules.ts";
+import { phi3Gguf } from "./phi3-gguf.ts";
 import { ropeParameters, rotationOf } from "./rope.ts";
 import { allSliding, windowSize, windowsOf } from "./windows.ts";
 
@@ -32,6 +33,7 @@ const KEYS = {
  */
 export const phi3: Architecture = {
   name: KEYS.name,
+  gguf: phi3Gguf,
   create(raw) {
     const config = parseConfig(KEYS, raw);
     const sizes = sizesOf(config);

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { biasesOf, createDecoder, DECODER_KEYS, sizesOf } from "./llama-decoder.ts";
+import { ggufBiases, HEAD_NORM_NAMES, LLAMA_NAMES, llamaLayout } from "./llama-gguf.ts";
 import { NORMS_BEFORE } from "./llama-modules.ts";
 import { rotationOf } from "./rope.ts";
 import { QWEN_WINDOW_KEYS, qwenWindows } from "./windows.ts";
@@ -21,6 +22,10 @@ const KEYS = {
 /** Qwen 3: Llama with a norm of each head of queries and keys. Source: Hugging Face's `modeling_qwen3.py`. */
 export const qwen3: Architecture = {
   name: KEYS.name,
+  gguf: llamaLayout("qwen3", "Qwen3ForCausalLM", {
+    names: { ...LLAMA_NAMES, ...HEAD_NORM_NAMES },
+    config: (file) => ({ attention_bias: ggufBiases(file).attention_bias }),
+  }),
   create(raw) {
     const config = parseConfig(KEYS, raw);
     const sizes = sizesOf(config);

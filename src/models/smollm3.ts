@@ -3,6 +3,7 @@ import { BoosterError } from "../errors.ts";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { biasesOf, createDecoder, DECODER_KEYS, sizesOf } from "./llama-decoder.ts";
+import { ggufBiases, INTERLEAVED, llamaLayout } from "./llama-gguf.ts";
 import { NORMS_BEFORE } from "./llama-modules.ts";
 import { ropeParameters, rotationOf } from "./rope.ts";
 import { layerTypes, windowSize, windowsOf } from "./windows.ts";
@@ -29,6 +30,11 @@ const KEYS = {
 /** SmolLM3: Llama in which some layers do not turn queries and keys. Source: Hugging Face's `modeling_smollm3.py`. */
 export const smollm3: Architecture = {
   name: KEYS.name,
+  gguf: llamaLayout("smollm3", "SmolLM3ForCausalLM", {
+    interleaved: INTERLEAVED,
+    config: ggufBiases,
+    write: undefined,
+  }),
   create(raw) {
     const config = parseConfig(KEYS, raw);
     const sizes = sizesOf(config);
