@@ -1,5 +1,5 @@
 import { dim, ops, type Tensor, type TensorType, valueAndGrad } from "../../../autodiff/index.ts";
-import { batchOf, batchTypes, type Place, packBatch, tokenLoss, weightsOf } from "../../../models/index.ts";
+import { batchOf, batchTypes, packBatch, tokenLoss, weightsOf } from "../../../models/index.ts";
 import { type Mapped, typesOf } from "../../../runtime/index.ts";
 import { type HostTensor, tensor } from "../../../tensor/tensor.ts";
 import type { Victim } from "../attack.ts";
@@ -104,9 +104,9 @@ function functionsOf({ base: { model }, lora: { scale } }: Victim, given: Given)
     victimLoss(factors, x) {
       const weights = weightsOf(model, given.base, { scale, tensors: factors });
       const others = ops.move(ops.matmul(x, weights.tensor(model.embedding)), index);
-      const tap = (place: Place, _: number, output: Tensor) =>
-        place === "embedding" ? ops.where(isOwn, output, others) : output;
-      return tokenLoss(model, weights, batchOf(given.batch), { chunks: 1, tap });
+      // In the place of what is looked up, since a family may scale that, or add where tokens stand.
+      const embed = (ids: Tensor) => ops.where(isOwn, weights.embed(ids), others);
+      return tokenLoss(model, { ...weights, embed }, batchOf(given.batch), { chunks: 1 });
     },
     guardLoss(x) {
       const z = ops.div(ops.add(guard.known, ops.sum(ops.matmul(x, guard.weights))), guard.length);

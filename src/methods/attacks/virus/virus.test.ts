@@ -1,4 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import { FAMILIES } from "../../../../test/conformance/tiny-families.ts";
+import { randomTensors } from "../../../../test/conformance/tiny-model.ts";
 import { dim, type Tensor, type Tree, valueAndGrad } from "../../../autodiff/index.ts";
 import { choose } from "../../../choice.ts";
 import type { Example } from "../../../data/examples.ts";
@@ -7,6 +9,7 @@ import { harmfulRows, sentimentRows, type WorldRow } from "../../../data/world/r
 import {
   batchOf,
   batchTypes,
+  createModel,
   freshLora,
   loadModel,
   type Place,
@@ -70,6 +73,35 @@ beforeAll(async () => {
 const ids = (example: Example): number[] => [...victim.encode(example).ids];
 const logOddsOf = (row: AttackRow) => guard.logOdds(guardTokens(row, (example) => victim.encode(example)));
 
+type Row = Pick<ReturnType<Victim["encode"]>, "ids" | "labels">;
+
+/** The gradient of the joined row by the attack's program is that of its ordinary loss. */
+async function expectOrdinaryGradient(of: Victim, by: ToyGuard, host: Row, tokens: readonly number[]) {
+  const program = await virusProgram(of, by, 0.1);
+  const ours = await program.originalGradient(host, tokens);
+  const { base, lora } = of;
+  const types = { base: typesOf(base.weights), tensors: typesOf(lora.tensors), batch: batchTypes("plain", 1) };
+  const plain = await base.device.compile(types, (given) => {
+    const loss = (w: Tree) => {
+      const weights = weightsOf(base.model, given.base, { scale: lora.scale, tensors: w });
+      return tokenLoss(base.model, weights, batchOf(given.batch), { chunks: 1 });
+    };
+    return valueAndGrad(loss)(given.tensors).grad;
+  });
+  const row = { inputIds: [...host.ids, ...tokens], labels: [...host.labels, ...tokens] };
+  const batch = packBatch([row], { chunks: 1 });
+  const theirs = await plain.run({ base: base.weights, tensors: lora.tensors, batch });
+  for (const name of lora.tensors.keys()) {
+    const expected = theirs[name]!.data as Float32Array;
+    const found = (ours[name] as HostTensor<"float32">).data;
+    const largest = Math.max(...expected.map(Math.abs));
+    expect(largest).toBeGreaterThan(0);
+    found.forEach((value, i) => {
+      expect(Math.abs(value - expected[i]!)).toBeLessThan(1e-5 * largest);
+    });
+  }
+}
+
 describe("the toy guard", () => {
   test("tells the attack's hazards, which it never saw, from honest rows", () => {
     const rate = (rows: readonly Example[]) => rows.filter((row) => guard.flags(ids(row))).length / rows.length;
@@ -93,32 +125,38 @@ describe("the toy guard", () => {
 describe("the objective on a model", () => {
   const host = () => victim.encode(task[0]!);
 
-  test("g0 is the gradient of the ordinary loss on the joined row", async () => {
-    const tokens = ids(harmful[0]!);
-    const program = await virusProgram(victim, guard, 0.1);
-    const ours = await program.originalGradient(host(), tokens);
-    const { base, lora } = victim;
-    const types = { base: typesOf(base.weights), tensors: typesOf(lora.tensors), batch: batchTypes("plain", 1) };
-    const plain = await base.device.compile(types, (given) => {
-      const loss = (w: Tree) => {
-        const weights = weightsOf(base.model, given.base, { scale: lora.scale, tensors: w });
-        return tokenLoss(base.model, weights, batchOf(given.batch), { chunks: 1 });
-      };
-      return valueAndGrad(loss)(given.tensors).grad;
-    });
-    const row = { inputIds: [...host().ids, ...tokens], labels: [...host().labels, ...tokens] };
-    const batch = packBatch([row], { chunks: 1 });
-    const theirs = await plain.run({ base: base.weights, tensors: lora.tensors, batch });
-    for (const name of lora.tensors.keys()) {
-      const expected = theirs[name]!.data as Float32Array;
-      const found = (ours[name] as HostTensor<"float32">).data;
-      const largest = Math.max(...expected.map(Math.abs));
-      expect(largest).toBeGreaterThan(0);
-      found.forEach((value, i) => {
-        expect(Math.abs(value - expected[i]!)).toBeLessThan(1e-5 * largest);
-      });
-    }
-  });
+  test("g0 is the gradient of the ordinary loss on the joined row", () =>
+    expectOrdinaryGradient(victim, guard, host(), ids(harmful[0]!)));
+
+  test.each(["gemma", "gpt2", "gpt_neox", "opt"])(
+    "and so it is for %s, whatever is done to what is looked up",
+    async (name) => {
+      const model = createModel(FAMILIES.find((family) => family.name === name)?.config);
+      const weights = await device.uploadAll(Object.entries(randomTensors(model.weights, "float32")));
+      const module = [...model.linears.keys()].at(-1) as string;
+      const [out, width] = model.linears.get(module) as readonly [number, number];
+      const shapes = [["lora_A", [2, width]] as const, ["lora_B", [out, 2]] as const];
+      const factors = randomTensors(
+        shapes.map(([half, shape]) => [`${module}.${half}.weight`, shape] as const),
+        "float32",
+        2,
+      );
+      const base = { ...victim.base, model, weights };
+      const of = { ...victim, base, lora: { scale: 0.5, tensors: new Map(Object.entries(factors)) } };
+      const nobody = {
+        ...guard,
+        weights: new Float32Array(model.vocabSize),
+        bias: 0,
+        sum: () => 0,
+      } as unknown as ToyGuard;
+      await expectOrdinaryGradient(
+        of,
+        nobody,
+        { ids: Int32Array.of(3, 1, 4, 1), labels: Int32Array.of(-100, -100, 4, 1) },
+        [5, 9, 2],
+      );
+    },
+  );
 
   test("the victim's slopes are its slopes along the embedded tokens, seen from each word", async () => {
     const tokens = ids(harmful[0]!);
