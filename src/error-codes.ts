@@ -116,6 +116,7 @@ const CODES = {
     JSON_NOT_ARRAY: "the JSON file is no array of rows",
     JSON_TOO_DEEP: "the JSON is nested too deeply",
     JSON_TOO_LARGE: "the JSON has too many values",
+    LLAMA2C_INVALID: "a checkpoint of llama2.c is of another version, or not whole",
     LABEL_UNKNOWN: "a row has no known label",
     LONE_SURROGATE: "a text has half of a surrogate pair",
     MESSAGES_INVALID: "a row has no conversation in its messages",

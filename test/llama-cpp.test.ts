@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -69,13 +69,16 @@ describe.skipIf(!installed || stories === undefined)("a Hugging Face folder with
   });
 });
 
-describe.skipIf(!installed).each(["llama3", "llama-yarn", "qwen3"])("%s with an adapter", (name) => {
+describe.skipIf(!installed).each(["llama3", "llama-yarn"])("%s with an adapter", (name) => {
   const fixture = sharedPath("fixtures", name);
   const prompts = [[5, 20, 9, 33, 7, 40, 11, 2], Array.from({ length: 40 }, (_, i) => (7 * i + 3) % 96)];
 
   test.skipIf(fixture === undefined)("merged, and alone on its base", { timeout: MINUTES }, async () => {
     const model = join(root, name);
-    cpSync(join(fixture as string, "model"), model, { recursive: true });
+    mkdirSync(model);
+    for (const file of ["config.json", "model.safetensors"]) {
+      writeFileSync(join(model, file), readFileSync(join(fixture as string, "model", file)));
+    }
     const { json, config } = tinyTokenizerFiles();
     writeFileSync(join(model, "tokenizer.json"), JSON.stringify(json));
     writeFileSync(join(model, "tokenizer_config.json"), JSON.stringify(config));

@@ -8,10 +8,12 @@ import { openGgufParts } from "../formats/gguf-parts.ts";
 import { ggufTokenizerFiles } from "../formats/gguf-tokenizer.ts";
 import { inCache } from "../formats/hub/cache.ts";
 import { isHubReference } from "../formats/hub/reference.ts";
-import { createTokenizer, type Tokenizer } from "../formats/tokenizer.ts";
+import { llama2cTokenizerFiles } from "../formats/llama2c-tokenizer.ts";
+import { createTokenizer, type Tokenizer, type TokenizerFiles } from "../formats/tokenizer.ts";
 import { loadTokenizer } from "../formats/tokenizer-files.ts";
 import { insisting } from "./config.ts";
 import { licenceIn, licenceName } from "./licence.ts";
+import { isLlama2c, openLlama2c } from "./llama2c.ts";
 import {
   type AdapterLink,
   isRun,
@@ -141,15 +143,35 @@ const gguf: Source = {
       tokenizer: () => createTokenizer(files()),
       licence: () => licenceName(file.metadata["general.license"]),
       identity: () => (file.paths.length === 1 ? fileHash(path) : listHash(file.paths)),
-      tokenizerFiles() {
-        const { json, config, eosIds = [] } = files();
-        const text = {
-          "tokenizer.json": json,
-          "tokenizer_config.json": config,
-          "generation_config.json": { eos_token_id: eosIds },
-        };
-        return new Map(Object.entries(text).map(([name, content]) => [name, Buffer.from(JSON.stringify(content))]));
-      },
+      tokenizerFiles: () => asFolder(files()),
+    });
+  },
+};
+
+/** A tokenizer as the files of a Hugging Face folder. */
+function asFolder({ json, config, eosIds = [] }: TokenizerFiles): Map<string, Uint8Array> {
+  const files = {
+    "tokenizer.json": json,
+    "tokenizer_config.json": config,
+    "generation_config.json": { eos_token_id: eosIds },
+  };
+  return new Map(Object.entries(files).map(([name, content]) => [name, Buffer.from(JSON.stringify(content))]));
+}
+
+const llama2c: Source = {
+  name: "a llama2.c checkpoint",
+  holds: (path) => statSync(path).isFile() && isLlama2c(fileSource(path)),
+  open(path) {
+    const opened = () => openLlama2c(fileSource(path));
+    const files = () => llama2cTokenizerFiles(path, (opened().config as { vocab_size: number }).vocab_size);
+    return bare({
+      path,
+      config: () => opened().config,
+      weights: () => opened().weights,
+      tokenizer: () => createTokenizer(files()),
+      licence: () => undefined,
+      identity: () => fileHash(path),
+      tokenizerFiles: () => asFolder(files()),
     });
   },
 };
@@ -167,7 +189,7 @@ const hub: Source = {
 };
 
 /** Every kind of place that a model is read from. A new one is one row. */
-export const SOURCES: readonly Source[] = [hub, run, gguf, folder];
+export const SOURCES: readonly Source[] = [hub, run, gguf, llama2c, folder];
 
 /**
  * Opens a model by its reference: a run folder, a Hugging Face folder, a GGUF file, or a repository of the hub that is in the cache.

@@ -148,7 +148,8 @@ interface Unread {
   keep(): Stored | undefined;
 }
 
-function weightsOf(
+/** Weights that have not been read yet, as those of a model. */
+export function weightsOf(
   tensors: ReadonlyMap<string, Unread>,
   where: string,
   otherNames: (name: string) => readonly string[] = () => [],

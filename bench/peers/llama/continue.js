@@ -13,6 +13,7 @@ const model = await llama.loadModel({ modelPath });
 const context = await model.createContext({
   contextSize: Math.max(...prompts.map((ids) => ids.length)) + newTokens + 8,
   flashAttention: false,
+  threads: 1,
   experimentalKvCacheKeyType: "F32",
   experimentalKvCacheValueType: "F32",
   ...(lora === undefined ? {} : { lora: { adapters: [{ filePath: lora, scale: 1 }] } }),
