@@ -14,7 +14,7 @@ const lora = { r: 4, alpha: 8, targetModules: ["q_proj"], useRslora: true };
 const made = (path: string, licence?: string): Lineage =>
   ({
     origin: { base: { path, licence: () => licence }, sha256: "b".repeat(64) },
-    below: [{ folder: "x", sha256: "a".repeat(64) }],
+    below: [{ folder: "x", sha256: "f".repeat(64) }],
     aligns: false,
     template: "chat",
   }) as unknown as Lineage;
@@ -30,7 +30,7 @@ test("what a run's files say, and what the hub reads", () => {
       curve: { harmful: { path: "/secret/rows.jsonl" } },
       learningRate: 1e-5,
     },
-    data: { model: "1", task: "2", "held-out harmful": "c".repeat(64) },
+    data: { model: "1", "adapter 1": "a".repeat(64), task: "2", "held-out harmful": "c".repeat(64) },
   });
   write("data.json", {
     task: {
@@ -62,7 +62,7 @@ test("what a run's files say, and what the hub reads", () => {
     "| `method.rho` | 1 |",
     "| `learningRate` | 0.00001 |",
     `| base model \`model\` | ${"b".repeat(64)} |`,
-    `| adapter 1 below, part of this one | ${"a".repeat(64)} |`,
+    `| adapter 1, part of this one | ${"a".repeat(64)} |`,
     `| task | a b.jsonl (dddddddddddd) | 8 | ${"e".repeat(64)} |`,
     `| held-out harmful | | | ${"c".repeat(64)} |`,
     "after step 2",
@@ -83,6 +83,7 @@ test("a local base is no repository of the hub, and nothing is invented", () => 
     tags: ["lora", "booster"],
   });
   expect(card).toContain('from_pretrained("its folder", gguf_file="base.Q8_0.gguf")');
+  expect(card).toContain(`| adapter 1, part of this one | ${"f".repeat(64)} |`);
   expect(card).toContain("None was measured");
   expect(card).toContain("The base model's files name none");
 });

@@ -5,6 +5,9 @@ import { type LoraConfig, loraScale } from "../formats/peft.ts";
 import { readDescription } from "../train/index.ts";
 import type { Lineage } from "./publish.ts";
 
+/** What an adapter stands on, and how its prompts were written. */
+type Standing = Pick<Lineage, "origin" | "below" | "template">;
+
 /** Options that say where something is, or that the card tells elsewhere. */
 const ELSEWHERE = ["stage", "model", "adapters", "method", "template", "curve"];
 
@@ -14,7 +17,6 @@ const STAGES: Readonly<Record<string, string>> = {
   align: "aligned",
   finetune: "fine-tuned",
   repair: "repaired",
-  pretrain: "trained",
 };
 
 /**
@@ -23,14 +25,17 @@ const STAGES: Readonly<Record<string, string>> = {
  *
  * @param run folder whose run.json, data.json and metrics.jsonl are read, as far as they are there
  */
-export function adapterCard(run: string, lora: LoraConfig, { origin, below, template }: Lineage): string {
+export function adapterCard(run: string, lora: LoraConfig, { origin, below, template }: Standing): string {
   const { path } = origin.base;
   const { config, data: hashes = {} } = readDescription(run) ?? {};
   const options = (config ?? {}) as Fields;
   const records = readJson(join(run, "data.json"));
   const method = options.method as (Fields & { readonly name: string }) | undefined;
   const licence = origin.base.licence();
-  const done = STAGES[String(options.stage)] ?? "trained";
+  // A run that went on with an adapter has it among its parents, and not below what it made.
+  const read = Object.entries(hashes).flatMap(([role, sha256]) => (role.startsWith("adapter") ? [sha256] : []));
+  const parents = read.length > 0 ? read : below.map(({ sha256 }) => sha256);
+  const done = STAGES[String(options.stage)] ?? "one adapter for several";
   const name = basename(publicName(path));
   return `---
 ${frontMatter(path, licence, method?.name, sourcesIn(options))}---
@@ -58,7 +63,7 @@ ${settings(method, options)}
 | Part | SHA-256 |
 | --- | --- |
 | base model \`${name}\` | ${origin.sha256} |
-${below.map(({ sha256 }, i) => `| adapter ${i + 1} below, part of this one | ${sha256} |\n`).join("")}
+${parents.map((sha256, i) => `| adapter ${i + 1}, part of this one | ${sha256} |\n`).join("")}
 ## Data
 
 ${dataTable(records, hashes)}
@@ -124,6 +129,7 @@ function settings(method: Fields | undefined, options: Fields): string {
   ]
     .filter(([key, value]) => !ELSEWHERE.includes(key) && !isSource(value))
     .map(([key, value]) => `| \`${key}\` | ${cell(value)} |\n`);
+  if (rows.length === 0) return "None: no run made this adapter.\n";
   const head = name === undefined ? "" : `\`${name}\`: its equations and sources are in Booster's docs/methods.\n\n`;
   return `${head}| Setting | Value |\n| --- | --- |\n${rows.join("")}`;
 }

@@ -12,6 +12,7 @@ import type { Template } from "../models/model-file.ts";
 import { templateFor } from "../models/source.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import type { Following } from "../train/event.ts";
+import { adapterCard } from "./adapter-card.ts";
 import { Count, ModelChoice, parseOptions } from "./options.ts";
 import { writeModel } from "./publish.ts";
 import { Workbench } from "./workbench.ts";
@@ -68,7 +69,8 @@ export async function merge(options: z.input<typeof MergeOptions>, context: Foll
       });
     }
     const { adapter, error } = reduced(sumOf([first, ...rest]), rank);
-    writeAdapter(out, adapter.config, adapter.tensors, baseOf(base.path));
+    const card = adapterCard(out, adapter.config, { origin, below: adapters, template });
+    writeAdapter(out, adapter.config, adapter.tensors, { ...baseOf(base.path), card });
     return { ...written, rank: adapter.config.r, error };
   }
   const stored = base.weights();
