@@ -8,7 +8,7 @@ import { createModel } from "../src/models/registry.ts";
 import { openFolder } from "../src/models/stored-weights.ts";
 import { TrainingOptions } from "../src/stages/options.ts";
 import { writeModel } from "../src/stages/publish.ts";
-import { newAdapter } from "../src/stages/training-run.ts";
+import { newAdapter } from "../src/stages/starting-weights.ts";
 import { FAMILIES } from "./conformance/tiny-families.ts";
 import { randomTensors } from "./conformance/tiny-model.ts";
 

@@ -14,7 +14,8 @@ import { classifiable, classifierConfig, kindsOf, withClassHead } from "./modera
 import { type Measured, measure, withVerdicts } from "./moderator-report.ts";
 import { BaseChoice, Count, DeviceChoice, Model, parseOptions, RunChoice, TrainingOptions } from "./options.ts";
 import { recordModel, writeModel } from "./publish.ts";
-import { newAdapter, runTraining, type TrainingOutcome, type TrainingRun } from "./training-run.ts";
+import { newAdapter } from "./starting-weights.ts";
+import { runTraining, type TrainingOutcome, type TrainingRun } from "./training-run.ts";
 import { type Context, hashesOf, Workbench } from "./workbench.ts";
 
 /** A moderator from labelled answers. */

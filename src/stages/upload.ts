@@ -12,7 +12,7 @@ import { RandomStream } from "../tensor/random.ts";
 import { type Encoding, loadDataSet, rowLimit, teller, trainable, usable } from "./data.ts";
 import { GUARDS, type Guard } from "./guards.ts";
 import type { FinetuneOptions } from "./options.ts";
-import { newAdapter } from "./training-run.ts";
+import { newAdapter } from "./starting-weights.ts";
 import type { Context, StartingPoint } from "./workbench.ts";
 
 /** What a user uploads, as the provider trains on it. */
