@@ -112,7 +112,6 @@ export async function scanFile(
   let rows = 0;
   const notes = new Set<string>();
   const note = (text: string) => void notes.add(text);
-  const isText = kind !== "parquet";
   const sink: RowSink = {
     note,
     row(line: number, values: Row["values"]) {
@@ -124,18 +123,10 @@ export async function scanFile(
       }
       visit({ file: path, line, values });
     },
-    fault: (fault: Fault) => faults.add(path, inEncoding(fault, encoding)),
+    fault: (fault: Fault) => faults.add(path, fault),
   };
-  let encoding: Encoding = "utf-8";
   try {
-    let content: ByteStream = unpacked(hashed(), stat.size, note);
-    if (isText) {
-      const { text, encoding: found } = await decoded(content, options.encoding);
-      if (found !== "utf-8") note(found);
-      content = text;
-      encoding = found;
-    }
-    await READERS[kind](content, sink, options.layouts ?? []);
+    await readRows(hashed(), kind, stat.size, sink, options);
   } catch (error) {
     if (!(error instanceof BoosterError) || error.details.where !== undefined) throw error;
     throw new BoosterError(error.code, error.problem, { ...error.details, where: path });
@@ -143,9 +134,30 @@ export async function scanFile(
   return { path, kind, bytes, sha256: hash.digest("hex"), rows, notes: [...notes] };
 }
 
-/** Bytes that are no characters are told in the file's own encoding. */
-const inEncoding = (fault: Fault, encoding: Encoding): Fault =>
-  fault.code === "INVALID_UTF8" && encoding !== "utf-8" ? { ...fault, problem: `is not ${encoding}` } : fault;
+/**
+ * Reads rows of a stream of bytes: unpacked, and as UTF-8 where they are text.
+ *
+ * @param size bytes of the whole
+ * @throws {BoosterError} what `unpacked`, `decoded` and the readers throw; faults of single rows go to the sink
+ */
+export async function readRows(
+  bytes: ByteStream,
+  kind: FileKind,
+  size: number,
+  sink: RowSink,
+  { encoding: told, layouts = [] }: ReadOptions = {},
+): Promise<void> {
+  const content = unpacked(bytes, size, sink.note);
+  if (kind === "parquet") return READERS[kind](content, sink, layouts);
+  const { text, encoding } = await decoded(content, told);
+  if (encoding !== "utf-8") sink.note(encoding);
+  // Bytes that are no characters are told in the file's own encoding.
+  const fault = (found: Fault) =>
+    sink.fault(
+      found.code === "INVALID_UTF8" && encoding !== "utf-8" ? { ...found, problem: `is not ${encoding}` } : found,
+    );
+  await READERS[kind](text, { ...sink, fault }, layouts);
+}
 
 /**
  * The files that a path names; `*` and `?` in the last part of it stand for any characters. Sorted by name. Of a data set of the hub the

@@ -61,6 +61,42 @@ export function fuzz(
   return { outcomes, uncaught, slow, rssGrowthMb: (peak - baseline) / 2 ** 20 };
 }
 
+/** `fuzz` for a parser that reads a stream: each input is waited for. */
+export async function fuzzStream(
+  name: string,
+  make: (draws: Draws) => Uint8Array,
+  read: (bytes: Uint8Array) => Promise<void>,
+  codes: ReadonlySet<string>,
+  share = 1,
+): Promise<Omit<FuzzReport, "slow"> & { readonly millisecondsEach: number }> {
+  const inputs = Math.ceil(INPUTS * share);
+  const warmUp = Math.min(20_000, Math.floor(inputs / 4));
+  const random = new RandomStream(1, `fuzz-${name}`);
+  const outcomes = new Map<string, number>();
+  const uncaught: string[] = [];
+  let [baseline, peak] = [0, 0];
+  const start = performance.now();
+  for (let input = 0; input < inputs; input++) {
+    const bytes = make(new Draws(random, input));
+    const settled = await read(bytes).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    const outcome = outcomeOf(() => fail(settled), bytes, codes);
+    if (outcome.startsWith("uncaught")) uncaught.push(`${outcome} ${describe(input, bytes)}`);
+    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    if (input % COLLECT_EVERY === 0) collectGarbage();
+    if (input === warmUp) baseline = process.memoryUsage.rss();
+    if (input > warmUp && input % 100 === 0) peak = Math.max(peak, process.memoryUsage.rss());
+  }
+  const millisecondsEach = (performance.now() - start) / inputs;
+  return { outcomes, uncaught, rssGrowthMb: (peak - baseline) / 2 ** 20, millisecondsEach };
+}
+
+function fail(error: unknown): void {
+  if (error !== undefined) throw error;
+}
+
 function outcomeOf(parse: (bytes: Uint8Array) => void, bytes: Uint8Array, codes: ReadonlySet<string>): string {
   try {
     parse(bytes);
