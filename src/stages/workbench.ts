@@ -1,8 +1,7 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { BoosterError } from "../errors.ts";
-import { inCache } from "../formats/hub/cache.ts";
-import { isHubReference } from "../formats/hub/reference.ts";
+import { placeOf } from "../formats/hub/cache.ts";
 import { type Adapter, readAdapterConfig } from "../formats/peft.ts";
 import {
   beyondFactors,
@@ -98,7 +97,7 @@ export class Workbench {
     const chain = [...stored.adapters];
     let { template } = stored;
     for (const named of adapters) {
-      const given = isHubReference(named) ? inCache(named).place : named;
+      const given = placeOf(named);
       const run = dirname(given);
       const made = existsSync(join(run, MODEL_FILE)) ? readModelFile(run) : undefined;
       // A run's `adapter` is the sum, which stands on the base alone; on top of others its last part is meant.

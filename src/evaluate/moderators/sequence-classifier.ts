@@ -3,6 +3,7 @@ import { z } from "zod";
 import { file, model } from "../../choice.ts";
 import { fitting } from "../../errors.ts";
 import { readSmallFile } from "../../formats/byte-source.ts";
+import { placeOf } from "../../formats/hub/cache.ts";
 import { decodeStrictJson } from "../../formats/strict-json.ts";
 import type { Tokenizer } from "../../formats/tokenizer.ts";
 import { classesOf } from "../../models/classes.ts";
@@ -64,7 +65,7 @@ export const verdictBy = (
 export function sequenceClassifier({ model }: z.output<typeof SequenceClassifierOptions>, device: Device): Moderator {
   const { base } = openSource(model);
   const { labels, problem } = classesOf(base.config());
-  const where = join(base.path, MODERATOR_FILE);
+  const where = join(placeOf(base.path), MODERATOR_FILE);
   const { form, maxTokens, threshold, figures } = fitting(
     File,
     decodeStrictJson(readSmallFile(where, MAX_BYTES), where),

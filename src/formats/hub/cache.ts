@@ -7,7 +7,14 @@ import { decodeStrictJson } from "../strict-json.ts";
 import { dataFiles } from "./data-files.ts";
 import { cachedListing, type Listing, MAX_FILES } from "./listing.ts";
 import { modelFiles, modelPlace } from "./model-files.ts";
-import { type HubReference, hubReferenceText, isCommit, parseHubReference, pluralOf } from "./reference.ts";
+import {
+  type HubReference,
+  hubReferenceText,
+  isCommit,
+  isHubReference,
+  parseHubReference,
+  pluralOf,
+} from "./reference.ts";
 
 /** A list of 100 000 files. */
 const MAX_LISTING_BYTES = 64 * 2 ** 20;
@@ -153,6 +160,9 @@ export function inCache(text: string): Cached {
   const gguf = reference.kind === "model" ? modelPlace(needed) : undefined;
   return { place: join(snapshotFolder(reference, commit), gguf ?? ""), files: [...needed].sort() };
 }
+
+/** Where a folder or file is: of the hub as the cache has it. Throws what `inCache` throws. */
+export const placeOf = (path: string): string => (isHubReference(path) ? inCache(path).place : path);
 
 /** The error for what nobody has downloaded. */
 export const notCached = (reference: HubReference, missing: readonly string[]): BoosterError =>
