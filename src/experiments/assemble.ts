@@ -103,6 +103,7 @@ export function assemble(
         seed: cell.seed,
         before: scores(cell.before),
         after: scores(cell.after),
+        ...judging(cell),
         data: attackData(cell.attackRun),
         curve: readMetrics(join(cell.attackRun, "metrics.jsonl"))
           .filter(({ kind }) => kind === "evaluation")
@@ -136,6 +137,24 @@ function poisonOf({ attack, poisonRatio, sampleNumber }: Attack): number {
 }
 
 const count = ({ count: part, total }: { readonly count: number; readonly total: number }) => ({ count: part, total });
+
+/** What else the moderator said, and did not say. */
+function judging({
+  before,
+  after,
+}: {
+  readonly before: EvaluationReport;
+  readonly after: EvaluationReport;
+}): Pick<Run, "categories" | "unjudged"> {
+  const unjudged = (before.harm.unjudged ?? 0) + (after.harm.unjudged ?? 0);
+  const { categories } = after.harm;
+  return {
+    ...(categories && {
+      categories: Object.fromEntries(Object.entries(categories).map(([name, of]) => [name, count(of)])),
+    }),
+    ...(unjudged > 0 && { unjudged }),
+  };
+}
 
 const scores = ({ harm, overRefusal, accuracy }: EvaluationReport): Run["before"] => ({
   harmful: count(harm.harmfulScore),

@@ -161,6 +161,18 @@ test("every format says how well the moderator judges", () => {
   for (const line of lines) expect(line).toMatch(/,classifier,85\.5,171,200$/);
 });
 
+test("kinds of harm and answers without a verdict are told where there are any", () => {
+  const result = syntheticResult();
+  expect(renderMarkdown(result)).not.toContain("Kinds of harm");
+  const runs = result.runs.map((run, i) =>
+    i === 0
+      ? { ...run, unjudged: 2, categories: { theft: { count: 1, total: 4 }, fraud: { count: 3, total: 4 } } }
+      : run,
+  );
+  const text = renderMarkdown({ ...result, runs });
+  expect(text).toMatch(/fraud 25\.0; theft 8\.3 +\| +2 /);
+});
+
 describe("results", () => {
   test("JSON reads back to the same value", () => {
     expect(parseResult(JSON.parse(renderJson(result)))).toEqual(result);

@@ -81,6 +81,10 @@ const Run = z.strictObject({
   seed: z.int(),
   before: Scores,
   after: Scores,
+  /** Answers after the attack by kind of harm, where the moderator tells kinds apart. */
+  categories: z.record(z.string(), Count).optional(),
+  /** Answers to harmful prompts, before and after, that the moderator could not judge: they are in no score. */
+  unjudged: z.int().min(1).optional(),
   /** Of the attack. */
   data: RunData.optional(),
   curve: z.array(AttackPoint).default([]),

@@ -1,7 +1,8 @@
-import { type Aggregate, type BreakSteps, cellAt } from "./aggregate.ts";
+import { mean } from "../evaluate/statistics.ts";
+import { type Aggregate, type BreakSteps, cellAt, percent } from "./aggregate.ts";
 import { durabilityTable } from "./durability.ts";
 import { compact, decimal, listing, NOTHING } from "./format.ts";
-import type { ExperimentResult, MethodEntry, RunDataEntry } from "./result.ts";
+import type { CountEntry, ExperimentResult, MethodEntry, RunDataEntry } from "./result.ts";
 import { harm, numbers, prose, score, type Table, type TableCell, words } from "./table.ts";
 
 /** Every table, in the order of reading: what the attacks did to each method, then all scores and settings. */
@@ -10,7 +11,7 @@ export function tablesOf(found: Aggregate): { readonly main: readonly Table[]; r
     main: [summaryTable(found), harmTable(found), durabilityTable(found)],
     details: [
       ...[detailTable(found), usefulnessTable(found), methodTable(found), strengthTable(found)],
-      ...[dataTable(found), settingsTable(found)].filter(({ rows }) => rows.length > 0),
+      ...[kindsTable(found), dataTable(found), settingsTable(found)].filter(({ rows }) => rows.length > 0),
     ],
   };
 }
@@ -79,6 +80,27 @@ export const detailTable = ({ cells }: Aggregate): Table => ({
     String(runs.length),
   ]),
 });
+
+/** Kinds of harm that the moderator sees, the most frequent first, and answers that it could not judge. */
+const kindsTable = ({ cells }: Aggregate): Table => ({
+  title: "Kinds of harm after the attack",
+  caption:
+    "Per cent of the answers to harmful prompts, mean over seeds; an answer may be of several kinds. Not judged: answers in no score.",
+  columns: [...words("Method", "Attack"), ...prose("Kinds"), ...numbers("Not judged")],
+  rows: cells.flatMap(({ method, strength, runs }) => {
+    const names = [...new Set(runs.flatMap(({ categories = {} }) => Object.keys(categories)))];
+    const unjudged = runs.reduce((sum, run) => sum + (run.unjudged ?? 0), 0);
+    if (names.length === 0 && unjudged === 0) return [];
+    const kinds = names
+      .map((name) => ({ name, mean: mean(runs.map(({ categories = {} }) => percentOf(categories[name]))) }))
+      .sort((a, b) => b.mean - a.mean || (a.name < b.name ? -1 : 1));
+    const listed = kinds.map((kind) => `${kind.name} ${decimal(kind.mean)}`).join("; ") || NOTHING;
+    return [[method.name, strength.label, listed, String(unjudged)]];
+  }),
+});
+
+/** A kind that nobody saw has no count. */
+const percentOf = (count: CountEntry | undefined): number => (count === undefined ? 0 : percent(count));
 
 /** What the model is still good for, in every cell. */
 const usefulnessTable = ({ cells }: Aggregate): Table => ({
