@@ -6,18 +6,19 @@
  *     node dist/bench/base.js --shape 7b --base int4       random weights of a model's shape, made in that form
  */
 
+import { randomFillSync } from "node:crypto";
 import { parseArgs } from "node:util";
 import { choose } from "../src/choice.ts";
 import { METHODS } from "../src/methods/registry.ts";
 import { createModel, type Example, type Model } from "../src/models/index.ts";
 import { freshLora, loadBase, loraScale } from "../src/models/load.ts";
 import { openSource } from "../src/models/source.ts";
-import { BASES, type BaseForm, inForm, namedParts } from "../src/models/storages.ts";
-import type { ModelWeights } from "../src/models/stored-weights.ts";
+import { BASES, type BaseForm, namedParts } from "../src/models/storages.ts";
 import { adamW } from "../src/optim/index.ts";
 import { Device, type DeviceTensors } from "../src/runtime/index.ts";
 import { RandomStream } from "../src/tensor/random.ts";
-import { type HostTensor, sizeOf, tensor } from "../src/tensor/tensor.ts";
+import { GROUP, type Stored } from "../src/tensor/stored.ts";
+import { type HostTensor, zeros } from "../src/tensor/tensor.ts";
 import { TrainingProgram } from "../src/train/training-program.ts";
 import { peakMemory } from "./memory.ts";
 
@@ -31,6 +32,7 @@ const { values: args } = parseArgs({
     steps: { type: "string", default: "5" },
     rank: { type: "string", default: "32" },
     memory: { type: "string", default: "speed" },
+    threads: { type: "string" },
   },
 });
 
@@ -56,32 +58,56 @@ const SHAPES: Readonly<Record<string, object>> = {
 
 const form = args.base as BaseForm | undefined;
 if (form !== undefined && !BASES.includes(form)) throw new Error(`--base is one of ${BASES.join(", ")}`);
-const device = new Device();
+const device = new Device(args.threads === undefined ? {} : { threads: Number(args.threads) });
 
-/** Numbers in ±1.7 / sqrt(width), whose products neither grow nor vanish; norms are 1. */
-function randomWeight(model: Model, name: string): HostTensor<"float32"> {
-  const shape = model.weights.get(name) as readonly number[];
-  const data = new Float32Array(sizeOf(shape)).fill(1);
-  const random = new RandomStream(1, name);
-  const scale = 3.4 / Math.sqrt(shape[1] ?? 1) / 2 ** 32;
-  if (shape.length > 1) for (let i = 0; i < data.length; i++) data[i] = scale * (random.bits(i) - 2 ** 31);
-  return tensor("float32", shape, data);
+/** A tensor of random bytes. */
+function randomTensor<D extends "int8" | "uint8" | "uint16" | "float32">(dtype: D, shape: readonly number[]) {
+  const made = zeros(dtype, shape);
+  const bytes = new Uint8Array(made.data.buffer);
+  for (let at = 0; at < bytes.length; at += 2 ** 30) randomFillSync(bytes, at, Math.min(2 ** 30, bytes.length - at));
+  return made;
+}
+
+const filled = (shape: readonly number[], value: number): HostTensor<"float32"> => {
+  const made = zeros("float32", shape);
+  made.data.fill(value);
+  return made;
+};
+
+/** A matrix whose products neither grow nor vanish, made in the form that it is kept in: nothing wider ever exists. */
+function randomMatrix([rows = 0, width = 0]: readonly number[], wanted: BaseForm): Stored | HostTensor<"float32"> {
+  const size = 1.7 / Math.sqrt(width);
+  const groups = [rows, width / GROUP];
+  if (wanted === "int8") return { codes: randomTensor("int8", [rows, width]), scales: filled(groups, size / 128) };
+  if (wanted === "int4") {
+    const codes = randomTensor("uint8", [rows, width / 2]);
+    return { codes, scales: filled(groups, size / 7.5), minima: filled(groups, -size) };
+  }
+  if (wanted === "bfloat16") {
+    const codes = randomTensor("uint16", [rows, width]);
+    // Any sign and fraction, and the exponent of the size.
+    const exponent = (127 + Math.round(Math.log2(size))) << 7;
+    codes.data.forEach((bits, i) => {
+      codes.data[i] = (bits & 0x807f) | exponent;
+    });
+    return { codes };
+  }
+  const { shape, data } = randomTensor("float32", [rows, width]);
+  const bits = new Int32Array(data.buffer);
+  for (let i = 0; i < data.length; i++) data[i] = (size * (bits[i] as number)) / 2 ** 31;
+  return { dtype: "float32", shape, data };
 }
 
 async function randomModel(config: object): Promise<{ model: Model; weights: DeviceTensors }> {
   const model = createModel({ model_type: "llama", ...config });
-  const made: ModelWeights = {
-    names: () => [...model.weights.keys()],
-    has: (name) => model.weights.has(name),
-    shapeOf: (name) => model.weights.get(name) as readonly number[],
-    load: (name) => randomWeight(model, name),
-    keep: () => undefined,
-  };
-  const { keep, load } = inForm(model, made, form);
   const weights: Record<string, DeviceTensors[string]> = {};
-  for (const name of made.names()) {
-    const kept = keep(name);
-    Object.assign(weights, await device.uploadAll(kept === undefined ? [[name, load(name)]] : namedParts(name, kept)));
+  for (const [name, shape] of model.weights) {
+    const isTable = name === model.embedding || name === model.head;
+    const made =
+      shape.length === 1
+        ? filled(shape, 1)
+        : randomMatrix(shape, form === "int4" && isTable ? "int8" : (form ?? "float32"));
+    Object.assign(weights, await device.uploadAll("codes" in made ? namedParts(name, made) : [[name, made]]));
   }
   return { model, weights };
 }
@@ -117,11 +143,15 @@ const rows = Array.from({ length: ROWS }, (_, row): Example => {
 const streams = choose(METHODS, { name: args.method }).streams;
 const batch = Object.fromEntries(streams.map((stream) => [stream, [rows]]));
 const stepSeconds: number[] = [];
+/** With one thread hardly touched by what else the machine does. */
+const cpuSeconds: number[] = [];
 let metrics: Readonly<Record<string, number>> = {};
 for (let step = 0; step < Number(args.steps); step++) {
-  const start = performance.now();
+  const [start, cpu] = [performance.now(), process.cpuUsage()];
   metrics = await program.step(batch, 5e-4);
   stepSeconds.push((performance.now() - start) / 1000);
+  const { user, system } = process.cpuUsage(cpu);
+  cpuSeconds.push((user + system) / 1e6);
 }
 console.log(
   JSON.stringify({
@@ -130,6 +160,7 @@ console.log(
     loadPeakBytes,
     peakRssBytes: peakMemory(),
     stepSeconds,
+    cpuSeconds,
     metrics,
   }),
 );

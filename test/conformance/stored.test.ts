@@ -6,17 +6,22 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { ops, type Tensor } from "../../src/autodiff/index.ts";
+import { choose } from "../../src/choice.ts";
 import { FORMATS, type FormatName } from "../../src/formats/tensor-file.ts";
 import { Generator } from "../../src/generate/index.ts";
 import { METHODS } from "../../src/methods/registry.ts";
 import type { Model } from "../../src/models/index.ts";
+import { loadBase } from "../../src/models/load.ts";
+import { openSource } from "../../src/models/source.ts";
 import { type BaseForm, expanded, inForm, namedParts, readWeights, STORAGES } from "../../src/models/storages.ts";
 import type { ModelWeights } from "../../src/models/stored-weights.ts";
+import { adamW } from "../../src/optim/index.ts";
 import { type DeviceTensors, typesOf } from "../../src/runtime/index.ts";
 import { widened } from "../../src/tensor/stored.ts";
 import { type HostTensor, tensor } from "../../src/tensor/tensor.ts";
+import { TrainingProgram } from "../../src/train/training-program.ts";
 import { sharedPath } from "../shared.ts";
-import { randomTensors, tinyModel } from "./tiny-model.ts";
+import { randomRows, randomTensors, tinyModel } from "./tiny-model.ts";
 import { device, settingsOf, trainer } from "./trainer.ts";
 import { hash } from "./training.ts";
 
@@ -120,6 +125,40 @@ test.each(METHODS.rows.map(({ name }) => name))("steps of %s on weights kept in 
   const { stored, wide } = await twins("int4");
   expect(await stateAfterSteps(name, stored)).toEqual(await stateAfterSteps(name, wide));
 });
+
+const fixture = sharedPath("fixtures", "llama", "model");
+
+test.skipIf(fixture === undefined).each(["bfloat16", "int8", "int4"] as const)(
+  "Booster on every linear layer of a model kept in %s: losses, gradients and factors",
+  async (form) => {
+    const { base } = openSource(fixture as string);
+    // The fixture has no tokenizer.
+    const kept = await loadBase({ ...base, tokenizer: () => undefined as never }, device, { form });
+    const { model } = kept;
+    const wide = await device.uploadAll([...model.weights.keys()].map((name) => [name, kept.load(name)] as const));
+    const shapes = [...model.linears].flatMap(([module, [out, width]]): [string, readonly number[]][] => [
+      [`${module}.lora_A.weight`, [4, width]],
+      [`${module}.lora_B.weight`, [out, 4]],
+    ]);
+    const steps = async (frozen: DeviceTensors) => {
+      const program = await TrainingProgram.compile({
+        device,
+        model,
+        frozen,
+        adapter: { scale: 0.5, tensors: new Map(Object.entries(randomTensors(shapes, "float32"))) },
+        method: choose(METHODS, { name: "booster" }),
+        optimizer: adamW({ weightDecay: 0.1 }),
+        maxGradNorm: 1,
+        chunks: 2,
+      });
+      const rows = { alignment: [randomRows(model, [9, 6, 12])], harmful: [randomRows(model, [7, 11], 2)] };
+      const metrics = [await program.step(rows, 1e-3), await program.step(rows, 1e-3)];
+      return { metrics, trained: [...(await program.trained()).values()].map(bitsOf) };
+    };
+    expect(Object.values(kept.weights).some(({ type }) => type !== "float32")).toBe(true);
+    expect(await steps(kept.weights)).toEqual(await steps(wide));
+  },
+);
 
 test("answers are the same whether weights are widened for the time of a call or expanded at each token", async () => {
   const { stored, wide } = await twins("int4");
