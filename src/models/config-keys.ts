@@ -1,15 +1,18 @@
 /** Keys of config.json that mean the same in every family. */
 import { z } from "zod";
 
+/** How many blocks a model may have: a few times as many as the deepest there are. */
+export const layerCount = z.int().positive().max(500);
+
 /** Keys that must say what they say anyway: with another value the model would compute something else. */
-export const COMMON_KEYS = {
+export const COMMON_KEYS = z.object({
   is_encoder_decoder: z.literal(false).optional(),
   add_cross_attention: z.literal(false).optional(),
   cross_attention_hidden_size: z.null().optional(),
   tie_encoder_decoder: z.literal(false).optional(),
   pruned_heads: z.strictObject({}).nullish(),
   attention_dropout: z.literal(0).optional(),
-};
+});
 
 /** Keys that change nothing in what is computed here, whatever they say. */
 export const INERT_KEYS: readonly string[] = [

@@ -45,8 +45,7 @@ export function parseConfig<S extends z.ZodObject>(keys: ConfigKeys<S>, raw: unk
   if (!isObject(raw)) throw misfit(`this is no ${name} configuration`, "an object", String(raw));
   refuseQuantised(raw);
   const config = "rope_parameters" in used.shape ? withRopeParameters(raw, keys) : raw;
-  const schema = used.extend(COMMON_KEYS);
-  const known = [...Object.keys(schema.shape), ...INERT_KEYS, ...(keys.inert ?? [])];
+  const known = [...Object.keys(used.shape), ...Object.keys(COMMON_KEYS.shape), ...INERT_KEYS, ...(keys.inert ?? [])];
   const unknown = Object.keys(config).filter((key) => key !== INSISTED && !known.includes(key));
   const ignored = fitting(
     z.array(z.string()).default([]),
@@ -62,21 +61,22 @@ export function parseConfig<S extends z.ZodObject>(keys: ConfigKeys<S>, raw: unk
       vain.join(", "),
     );
   }
-  const strange = unknown.filter((key) => !ignored.includes(key));
+  // Files from outside may have any number of keys, of any length.
+  const strange = unknown.filter((key) => !ignored.includes(key)).map((key) => key.slice(0, 60));
   if (strange.length > 0) {
-    const meant = strange.flatMap((key) => closest(key, [...known, ...ROPE_KEYS]) ?? []);
+    const meant = strange.slice(0, 5).flatMap((key) => closest(key, [...known, ...ROPE_KEYS]) ?? []);
     throw misfit(
       `what some keys of this ${name} configuration change is not known`,
       undefined,
-      strange.join(", "),
+      strange.length > 20 ? `${strange.slice(0, 20).join(", ")} and ${strange.length - 20} more` : strange.join(", "),
       meant.length > 0
         ? `Did you mean ${meant.join(", ")}?`
         : "If a key changes nothing in how the model computes, name it in ignoreConfigKeys (--ignore-config-keys).",
     );
   }
-  return fitting(schema, config, "MODEL_CONFIG_INVALID", `this ${name} configuration cannot be computed`, {
-    where: WHERE,
-  }) as z.output<S>;
+  const problem = `this ${name} configuration cannot be computed`;
+  fitting(COMMON_KEYS, config, "MODEL_CONFIG_INVALID", problem, { where: WHERE });
+  return fitting(used, config, "MODEL_CONFIG_INVALID", problem, { where: WHERE }) as z.output<S>;
 }
 
 /** @throws {BoosterError} `MODEL_CONFIG_INVALID` that says how the weights are quantised */

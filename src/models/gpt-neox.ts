@@ -2,6 +2,7 @@ import { z } from "zod";
 import { activationName } from "./activation-keys.ts";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
+import { layerCount } from "./config-keys.ts";
 import { gptDecoder, headsOf } from "./gpt-decoder.ts";
 import { gptNeoxGguf } from "./gpt-gguf.ts";
 import { ropeParameters, rotationOf } from "./rope.ts";
@@ -13,7 +14,7 @@ const keys = {
   used: z.object({
     vocab_size: size,
     hidden_size: size,
-    num_hidden_layers: size,
+    num_hidden_layers: layerCount,
     num_attention_heads: size,
     intermediate_size: size,
     max_position_embeddings: size.default(2048),

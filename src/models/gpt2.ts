@@ -2,6 +2,7 @@ import { z } from "zod";
 import { activationName } from "./activation-keys.ts";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
+import { layerCount } from "./config-keys.ts";
 import { gptDecoder, headsOf } from "./gpt-decoder.ts";
 import { gpt2Gguf } from "./gpt-gguf.ts";
 
@@ -13,7 +14,7 @@ const keys = {
     vocab_size: size,
     n_positions: size,
     n_embd: size,
-    n_layer: size,
+    n_layer: layerCount,
     n_head: size,
     n_inner: size.nullish(),
     activation_function: activationName.default("gelu_new"),

@@ -4,6 +4,7 @@ import { ops, product, type Tensor } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
 import { type Activation, gated, type Rotation, silu, turnAt } from "../nn/index.ts";
 import type { Forward, Model } from "./architecture.ts";
+import { layerCount } from "./config-keys.ts";
 import { type DecoderShape, decoderModules } from "./llama-modules.ts";
 import { ropeParameters } from "./rope.ts";
 import type { Weights } from "./weights.ts";
@@ -14,7 +15,7 @@ const size = z.int().positive();
 export const DECODER_KEYS = {
   hidden_size: size,
   intermediate_size: size,
-  num_hidden_layers: size.max(10_000),
+  num_hidden_layers: layerCount,
   num_attention_heads: size,
   num_key_value_heads: size.nullish(),
   head_dim: size.nullish(),

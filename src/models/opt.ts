@@ -2,6 +2,7 @@ import { z } from "zod";
 import { activationName } from "./activation-keys.ts";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
+import { layerCount } from "./config-keys.ts";
 import { gptDecoder, headsOf } from "./gpt-decoder.ts";
 
 const size = z.int().positive();
@@ -11,7 +12,7 @@ const keys = {
   used: z.object({
     vocab_size: size,
     hidden_size: size,
-    num_hidden_layers: size,
+    num_hidden_layers: layerCount,
     num_attention_heads: size,
     ffn_dim: size,
     max_position_embeddings: size,

@@ -21,6 +21,9 @@ interface RopeKind<S extends z.ZodObject = z.ZodObject> {
 
 const kind = <S extends z.ZodObject>(row: RopeKind<S>): RopeKind => row as unknown as RopeKind;
 
+/** Several times the widest heads that there are. */
+const MAX_WIDTH = 4096;
+
 const positive = z.number().positive();
 const length = z.int().positive();
 
@@ -172,8 +175,13 @@ export function rotationOf(
   { headDim, maxPositions }: { readonly headDim: number; readonly maxPositions: number },
 ): Rotation {
   const width = Math.floor(headDim * parameters.partial_rotary_factor);
-  if (width % 2 !== 0 || width === 0)
-    throw misstated("an even part of each head", `${width} of ${headDim} numbers`, "rope_parameters");
+  if (width % 2 !== 0 || width === 0 || width > MAX_WIDTH) {
+    throw misstated(
+      `an even part of each head, of at most ${MAX_WIDTH} numbers`,
+      `${width} of ${headDim}`,
+      "config.json",
+    );
+  }
   const row = ROPE_KINDS.find(({ name }) => name === parameters.rope_type) as RopeKind;
   return row.rotation(parameters, rotaryFrequencies(width, parameters.rope_theta), { width, maxPositions });
 }

@@ -49,6 +49,15 @@ describe.skipIf(!available)("WebGPU", () => {
     expect(report.metrics).toBeLessThan(1e-4);
   });
 
+  test("a step of Booster agrees with the CPU for each shape of attention", () => {
+    expect(report.attentions.length).toBeGreaterThan(5);
+    for (const { name, weights, metrics, moved } of report.attentions) {
+      expect(moved, name).toBeGreaterThan(3e-4);
+      expect(weights, name).toBeLessThan(1e-5);
+      expect(metrics, name).toBeLessThan(1e-4);
+    }
+  });
+
   test("nothing but the arithmetic of shapes is computed on the CPU", () => {
     const onHost = report.kernels.filter(({ provider }) => provider === "CPUExecutionProvider");
     expect(onHost.map(({ op }) => op).filter((op) => !SHAPE_ARITHMETIC.includes(op))).toEqual([]);

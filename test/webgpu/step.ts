@@ -3,8 +3,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ops, type Sample, type Tensor, vjp } from "../../src/autodiff/index.ts";
+import { createModel, type Model } from "../../src/models/index.ts";
 import { Device, type OpProfile } from "../../src/runtime/index.ts";
 import { drawFrom, sampleInputs } from "../conformance/draw.ts";
+import { FAMILIES, type TinyFamily, VARIANTS } from "../conformance/tiny-families.ts";
 import { compile, type HostTensors, numbers, randomRows, tinyModel } from "../conformance/tiny-model.ts";
 import { compileTraining } from "../conformance/training.ts";
 
@@ -19,6 +21,8 @@ export interface Deviation {
 export interface StepReport {
   readonly cases: number;
   readonly deviations: readonly Deviation[];
+  /** The same of one step for each shape of attention. */
+  readonly attentions: readonly (Pick<StepReport, "weights" | "metrics" | "moved"> & { readonly name: string })[];
   /** Largest differences after the steps: of a weight, and of a metric relative to itself. */
   readonly weights: number;
   readonly metrics: number;
@@ -80,12 +84,11 @@ async function compareOperations(cpu: Device, gpu: Device) {
   return { cases, deviations };
 }
 
-async function train(device: Device) {
-  const model = tinyModel({ hidden_size: 32, intermediate_size: 48, vocab_size: 64 });
+async function train(device: Device, model: Model, steps: number) {
   const { program } = await compileTraining(device, model);
   const before = numbers(Object.fromEntries(await program.trained()));
   const log: number[] = [];
-  for (let i = 0; i < STEPS; i++) {
+  for (let i = 0; i < steps; i++) {
     const alignment = [randomRows(model, [5, 9, 7], 10 + i)];
     const harmful = [randomRows(model, [6, 2, 11], 20 + i)];
     log.push(...Object.values(await program.step({ alignment, harmful }, 1e-3)));
@@ -94,20 +97,54 @@ async function train(device: Device) {
   return { before, after, log, program };
 }
 
+/** One family of each shape of attention: windows, norms of heads, layers that do not turn, fused and partly turned, soft caps, no rotation. */
+const ATTENTIONS = [
+  "mistral, window",
+  "qwen3",
+  "olmo2",
+  "smollm3, layers",
+  "phi3, a part",
+  "gemma2",
+  "gpt2",
+  "gpt_neox",
+];
+
+const largestRelative = (found: readonly number[], expected: readonly number[]) =>
+  largest(
+    found.map((value, i) => value / (expected[i] as number)),
+    found.map(() => 1),
+  );
+
+async function compareAttentions(cpu: Device, gpu: Device): Promise<StepReport["attentions"]> {
+  const reports = [];
+  for (const wanted of ATTENTIONS) {
+    const { name, config } = [...FAMILIES, ...VARIANTS].find((family) => family.name.startsWith(wanted)) as TinyFamily;
+    const model = createModel(config);
+    const [expected, found] = [await train(cpu, model, 1), await train(gpu, model, 1)];
+    reports.push({
+      name,
+      weights: largest(found.after, expected.after),
+      metrics: largestRelative(found.log, expected.log),
+      moved: largest(expected.after, expected.before),
+    });
+  }
+  return reports;
+}
+
 const folder = mkdtempSync(join(tmpdir(), "booster-webgpu-"));
 const cpu = new Device({ threads: 2 });
-const { cases, deviations } = await compareOperations(cpu, new Device({ provider: "webgpu" }));
-const expected = await train(cpu);
-const found = await train(new Device({ provider: "webgpu", profilePrefix: join(folder, "step") }));
-const relative = found.log.map((value, i) => (value - (expected.log[i] as number)) / (expected.log[i] as number));
+const gpu = new Device({ provider: "webgpu" });
+const { cases, deviations } = await compareOperations(cpu, gpu);
+const attentions = await compareAttentions(cpu, gpu);
+const model = tinyModel({ hidden_size: 32, intermediate_size: 48, vocab_size: 64 });
+const expected = await train(cpu, model, STEPS);
+const found = await train(new Device({ provider: "webgpu", profilePrefix: join(folder, "step") }), model, STEPS);
 const report: StepReport = {
   cases,
   deviations,
+  attentions,
   weights: largest(found.after, expected.after),
-  metrics: largest(
-    relative,
-    relative.map(() => 0),
-  ),
+  metrics: largestRelative(found.log, expected.log),
   moved: largest(expected.after, expected.before),
   kernels: found.program
     .profile()
