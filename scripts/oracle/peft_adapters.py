@@ -76,7 +76,7 @@ def make(out):
     batch["labels"] = [[x if m else -100 for x, m in zip(row, ms)] for row, ms in zip(batch["input_ids"], mask)]
     for seed, (name, (base, settings, embeddings)) in enumerate(KINDS.items()):
         folder = out / name
-        open_base = lambda: AutoModelForCausalLM.from_pretrained(out / "models" / base, attn_implementation="eager").float()
+        open_base = lambda: AutoModelForCausalLM.from_pretrained(out / "models" / base, attn_implementation="eager", torch_dtype=torch.float32)
         model = get_peft_model(open_base(), LoraConfig(**{"r": 4, "lora_alpha": 6, "task_type": "CAUSAL_LM", **settings}))
         saving = {"save_embedding_layers": embeddings}
         if name.startswith("pissa"):
@@ -100,7 +100,7 @@ def read(out):
     worst = 0.0
     for path in sorted(out.glob("*/expected.json")):
         document = json.loads(path.read_text())
-        base = AutoModelForCausalLM.from_pretrained(path.parent / document["base"], attn_implementation="eager").float()
+        base = AutoModelForCausalLM.from_pretrained(path.parent / document["base"], attn_implementation="eager", torch_dtype=torch.float32)
         model = PeftModel.from_pretrained(base, path.parent / "adapter").eval()
         found = logits_of(model, document["align"])
         off = norm = 0.0
