@@ -31,7 +31,7 @@ beforeEach(() => {
   env = {
     HF_ENDPOINT: hub.endpoint,
     HF_HOME: mkdtempSync(join(folder, "home-")),
-    HF_HUB_DOWNLOAD_TIMEOUT: "2",
+    HF_HUB_DOWNLOAD_TIMEOUT: "60",
     HF_TOKEN: SECRET,
   };
   hub.mischief = () => undefined;
@@ -75,10 +75,10 @@ test("two processes want one file: one downloads, the other waits", async () => 
   const { release } = holding();
   const first = stats("--json");
   await until(isHalfThere);
-  const second = stats("--json");
-  await until(() => hub.asked.filter((line) => line.includes("/tree/")).length >= 1);
-  await wait(1000);
-  release();
+  const onOutput = (text: string): void => {
+    if (text.includes("another process downloads train.jsonl")) release();
+  };
+  const second = cli.run(["data", "stats", "hf-data:org/rows", "--json"], { env, onOutput });
   for (const { code, stdout } of await Promise.all([first, second])) {
     expect(code).toBe(0);
     expect(JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "")).toMatchObject({ examples: 4000 });

@@ -47,7 +47,7 @@ beforeEach(() => {
   home = mkdtempSync(join(folder, "home-"));
   for (const name of ["HF_TOKEN", "HF_HUB_OFFLINE", "HF_TOKEN_PATH", "HF_HUB_CACHE"]) delete process.env[name];
   process.env.HF_HOME = home;
-  process.env.HF_HUB_DOWNLOAD_TIMEOUT = "1";
+  process.env.HF_HUB_DOWNLOAD_TIMEOUT = "20";
   hub.repositories.clear();
   hub.repositories.set("models/org/tiny", model);
 });
@@ -210,6 +210,7 @@ describe("broken downloads", () => {
   });
 
   test("that fall silent are asked again", async () => {
+    process.env.HF_HUB_DOWNLOAD_TIMEOUT = "1";
     hub.mischief = (request, _response, seen) =>
       request.url?.includes("config.json") && seen === 1 ? true : undefined;
     await fetchReference("hf:org/tiny");
