@@ -32,6 +32,8 @@ test("whatever a strength sets is in its name", () => {
     defenderAvoid: [[], [source]],
     defenderHarmful: [source, { path: "b" }],
     harmful: [source, { path: "b" }],
+    force: [false, true],
+    ignoreConfigKeys: [["a"], ["b"]],
     label: ["a", "b"],
     memory: ["speed", "low"],
     method: ["sft", "lisa"],
