@@ -8,6 +8,9 @@ import { createTokenizer, type Tokenizer, tokenizerPart } from "./tokenizer.ts";
 /** 64 MB: the largest vocabularies in use (260 000 tokens) need 35 MB. */
 const MAX_TOKENIZER_BYTES = 64 * 2 ** 20;
 
+const CONVERT =
+  "Convert it once, in Python with transformers and sentencepiece: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)";
+
 const EndIds = z.looseObject({
   eos_token_id: z
     .union([z.int(), z.array(z.int())])
@@ -38,6 +41,7 @@ export function loadTokenizer(path: string): Tokenizer {
     throw new BoosterError("TOKENIZER_MISSING", "the folder has no tokenizer", {
       expected: "tokenizer.json",
       where: path,
+      ...(has("tokenizer.model") && { found: "tokenizer.model alone, SentencePiece's own file", hint: CONVERT }),
     });
   }
   const tokenizer = json("tokenizer.json");

@@ -71,6 +71,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 test("a model folder: template file, generation config, errors", () => {
   expect(() => loadTokenizer(folder)).toThrow(/tokenizer.json/);
+  writeFileSync(join(folder, "tokenizer.model"), "");
+  expect(() => loadTokenizer(folder)).toThrow(/tokenizer.model alone.*save_pretrained/);
   const { json, config } = tinyTokenizerFiles();
   writeFileSync(join(folder, "tokenizer.json"), JSON.stringify(json));
   writeFileSync(join(folder, "tokenizer_config.json"), JSON.stringify(config));
