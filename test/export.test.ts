@@ -2,16 +2,19 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { FixtureModel } from "../scripts/fixtures/model.ts";
 import { openGguf } from "../src/formats/gguf.ts";
 import { readAdapter, writeAdapter } from "../src/formats/peft.ts";
 import { writeSafetensors } from "../src/formats/safetensors.ts";
 import { createModel, loraScale, mergeLora } from "../src/models/index.ts";
 import { openSource } from "../src/models/source.ts";
+import { align } from "../src/stages/align.ts";
 import { exportModel } from "../src/stages/export/export.ts";
 import { bfloatToFloat, floatToBfloat, floatToHalf, halfToFloat } from "../src/tensor/half.ts";
 import { dequantise, quantiseQ8 } from "../src/tensor/quantised.ts";
 import { RandomStream } from "../src/tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../src/tensor/tensor.ts";
+import { sharedPath } from "./shared.ts";
 import { CHATML, tinyTokenizerFiles } from "./tiny-tokenizer.ts";
 
 let root: string;
@@ -100,6 +103,70 @@ function expectWeights(
 }
 
 const TEXTS = ["hello hello w world", "<|im_end|> 12345\n\n\n  Ünï 🙂", " 'll don't"];
+
+/** Fixtures whose vocabulary holds the tiny tokenizer's; the others of the same layouts differ in nothing that is written. */
+const FAMILIES: Readonly<Record<string, "safetensors" | "gguf">> = {
+  llama3: "gguf",
+  "llama-yarn": "gguf",
+  qwen3: "gguf",
+  olmo2: "gguf",
+  mistral: "gguf",
+  gemma: "safetensors",
+  gemma3: "safetensors",
+  gpt2: "safetensors",
+  gpt_neox: "safetensors",
+};
+describe.each(Object.entries(FAMILIES))("%s as %s", (name, format) => {
+  const fixture = sharedPath("fixtures", name, "model");
+  test.skipIf(fixture === undefined)("computes what the base computes", { timeout: 300_000 }, async () => {
+    const model = at(name);
+    mkdirSync(model);
+    for (const file of ["config.json", "model.safetensors"]) {
+      writeFileSync(join(model, file), readFileSync(join(fixture as string, file)));
+    }
+    const { json, config } = tinyTokenizerFiles();
+    writeFileSync(join(model, "tokenizer.json"), JSON.stringify(json));
+    writeFileSync(join(model, "tokenizer_config.json"), JSON.stringify(config));
+    const out = at(`${name}-exported`);
+    await exportModel({ model, out, format, dtype: "float32" });
+    const open = (path: string) => FixtureModel.open(path, () => ({ tensors: new Map(), scale: 1 }));
+    const [before, after] = [await open(model), await open(out)];
+    // Beyond Mistral's window a GGUF file of it does not reach.
+    const ids = Array.from({ length: name === "mistral" ? 5 : 36 }, (_, i) => (11 * i + 3) % 90);
+    const [expected, found] = [await before.logits(ids, { adapter: true }), await after.logits(ids, { adapter: true })];
+    for (const [i, row] of expected.entries()) {
+      const largest = Math.max(...row.map(Math.abs));
+      const off = Math.max(...row.map((x, k) => Math.abs(x - (found[i]?.[k] as number))));
+      expect(off / largest).toBeLessThan(1e-5);
+    }
+  });
+});
+
+test("all weights are trained on a GGUF base, and become a folder with its tokenizer", async () => {
+  const base = at("base.gguf");
+  await exportModel({ model: makeModel("for-tuning"), out: base, format: "gguf", dtype: "q8_0" });
+  const alignment = at("rows.jsonl");
+  const row = { instruction: "hello", output: "w and hello" };
+  writeFileSync(alignment, [row, { ...row, instruction: "well" }].map((value) => JSON.stringify(value)).join("\n"));
+  const run = at("tuned");
+  await align({
+    run,
+    model: base,
+    alignment,
+    method: { name: "sft" },
+    tune: "full",
+    steps: 1,
+    batchSize: 2,
+    threads: 1,
+  });
+  const [before, after] = [openSource(base).base, openSource(run).base];
+  expect(after.path).toBe(join(run, "model"));
+  expect(after.tokenizer().encode(TEXTS[0] as string)).toEqual(before.tokenizer().encode(TEXTS[0] as string));
+  const [from, to] = [before, after].map((one) => one.weights().load("model.norm.weight").data);
+  expect(to).not.toEqual(from);
+  await exportModel({ model: run, out: at("tuned.gguf"), format: "gguf", dtype: "float32" });
+  expectWeights(at("tuned.gguf"), join(run, "model"), undefined, WAYS.float32);
+});
 
 describe("a Hugging Face folder with an adapter", () => {
   let model: string;

@@ -69,7 +69,7 @@ describe.skipIf(!installed || stories === undefined)("a Hugging Face folder with
   });
 });
 
-describe.skipIf(!installed).each(["llama3", "llama-yarn"])("%s with an adapter", (name) => {
+describe.skipIf(!installed).each(["llama3", "llama-yarn", "qwen3", "olmo2"])("%s with an adapter", (name) => {
   const fixture = sharedPath("fixtures", name);
   const prompts = [[5, 20, 9, 33, 7, 40, 11, 2], Array.from({ length: 40 }, (_, i) => (7 * i + 3) % 96)];
 

@@ -43,10 +43,19 @@ export const llamaLayout = (type: string, className: string, own: Relative = {})
   names: LLAMA_NAMES,
   interleaved: {},
   parameters: [ROPE_FREQS],
-  write: (model, config) => llamaDescription(own.architecture ?? type, model, config),
   ...own,
   config: (file) => llamaConfig(file, type, className, own),
 });
+
+/**
+ * What files of Llama's own form say of a model: for families that differ in nothing that a key would tell.
+ *
+ * @param epsilon the family's where config.json has none
+ */
+export const llamaWrite =
+  (architecture: string, epsilon = 1e-6): NonNullable<GgufLayout["write"]> =>
+  (model, config) =>
+    llamaDescription(architecture, model, { rms_norm_eps: epsilon, ...config });
 
 function llamaDescription(architecture: string, model: Model, config: Config): GgufDescription {
   const [, gate] = [...model.linears].find(([name]) => name.endsWith(".gate_proj")) ?? [];
@@ -71,7 +80,7 @@ function llamaDescription(architecture: string, model: Model, config: Config): G
   return {
     pairs: [
       ...Object.entries(numbers).map(([key, value]) => PAIR.u32(`${architecture}.${key}`, value)),
-      PAIR.f32(`${architecture}.attention.layer_norm_rms_epsilon`, (config.rms_norm_eps as number | undefined) ?? 1e-6),
+      PAIR.f32(`${architecture}.attention.layer_norm_rms_epsilon`, config.rms_norm_eps as number),
       ...rope.pairs,
     ],
     vectors: rope.vectors,

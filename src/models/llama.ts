@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { biasesOf, createDecoder, DECODER_KEYS, sizesOf } from "./llama-decoder.ts";
-import { ggufBiases, INTERLEAVED, llamaLayout } from "./llama-gguf.ts";
+import { ggufBiases, INTERLEAVED, llamaLayout, llamaWrite } from "./llama-gguf.ts";
 import { NORMS_BEFORE } from "./llama-modules.ts";
 import { rotationOf } from "./rope.ts";
 
@@ -19,7 +19,11 @@ const KEYS = {
 /** Llama 1 to 3 and SmolLM2. Source: Hugging Face's `modeling_llama.py`. */
 export const llama: Architecture = {
   name: KEYS.name,
-  gguf: llamaLayout("llama", "LlamaForCausalLM", { interleaved: INTERLEAVED, config: ggufBiases }),
+  gguf: llamaLayout("llama", "LlamaForCausalLM", {
+    interleaved: INTERLEAVED,
+    config: ggufBiases,
+    write: llamaWrite("llama"),
+  }),
   create(raw) {
     const config = parseConfig(KEYS, raw);
     const sizes = sizesOf(config);

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { createDecoder, DECODER_KEYS, sizesOf } from "./llama-decoder.ts";
+import { INTERLEAVED, llamaLayout, llamaWrite } from "./llama-gguf.ts";
 import { NORMS_BEFORE } from "./llama-modules.ts";
 import { rotationOf } from "./rope.ts";
 import { allSliding, windowSize, windowsOf } from "./windows.ts";
@@ -21,6 +22,12 @@ const KEYS = {
 /** Mistral: Llama with a window in every layer. Source: Hugging Face's `modeling_mistral.py`. */
 export const mistral: Architecture = {
   name: KEYS.name,
+  // llama.cpp takes it for Llama, without its windows; files are read as Llama's.
+  gguf: llamaLayout("mistral", "MistralForCausalLM", {
+    architecture: "llama",
+    interleaved: INTERLEAVED,
+    write: llamaWrite("llama"),
+  }),
   create(raw) {
     const config = parseConfig(KEYS, raw);
     const sizes = sizesOf(config);

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { biasesOf, createDecoder, DECODER_KEYS, sizesOf } from "./llama-decoder.ts";
-import { ggufBiases, HEAD_NORM_NAMES, LLAMA_NAMES, llamaLayout } from "./llama-gguf.ts";
+import { ggufBiases, HEAD_NORM_NAMES, LLAMA_NAMES, llamaLayout, llamaWrite } from "./llama-gguf.ts";
 import { rotationOf } from "./rope.ts";
 
 const KEYS = {
@@ -30,6 +30,7 @@ export const olmo2: Architecture = {
   name: KEYS.name,
   gguf: llamaLayout("olmo2", "Olmo2ForCausalLM", {
     names: OLMO2_NAMES,
+    write: llamaWrite("olmo2", 1e-5),
     config: (file) => ({ attention_bias: ggufBiases(file).attention_bias }),
   }),
   create(raw) {

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { createDecoder, DECODER_KEYS, QKV, sizesOf } from "./llama-decoder.ts";
-import { llamaLayout } from "./llama-gguf.ts";
+import { llamaLayout, llamaWrite } from "./llama-gguf.ts";
 import { NORMS_BEFORE } from "./llama-modules.ts";
 import { rotationOf } from "./rope.ts";
 import { QWEN_WINDOW_KEYS, qwenWindows } from "./windows.ts";
@@ -23,7 +23,7 @@ const KEYS = {
 /** Qwen 2 and 2.5: Llama with biases on queries, keys and values, windows in some layers. Source: Hugging Face's `modeling_qwen2.py`. */
 export const qwen2: Architecture = {
   name: KEYS.name,
-  gguf: llamaLayout("qwen2", "Qwen2ForCausalLM"),
+  gguf: llamaLayout("qwen2", "Qwen2ForCausalLM", { write: llamaWrite("qwen2") }),
   create(raw) {
     const config = parseConfig(KEYS, raw);
     const sizes = sizesOf(config);

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { biasesOf, createDecoder, DECODER_KEYS, sizesOf } from "./llama-decoder.ts";
-import { ggufBiases, HEAD_NORM_NAMES, LLAMA_NAMES, llamaLayout } from "./llama-gguf.ts";
+import { ggufBiases, HEAD_NORM_NAMES, LLAMA_NAMES, llamaLayout, llamaWrite } from "./llama-gguf.ts";
 import { NORMS_BEFORE } from "./llama-modules.ts";
 import { rotationOf } from "./rope.ts";
 import { QWEN_WINDOW_KEYS, qwenWindows } from "./windows.ts";
@@ -23,6 +23,7 @@ const KEYS = {
 export const qwen3: Architecture = {
   name: KEYS.name,
   gguf: llamaLayout("qwen3", "Qwen3ForCausalLM", {
+    write: llamaWrite("qwen3"),
     names: { ...LLAMA_NAMES, ...HEAD_NORM_NAMES },
     config: (file) => ({ attention_bias: ggufBiases(file).attention_bias }),
   }),

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { writeFileAtomic } from "../../formats/atomic-file.ts";
 import { type Written, written } from "../../formats/encode-tensor.ts";
 import { streamSafetensors } from "../../formats/safetensors.ts";
+import { standsTransposed, transposed } from "../../models/orientation.ts";
 import type { Exporting } from "./merged-model.ts";
 
 /** What Hugging Face's library calls it. */
@@ -14,11 +15,12 @@ export function exportSafetensors(folder: string, made: Exporting): void {
   const { origin, model, format } = made;
   for (const [name, bytes] of origin.base.tokenizerFiles()) writeFileAtomic(join(folder, name), [bytes]);
   const tensors = [...model.weights].map(([name, shape]): [string, Written] => {
+    const turned = standsTransposed(made.config, name);
     const load = () => {
       made.told();
-      return made.load(name);
+      return turned ? transposed(made.load(name)) : made.load(name);
     };
-    return [name, written(format, shape, load)];
+    return [name, written(format, turned ? shape.toReversed() : shape, load)];
   });
   const shards = shardsOf(tensors, made.shardBytes);
   const nameOf = (i: number) =>
