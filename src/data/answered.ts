@@ -95,8 +95,12 @@ export function answered(row: Row, question: string, answer: string, input = "")
 function unwrapped(row: Row, rendered: Rendered, question: string, answer: string): Example {
   if ("refused" in rendered) throw renderedError(rendered, rendered.refused);
   if ("instruction" in rendered) return instructionExample(row, rendered.instruction, answer, rendered.input);
+  const isOpen = rendered.messages.at(-1)?.role === "assistant";
+  const asked = isOpen ? rendered.messages.slice(0, -1) : rendered.messages;
+  // An answer may have its turn's head and end with it, or neither.
   const whole = renderedDialogue(question + answer);
-  if (whole === undefined || !("messages" in whole)) throw renderedError(rendered, "cannot be told from its answer");
-  const last = whole.messages.length - 1;
-  return conversationOf(row, [...asContext(whole.messages.slice(0, last)), ...whole.messages.slice(last)]);
+  const said = whole !== undefined && "messages" in whole ? whole.messages.slice(asked.length) : [];
+  const answers = said.length > 0 || isOpen ? said : [{ role: "assistant", content: answer }];
+  if (answers.length === 0) throw renderedError(rendered, "cannot be told from its answer");
+  return conversationOf(row, [...asContext(asked), ...answers]);
 }

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import type { Example } from "./examples.ts";
+import { conversationRow } from "./answered.ts";
+import type { ChatExample, Example } from "./examples.ts";
 import { readExamples } from "./formats.ts";
 
 const row = (values: object, line = 1) => ({ file: "f.jsonl", line, values: values as Record<string, unknown> });
@@ -158,6 +159,13 @@ test.each([
   ],
   [{ prompt: "<bos><start_of_turn>user\nq<end_of_turn>\n<start_of_turn>model\n", response: "a" }, ["u q", "a* a"]],
   [{ text: "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>" }, ["u q", "a* a"]],
+  [{ prompt: "<|im_start|>user\nq<|im_end|>\n", completion: "a" }, ["u q", "a* a"]],
+  [{ prompt: "<|im_start|>user\nq<|im_end|>\n", completion: "<|im_start|>assistant\na<|im_end|>" }, ["u q", "a* a"]],
+  [{ prompt: "\n\nHuman: q\n\nAssistant:", completion: " a" }, ["u q", "a* a"]],
+  [
+    { prompt: "Mend this:\n### Instruction:\nx\n### Response:\ny", response: "a" },
+    ["u Mend this:\n### Instruction:\nx\n### Response:\ny", "a* a"],
+  ],
   // What only speaks of a template is a question as any other.
   [{ prompt: "What does ### Instruction: mean?", response: "a" }, ["u What does ### Instruction: mean?", "a* a"]],
   [{ prompt: "Why <|im_start|>user\n?", response: "a" }, ["u Why <|im_start|>user\n?", "a* a"]],
@@ -170,6 +178,18 @@ test.each([
   [{ prompt: `Be kind.\n\n### Instruction:\nq\n\n### Response:\n`, response: "a" }],
   [{ messages: [user(alpaca("q")), answer("a")] }],
   [{ prompt: "USER: q ASSISTANT:", response: "a" }],
+  [{ prompt: "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>", response: "a" }],
+  [{ prompt: `${alpaca("q")}a\n\n### Instruction:\nr`, response: "a" }],
 ])("a prompt that stands in a template which is not read is refused: %j", (values) => {
   expect(() => read(values)).toThrow(/f\.jsonl:1 PROMPT_RENDERED/);
+});
+
+test("a conversation that is written down is read as it was", () => {
+  const values = {
+    messages: [user("q"), { ...answer("a"), weight: 0 }, user("r"), answer("b")],
+    tools: [{ name: "f" }],
+  };
+  const [first] = read(values).examples;
+  const again = read(conversationRow(first as ChatExample)).examples;
+  expect(again).toEqual([first]);
 });

@@ -27,11 +27,13 @@ function alpacaOf(text: string): Rendered | undefined {
   const answer = last > begin && text.slice(last + 14).trim() === "" ? last : text.indexOf("\n### Response:", begin);
   if (answer < begin) return undefined;
   const name = "Alpaca's prompt";
-  if (!PREAMBLES.includes(text.slice(0, head).trim())) return { name, refused: "begins with words of its own" };
+  const output = text.slice(answer + 14).replace(/^[ \t]*\n/, "");
+  if (!PREAMBLES.includes(text.slice(0, head).trim())) {
+    return output.trim() === "" ? { name, refused: "begins with words of its own" } : undefined;
+  }
   const asked = text.slice(begin, answer);
   const more = asked.indexOf("\n### Input:");
   const [instruction, input] = more < 0 ? [asked, ""] : [asked.slice(0, more), asked.slice(more + 11)];
-  const output = text.slice(answer + 14).replace(/^[ \t]*\n/, "");
   return { name, instruction: ownLines(instruction), input: ownLines(input), output };
 }
 
@@ -74,8 +76,6 @@ function dialogueOf(text: string): Rendered | undefined {
   return undefined;
 }
 
-const isOpen = ({ role, content }: ChatMessage) => role === "assistant" && content.trim() === "";
-
 /** Prompts that are told and not read: how they begin, and how they end. */
 const OTHERS: readonly (readonly [string, string])[] = [
   ["[INST]", "[/INST]"],
@@ -96,8 +96,9 @@ export function renderedPrompt(text: string): Rendered | undefined {
   if (other !== undefined) return { name: `${other[0]} ... ${other[1]}`, refused: "is not known here" };
   const found = renderedDialogue(text);
   if (found === undefined || "refused" in found) return found;
-  const open = "messages" in found ? found.messages.slice(-1).every(isOpen) : found.output.trim() === "";
-  return open ? found : undefined;
+  const last = "messages" in found ? found.messages.at(-1) : { role: "assistant", content: found.output };
+  if (last?.role === "assistant" && last.content.trim() !== "") return { name: found.name, refused: "holds an answer" };
+  return found;
 }
 
 /** Of a row with a prompt that stands in a template already. */
