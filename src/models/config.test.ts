@@ -106,6 +106,11 @@ describe("both styles of rotary positions", () => {
     ["side by side, older", { rope_theta: 20, rope_scaling: { type: "linear", factor: 4 } }, linear],
     ["under both names", { rope_theta: 20, rope_scaling: { type: "linear", rope_type: "linear", factor: 4 } }, linear],
     ["in one object", { rope_parameters: { rope_type: "linear", factor: 4, rope_theta: 20 } }, linear],
+    [
+      "as transformers 5 writes them",
+      { dtype: "float32", rope_parameters: { rope_theta: 100000.0, rope_type: "default" } },
+      { ...plain, rope_theta: 100_000 },
+    ],
     ["in one object without a type", { rope_parameters: { rope_theta: 20 } }, { ...plain, rope_theta: 20 }],
     [
       "twice the same",
