@@ -6,12 +6,14 @@ import { tinyTokenizerFiles } from "../../test/tiny-tokenizer.ts";
 import { readAdapter, writeAdapter } from "../formats/peft.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
 import { Device } from "../runtime/index.ts";
+import { floatToHalf, halfToFloat } from "../tensor/half.ts";
 import { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, sizeOf, tensor, zeros } from "../tensor/tensor.ts";
 import { createModel } from "./index.ts";
-import { freshLora, loadModel, loraScale, mergeAdapter, readLora, readPeft } from "./load.ts";
+import { freshLora, type LoadedModel, loadModel, loraScale, mergeAdapter, readLora, readPeft } from "./load.ts";
 import { targetsOf } from "./modules.ts";
 import { modelIdentity } from "./source.ts";
+import { readWeights } from "./storages.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "booster-load-"));
 const path = join(folder, "model");
@@ -135,6 +137,32 @@ test("a whole weight of an adapter stands as the family's files have it", () => 
   const read = readPeft({ model: gpt2 }, saved).tensors.get(`${at}.mlp.c_fc.weight`);
   expect(read?.shape).toEqual([16, 4]);
   expect(read?.data[4 * 3 + 2]).toBe(2 * 16 + 3);
+});
+
+test("matrices stay as they are stored, or as asked for; those that an adapter is merged into become float32", async () => {
+  const halves = new Map(
+    [...weights].map(([name, { shape, data }]) => [name, tensor("float16", shape, floatToHalf(data))] as const),
+  );
+  writeSafetensors(join(path, "model.safetensors"), halves);
+  const device = new Device({ threads: 1 });
+  const [touched, other, norm] = [
+    "model.layers.0.self_attn.q_proj.weight",
+    "model.layers.0.mlp.up_proj.weight",
+    "model.norm.weight",
+  ];
+  const typesIn = ({ weights }: LoadedModel) =>
+    [touched, other, norm, model.embedding].map((name) => weights[name]?.type);
+  const base = await loadModel(path, device);
+  expect(typesIn(base)).toEqual(["float16", "float16", "float32", "float16"]);
+  expect(base.load(other).data).toEqual(halfToFloat(halves.get(other)!.data));
+  expect(typesIn(await mergeAdapter(base, readLora(base, path)))).toEqual(["float32", "float16", "float32", "float16"]);
+  expect(typesIn(await loadModel(path, device, { form: "float32" }))).toEqual(Array(4).fill("float32"));
+  const quantised = await loadModel(path, device, { form: "int4" });
+  expect(typesIn(quantised)).toEqual(["uint8", "uint8", "float32", "int8"]);
+  // What is on the host is what programs compute with.
+  const read = await readWeights(device, quantised.weights, [other, model.embedding]);
+  for (const [name, { data }] of read) expect(quantised.load(name).data).toEqual(data);
+  writeSafetensors(join(path, "model.safetensors"), weights);
 });
 
 test("weights that do not fit config.json are refused by name", async () => {
