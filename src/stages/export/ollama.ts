@@ -17,8 +17,10 @@ export function exportOllama(folder: string, made: Exporting): void {
 
 /** The text of a Modelfile. Source: Ollama's docs/modelfile.md; its template is Go's, and stands for one turn. */
 export function modelfile(tokenizer: Tokenizer, template: "alpaca" | "chat"): string {
-  const turn = template === "alpaca" ? alpacaTurn() : chatTurn(tokenizer);
-  const stops = tokenizer.eosIds.map((id) => `PARAMETER stop ${quoted(tokenizer.tokenOf(id) ?? "")}`);
+  const found = template === "alpaca" ? alpacaTurn() : chatTurn(tokenizer);
+  const turn = found !== undefined && Object.values(found).every(isPlain) ? found : undefined;
+  const ends = tokenizer.eosIds.map((id) => tokenizer.tokenOf(id) ?? "").filter(isPlain);
+  const stops = ends.map((text) => `PARAMETER stop ${quoted(text)}`);
   const lines = [`FROM ./${MODEL}`];
   if (turn === undefined)
     lines.push("# The chat template is the one in the file: it has no turns of one form, which a TEMPLATE could tell.");
@@ -26,6 +28,9 @@ export function modelfile(tokenizer: Tokenizer, template: "alpaca" | "chat"): st
   if (turn?.system) lines.push(`SYSTEM ${quoted(turn.system)}`);
   return `${[...lines, ...stops].join("\n")}\n`;
 }
+
+/** What neither ends a quoted text nor is an action of Go's templates. */
+const isPlain = (text: string): boolean => !/"""|\{\{|"$/.test(text);
 
 const quoted = (text: string): string => `"""${text}"""`;
 
