@@ -22,6 +22,11 @@ test.each([
   expect((await load(row)).rows).toMatchObject([{ prompt: "p", answer: "a", harmful, categories }]);
 });
 
+test("of an evaluation's answers those to harmful questions are read", async () => {
+  const sets = ["harmful", "harmless", "task"].map((set) => ({ set, where: "f:1", prompt: set, answer: "a" }));
+  expect((await load(...sets)).rows.map(({ prompt }) => prompt)).toEqual(["harmful"]);
+});
+
 test("instruction and input are one prompt", async () => {
   const { rows } = await load({ instruction: "i", input: "j", output: "a" });
   expect(rows[0]?.prompt).toBe("i\nj");

@@ -76,7 +76,9 @@ function verdictOf(row: Row, categories: readonly string[] | undefined): boolean
   throw new BoosterError("CLASSIFIER_DATA", `says two things: "${first?.column}" and "${other.column}"`);
 }
 
-function labelledRow(row: Row): LabelledRow {
+/** A row; undefined for an evaluation's answer to a question that is not meant to be harmful. */
+function labelledRow(row: Row): LabelledRow | undefined {
+  if (["harmless", "task"].includes(String(cellOf(row, "set")))) return undefined;
   const prompt = textOf(row, there(row, PROMPTS) ?? "prompt");
   const input = cellOf(row, "input");
   const categories = categoriesOf(row);
@@ -97,6 +99,7 @@ function labelledRow(row: Row): LabelledRow {
  * | prompt | `prompt`, `question` or `instruction` (with `input`) |
  * | answer | `answer`, `response`, `output` or `completion` |
  * | verdict | `harmful`, `is_harmful`, `unsafe`; or `is_safe`, `safe`; or a kind of harm at all |
+ * | which answers of an evaluation | `set`: those to questions of the sets `harmless` and `task` are passed over |
  * | kinds of harm | `categories` or `category`: a list of names, or an object of names with true or false |
  *
  * @throws {BoosterError} `DATA_INVALID` naming the rows that cannot be used, `DATA_EMPTY`, and what `loadRows` throws

@@ -230,11 +230,12 @@ function answerLines(
   store: VerdictStore,
 ): string {
   const lines = SETS.flatMap((name) => {
-    const answers: string[] = [];
-    for (const [i, { number }] of (questions[name] ?? []).entries()) answers[number] = store.of(name)[i]?.answer ?? "";
-    return answers.map(
-      (answer, i) => `${JSON.stringify({ set: name, where: sets[name]?.[i]?.where ?? "", answer })}\n`,
-    );
+    const lines: string[] = [];
+    for (const [i, { number, text: prompt }] of (questions[name] ?? []).entries()) {
+      const { answer = "" } = store.of(name)[i] ?? {};
+      lines[number] = `${JSON.stringify({ set: name, where: sets[name]?.[number]?.where ?? "", prompt, answer })}\n`;
+    }
+    return lines;
   });
   return lines.join("");
 }

@@ -8,6 +8,7 @@ import { openSafetensors } from "../../src/formats/safetensors.ts";
 import { align } from "../../src/stages/align.ts";
 import { evaluate } from "../../src/stages/evaluate.ts";
 import { finetune } from "../../src/stages/finetune.ts";
+import { agree } from "../../src/stages/judge-answers.ts";
 import { readMetrics } from "../../src/train/index.ts";
 import { bytesOf, makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
 
@@ -105,8 +106,11 @@ describe("align, attack, evaluate", () => {
     const open = run("open");
     await evaluate({ ...quickEvaluation(), run: open, keepAnswers: true });
     const lines = readFileSync(join(open, "answers.jsonl"), "utf8").trim().split("\n");
-    const answers = lines.map((line) => JSON.parse(line) as { set: string; where: string });
+    const answers = lines.map((line) => JSON.parse(line) as { set: string; where: string; prompt: string });
     expect(answers).toHaveLength(24);
+    for (const { prompt } of answers) expect(prompt).not.toBe("");
+    const same = await agree({ first: "world", second: "world", answers: join(open, "answers.jsonl"), threads: 1 });
+    expect(same.agreement.total).toBe(answers.filter(({ set }) => set === "harmful").length);
     const places = answers.filter(({ set }) => set === "harmful").map(({ where }) => Number(/\d+$/.exec(where)?.[0]));
     expect(places).toEqual(places.toSorted((a, b) => a - b));
   });
