@@ -1,16 +1,21 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { Fixture } from "../scripts/fixtures/fixture.ts";
 import { readSafetensors } from "../src/formats/safetensors.ts";
+import { paddedStates, paddedTypes, weightsOf } from "../src/models/index.ts";
 import { targetsOf } from "../src/models/modules.ts";
 import { createModel } from "../src/models/registry.ts";
 import { openFolder } from "../src/models/stored-weights.ts";
+import { typesOf } from "../src/runtime/index.ts";
 import { TrainingOptions } from "../src/stages/options.ts";
 import { writeModel } from "../src/stages/publish.ts";
 import { newAdapter } from "../src/stages/starting-weights.ts";
+import { tensor } from "../src/tensor/tensor.ts";
 import { FAMILIES } from "./conformance/tiny-families.ts";
-import { randomTensors } from "./conformance/tiny-model.ts";
+import { randomTensors, relativeError } from "./conformance/tiny-model.ts";
+import { sharedPath } from "./shared.ts";
 
 const refused = (found: string, code = "MODEL_CONFIG_INVALID") =>
   expect.objectContaining({ code, message: expect.stringContaining(found) });
@@ -188,4 +193,20 @@ test("GPT-2's weights are written as they are read: [in, out] in the file, [out,
     expect(read.load(name)).toEqual(weight);
   }
   rmSync(folder, { recursive: true });
+});
+
+const opt = sharedPath("fixtures", "opt");
+test.skipIf(opt === undefined)("padding of OPT stands where Hugging Face's model has it", async () => {
+  const document = JSON.parse(readFileSync(join(opt ?? "", "expected.json"), "utf8"));
+  const { device, model, frozen, adapter, scale } = await new Fixture(opt ?? "", document).model();
+  const matrix = (rows: number[][]) => tensor("int32", [rows.length, rows[0]?.length ?? 0], rows.flat());
+  const { input_ids, attention_mask, labels } = document.align;
+  const batch = { ids: matrix(input_ids), mask: matrix(attention_mask), labels: matrix(labels) };
+  const types = { base: typesOf(frozen), factors: typesOf(adapter), batch: paddedTypes("padded") };
+  const program = await device.compile(types, (given) => {
+    const weights = weightsOf(model, given.base, { scale, tensors: given.factors });
+    return { logits: weights.logits(paddedStates(model, weights, given.batch)) };
+  });
+  const { logits } = await program.run({ base: frozen, factors: adapter, batch });
+  expect(relativeError(Array.from(logits.data, Number), document.cases.logits.value.flat(2))).toBeLessThan(1e-5);
 });

@@ -38,6 +38,8 @@ export interface Model {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly maxPositions: number;
+  /** Where padding stands in Hugging Face's model; each at its own place in the row by default. */
+  readonly paddingPosition?: number | undefined;
   /**
    * Where a row of its batch has more tokens than this, all rows of the batch are turned otherwise, from their first token on. Absent
    * where the length of rows changes nothing.

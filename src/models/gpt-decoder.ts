@@ -55,6 +55,8 @@ export interface GptDecoder {
   readonly bias: { readonly attention: boolean; readonly feedForward: boolean };
   /** Rows of the embedding of places before that of place 0. */
   readonly offset?: number;
+  /** Where padding stands, if not each at its own place. */
+  readonly paddingPosition?: number;
   readonly rotation?: Rotation;
   /**
    * `before`: x + f(norm(x)) for attention, then for the feed-forward part; `after`: norm(x + f(x));
@@ -177,6 +179,7 @@ export function gptDecoder(spec: GptDecoder): Model {
     kvHeads: heads,
     headDim: hiddenSize / heads,
     maxPositions: spec.maxPositions,
+    paddingPosition: spec.paddingPosition,
     longBeyond: spec.rotation?.long?.beyond,
     weights: shapes,
     linears,

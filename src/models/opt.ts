@@ -67,6 +67,8 @@ export const opt: Architecture = {
       activation: config.activation_function,
       bias: { attention: bias, feedForward: bias },
       offset: OFFSET,
+      // Tokens are counted by the attention mask, from 0, and padding is before the first.
+      paddingPosition: -1,
       residual: before ? "before" : "after",
       scale: () => 1 / Math.sqrt(width),
     });

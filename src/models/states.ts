@@ -64,12 +64,15 @@ export const labelledStates = (model: Model, weights: Weights, rows: Rows, watch
 
 /**
  * Final hidden states of every position, padding included: `[batch * time, hidden]`. A padding position carries the
- * embedding of the padding token, stands at its own place in the row and sees the row's tokens alone, as in Hugging Face's models.
+ * embedding of the padding token, stands at its own place in the row (in some families all at one) and sees the row's tokens alone, as in Hugging Face's models.
  */
 export function paddedStates(model: Model, weights: Weights, { ids, mask }: PaddedBatch, watch: Watch = {}): Tensor {
   const [batch, time] = [ids.dim(0), ids.dim(1)];
   const tokens = product(batch, time);
-  const column = ops.reshape(ops.expand(ops.reshape(ops.range(time), [1, time]), ids.shape), [tokens]);
+  const places = ops.expand(ops.reshape(ops.range(time), [1, time]), ids.shape);
+  const standing =
+    model.paddingPosition === undefined ? places : ops.where(ops.less(mask, 1), model.paddingPosition, places);
+  const column = ops.reshape(standing, [tokens]);
   const where = within(model, weights, { column, grid: [batch, time], keys: mask }, watch);
   return model.hidden({ weights, ids: ops.reshape(ids, [tokens]), where, ...watch });
 }
