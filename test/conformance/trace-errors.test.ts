@@ -147,7 +147,7 @@ describe("models", () => {
     ["vocab_size", { vocab_size: 1.5 }],
     ["rms_norm_eps", { rms_norm_eps: "tiny" }],
     ["hidden_act", { hidden_act: "gelu" }],
-    ["rope_scaling", { rope_scaling: { rope_type: "yarn", factor: 4 } }],
+    ["rope_scaling", { rope_scaling: { rope_type: "spiral", factor: 4 } }],
     ["num_attention_heads", { num_attention_heads: 3 }],
     ["num_key_value_heads", { num_attention_heads: 4, num_key_value_heads: 3 }],
   ])("a configuration that cannot be computed: %s", async (field, change) => {
