@@ -76,7 +76,8 @@ export function parseConfig<S extends z.ZodObject>(keys: ConfigKeys<S>, raw: unk
   }
   const problem = `this ${name} configuration cannot be computed`;
   fitting(COMMON_KEYS, config, "MODEL_CONFIG_INVALID", problem, { where: WHERE });
-  return fitting(used, config, "MODEL_CONFIG_INVALID", problem, { where: WHERE }) as z.output<S>;
+  const older = raw.rope_scaling === undefined ? {} : { hint: "rope_scaling is read as rope_parameters." };
+  return fitting(used, config, "MODEL_CONFIG_INVALID", problem, { where: WHERE, ...older }) as z.output<S>;
 }
 
 /** @throws {BoosterError} `MODEL_CONFIG_INVALID` that says how the weights are quantised */
