@@ -117,6 +117,7 @@ describe("names", () => {
     intermediate_size: 8,
     num_hidden_layers: 12,
     num_attention_heads: 2,
+    num_key_value_heads: 2,
     vocab_size: 8,
   });
   const names = [...model.weights.keys()];
