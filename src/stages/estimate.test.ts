@@ -20,7 +20,11 @@ const options = {
   harmful: join(folder, "harmful-3.jsonl"),
   steps: 2,
 };
-const withMemory = (bytes: number) => vi.spyOn(process, "availableMemory").mockReturnValue(bytes);
+/** As in a container of that size in which nothing has been taken yet. */
+function withMemory(bytes: number): void {
+  vi.spyOn(process, "constrainedMemory").mockReturnValue(bytes);
+  vi.spyOn(process, "memoryUsage").mockReturnValue({ rss: 0 } as never);
+}
 
 test("an estimate trains and writes nothing, and grows with what is asked for", async () => {
   const small = await estimate("align", options);

@@ -3,7 +3,7 @@ import { TrainingProgram } from "../train/training-program.ts";
 import { TrainingStepper } from "../train/training-stepper.ts";
 import { alignJob } from "./align.ts";
 import { finetuneJob } from "./finetune.ts";
-import { batchesOf, largestSteps, SCATTER } from "./memory.ts";
+import { availableMemory, batchesOf, largestSteps, SCATTER } from "./memory.ts";
 import { type BaseChoice, DeviceChoice, type TrainingOptions } from "./options.ts";
 import { programOf, type TrainingRun } from "./training-run.ts";
 import { type Context, deviceOf, Workbench } from "./workbench.ts";
@@ -69,7 +69,7 @@ export async function estimate(
   const job = await jobOf();
   context.emit?.({ type: "work", text: "tracing", preparing: true });
   const found = await estimateTraining(job, machine);
-  const available = process.availableMemory();
+  const available = availableMemory();
   const fit = { ...found, available, machine };
   if (found.bytes <= available) return fit;
   for (const change of changesOf(job.options)) {

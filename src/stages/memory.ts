@@ -1,3 +1,4 @@
+import { freemem, totalmem } from "node:os";
 import { BoosterError } from "../errors.ts";
 import type { Example } from "../models/index.ts";
 import { bytesOfAll } from "../runtime/index.ts";
@@ -7,6 +8,16 @@ import type { TrainingProgram } from "../train/training-program.ts";
 
 /** Results lie apart in memory: what they take with the gaps between them, measured. */
 export const SCATTER = 1.05;
+
+/**
+ * What this process may still take; bytes. In a container that is its limit less what the process has: what files occupy is given back
+ * when it is needed, while `process.availableMemory()` counts it as taken.
+ */
+export function availableMemory(): number {
+  const limit = process.constrainedMemory() ?? 0;
+  const limited = limit > 0 && limit < totalmem();
+  return Math.max(0, Math.min(freemem(), limited ? limit - process.memoryUsage().rss : Number.POSITIVE_INFINITY));
+}
 
 type Sources = Readonly<Record<string, BatchSource>>;
 type Streams = Readonly<Record<string, readonly Example[]>>;
@@ -49,7 +60,7 @@ export async function checkMemory(
   );
   // The state's other half, and a copy of it while a checkpoint is written.
   const needed = SCATTER * (await program.peakBytes(batches)) + 2 * bytesOfAll(program.state.current);
-  const available = process.availableMemory();
+  const available = availableMemory();
   if (needed <= available) return;
   const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
   throw new BoosterError("MEMORY_TOO_SMALL", "the largest step would not fit into memory", {
