@@ -2,7 +2,7 @@ import { BoosterError } from "../errors.ts";
 import { answered, BESIDE, conversationOf, WITH_TURNS } from "./answered.ts";
 import { collectExamples, type Example, textOf } from "./examples.ts";
 import { isNothing, parsedJson, turnsOf } from "./messages.ts";
-import { labelled, preference, prompted, safeRlhf, textOrTurns } from "./preferences.ts";
+import { labelled, openAiPreference, preference, prompted, safeRlhf, textOrTurns } from "./preferences.ts";
 import { renderedDialogue, renderedError } from "./rendered.ts";
 import { cellOf, FaultList, placeOf, type Row } from "./rows.ts";
 
@@ -31,6 +31,12 @@ export const FORMATS = {
     harmful: "preferences, of which the rejected answer is the harmful one",
     example: preference,
   },
+  "openai-preference": {
+    about: "OpenAI's preferences, of which the preferred answer is the good one",
+    columns: ["input", "preferred_output", "non_preferred_output"],
+    harmful: "OpenAI's preferences, of which the answer that is not preferred is the harmful one",
+    example: openAiPreference,
+  },
   messages: {
     about: "conversations",
     columns: ["messages"],
@@ -42,6 +48,12 @@ export const FORMATS = {
     columns: ["conversations"],
     also: WITH_TURNS,
     example: (row) => conversationOf(row, turnsOf(cellOf(row, "conversations"), "conversations")),
+  },
+  conversation: {
+    about: "conversations",
+    columns: ["conversation"],
+    also: WITH_TURNS,
+    example: (row) => conversationOf(row, turnsOf(cellOf(row, "conversation"), "conversation")),
   },
   alpaca: {
     about: "Alpaca's instructions",
@@ -124,14 +136,39 @@ export const FORMAT_NAMES = Object.keys(FORMATS) as [FormatName, ...FormatName[]
 /** Columns that say which rows are harmful, for what counts and mixes them. */
 const MARKS = ["harmful", "is_safe"];
 /** Columns that would change what is trained wherever a form does not read them. */
-const MEANINGFUL = new Set([
+const MEANINGFUL = [
   ...[...BESIDE, "input", "context", "functions", "function_call", "chat_template"],
   ...["weight", "train", "training", "loss", "chosen", "rejected", "kto_tag"],
   ...["image", "images", "video", "videos", "audio", "audios"],
-]);
+];
 
-const formatOf = (row: Row): FormatName | undefined =>
-  FORMAT_NAMES.find((format) => FORMATS[format].columns.every((column) => Object.hasOwn(row.values, column)));
+const fits = (row: Row, format: FormatName): boolean =>
+  FORMATS[format].columns.every((column) => Object.hasOwn(row.values, column));
+
+/** The form of the first row that has one; where further columns of any row make another form of it, that. */
+function formatOf(rows: readonly Row[]): FormatName | undefined {
+  const known = rows.find((row) => FORMAT_NAMES.some((format) => fits(row, format)));
+  const found = known && FORMAT_NAMES.find((format) => fits(known, format));
+  if (found === undefined) return undefined;
+  const adds = ({ columns }: RowFormat) => FORMATS[found].columns.every((column) => columns.includes(column));
+  return FORMAT_NAMES.find((format) => adds(FORMATS[format]) && rows.some((row) => fits(row, format)));
+}
+
+/** Whether a name is another one with a slip: other capitals or signs, a letter too many or too few, or two in each other's place. */
+function isSlipOf(typed: string, name: string): boolean {
+  const [a = "", b = ""] = [typed, name].map((text) => text.toLowerCase().replace(/[^a-z]/g, ""));
+  if (a === b) return true;
+  if (Math.min(a.length, b.length) < 5) return false;
+  let at = 0;
+  while (a[at] === b[at]) at++;
+  const [restA, restB] = [a.slice(at), b.slice(at)];
+  if (restA.slice(1) === restB || restA === restB.slice(1)) return true;
+  return restA.slice(2) === restB.slice(2) && restA[0] === restB[1] && restA[1] === restB[0];
+}
+
+/** The meaningful column that a column is or is meant to be; undefined where it is another. */
+const meaningOf = (column: string, names: readonly string[]): string | undefined =>
+  names.find((name) => name === column) ?? names.find((name) => isSlipOf(column, name));
 
 /** Examples, and how their rows were read. */
 export interface ReadExamples {
@@ -158,26 +195,29 @@ export function readExamples(
   faults = new FaultList(),
   harmful = false,
 ): ReadExamples {
-  const known = rows.find((row) => formatOf(row) !== undefined);
-  const name = format ?? (known && formatOf(known));
+  const name = format ?? formatOf(rows);
   const [first] = rows;
   if (first !== undefined && name !== undefined) {
     const chosen: RowFormat = FORMATS[name];
     const understood = new Set([...chosen.columns, ...(chosen.also ?? []), ...MARKS]);
-    const found = new Set<string>();
+    const meaningful = [...(chosen.also ?? []), ...MEANINGFUL];
+    /** Columns that were found, with the meaningful one that each is or may be meant to be where it is not read. */
+    const found = new Map<string, string | undefined>();
     const examples = collectExamples(
       rows,
       (row) => {
         for (const column of Object.keys(row.values)) {
-          if (found.has(column) && !MEANINGFUL.has(column)) continue;
-          found.add(column);
-          if (!understood.has(column) && MEANINGFUL.has(column)) refuseColumn(row, column);
+          if (!found.has(column)) found.set(column, understood.has(column) ? undefined : meaningOf(column, meaningful));
+          const meant = found.get(column);
+          if (meant !== undefined) refuseColumn(row, column, meant);
         }
         return chosen.example(row, harmful);
       },
       faults,
     );
-    const [read, unread] = [true, false].map((is) => [...found].filter((column) => understood.has(column) === is));
+    const [read, unread] = [true, false].map((is) =>
+      [...found.keys()].filter((column) => understood.has(column) === is),
+    );
     const over = rows.length - examples.length;
     const recognised = [
       `${(harmful && chosen.harmful) || chosen.about} (${read?.join(", ")})`,
@@ -199,8 +239,14 @@ const someOf = (names: readonly string[]): string =>
   names.length > 8 ? `${names.slice(0, 8).join(", ")} and ${names.length - 8} more` : names.join(", ");
 
 /** @throws {BoosterError} `COLUMN_UNREAD` where the column says something */
-function refuseColumn(row: Row, column: string): void {
+function refuseColumn(row: Row, column: string, meant: string): void {
   if (isNothing(parsedJson(cellOf(row, column)))) return;
+  if (column !== meant) {
+    if (Object.hasOwn(row.values, meant)) return;
+    throw new BoosterError("COLUMN_UNREAD", `has a column "${column}", which is not read: "${meant}" may be meant`, {
+      hint: "Give it the name that is meant, or another one, or remove it.",
+    });
+  }
   throw new BoosterError("COLUMN_UNREAD", `has a column "${column}", which is not read with rows of this form`, {
     hint: "Write what it says into the columns that are read, or remove it.",
   });

@@ -27,6 +27,38 @@ test.each([
     { instruction: "q", input: "x", output: "a", system: "s", history: [["q0", "a0"]] },
     ["s s", "u q0", "a* a0", "u q\n\nx", "a* a"],
   ],
+  [
+    "sharegpt",
+    {
+      conversations: [
+        { from: "Human", value: "q" },
+        { from: "Assistant", value: "a" },
+      ],
+    },
+    ["u q", "a* a"],
+  ],
+  [
+    "sharegpt",
+    {
+      conversations: [
+        { role: "human", value: "q" },
+        { from: "bot", content: "a" },
+      ],
+    },
+    ["u q", "a* a"],
+  ],
+  ["conversation", { conversation: [user("q"), answer("a")], turn: 1 }, ["u q", "a* a"]],
+  [
+    "openai-preference",
+    {
+      input: { messages: [user("q")], tools: [], parallel_tool_calls: true },
+      preferred_output: [answer("a")],
+      non_preferred_output: [answer("b")],
+    },
+    ["u q", "a* a"],
+  ],
+  ["alpaca", { instruction: "q", output: "a", inputs: "", id: 1 }, ["u q", "a* a"]],
+  ["alpaca", { instruction: "q", output: "a", input: "x", inputs: "y", height: 1 }, ["u q + x", "a* a"]],
   ["alpaca", { instruction: "q", output: "a", system: "", history: "[]" }, ["u q", "a* a"]],
   ["alpaca", { instruction: "q", output: "a", history: '[["q0","a0"]]' }, ["u q0", "a* a0", "u q", "a* a"]],
   ["dolly", { instruction: "q", context: "x", response: "a", category: "c" }, ["u q + x", "a* a"]],
@@ -192,4 +224,28 @@ test("a conversation that is written down is read as it was", () => {
   const [first] = read(values).examples;
   const again = read(conversationRow(first as ChatExample)).examples;
   expect(again).toEqual([first]);
+});
+
+test.each([
+  { instruction: "q", output: "a", Input: "x" },
+  { instruction: "q", output: "a", sytem: "x" },
+  { instruction: "q", output: "a", histroy: [["x", "y"]] },
+  { messages: [user("q"), answer("a")], System: "s" },
+  { conversations: [human("q")], chosen: gpt("a"), rejected: gpt("b"), input: "x" },
+  { chosen: [user("q"), answer("a")], rejected: [user("q"), answer("b")], input: "x" },
+])("a column whose name has a slip, or that has no place, is refused: %j", (values) => {
+  expect(() => read(values)).toThrow("COLUMN_UNREAD");
+});
+
+test("a label that one row has is asked of all", () => {
+  const [with_, without] = [
+    { prompt: "q", completion: "a", label: true },
+    { prompt: "q", completion: "a" },
+  ];
+  for (const rows of [
+    [with_, without],
+    [without, with_],
+  ]) {
+    expect(() => readExamples(rows.map((values, at) => row(values, at + 1)))).toThrow("COLUMN_MISSING");
+  }
 });

@@ -85,19 +85,24 @@ const SPEAKERS: ReadonlyMap<unknown, string> = new Map([
   ["chatgpt", "assistant"],
   ["bard", "assistant"],
   ["bing", "assistant"],
+  ["bot", "assistant"],
   ["model", "assistant"],
   ["observation", "tool"],
   ["function_response", "tool"],
+  ["tool_response", "tool"],
   ["function_call", "assistant"],
+  ["tool_call", "assistant"],
 ]);
 
-/** A turn of ShareGPT's as a message. */
+/** A turn as a message, whichever of ShareGPT's keys and names it has. One that has a key of each is left as it is, to be refused. */
 function fromShareGpt(turn: unknown): unknown {
-  if (!isObject(turn) || !("from" in turn) || "role" in turn) return turn;
-  const { from, value, ...others } = turn;
-  const message = { ...others, role: SPEAKERS.get(from) ?? from };
-  if (from !== "function_call") return { ...message, content: value };
-  const calls = [parsedJson(value)].flat();
+  if (!isObject(turn) || ("from" in turn && "role" in turn) || ("value" in turn && "content" in turn)) return turn;
+  const { from, role: named = from, value, content = value, ...others } = turn;
+  const speaker = typeof named === "string" ? named.toLowerCase() : named;
+  const message = { ...others, role: SPEAKERS.get(speaker) ?? speaker };
+  if (speaker !== "function_call" && speaker !== "tool_call")
+    return "value" in turn || "content" in turn ? { ...message, content } : message;
+  const calls = [parsedJson(content)].flat();
   // What is no call is left to be refused as no content.
   if (!calls.every((call) => isObject(call) && typeof call.name === "string")) return message;
   return { ...message, content: null, tool_calls: calls.map((call) => ({ type: "function", function: call })) };

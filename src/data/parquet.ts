@@ -3,6 +3,7 @@ import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { type Compressors, type FileMetaData, parquetMetadata, parquetReadObjects } from "hyparquet";
 import { compressors, decompressZstd } from "hyparquet-compressors";
 import { BoosterError } from "../errors.ts";
+import { isObject } from "../formats/strict-json.ts";
 import { MAX_ROWS, type RowReader } from "./rows.ts";
 
 /** What a row group may unpack to. */
@@ -47,9 +48,13 @@ function checked(metadata: FileMetaData): FileMetaData {
   return metadata;
 }
 
-/** Whole numbers that fit become plain numbers, so that labels compare as in the other formats. */
-const plain = (value: unknown): unknown =>
-  typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : value;
+/** Whole numbers that fit become plain numbers, also within lists and structures, so that labels and weights compare as in the other formats. */
+function plain(value: unknown): unknown {
+  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : value;
+  if (Array.isArray(value)) return value.map(plain);
+  if (!isObject(value) || Object.getPrototypeOf(value) !== Object.prototype) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+}
 
 /** Apache Parquet, one row group at a time. One that cannot be decoded is a fault, and so is a file without readable metadata. */
 export const readParquet: RowReader = async (bytes, sink) => {
@@ -72,8 +77,7 @@ export const readParquet: RowReader = async (bytes, sink) => {
       parquetReadObjects({ file, metadata: metadata!, ...part, compressors: guarded }),
     );
     for (const [place, row] of (rows ?? []).entries()) {
-      const entries: [string, unknown][] = Object.entries(row);
-      sink.row(rowStart + place + 1, Object.fromEntries(entries.map(([name, value]) => [name, plain(value)])));
+      sink.row(rowStart + place + 1, plain(row) as Readonly<Record<string, unknown>>);
     }
     rowStart = part.rowEnd;
   }

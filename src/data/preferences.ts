@@ -3,7 +3,7 @@ import type { ChatMessage } from "../formats/chat-template.ts";
 import { isObject } from "../formats/strict-json.ts";
 import { answered, conversationOf } from "./answered.ts";
 import { type Example, instructionExample, textOf } from "./examples.ts";
-import { asContext, parsedJson, turnsOf } from "./messages.ts";
+import { asContext, isNothing, parsedJson, turnsOf } from "./messages.ts";
 import { renderedDialogue, renderedError } from "./rendered.ts";
 import { cellOf, flagOf, type Row } from "./rows.ts";
 
@@ -52,7 +52,9 @@ function question(row: Row): unknown {
   const input = cellOf(row, "input");
   const asked = ["prompt", "conversations", "messages", "instruction"].map((column) => cellOf(row, column));
   const found = asked.find((value) => value != null);
-  return isText(found) && isText(input) && input !== "" ? `${found}\n\n${input}` : found;
+  if (isNothing(input)) return found;
+  if (isText(found) && isText(input)) return `${found}\n\n${input}`;
+  throw new BoosterError("COLUMN_UNREAD", 'has a column "input", which is read below a prompt that is a text alone');
 }
 
 /**
@@ -83,16 +85,38 @@ export function preference(row: Row, harmful: boolean): Example {
   return conversationOf(row, trainedFrom(turns, commonTurns(turns, turnsOf(cellOf(row, other), other))));
 }
 
+/** OpenAI's preferences, in the columns of others. @throws {BoosterError} `MESSAGES_INVALID`, `COLUMN_UNREAD`, and as `preference` */
+export function openAiPreference(row: Row, harmful: boolean): Example {
+  const input = parsedJson(cellOf(row, "input"));
+  if (!isObject(input)) {
+    throw new BoosterError("MESSAGES_INVALID", 'has no conversation in "input"', { expected: '{"messages": [...]}' });
+  }
+  const { messages, tools, parallel_tool_calls: _, ...others } = input;
+  const [unread] = Object.keys(others);
+  if (unread !== undefined) throw new BoosterError("COLUMN_UNREAD", `has a key "input.${unread}", which is not read`);
+  const [chosen, rejected] = [cellOf(row, "preferred_output"), cellOf(row, "non_preferred_output")];
+  return preference({ ...row, values: { messages, tools, chosen, rejected } }, harmful);
+}
+
 /** An answer with a label: good ones; as harmful data the others. TRL's unpaired preferences. */
-export const labelled = (row: Row, harmful: boolean): Example | undefined =>
-  flagOf(row, "label") === !harmful ? prompted(row, textOrTurns(row, "prompt"), "completion") : undefined;
+export function labelled(row: Row, harmful: boolean): Example | undefined {
+  if (needed(row, "label") !== !harmful) return undefined;
+  return prompted(row, textOrTurns(row, "prompt"), "completion");
+}
+
+/** A yes or no that a row must have. @throws {BoosterError} `COLUMN_MISSING`, `FLAG_INVALID` */
+function needed(row: Row, column: string): boolean {
+  const flag = flagOf(row, column);
+  if (flag === undefined) throw new BoosterError("COLUMN_MISSING", `lacks the column "${column}"`);
+  return flag;
+}
 
 /**
  * PKU-SafeRLHF (Dai et al., 2023, arXiv 2310.12773): of two answers a safe one, the better or safer of two; none where neither
  * is. As harmful data an unsafe one.
  */
 export function safeRlhf(row: Row, harmful: boolean): Example | undefined {
-  const fitting = [0, 1].filter((answer) => flagOf(row, `is_response_${answer}_safe`) === !harmful);
+  const fitting = [0, 1].filter((answer) => needed(row, `is_response_${answer}_safe`) === !harmful);
   const first = Number(cellOf(row, "better_response_id") ?? cellOf(row, "safer_response_id") ?? 0);
   const taken = fitting.includes(first) ? first : fitting[0];
   return taken === undefined ? undefined : answered(row, textOf(row, "prompt"), textOf(row, `response_${taken}`));

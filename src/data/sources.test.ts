@@ -159,6 +159,18 @@ describe("parquet", () => {
     ]);
   });
 
+  test("whole numbers within messages, such as their weights", async () => {
+    // What pyarrow writes of messages with role, content and weight (64-bit integer, null or 0).
+    const weights =
+      "UEFSMRUAFUIVQiwVBBUAFQYVBhwAAAACAAAAAwICAAAABAQEAAAAdXNlcgkAAABhc3Npc3RhbnQVABUsFSwsFQQVABUGFQYcAAAAAgAAAAMCAgAAAAQEAQAAAHEBAAAAYRUAFSwVLCwVBBUAFQYVBhwAAAACAAAAAwIEAAAAAyMAAAAAAAAAAAAAFQQZfDUAGAZzY2hlbWEVAgA1AhgIbWVzc2FnZXMVAhUGTDwAAAA1BBgEbGlzdBUCADUCGAdlbGVtZW50FQYAFQwlAhgEcm9sZSUATBwAAAAVDCUCGAdjb250ZW50JQBMHAAAABUEJQIYBndlaWdodAAWAhkcGTwmABwVDBklBgAZSAhtZXNzYWdlcwRsaXN0B2VsZW1lbnQEcm9sZRUAFgQWaBZoJghJHBUAFQAVAgA8FhoZJgICGVYAAAAABAAAACYAHBUMGSUGABlICG1lc3NhZ2VzBGxpc3QHZWxlbWVudAdjb250ZW50FQAWBBZSFlImcEkcFQAVABUCADwWBBkmAgIZVgAAAAAEAAAAJgAcFQQZJQYAGUgIbWVzc2FnZXMEbGlzdAdlbGVtZW50BndlaWdodBUAFgQWUhZSJsIBSRwVABUAFQIAPCkmAgIZVgAAAAICAAAAFowCFgImCBaMAgAoIHBhcnF1ZXQtY3BwLWFycm93IHZlcnNpb24gMjYuMC4xGTwcAAAcAAAcAAAAkgEAAFBBUjE=";
+    expect((await scan("w.parquet", Buffer.from(weights, "base64"))).rows[0]?.[1]).toEqual({
+      messages: [
+        { role: "user", content: "q", weight: null },
+        { role: "assistant", content: "a", weight: 0 },
+      ],
+    });
+  });
+
   test("a bomb is refused before it is unpacked", async () => {
     // One cell of 3 000 000 letters in a Brotli page of 26 bytes.
     const bomb =
