@@ -190,6 +190,17 @@ describe("other keys", () => {
   });
 });
 
+test("Gemma's activation is said once, or refused where versions of the library differ", () => {
+  const { hidden_act: _, ...sizes } = PUBLISHED[0] as Record<string, unknown> & { model_type: string };
+  const gemma = (own: object) => createModel({ ...sizes, model_type: "gemma", ...own }).architecture;
+  for (const own of [{}, { hidden_act: "gelu", hidden_activation: null }, { hidden_activation: "gelu_pytorch_tanh" }]) {
+    expect(gemma(own)).toBe("gemma");
+  }
+  for (const other of ["gelu", "relu"]) {
+    expect(() => gemma({ hidden_activation: other })).toThrow(refused("hidden_activation"));
+  }
+});
+
 test("a key that is not known can be passed over, and no other", () => {
   const config = { attention_multiplier: 0.5, layers: 3 };
   expect(parseConfig(KEYS, insisting(config, ["attention_multiplier"])).layers).toBe(3);

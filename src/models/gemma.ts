@@ -42,7 +42,11 @@ export function gemmaParts(config: Omit<z.output<typeof keys>, "rope_parameters"
   };
 }
 
-const KEYS = { name: "gemma", used: keys };
+const KEYS = {
+  name: "gemma",
+  // Versions of Hugging Face's library do not agree on which of the two keys counts in this family.
+  used: keys.extend({ hidden_activation: z.literal("gelu_pytorch_tanh").nullish() }),
+};
 
 /** Gemma: a gate with GELU, few heads of keys and values, heads wider than their share. Source: Hugging Face's `modeling_gemma.py`. */
 export const gemma: Architecture = {

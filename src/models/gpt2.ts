@@ -12,7 +12,7 @@ const keys = {
   name: "gpt2",
   used: z.object({
     vocab_size: size,
-    n_positions: size,
+    n_positions: size.default(1024),
     n_embd: size,
     n_layer: layerCount,
     n_head: size,

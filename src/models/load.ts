@@ -13,7 +13,7 @@ import { standsTransposed, transposed } from "./orientation.ts";
 import { createModel } from "./registry.ts";
 import { type Base, openSource } from "./source.ts";
 import { type BaseForm, inForm, namedParts } from "./storages.ts";
-import type { ModelWeights } from "./stored-weights.ts";
+import { HEADS, type ModelWeights } from "./stored-weights.ts";
 import type { Adapter as OnWeights } from "./weights.ts";
 
 export { loraScale };
@@ -99,12 +99,24 @@ export function checkWeights(model: Model, weights: ModelWeights, where: string)
     if (`${found}` === `${shape}`) continue;
     throw mismatch(`${name} [${shape.join(", ")}]`, found === undefined ? "no such tensor" : `[${found.join(", ")}]`);
   }
+  const own = HEADS.find((name) => model.head === model.embedding && weights.names().includes(name));
+  if (own !== undefined && !sameNumbers(weights.load(own), weights.load(model.embedding))) {
+    throw new BoosterError("MODEL_WEIGHTS_MISMATCH", "embedding and output head are said to be one, and differ", {
+      expected: `${own} to be the same numbers as ${model.embedding}, or not to be there`,
+      found: "other numbers",
+      where,
+      hint: "Hugging Face's library from version 5 on does not tie them then: set tie_word_embeddings to false in config.json.",
+    });
+  }
   // Other tensors are none of the model's, but a bias would be added.
   const bias = [...model.modules.keys()]
     .map((module) => `${module}.bias`)
     .find((name) => weights.has(name) && !model.weights.has(name));
   if (bias !== undefined) throw mismatch(`no ${bias}`, "a bias");
 }
+
+const sameNumbers = ({ data }: HostTensor, { data: other }: HostTensor): boolean =>
+  data.length === other.length && data.every((value, i) => value === other[i]);
 
 /** What factors, or whole weights, are to a program; nothing at all where there are none. */
 export const asAdapter = (

@@ -15,7 +15,7 @@ const keys = {
     num_hidden_layers: layerCount,
     num_attention_heads: size,
     ffn_dim: size,
-    max_position_embeddings: size,
+    max_position_embeddings: size.default(2048),
     word_embed_proj_dim: size.nullish(),
     activation_function: activationName.default("relu"),
     do_layer_norm_before: z.boolean().default(true),

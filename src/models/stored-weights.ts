@@ -75,7 +75,8 @@ export function openFolder(folder: string): OpenedModel {
 
 /** An embedding, and the head that may be stored in its place where both are one. */
 const EMBEDDING = /(^|\.)(embed_tokens|wte|embed_in)\.weight$/;
-const HEADS = ["lm_head.weight", "embed_out.weight"];
+/** The second is GPT-NeoX's, which newer versions of Hugging Face's library call as all others. */
+export const HEADS: readonly string[] = ["lm_head.weight", "embed_out.weight"];
 
 /**
  * Names that a weight may have in the file: without the model's own prefix, as a base model without its head is saved; the one that the
@@ -90,7 +91,7 @@ function otherNames(files: ReadonlyMap<string, SafetensorsFile>, config: unknown
     return [
       name.replace(/^[^.]+\./, ""),
       ...(alias === undefined ? [] : [alias]),
-      ...(isTied && EMBEDDING.test(name) ? HEADS : []),
+      ...((isTied && EMBEDDING.test(name)) || HEADS.includes(name) ? HEADS : []),
     ];
   };
 }

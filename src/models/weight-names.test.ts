@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -77,6 +77,16 @@ describe("files that are read", () => {
   ])("%s", (_, entries, metadata) => check(folder(entries, metadata)));
 });
 
+test("the head of GPT-NeoX as transformers 5 names it in memory", () => {
+  const config = { ...CONFIG, model_type: "gpt_neox", rotary_pct: 0.5, tie_word_embeddings: false };
+  const model = createModel(config);
+  const entries = [...model.weights].map(([name, shape]) => [
+    name.replace("embed_out", "lm_head"),
+    { dtype: "F32", shape },
+  ]);
+  check(folder(Object.fromEntries(entries), undefined, config), model);
+});
+
 describe("files that are refused", () => {
   const query = "model.layers.0.self_attn.q_proj.weight";
 
@@ -100,6 +110,17 @@ describe("files that are refused", () => {
     expect(() => check(folder({ ...weights(), a: { dtype: "F4", shape: [3] } }))).toThrow(
       code("SAFETENSORS_SHAPE_INVALID"),
     );
+  });
+
+  test("an embedding and a head that are said to be one, and differ, as transformers 5 does not tie them", () => {
+    const head = { "lm_head.weight": { dtype: "F32", shape: [6, 8] } };
+    check(folder({ ...weights(), ...head }));
+    const path = folder({ ...weights(), ...head });
+    const file = join(path, "model.safetensors");
+    const bytes = readFileSync(file);
+    bytes.writeFloatLE(0.25, bytes.length - 4);
+    writeFileSync(file, bytes);
+    expect(() => check(path)).toThrow(/said to be one/);
   });
 
   test("a head in the embedding's place where the configuration does not tie them", () => {

@@ -99,6 +99,7 @@ function ownAttribute(value: Value, name: string): Value | undefined {
   spendOn(value);
   if (value instanceof Text) return methodIn(STRING_METHODS, value, name) ?? formatting(value, name);
   if (value instanceof Dict) return methodIn(DICT_METHODS, value, name);
+  if (value instanceof Tuple && value.names.includes(name)) return value.items[value.names.indexOf(name)];
   if (value instanceof List || value instanceof Tuple) return methodIn(SEQUENCE_METHODS, value, name);
   if (value instanceof Namespace) return value.attributes.get(name);
   return value instanceof Func ? value.attribute(name) : undefined;
@@ -120,6 +121,10 @@ function ownItem(value: Value, key: Value): Value | undefined {
   if (place < 0 || place >= length) return undefined;
   return value instanceof Text ? value.range(place, place + 1) : (value as Sequence).items[place];
 }
+
+/** `value|attr(name)`: the attribute, never an item. @throws {TemplateFault} on what is undefined */
+export const attributeAlone = (value: Value, name: string): Value =>
+  orElse(ownAttribute(defined(value), name), missing(value, name));
 
 /** `value.name`: the attribute, else the item. @throws {TemplateFault} on what is undefined */
 export function attributeOf(value: Value, name: string): Value {

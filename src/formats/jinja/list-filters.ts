@@ -1,4 +1,4 @@
-import { attributeOf, itemOf } from "./access.ts";
+import { attributeAlone, itemOf } from "./access.ts";
 import { add } from "./arithmetic.ts";
 import { type Filter, filter } from "./filter.ts";
 import { spendOnLength } from "./limits.ts";
@@ -74,7 +74,7 @@ function grouped(
     else groups.push({ key: key(item), items: [item] });
   }
   const get = getter(attribute, otherwise);
-  return new List(groups.map(({ items }) => new Tuple([get(items[0] as Value), new List(items)])));
+  return new List(groups.map(({ items }) => new Tuple([get(items[0] as Value), new List(items)], ["grouper", "list"])));
 }
 
 function unique(value: Value, caseSensitive: Value | undefined, attribute: Value | undefined): List {
@@ -137,7 +137,7 @@ const ends = (pick: (items: readonly Value[]) => Value | undefined) =>
   filter("", (value) => orElse(pick(iterate(value)), new Undefined("the sequence was empty")));
 /** Filters of Jinja for lists and mappings. */
 export const LIST_FILTERS: Readonly<Record<string, Filter>> = {
-  attr: filter("name", (value, name) => attributeOf(value, str(name ?? null).text)),
+  attr: filter("name", (value, name) => attributeAlone(value, str(name ?? null).text)),
   batch: filter("linecount fill_with", (value, size, fill) => inGroups(value, Math.max(1, int(size ?? null)), fill)),
   slice: filter("slices fill_with", (value, count, fill) =>
     inSlices(value, Math.min(1e5, Math.max(1, int(count ?? null))), fill),

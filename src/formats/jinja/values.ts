@@ -17,8 +17,11 @@ export class List {
 
 export class Tuple {
   readonly items: readonly Value[];
-  constructor(items: readonly Value[]) {
+  /** Of the first items, where they have some. */
+  readonly names: readonly string[];
+  constructor(items: readonly Value[], names: readonly string[] = []) {
     this.items = items;
+    this.names = names;
   }
 }
 
