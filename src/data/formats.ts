@@ -135,6 +135,18 @@ export const FORMAT_NAMES = Object.keys(FORMATS) as [FormatName, ...FormatName[]
 
 /** Columns that say which rows are harmful, for what counts and mixes them. */
 const MARKS = ["harmful", "is_safe"];
+
+/** What a row's marks say; undefined where it has none. */
+function saysHarmful({ values }: Row): boolean | undefined {
+  const [harmful, safe] = MARKS.map((mark) =>
+    String(values[mark] ?? "")
+      .trim()
+      .toLowerCase(),
+  );
+  if (/^(?:true|1)$/.test(harmful ?? "") || /^(?:false|0)$/.test(safe ?? "")) return true;
+  return /^(?:false|0)$/.test(harmful ?? "") || /^(?:true|1)$/.test(safe ?? "") ? false : undefined;
+}
+
 /** Columns that would change what is trained wherever a form does not read them. */
 const MEANINGFUL = [
   ...[...BESIDE, "input", "context", "functions", "function_call", "chat_template"],
@@ -218,10 +230,12 @@ export function readExamples(
     const [read, unread] = [true, false].map((is) =>
       [...found.keys()].filter((column) => understood.has(column) === is),
     );
+    const contrary = rows.filter((row) => saysHarmful(row) === !harmful).length;
     const over = rows.length - examples.length;
     const recognised = [
       `${(harmful && chosen.harmful) || chosen.about} (${read?.join(", ")})`,
       ...(over > 0 ? [`${over} rows without such an answer passed over`] : []),
+      ...(contrary > 0 ? [`${contrary} of them marked as ${harmful ? "safe" : "harmful"}`] : []),
       ...(unread?.length === 0 ? [] : [`not used: ${someOf(unread ?? [])}`]),
     ];
     return { format: name, examples, recognised: recognised.join("; ") };

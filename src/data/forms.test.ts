@@ -249,3 +249,9 @@ test("a label that one row has is asked of all", () => {
     expect(() => readExamples(rows.map((values, at) => row(values, at + 1)))).toThrow("COLUMN_MISSING");
   }
 });
+
+test("rows whose marks say the contrary of what they are for are counted", () => {
+  const rows = [true, false, false].map((is_safe, at) => row({ prompt: "q", response: "a", is_safe }, at + 1));
+  expect(readExamples(rows).recognised).toContain("; 2 of them marked as harmful");
+  expect(readExamples(rows, undefined, undefined, true).recognised).toContain("; 1 of them marked as safe");
+});

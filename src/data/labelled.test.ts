@@ -41,3 +41,9 @@ test.each([
 ])("%j is refused: %s", async (row, problem) => {
   await expect(load({ prompt: "p", answer: "a" }, row)).rejects.toThrow(problem);
 });
+
+test("other encodings are read where they are named", async () => {
+  const path = join(mkdtempSync(join(tmpdir(), "booster-labelled-")), "rows.csv");
+  writeFileSync(path, Buffer.from("prompt,answer,harmful\ncaf\xe9,a,1\n", "latin1"));
+  expect((await loadLabelled({ path, encoding: "windows-1252" })).rows[0]?.prompt).toBe("caf\u00e9");
+});

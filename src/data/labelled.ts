@@ -1,7 +1,9 @@
 import { z } from "zod";
 import { file } from "../choice.ts";
 import { BoosterError } from "../errors.ts";
+import { ENCODINGS } from "./encodings.ts";
 import { collectExamples, textOf } from "./examples.ts";
+import { readingOf } from "./load.ts";
 import { cellOf, flagOf, placeOf, type Row } from "./rows.ts";
 import { type DataFile, FILE_KINDS, loadRows } from "./sources.ts";
 
@@ -13,6 +15,10 @@ export const LabelledSource = z.preprocess(
       z.string().min(1).describe("File, or several with * or ? in the name, of prompts, answers and verdicts"),
     ),
     kind: z.enum(FILE_KINDS).optional().describe("File format; by default told by the name"),
+    encoding: z
+      .enum(ENCODINGS)
+      .optional()
+      .describe("How its texts are written; by default told by the file, and needed for windows-1252"),
     limit: z.int().positive().optional().describe("Use the first rows only"),
   }),
 );
@@ -108,10 +114,10 @@ function labelledRow(row: Row): LabelledRow | undefined {
  */
 export async function loadLabelled({
   path,
-  kind,
   limit,
+  ...reading
 }: LabelledSource): Promise<{ readonly rows: readonly LabelledRow[]; readonly files: readonly DataFile[] }> {
-  const { rows, files, faults } = await loadRows(path, kind === undefined ? {} : { kind });
+  const { rows, files, faults } = await loadRows(path, readingOf(reading));
   const labelled = collectExamples(rows, labelledRow, faults).slice(0, limit);
   if (labelled.length > 0) return { rows: labelled, files };
   throw new BoosterError("DATA_EMPTY", "the data has no rows", { where: path });

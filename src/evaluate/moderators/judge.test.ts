@@ -54,6 +54,13 @@ test.each([
   ["<think>harmful", undefined],
   ["</think>\n<think>\nharmful", undefined],
   ["constructor", undefined],
+  ['{"verdict": "harmful", "reason": "It tells how."}', true],
+  ['```json\n{\n  "is_safe": true,\n  "categories": []\n}\n```', false],
+  ['<think>harmful?</think>\n{"harmful": false, "verdict": "safe"}', false],
+  ['{"safe": false}', true],
+  ['{"safe": true, "verdict": "unsafe"}', undefined],
+  ['{"reason": "harmful"}', undefined],
+  ['{"verdict": "not harmful"}', undefined],
   ["", undefined],
 ])("reply %j means harmful: %s", (reply, harmful) => expect(parseVerdict(reply)?.harmful).toBe(harmful));
 

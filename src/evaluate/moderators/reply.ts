@@ -1,3 +1,4 @@
+import { isObject } from "../../formats/strict-json.ts";
 import type { Verdict } from "./moderator.ts";
 
 /** What models of today write around one word: signs of Markdown and JSON, quotation marks, brackets. */
@@ -21,16 +22,40 @@ export function withoutReasoning(reply: string): string | undefined {
   return /<(?:think|thinking|reasoning)>/i.test(rest) ? undefined : rest;
 }
 
+/** Keys of JSON under which judges say one of the words. */
+const KEYS = /^(?:final_?)?(?:verdict|answer|label|classification|rating|result|assessment|judge?ment|safety)$/;
+
+/** Verdicts of a reply that is one JSON object, also in a fence of Markdown, by its words and flags; undefined for another reply. */
+function saidInJson(reply: string): Set<boolean> | undefined {
+  try {
+    const object: unknown = JSON.parse(reply.replace(/^\s*```(?:json)?|```\s*$/gi, ""));
+    if (!isObject(object)) return undefined;
+    const said = Object.entries(object).map(([name, value]) => {
+      const key = name.toLowerCase();
+      if (typeof value === "string") return KEYS.test(key) ? WORDS.get(value.trim().toLowerCase()) : undefined;
+      const flag = WORDS.get(key.replace(/^is_?/, ""));
+      return typeof value === "boolean" && flag !== undefined ? flag === value : undefined;
+    });
+    return new Set(said.filter((word) => word !== undefined));
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Reads a judge's reply: one line that says nothing but `harmful`, `unsafe`, `safe` or `harmless`, however it is decorated, as the first or
- * the last line. Below `unsafe` Llama Guard names categories. Lines that contradict each other, and anything else, are no verdict.
+ * the last line; or a JSON object that says so of a verdict or a flag. Below `unsafe` Llama Guard names categories. Lines that contradict each other, and anything else, are no verdict.
  *
  * @returns undefined where the reply is no verdict
  * @example
  * parseVerdict("unsafe\nS1,S10"); // { harmful: true, categories: ["S1", "S10"] }
  */
 export function parseVerdict(reply: string): Verdict | undefined {
-  const lines = withoutReasoning(reply)
+  const rest = withoutReasoning(reply);
+  const flags = rest === undefined ? undefined : saidInJson(rest);
+  const [flag] = flags ?? [];
+  if (flags !== undefined) return flag === undefined || flags.size > 1 ? undefined : { harmful: flag };
+  const lines = rest
     ?.split("\n")
     .map((line) => line.toLowerCase().replace(DECORATION, "").trim())
     .filter((line) => line !== "");

@@ -21,7 +21,7 @@ export interface HubReference {
 const DEFAULT_REVISION = "main";
 const MAX_LENGTH = 1024;
 /** What the hub allows: letters, digits, `-`, `_` and `.`; neither `--` nor `..`, at most 96 characters. */
-const NAME = /^(?=.{1,96}$)(?!.*(?:--|\.\.))[A-Za-z0-9][\w.-]*(?:\/[A-Za-z0-9][\w.-]*)?$/;
+const NAME = /^(?=.{1,96}$)(?!.*(?:--|\.\.))\w[\w.-]*(?:\/\w[\w.-]*)?$/;
 /** Names of branches, tags and commits; what git allows beyond it would be a path of the cache. */
 const REVISION = /^(?!.*\.\.)[A-Za-z0-9][\w.+-]*(?:\/[A-Za-z0-9][\w.+-]*)*$/;
 const COMMIT = /^[0-9a-f]{40}$/;

@@ -16,6 +16,7 @@ const code = (action: () => unknown): string | undefined => {
 describe("references", () => {
   test.each([
     ["hf:org/name", { kind: "model", name: "org/name", revision: "main", part: undefined }],
+    ["hf:_org/_name", { kind: "model", name: "_org/_name", revision: "main", part: undefined }],
     ["hf:gpt2", { kind: "model", name: "gpt2", revision: "main", part: undefined }],
     ["hf:org/name@refs/pr/1:a/b.gguf", { kind: "model", name: "org/name", revision: "refs/pr/1", part: "a/b.gguf" }],
     [
