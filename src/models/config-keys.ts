@@ -99,5 +99,6 @@ export const INERT_KEYS: readonly string[] = [
   "id2label",
   "label2id",
   "num_labels",
+  "_num_labels",
   "problem_type",
 ];

@@ -208,6 +208,38 @@ test("a key that is not known can be passed over, and no other", () => {
   expect(() => parseConfig(KEYS, insisting(config, ["attention_multiplyer"]))).toThrow(refused("attention_multiplyer"));
 });
 
+test("the configuration of GPT-2 medium, and what DistilGPT2's has beside it", () => {
+  const summary = { summary_activation: null, summary_first_dropout: 0.1, summary_proj_to_labels: true };
+  const config = {
+    activation_function: "gelu_new",
+    architectures: ["GPT2LMHeadModel"],
+    attn_pdrop: 0.1,
+    bos_token_id: 50256,
+    embd_pdrop: 0.1,
+    eos_token_id: 50256,
+    initializer_range: 0.02,
+    layer_norm_epsilon: 1e-5,
+    model_type: "gpt2",
+    n_ctx: 1024,
+    n_embd: 1024,
+    n_head: 16,
+    n_layer: 24,
+    n_positions: 1024,
+    n_special: 0,
+    predict_special_tokens: true,
+    resid_pdrop: 0.1,
+    ...summary,
+    summary_type: "cls_index",
+    summary_use_proj: true,
+    task_specific_params: { "text-generation": { do_sample: true, max_length: 50 } },
+    vocab_size: 50257,
+  };
+  expect(createModel(config).layers).toBe(24);
+  expect(createModel({ ...config, _num_labels: 1, output_past: true, gradient_checkpointing: false }).heads).toBe(16);
+  const { n_positions: _, ...shorter } = config;
+  expect(createModel(shorter).maxPositions).toBe(1024);
+});
+
 test("what the published configurations of each family say is known", () => {
   for (const config of PUBLISHED) expect(createModel(config).architecture).toBe(config.model_type);
 });

@@ -26,6 +26,10 @@ const keys = {
   inert: [
     // The number of positions once more.
     "n_ctx",
+    // Of the libraries before Hugging Face's present one, still in the larger GPT-2s.
+    "n_special",
+    "output_past",
+    "predict_special_tokens",
     // Order of a product that is exact either way in float32.
     "reorder_and_upcast_attn",
     // Training here is without dropout.
