@@ -143,6 +143,14 @@ describe("both styles of rotary positions", () => {
     expect(() => ropeOf(config)).toThrow(refused(found));
   });
 
+  test("a base under a name that the family's readers do not agree on", () => {
+    const rope = (config: object) => parseConfig({ ...KEYS, ropeNames: { rotary_emb_base: "rope_theta" } }, config);
+    expect(rope({ rotary_emb_base: 20 }).rope_parameters.rope_theta).toBe(20);
+    expect(rope({ rotary_emb_base: 20, rope_theta: 20 }).rope_parameters.rope_theta).toBe(20);
+    expect(rope({ rope_theta: 20, rope_parameters: { rope_theta: 20 } }).rope_parameters.rope_theta).toBe(20);
+    expect(() => rope({ rope_theta: 20 })).toThrow(/expected rotary_emb_base; found rope_theta/);
+  });
+
   test("keeps layers apart where the family does", () => {
     const used = z.object({
       rope_parameters: z.object({ full_attention: ropeParameters(1e6), sliding_attention: ropeParameters() }),

@@ -103,6 +103,18 @@ function withRopeParameters(config: Config, { ropeByLayer = false, ropeNames = {
     Object.entries(config).filter(([key]) => !(key in ropeNames)),
   );
   const stated = statement(rope_parameters, "rope_parameters");
+  // Some versions of Hugging Face's library take it, others the default.
+  const alone = Object.entries(ropeNames).find(
+    ([old, now]) => config[now] !== undefined && config[old] === undefined && stated[now] === undefined,
+  );
+  if (alone !== undefined) {
+    throw misfit(
+      "what this key means in this family depends on who reads it",
+      alone[0],
+      alone[1],
+      `Call it ${alone[0]}.`,
+    );
+  }
   const old = [...renamed, { rope_theta, partial_rotary_factor }, statement(rope_scaling, "rope_scaling")];
   if (!ropeByLayer) return { ...others, rope_parameters: agreeing([...old, stated]) };
   const { rope_local_base_freq, ...rest } = others;
