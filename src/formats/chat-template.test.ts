@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { CHATML, tinyTokenizer } from "../../test/tiny-tokenizer.ts";
-import { renderChat, renderMarked } from "./chat-template.ts";
+import { renderChat, renderMarked, turnEndOf } from "./chat-template.ts";
 import { encodeChat, renderForTraining } from "./chat-training.ts";
 import { MAX_RENDERED_LENGTH, MAX_TEMPLATE_BYTES } from "./jinja/limits.ts";
 import { IGNORE } from "./labels.ts";
@@ -10,6 +10,17 @@ const user = (content: string) => ({ role: "user", content });
 const assistant = (content: string) => ({ role: "assistant", content });
 const trained = (labels: readonly number[]) => tokenizer.decode(labels.filter((label) => label !== IGNORE));
 const TRIMMING = CHATML.replace("message['content']", "message['content'] | trim");
+
+test.each([
+  [CHATML, "<|im_end|>\n<|im_start|>user\n"],
+  [
+    "{% if messages[0].role != 'system' %}{{ raise_exception('no system') }}{% endif %}{% for m in messages %}[{{ m.role }}]{{ m.content }}<end>{% endfor %}",
+    "<end>[user]",
+  ],
+  ["{{ messages[0].content }}", undefined],
+])("what stands behind an assistant's turn: %s", (template, end) => {
+  expect(turnEndOf(template, {})).toBe(end);
+});
 
 describe("rendering", () => {
   test("messages, generation prompt, named tokens", () => {

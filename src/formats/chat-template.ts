@@ -215,15 +215,16 @@ export const renderChat = (template: string, messages: readonly ChatMessage[], o
  * call the end of a sequence. Undefined where it writes no such conversation.
  */
 export function turnEndOf(template: string, tokens: Pick<ChatOptions, "bos" | "eos" | "pad">): string | undefined {
-  const [user, assistant] = [
-    { role: "user", content: "1" },
-    { role: "assistant", content: "2" },
-  ] as const;
-  try {
-    const rendering = renderMarked(template, [user, assistant, { ...user, content: "3" }], tokens);
-    const [last, next] = [rendering.runsOf(1).at(-1), rendering.runsOf(2)[0]];
-    return last === undefined || next === undefined ? undefined : rendering.text.slice(last.end, next.start);
-  } catch {
-    return undefined;
+  const turns = ["user", "assistant", "user"].map((role, place) => ({ role, content: `${place + 1}` }));
+  // Some templates refuse a conversation that does not begin with the system's turn.
+  for (const messages of [turns, [{ role: "system", content: "0" }, ...turns]]) {
+    try {
+      const rendering = renderMarked(template, messages, tokens);
+      const [last, next] = [rendering.runsOf(messages.length - 2).at(-1), rendering.runsOf(messages.length - 1)[0]];
+      if (last !== undefined && next !== undefined) return rendering.text.slice(last.end, next.start);
+    } catch {
+      // A template that renders neither tells nothing.
+    }
   }
+  return undefined;
 }
