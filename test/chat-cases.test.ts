@@ -29,8 +29,9 @@ describe.skipIf(!inputs || !model)("cases of chat templates", () => {
         chat_template: readFileSync(join(inputs ?? "", folder, "chat_template.jinja"), "utf8"),
       },
     });
-  const encode = (tokenizer: Tokenizer, file: string) => {
-    const values = JSON.parse(readFileSync(join(inputs ?? "", file), "utf8"));
+  const encode = (tokenizer: Tokenizer, file: string) =>
+    encodeRow(tokenizer, file, JSON.parse(readFileSync(join(inputs ?? "", file), "utf8")));
+  const encodeRow = (tokenizer: Tokenizer, file: string, values: Record<string, unknown>) => {
     const [example] = readExamples([{ file, line: 1, values }]).examples;
     if (example === undefined) throw new Error("no example");
     const options = { tokenizer, template: "chat", maxTokens: 4096, tooLong: "reject" } as const;
@@ -65,6 +66,17 @@ describe.skipIf(!inputs || !model)("cases of chat templates", () => {
   test("C15: reasoning is kept or refused", () => {
     expect(() => encode(withTemplate("t-reasoning"), "chat-think.jsonl")).toThrow(/leaves out what the row says/);
     expect(encode(createTokenizer(files), "chat-think.jsonl").trained).toContain("Two and two.");
+  });
+
+  test("an empty answer begins at the token that ends it, and not within it", () => {
+    const messages = [
+      { role: "user", content: "q" },
+      { role: "assistant", content: "" },
+    ];
+    expect(encodeRow(withTemplate("t-reasoning"), "empty.jsonl", { messages })).toMatchObject({
+      text: "<|im_start|>[user]q[assistant]<|im_end|>",
+      trained: "<|im_end|>",
+    });
   });
 
   test("parts, and a message without content, with the model's own template", () => {

@@ -135,6 +135,8 @@ export function renderForTraining(
   /** How many tokens are before a character, and whether one stands on both sides of it. */
   const tokensBefore = (place: number): { count: number; cut: boolean } => {
     if (place >= whole.text.length) return { count: ids.length, cut: false };
+    const around = stops.find(({ start, end }) => start < place && place < end);
+    if (around !== undefined) return { count: around.before, cut: true };
     // What is before a token that stands alone is as it was.
     const { start, before } = stops.findLast(({ end }) => end <= place) ?? { start: 0, before: 0 };
     const own = tokenizer.encodeSegments(cutSegments(whole.segments, start, place));
