@@ -40,11 +40,11 @@ const realRuns = ({ model, alignment }: SharedFiles): Record<string, Settings> =
     template: "alpaca",
     maxTokens: 256,
     tooLong: "truncate",
-    steps: 6,
+    steps: 12,
   };
   return {
     "SmolLM2-135M, SFT": common,
-    "SmolLM2-135M, Booster, low memory": { ...common, method: "booster", memory: "low", steps: 4 },
+    "SmolLM2-135M, Booster, low memory": { ...common, method: "booster", memory: "low" },
     "SmolLM2-135M, SFT, all linear layers, 2 micro-batches": {
       ...common,
       targetModules: LINEAR,

@@ -6,8 +6,8 @@ import type { BatchSource } from "../train/index.ts";
 import { split } from "../train/stepper.ts";
 import type { TrainingProgram } from "../train/training-program.ts";
 
-/** Results lie apart in memory: what they take with the gaps between them, measured. */
-export const SCATTER = 1.05;
+/** Results lie apart in memory, and further apart the more batches of other sizes there were: what they take with the gaps, measured after a dozen steps. */
+export const SCATTER = 1.3;
 
 /**
  * What this process may still take; bytes. In a container that is its limit less what the process has: what files occupy is given back
