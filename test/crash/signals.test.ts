@@ -10,7 +10,8 @@ import { compileProgram } from "./compile.ts";
 import { isRunning, lockHolder, resultBytes, runTrainer } from "./run-trainer.ts";
 
 const stops = Number(process.env.BOOSTER_STOPS ?? 10);
-const job = { steps: 60, size: 200, milliseconds: 10 };
+/** More than twice as long as the latest signal waits, so that a busy machine does not end it first. */
+const job = { steps: 120, size: 200, milliseconds: 10 };
 const program = compileProgram("test/crash/trainer.ts");
 const parent = compileProgram("test/crash/parent.ts");
 const folder = mkdtempSync(join(tmpdir(), "booster-signals-"));
