@@ -4,9 +4,10 @@ import { ops, product, type Tensor } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
 import { type Activation, gated, type Rotation, silu, turnAt } from "../nn/index.ts";
 import type { Forward, Model } from "./architecture.ts";
+import { type ConfigKeys, parseConfig } from "./config.ts";
 import { layerCount } from "./config-keys.ts";
-import { type DecoderShape, decoderModules } from "./llama-modules.ts";
-import { ropeParameters } from "./rope.ts";
+import { type DecoderShape, decoderModules, NORMS_BEFORE } from "./llama-modules.ts";
+import { ropeParameters, rotationOf } from "./rope.ts";
 import type { Weights } from "./weights.ts";
 
 const size = z.int().positive();
@@ -92,6 +93,33 @@ export function sizesOf(config: Omit<z.output<typeof keys>, "rope_parameters" | 
     headDim,
   };
 }
+
+/** What a relative of Llama says of config.json: the decoder's keys, as its own schema has them. */
+type DecoderConfig = Omit<z.output<typeof keys>, "hidden_act">;
+
+/**
+ * How a family's models are made that is Llama but for what `differs` says.
+ *
+ * @throws {BoosterError} what `parseConfig` and `sizesOf` throw
+ */
+export const relativeOfLlama =
+  <C extends DecoderConfig>(
+    family: ConfigKeys<z.ZodObject & z.ZodType<C>>,
+    differs: (config: C, sizes: ReturnType<typeof sizesOf>) => Partial<Decoder>,
+  ) =>
+  (raw: unknown): Model => {
+    const config = parseConfig(family, raw);
+    const sizes = sizesOf(config);
+    const rotation = rotationOf(config.rope_parameters, sizes);
+    return createDecoder({
+      ...sizes,
+      architecture: family.name,
+      norms: NORMS_BEFORE,
+      rotation: () => rotation,
+      window: () => undefined,
+      ...differs(config, sizes),
+    });
+  };
 
 /** `x + attention(norm(x))`, then `x + mlp(norm(x))`; what follows the last layer's keys and values on the selected rows alone. */
 export function createDecoder(decoder: Decoder): Model {

@@ -1,10 +1,7 @@
 import { z } from "zod";
 import type { Architecture } from "./architecture.ts";
-import { parseConfig } from "./config.ts";
-import { biasesOf, createDecoder, DECODER_KEYS, sizesOf } from "./llama-decoder.ts";
+import { biasesOf, DECODER_KEYS, relativeOfLlama } from "./llama-decoder.ts";
 import { ggufBiases, INTERLEAVED, llamaLayout, llamaWrite } from "./llama-gguf.ts";
-import { NORMS_BEFORE } from "./llama-modules.ts";
-import { rotationOf } from "./rope.ts";
 
 const KEYS = {
   name: "llama",
@@ -24,17 +21,5 @@ export const llama: Architecture = {
     config: ggufBiases,
     write: llamaWrite("llama"),
   }),
-  create(raw) {
-    const config = parseConfig(KEYS, raw);
-    const sizes = sizesOf(config);
-    const rotation = rotationOf(config.rope_parameters, sizes);
-    return createDecoder({
-      ...sizes,
-      architecture: KEYS.name,
-      norms: NORMS_BEFORE,
-      biased: biasesOf(config),
-      rotation: () => rotation,
-      window: () => undefined,
-    });
-  },
+  create: relativeOfLlama(KEYS, (config) => ({ biased: biasesOf(config) })),
 };

@@ -1,10 +1,7 @@
 import { z } from "zod";
 import type { Architecture } from "./architecture.ts";
-import { parseConfig } from "./config.ts";
-import { createDecoder, DECODER_KEYS, sizesOf } from "./llama-decoder.ts";
+import { DECODER_KEYS, relativeOfLlama } from "./llama-decoder.ts";
 import { INTERLEAVED, llamaLayout, llamaWrite } from "./llama-gguf.ts";
-import { NORMS_BEFORE } from "./llama-modules.ts";
-import { rotationOf } from "./rope.ts";
 import { allSliding, windowSize, windowsOf } from "./windows.ts";
 
 const KEYS = {
@@ -28,16 +25,7 @@ export const mistral: Architecture = {
     interleaved: INTERLEAVED,
     write: llamaWrite("llama"),
   }),
-  create(raw) {
-    const config = parseConfig(KEYS, raw);
-    const sizes = sizesOf(config);
-    const rotation = rotationOf(config.rope_parameters, sizes);
-    return createDecoder({
-      ...sizes,
-      architecture: KEYS.name,
-      norms: NORMS_BEFORE,
-      rotation: () => rotation,
-      window: windowsOf(undefined, allSliding(sizes, config.sliding_window), config.sliding_window, sizes),
-    });
-  },
+  create: relativeOfLlama(KEYS, ({ sliding_window }, sizes) => ({
+    window: windowsOf(undefined, allSliding(sizes, sliding_window), sliding_window, sizes),
+  })),
 };

@@ -1,9 +1,7 @@
 import { z } from "zod";
 import type { Architecture } from "./architecture.ts";
-import { parseConfig } from "./config.ts";
-import { biasesOf, createDecoder, DECODER_KEYS, sizesOf } from "./llama-decoder.ts";
+import { biasesOf, DECODER_KEYS, relativeOfLlama } from "./llama-decoder.ts";
 import { ggufBiases, HEAD_NORM_NAMES, LLAMA_NAMES, llamaLayout, llamaWrite } from "./llama-gguf.ts";
-import { rotationOf } from "./rope.ts";
 
 const KEYS = {
   name: "olmo2",
@@ -33,18 +31,9 @@ export const olmo2: Architecture = {
     write: llamaWrite("olmo2", 1e-5),
     config: (file) => ({ attention_bias: ggufBiases(file).attention_bias }),
   }),
-  create(raw) {
-    const config = parseConfig(KEYS, raw);
-    const sizes = sizesOf(config);
-    const rotation = rotationOf(config.rope_parameters, sizes);
-    return createDecoder({
-      ...sizes,
-      architecture: KEYS.name,
-      norms: { afterAttention: "post_attention_layernorm", afterFeedForward: "post_feedforward_layernorm" },
-      headNorm: "whole",
-      biased: biasesOf(config),
-      rotation: () => rotation,
-      window: () => undefined,
-    });
-  },
+  create: relativeOfLlama(KEYS, (config) => ({
+    norms: { afterAttention: "post_attention_layernorm", afterFeedForward: "post_feedforward_layernorm" },
+    headNorm: "whole",
+    biased: biasesOf(config),
+  })),
 };

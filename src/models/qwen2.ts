@@ -1,10 +1,7 @@
 import { z } from "zod";
 import type { Architecture } from "./architecture.ts";
-import { parseConfig } from "./config.ts";
-import { createDecoder, DECODER_KEYS, QKV, sizesOf } from "./llama-decoder.ts";
+import { DECODER_KEYS, QKV, relativeOfLlama } from "./llama-decoder.ts";
 import { llamaLayout, llamaWrite } from "./llama-gguf.ts";
-import { NORMS_BEFORE } from "./llama-modules.ts";
-import { rotationOf } from "./rope.ts";
 import { QWEN_WINDOW_KEYS, qwenWindows } from "./windows.ts";
 
 const KEYS = {
@@ -24,17 +21,5 @@ const KEYS = {
 export const qwen2: Architecture = {
   name: KEYS.name,
   gguf: llamaLayout("qwen2", "Qwen2ForCausalLM", { write: llamaWrite("qwen2") }),
-  create(raw) {
-    const config = parseConfig(KEYS, raw);
-    const sizes = sizesOf(config);
-    const rotation = rotationOf(config.rope_parameters, sizes);
-    return createDecoder({
-      ...sizes,
-      architecture: KEYS.name,
-      norms: NORMS_BEFORE,
-      biased: QKV,
-      rotation: () => rotation,
-      window: qwenWindows(config, sizes),
-    });
-  },
+  create: relativeOfLlama(KEYS, (config, sizes) => ({ biased: QKV, window: qwenWindows(config, sizes) })),
 };

@@ -1,10 +1,7 @@
 import { z } from "zod";
 import type { Architecture } from "./architecture.ts";
-import { parseConfig } from "./config.ts";
-import { biasesOf, createDecoder, DECODER_KEYS, sizesOf } from "./llama-decoder.ts";
+import { biasesOf, DECODER_KEYS, relativeOfLlama } from "./llama-decoder.ts";
 import { ggufBiases, HEAD_NORM_NAMES, LLAMA_NAMES, llamaLayout, llamaWrite } from "./llama-gguf.ts";
-import { NORMS_BEFORE } from "./llama-modules.ts";
-import { rotationOf } from "./rope.ts";
 import { QWEN_WINDOW_KEYS, qwenWindows } from "./windows.ts";
 
 const KEYS = {
@@ -27,18 +24,9 @@ export const qwen3: Architecture = {
     names: { ...LLAMA_NAMES, ...HEAD_NORM_NAMES },
     config: (file) => ({ attention_bias: ggufBiases(file).attention_bias }),
   }),
-  create(raw) {
-    const config = parseConfig(KEYS, raw);
-    const sizes = sizesOf(config);
-    const rotation = rotationOf(config.rope_parameters, sizes);
-    return createDecoder({
-      ...sizes,
-      architecture: KEYS.name,
-      norms: NORMS_BEFORE,
-      headNorm: "each",
-      biased: biasesOf(config),
-      rotation: () => rotation,
-      window: qwenWindows(config, sizes),
-    });
-  },
+  create: relativeOfLlama(KEYS, (config, sizes) => ({
+    headNorm: "each",
+    biased: biasesOf(config),
+    window: qwenWindows(config, sizes),
+  })),
 };
