@@ -190,8 +190,8 @@ function targets(
       ? []
       : [atMost("the same, were the second rows as long as the first", (3 * slower) / moreOperations, 3.05, "x")]),
     atMost("Booster's peak memory against SFT's", booster.peakRssBytes / own.peakRssBytes, 1.15, "x"),
-    atMost("start-up of SFT", own.startupSeconds ?? Number.NaN, dense ? 2 : 8, "s"),
-    atMost("start-up of Booster", booster.startupSeconds ?? Number.NaN, dense ? 2 : 8, "s"),
+    atMost("start-up of SFT", own.startupSeconds ?? Number.NaN, 2, "s"),
+    atMost("start-up of Booster", booster.startupSeconds ?? Number.NaN, dense ? 2 : 4, "s"),
   ];
 }
 

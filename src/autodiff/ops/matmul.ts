@@ -25,10 +25,13 @@ function productShape(op: string, a: Tensor, b: Tensor, { transA, transB }: Matm
   return [...batch, rows, columns];
 }
 
-function lowerBatched(emit: Emitter, names: readonly string[], [a, b]: readonly [Tensor, Tensor], attrs: MatmulAttrs) {
+function lowerProduct(emit: Emitter, names: readonly string[], [a, b]: readonly [Tensor, Tensor], attrs: MatmulAttrs) {
+  // Gemm computes the same bits in the same time, but ONNX Runtime knows of its result that it has two axes, whatever else it knows,
+  // and its planner then compares it with every buffer that is free: see `LARGE` in encode.ts.
   if (a.dtype === "float32" && emit.provider === "cpu") {
     return emit.node("FusedMatMul", names, flags(attrs), "com.microsoft");
   }
+  if (a.rank === 2) return emit.node("Gemm", names, flags(attrs));
   const swap = a.shape.map((_, i) => (i === a.rank - 2 ? i + 1 : i === a.rank - 1 ? i - 1 : i));
   const transposed = (name: string, wanted: boolean) =>
     wanted ? emit.node("Transpose", [name], { perm: swap }) : name;
@@ -44,8 +47,7 @@ const matmulOp = defineOp<MatmulAttrs, readonly [Tensor, Tensor]>({
     () => (transA ? matmul(b, g, { alpha, transA: transB, transB: true }) : matmul(g, b, { alpha, transB: !transB })),
     () => (transB ? matmul(g, a, { alpha, transA: true, transB: transA }) : matmul(a, g, { alpha, transA: !transA })),
   ],
-  lower: (emit, { names, inputs, attrs }) =>
-    inputs[0].rank === 2 ? emit.node("Gemm", names, flags(attrs)) : lowerBatched(emit, names, inputs, attrs),
+  lower: (emit, { names, inputs, attrs }) => lowerProduct(emit, names, inputs, attrs),
   samples: (draw) =>
     [false, true].flatMap((transA) =>
       [false, true].map((transB) => {
