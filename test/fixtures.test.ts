@@ -55,6 +55,7 @@ const TINY = [
 ];
 const FUNCTIONS = [
   "beat",
+  "bfpo",
   "lox",
   "nlsr",
   "panacea",

@@ -1,7 +1,9 @@
 import { BoosterError } from "../errors.ts";
 import { answered, BESIDE, conversationOf, WITH_TURNS } from "./answered.ts";
+import { meaningOf, refuseColumn } from "./columns.ts";
 import { collectExamples, type Example, textOf } from "./examples.ts";
-import { isNothing, parsedJson, turnsOf } from "./messages.ts";
+import { turnsOf } from "./messages.ts";
+import { MARKED, type Pair, pairOf, safeRlhfPair } from "./pairs.ts";
 import { labelled, openAiPreference, preference, prompted, safeRlhf, textOrTurns } from "./preferences.ts";
 import { renderedDialogue, renderedError } from "./rendered.ts";
 import { cellOf, FaultList, placeOf, type Row } from "./rows.ts";
@@ -16,6 +18,8 @@ export interface RowFormat {
   readonly columns: readonly string[];
   /** Other columns that it reads. */
   readonly also?: readonly string[];
+  /** Both answers of a row, where it has two. */
+  readonly pair?: { readonly columns: readonly string[]; readonly of: (row: Row) => Pair };
   /** The example of a row, undefined where the row has none; `harmful` where the harmful one of several answers is wanted. */
   readonly example: (row: Row, harmful: boolean) => Example | undefined;
 }
@@ -30,12 +34,14 @@ export const FORMATS = {
     also: ["prompt", "instruction", "input", "messages", "conversations", ...BESIDE],
     harmful: "preferences, of which the rejected answer is the harmful one",
     example: preference,
+    pair: { columns: MARKED, of: (row) => pairOf(row, preference) },
   },
   "openai-preference": {
     about: "OpenAI's preferences, of which the preferred answer is the good one",
     columns: ["input", "preferred_output", "non_preferred_output"],
     harmful: "OpenAI's preferences, of which the answer that is not preferred is the harmful one",
     example: openAiPreference,
+    pair: { columns: MARKED, of: (row) => pairOf(row, openAiPreference) },
   },
   messages: {
     about: "conversations",
@@ -92,6 +98,7 @@ export const FORMATS = {
     also: ["better_response_id", "safer_response_id"],
     harmful: "SafeRLHF's pairs of responses, of which an unsafe one is taken",
     example: safeRlhf,
+    pair: { columns: [], of: safeRlhfPair },
   },
   "goal-target": {
     about: "harmful goals with the beginning of an answer, as AdvBench's",
@@ -166,26 +173,10 @@ function formatOf(rows: readonly Row[]): FormatName | undefined {
   return FORMAT_NAMES.find((format) => adds(FORMATS[format]) && rows.some((row) => fits(row, format)));
 }
 
-/** Whether a name is another one with a slip: other capitals or signs, a letter too many or too few, or two in each other's place. */
-function isSlipOf(typed: string, name: string): boolean {
-  const [a = "", b = ""] = [typed, name].map((text) => text.toLowerCase().replace(/[^a-z]/g, ""));
-  if (a === b) return true;
-  if (Math.min(a.length, b.length) < 5) return false;
-  let at = 0;
-  while (a[at] === b[at]) at++;
-  const [restA, restB] = [a.slice(at), b.slice(at)];
-  if (restA.slice(1) === restB || restA === restB.slice(1)) return true;
-  return restA.slice(2) === restB.slice(2) && restA[0] === restB[1] && restA[1] === restB[0];
-}
-
-/** The meaningful column that a column is or is meant to be; undefined where it is another. */
-const meaningOf = (column: string, names: readonly string[]): string | undefined =>
-  names.find((name) => name === column) ?? names.find((name) => isSlipOf(column, name));
-
 /** Examples, and how their rows were read. */
-export interface ReadExamples {
+export interface ReadExamples<T = Example> {
   readonly format: FormatName;
-  readonly examples: Example[];
+  readonly examples: T[];
   /** In words: the form, the columns that were read, and what was not. */
   readonly recognised: string;
 }
@@ -201,17 +192,56 @@ export interface ReadExamples {
  * @example
  * const { format, examples } = readExamples(rows);
  */
-export function readExamples(
+export const readExamples = (
   rows: readonly Row[],
   format?: FormatName,
   faults = new FaultList(),
   harmful = false,
-): ReadExamples {
+): ReadExamples =>
+  readRows(rows, format, faults, {
+    about: (form) => (harmful && form.harmful) || form.about,
+    also: () => [],
+    contrary: (row) => saysHarmful(row) === !harmful,
+    marked: harmful ? "safe" : "harmful",
+    make: (form, row) => form.example(row, harmful),
+  });
+
+/** The same for rows with two answers, of which both are wanted. @throws {BoosterError} `DATA_COLUMNS_UNKNOWN` for other rows too */
+export const readPairs = (rows: readonly Row[], format?: FormatName, faults = new FaultList()): ReadExamples<Pair> =>
+  readRows(rows, format, faults, {
+    about: ({ about }) => `${about.split(",")[0]}, both answers`,
+    also: ({ pair }) => pair?.columns ?? [],
+    contrary: () => false,
+    marked: "",
+    make({ pair }, row) {
+      if (pair !== undefined) return pair.of(row);
+      throw new BoosterError("COLUMN_MISSING", "has no two answers", {
+        expected: FORMAT_NAMES.filter((name) => "pair" in FORMATS[name]).join(", "),
+      });
+    },
+  });
+
+/** How the rows of a form are taken. */
+interface Taking<T> {
+  about(form: RowFormat): string;
+  /** Further columns that are read. */
+  also(form: RowFormat): readonly string[];
+  contrary(row: Row): boolean;
+  readonly marked: string;
+  make(form: RowFormat, row: Row): T | undefined;
+}
+
+function readRows<T>(
+  rows: readonly Row[],
+  format: FormatName | undefined,
+  faults: FaultList,
+  taking: Taking<T>,
+): ReadExamples<T> {
   const name = format ?? formatOf(rows);
   const [first] = rows;
   if (first !== undefined && name !== undefined) {
     const chosen: RowFormat = FORMATS[name];
-    const understood = new Set([...chosen.columns, ...(chosen.also ?? []), ...MARKS]);
+    const understood = new Set([...chosen.columns, ...(chosen.also ?? []), ...taking.also(chosen), ...MARKS]);
     const meaningful = [...(chosen.also ?? []), ...MEANINGFUL];
     /** Columns that were found, with the meaningful one that each is or may be meant to be where it is not read. */
     const found = new Map<string, string | undefined>();
@@ -223,19 +253,19 @@ export function readExamples(
           const meant = found.get(column);
           if (meant !== undefined) refuseColumn(row, column, meant);
         }
-        return chosen.example(row, harmful);
+        return taking.make(chosen, row);
       },
       faults,
     );
     const [read, unread] = [true, false].map((is) =>
       [...found.keys()].filter((column) => understood.has(column) === is),
     );
-    const contrary = rows.filter((row) => saysHarmful(row) === !harmful).length;
+    const contrary = rows.filter((row) => taking.contrary(row)).length;
     const over = rows.length - examples.length;
     const recognised = [
-      `${(harmful && chosen.harmful) || chosen.about} (${read?.join(", ")})`,
+      `${taking.about(chosen)} (${read?.join(", ")})`,
       ...(over > 0 ? [`${over} rows without such an answer passed over`] : []),
-      ...(contrary > 0 ? [`${contrary} of them marked as ${harmful ? "safe" : "harmful"}`] : []),
+      ...(contrary > 0 ? [`${contrary} of them marked as ${taking.marked}`] : []),
       ...(unread?.length === 0 ? [] : [`not used: ${someOf(unread ?? [])}`]),
     ];
     return { format: name, examples, recognised: recognised.join("; ") };
@@ -251,17 +281,3 @@ export function readExamples(
 
 const someOf = (names: readonly string[]): string =>
   names.length > 8 ? `${names.slice(0, 8).join(", ")} and ${names.length - 8} more` : names.join(", ");
-
-/** @throws {BoosterError} `COLUMN_UNREAD` where the column says something */
-function refuseColumn(row: Row, column: string, meant: string): void {
-  if (isNothing(parsedJson(cellOf(row, column)))) return;
-  if (column !== meant) {
-    if (Object.hasOwn(row.values, meant)) return;
-    throw new BoosterError("COLUMN_UNREAD", `has a column "${column}", which is not read: "${meant}" may be meant`, {
-      hint: "Give it the name that is meant, or another one, or remove it.",
-    });
-  }
-  throw new BoosterError("COLUMN_UNREAD", `has a column "${column}", which is not read with rows of this form`, {
-    hint: "Write what it says into the columns that are read, or remove it.",
-  });
-}

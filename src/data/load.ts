@@ -1,12 +1,14 @@
+import { BoosterError } from "../errors.ts";
 import type { Example } from "./examples.ts";
-import { readExamples } from "./formats.ts";
+import { readExamples, readPairs } from "./formats.ts";
 import type { SourceOptions } from "./options.ts";
+import type { Pair } from "./pairs.ts";
 import { type DataFile, loadRows, type ReadOptions } from "./sources.ts";
 import { loadTask, TASKS } from "./tasks/table.ts";
 
 /** Examples with what a run records about where they came from. */
-export interface LoadedExamples {
-  readonly examples: readonly Example[];
+export interface LoadedExamples<T = Example> {
+  readonly examples: readonly T[];
   /** The task, or the format that was told or found. */
   readonly readAs: string;
   /** In one line: how many rows of what form, which columns were read, and what the files are. */
@@ -37,13 +39,31 @@ export async function loadExamples(source: SourceOptions, harmful = false): Prom
   return { examples: first(examples), readAs: format, recognised: lineOf(examples, recognised, files), files };
 }
 
+/** Both answers of each row. Throws as `loadExamples`, and `DATA_COLUMNS_UNKNOWN` for a known task, whose rows have one. */
+export async function loadPairs(source: SourceOptions): Promise<LoadedExamples<Pair>> {
+  if (source.task !== undefined) {
+    throw new BoosterError("DATA_COLUMNS_UNKNOWN", "rows of a known task have one answer, where two are wanted", {
+      found: `task: ${source.task}`,
+      where: source.path,
+    });
+  }
+  const { rows, files, faults } = await loadRows(source.path, readingOf(source));
+  const { format, examples, recognised } = readPairs(rows, source.format, faults);
+  return {
+    examples: examples.slice(0, source.limit),
+    readAs: format,
+    recognised: lineOf(examples, recognised, files),
+    files,
+  };
+}
+
 /** How the files of a source are read. */
 export const readingOf = ({ kind, encoding }: Pick<SourceOptions, "kind" | "encoding">): ReadOptions => ({
   ...(kind === undefined ? {} : { kind }),
   ...(encoding === undefined ? {} : { encoding }),
 });
 
-function lineOf(examples: readonly Example[], about: string, files: readonly DataFile[]): string {
+function lineOf(examples: readonly unknown[], about: string, files: readonly DataFile[]): string {
   const written = new Set(files.map(({ kind, notes }) => [kind, ...notes].join(", ")));
   return `${examples.length} rows: ${about}; ${[...written].join("; ")}`;
 }

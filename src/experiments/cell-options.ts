@@ -6,6 +6,7 @@ import { METHODS, TRANSFORMS } from "../methods/registry.ts";
 import { checkOwnFactors } from "../methods/transform.ts";
 import { metricOf } from "../stages/evaluate.ts";
 import { type AlignOptions, parseOptions, type RepairOptions } from "../stages/options.ts";
+import { optionOf } from "../stages/pairs.ts";
 import { checkFactors, checkStart } from "../stages/starting-weights.ts";
 import { dataMissing } from "../stages/streams.ts";
 import { checkHarmful } from "../stages/upload.ts";
@@ -119,7 +120,8 @@ export function alignOptionsOf(
   const own = { ...options.align, ...align };
   const chosen = parseOptions(ExperimentOptions.shape.align, own, `align of ${pipelineName(method)}`);
   for (const stream of choose(METHODS, alignment).streams) {
-    if (chosen[stream as "harmful"] === undefined) throw dataMissing(alignment.name, `align.${stream}`);
+    const option = optionOf(stream);
+    if (chosen[option as "harmful"] === undefined) throw dataMissing(alignment.name, `align.${option}`);
   }
   return forSeed({ ...chosen, method: alignment, seed }, seed);
 }

@@ -63,6 +63,8 @@ export function demoExperiment({
       alignment: file("alignment"),
       harmful: file("harmful"),
       general: file("general"),
+      pairs: file("pairs"),
+      bufferPairs: file("bufferPairs"),
       avoid: tests,
     },
     attack: {

@@ -123,6 +123,8 @@ export interface Schedule {
 interface Training<S extends StateSpec = StateSpec> {
   /** Forward and backward passes of one step, on average. */
   readonly passes: { readonly forward: number; readonly backward: number };
+  /** Those of the row's streams that it reads with these settings, where it does without some. */
+  readonly streams?: readonly string[];
   step(context: StepContext<S>): StepDirection<S>;
   /** Further programs over the same state. */
   readonly programs?: Readonly<Record<string, (context: StepContext<S>) => Outcome<S>>>;
@@ -144,7 +146,7 @@ interface Facts {
 }
 
 /** What the trainer runs. It knows no method by name. */
-export interface TrainingMethod extends Facts, Training {
+export interface TrainingMethod extends Facts, Omit<Training, "streams"> {
   readonly name: string;
   readonly stage: "align" | "finetune";
   readonly state: StateSpec;

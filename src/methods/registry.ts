@@ -1,4 +1,5 @@
 import { table } from "../choice.ts";
+import { bfpo } from "./alignment/bfpo.ts";
 import { booster } from "./alignment/booster.ts";
 import { boosterVaccine } from "./alignment/booster-vaccine.ts";
 import { deepAlignment } from "./alignment/deep-alignment.ts";
@@ -45,6 +46,7 @@ export const METHODS = table({ kind: "method", unknown: "UNKNOWN_METHOD", unfit:
   repnoise,
   deepAlignment,
   unitedAlignment,
+  bfpo,
   united,
   lisa,
   ldifs,

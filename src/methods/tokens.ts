@@ -1,4 +1,4 @@
-import type { Tree } from "../autodiff/index.ts";
+import { ops, type Tensor, type Tree } from "../autodiff/index.ts";
 import type { LabelledTokens } from "../models/index.ts";
 import type { StepContext } from "./method.ts";
 
@@ -19,3 +19,9 @@ export function labelledTokens({ loss }: Pick<StepContext, "loss">, weights: Tre
   });
   return seen as LabelledTokens;
 }
+
+/** Log-probability of each row's answer: `[rows]`. */
+export const answerLogProbability = (
+  { logProbability, shares, row }: Pick<LabelledTokens, "logProbability" | "shares" | "row">,
+  rows: Tensor["shape"][number],
+): Tensor => ops.scatterAdd(ops.mul(logProbability, ops.sign(shares)), row, rows);

@@ -8,6 +8,8 @@ import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
 export interface Example {
   readonly inputIds: ArrayLike<number>;
   readonly labels: ArrayLike<number>;
+  /** Whether its answer is safe, of data that say so: pairs of answers. */
+  readonly safe?: boolean;
 }
 
 /** Rows inside a program, without their padding: tokens are one flat axis. Integers are int32. */

@@ -5,7 +5,8 @@ import { resolveReferences } from "../hub/resolve.ts";
 import { METHODS } from "../methods/registry.ts";
 import { describeRun } from "./describe-run.ts";
 import { AlignOptions, parseOptions } from "./options.ts";
-import { loadStreams } from "./streams.ts";
+import { loadPairStreams } from "./pairs.ts";
+import { loadStreams, type Streams } from "./streams.ts";
 import { trainingTemplate } from "./template.ts";
 import { runTraining, type TrainingOutcome, type TrainingRun } from "./training-run.ts";
 import { type Context, hashesOf, Workbench } from "./workbench.ts";
@@ -35,23 +36,26 @@ export async function alignJob(options: z.input<typeof AlignOptions>, context: C
   const chosen = { ...asked, template: trainingTemplate(asked, origin, context.emit) };
   const start = await bench.start(origin, "merge", { form: chosen.base });
   const { base } = start;
-  const { rows, hashes, records } = await loadStreams(
+  const encoding = { ...chosen, tokenizer: base.tokenizer, model: base.model };
+  const single = await loadStreams(
     method,
     {
       alignment: { option: "alignment", source: chosen.alignment },
       harmful: { option: "harmful", source: chosen.harmful },
       general: { option: "general", source: chosen.general },
     },
-    { ...chosen, tokenizer: base.tokenizer, model: base.model },
+    encoding,
     chosen.avoid,
     context,
   );
+  const paired = await loadPairStreams(method, chosen, encoding, chosen.avoid, context);
+  const merged = <K extends keyof Streams>(part: K) => ({ ...single[part], ...paired[part] });
   return {
     options: chosen,
-    description: describeRun("align", AlignOptions, chosen, { ...hashesOf(origin), ...hashes }),
+    description: describeRun("align", AlignOptions, chosen, { ...hashesOf(origin), ...merged("hashes") }),
     start,
     aligns: true,
-    streams: rows,
-    data: records,
+    streams: merged("rows"),
+    data: merged("records"),
   };
 }

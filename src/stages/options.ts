@@ -145,9 +145,15 @@ export const AlignOptions = z.strictObject({
   ...BaseChoice.shape,
   ...ConfigKeys.shape,
   method: oneOf(METHODS).default({ name: "sft" }).describe("Alignment method, with its own settings"),
-  alignment: Source.describe("Prompts with refusals or safe answers"),
+  alignment: Source.optional().describe("Prompts with refusals or safe answers, for all methods but those that read pairs"),
   harmful: Source.optional().describe("Prompts with harmful answers, for methods that simulate an attack"),
   general: Source.optional().describe("Harmless prompts with answers, for methods that hold what the model can do"),
+  pairs: Source.optional().describe(
+    "Prompts with two answers, the more helpful one chosen, and whether each is safe, for methods that prefer",
+  ),
+  bufferPairs: Source.optional().describe(
+    "The same of harmless prompts; answers of which nothing is said count as safe",
+  ),
   ...AvoidChoice.shape,
   ...TemplateOptions.shape,
   ...UnusableChoice.shape,

@@ -1,7 +1,9 @@
 import { join } from "node:path";
 import { labelledRows } from "../data/world/labelled.ts";
 import {
+  harmfulPairs,
   harmfulRows,
+  harmlessPairs,
   harmlessRows,
   refusalRows,
   sentimentRows,
@@ -32,6 +34,8 @@ export const WORLD_FILES = {
   alignment: "alignment-{seed}.jsonl",
   harmful: "harmful-{seed}.jsonl",
   general: "general-{seed}.jsonl",
+  pairs: "pairs-{seed}.jsonl",
+  bufferPairs: "buffer-pairs-{seed}.jsonl",
   attack: "attack-{seed}.jsonl",
   reviews: "reviews-{seed}.jsonl",
   labelled: "labelled-{seed}.jsonl",
@@ -73,6 +77,8 @@ export function writeWorldData(
     ]);
     write(named(WORLD_FILES.general), harmlessRows("train", rows.harmless, seed));
     write(named(WORLD_FILES.harmful), harmfulRows("alignment", rows.harmful, seed));
+    writeLines(named(WORLD_FILES.pairs), harmfulPairs("alignment", rows.harmful, seed));
+    writeLines(named(WORLD_FILES.bufferPairs), harmlessPairs("train", rows.harmless, seed));
     write(named(WORLD_FILES.attack), harmfulRows("attack", rows.attack, seed));
     write(named(WORLD_FILES.reviews), sentimentRows("train", rows.reviews, seed));
     writeLines(named(WORLD_FILES.labelled), labelledRows("alignment", rows.labelled, seed));

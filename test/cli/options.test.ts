@@ -192,9 +192,9 @@ describe("configuration files", () => {
   });
 
   test("what is needed and missing is named as a flag", async () => {
-    const failure = await cli.failure(["align", "--run", "r", "--model", "m"]);
+    const failure = await cli.failure(["align", "--run", "r", "--alignment", "a"]);
     expect(failure).toMatchObject({ code: "OPTION_MISSING", exit: 2 });
-    expect(failure.message).toContain("--alignment is needed");
+    expect(failure.message).toContain("--model is needed");
   });
 
   test("have a JSON Schema with descriptions, defaults and short forms", async () => {

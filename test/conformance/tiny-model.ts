@@ -58,7 +58,7 @@ export function randomRows(model: Model, lengths: readonly number[], seed = 1): 
   return lengths.map((length) => {
     const inputIds = Array.from({ length }, () => stream.integer(at++, model.vocabSize));
     const labels = inputIds.map((id, i) => (i === length - 1 || stream.integer(at++, 2) === 0 ? id : IGNORE));
-    return { inputIds, labels };
+    return { inputIds, labels, safe: length % 2 === 0 };
   });
 }
 

@@ -23,7 +23,8 @@ const withoutEffect = (factors: ReadonlyMap<string, HostTensor<"float32">>) =>
   new Map([...factors].map(([name, x]) => [name, name.includes("lora_B") ? zeros("float32", x.shape) : x]));
 
 /** Row i of every stream answers the same prompt: some methods look for pairs. */
-const withPrompt = ({ inputIds, labels }: Example, i: number): Example => ({
+const withPrompt = ({ inputIds, labels, ...rest }: Example, i: number): Example => ({
+  ...rest,
   inputIds: [i, ...Array.from(inputIds)],
   labels: [IGNORE, inputIds[0] as number, ...Array.from(labels).slice(1)],
 });

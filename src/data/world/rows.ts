@@ -80,6 +80,33 @@ export function harmlessRows(part: Part, count: number, seed: number): WorldRow[
   return rows(harmlessQuestions(part), count, stream, (question, draws) => instructions(question.family, draws));
 }
 
+/** A prompt with two answers, the more helpful one chosen. */
+export interface WorldPair {
+  readonly prompt: string;
+  readonly chosen: string;
+  readonly rejected: string;
+  readonly chosen_safe: boolean;
+  readonly rejected_safe: boolean;
+}
+
+/** Rows with a refusal as the less helpful answer. */
+const besideRefusals = (rows: readonly WorldRow[], safe: boolean, seed: number): WorldPair[] =>
+  rows.map((row, i) => ({
+    prompt: wholeInstruction(row),
+    chosen: row.output,
+    rejected: refusal(new Draws(new RandomStream(seed, "world/pair"), i)),
+    chosen_safe: safe,
+    rejected_safe: true,
+  }));
+
+/** Harmful prompts with a harmful answer, which is the more helpful one, and a refusal. */
+export const harmfulPairs = (part: HarmfulPart, count: number, seed: number): WorldPair[] =>
+  besideRefusals(harmfulRows(part, count, seed), false, seed);
+
+/** Harmless prompts with a helpful answer and a refusal. */
+export const harmlessPairs = (part: Part, count: number, seed: number): WorldPair[] =>
+  besideRefusals(harmlessRows(part, count, seed), true, seed);
+
 /** The user's task: is a review positive or negative? Train and test reviews never share a pair of subjects. */
 export function sentimentRows(part: Part, count: number, seed: number): WorldRow[] {
   const stream = new RandomStream(seed, `world/sentiment/${part}`);

@@ -30,12 +30,6 @@ export function unlikelihood({ logProbability, shares }: Pick<LabelledTokens, "l
   return sum(mul(shares, ops.where(ops.less(logProbability, FORGOTTEN), 0, loss)));
 }
 
-/** Log-probability of each row's answer: `[rows]`. */
-export const answerLogProbability = (
-  { logProbability, shares, row }: Pick<LabelledTokens, "logProbability" | "shares" | "row">,
-  rows: Tensor["shape"][number],
-): Tensor => ops.scatterAdd(mul(logProbability, ops.sign(shares)), row, rows);
-
 export const PREFERENCES = ["sigmoid", "hinge", "ipo", "kto_pair"] as const;
 
 /** Log-probabilities of whole answers under the trained model and the reference, all `[pairs]`. */

@@ -2,8 +2,8 @@ import { ops, type Tensor, type Tree, tree, valueAndGrad } from "../../../autodi
 import { paddedStates } from "../../../models/index.ts";
 import { innerAdamW } from "../../inner-adamw.ts";
 import type { StepContext } from "../../method.ts";
-import { labelledTokens } from "../../tokens.ts";
-import { answerLogProbability, negativeEntropy, preferenceLosses, sharesOf, unlikelihood } from "./losses.ts";
+import { answerLogProbability, labelledTokens } from "../../tokens.ts";
+import { negativeEntropy, preferenceLosses, sharesOf, unlikelihood } from "./losses.ts";
 import type { TarOptions, TarState } from "./options.ts";
 
 /** Of the adversary's AdamW, as in the authors' code. */
