@@ -145,7 +145,9 @@ export const AlignOptions = z.strictObject({
   ...BaseChoice.shape,
   ...ConfigKeys.shape,
   method: oneOf(METHODS).default({ name: "sft" }).describe("Alignment method, with its own settings"),
-  alignment: Source.optional().describe("Prompts with refusals or safe answers, for all methods but those that read pairs"),
+  alignment: Source.optional().describe(
+    "Prompts with refusals or safe answers, for all methods but those that read pairs",
+  ),
   harmful: Source.optional().describe("Prompts with harmful answers, for methods that simulate an attack"),
   general: Source.optional().describe("Harmless prompts with answers, for methods that hold what the model can do"),
   pairs: Source.optional().describe(

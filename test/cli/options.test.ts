@@ -27,7 +27,7 @@ describe("help", () => {
   test("of a command describes what it needs and what it chooses from, and names the rest", async () => {
     const { code, stdout } = await cli.run(["align", "--help"]);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/--alignment <text>[^-]*\(required\)/);
+    expect(stdout).toMatch(/--model <text>[^-]*\(required\)/);
     expect(stdout).toMatch(/one of:\s+sft,[\s\w,-]+;\s+default:\s+sft/);
     expect(stdout).toMatch(/More options:[\s\S]* --learning-rate /);
     expect(stdout).toContain("Examples:");
