@@ -1,14 +1,16 @@
-import { dim, ops, type Shape, type Tensor, type TensorType } from "../autodiff/index.ts";
+import { type Dim, dim, ops, type Shape, type Tensor, type TensorType } from "../autodiff/index.ts";
 import {
   type Adapter,
   type Attend,
   type Model,
+  type Rows,
   rowsOf,
   rowTypes,
   type Weights,
+  type Where,
   weightsOf,
-  within,
 } from "../models/index.ts";
+import { attention, type Grid, maskOf, pack, unpack } from "../nn/index.ts";
 import { type Device, type DeviceTensors, type Mapped, type Program, typesOf } from "../runtime/index.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { cachedAttention, type Past } from "./cached-attention.ts";
@@ -25,69 +27,138 @@ export interface GeneratorOptions {
 /** What leaves the device: the most likely token of each row, int32 `[batch]`, or all logits, `[batch, vocabulary]`. */
 export type Wanted = "tokens" | "logits";
 
-/** The next token or logits; `finite` is 0 as long as every hidden state is finite. */
+/** The next token or logits of each row; `finite [batch]` is 0 where every hidden state of the row is finite. */
 interface Next {
   readonly next: Tensor;
   readonly finite: Tensor;
 }
 
-export interface Programs {
-  /**
-   * Reads whole prompts without padding: for each the next token, and every layer's keys and values in the padded grid,
-   * `[batch, kvHeads, time, headDim]`. In the last layer only each prompt's last token is computed.
-   */
-  readonly prefill: Program<Next & { readonly cache: readonly Past[] }>;
-  /**
-   * One token a row: the next token, and `fresh`, all layers' new keys and values side by side,
-   * `[batch, layers * 2 * kvHeads * headDim]`. A row's cache is filled up to its position, or all around its window; what lies behind is not seen.
-   */
-  readonly decode: Program<Next & { readonly fresh: Tensor }>;
-}
+/**
+ * Reads prompts, or parts of them, without padding, behind what all of them remember: for each the next token, and every layer's keys and
+ * values in the padded grid, `[batch, kvHeads, time, headDim]`. In the last layer only each prompt's last token is computed.
+ */
+export type Prefill = Program<Next & { readonly cache: readonly Past[] }>;
+
+/**
+ * One token a row: the next token, and `fresh`, all layers' new keys and values side by side,
+ * `[batch, layers * 2 * kvHeads * headDim]`. A row's cache is filled up to its own tokens, or all around its window; what lies behind is not seen.
+ */
+export type Decode = Program<Next & { readonly fresh: Tensor }>;
 
 const int32 = (...shape: Shape): TensorType => ({ dtype: "int32", shape });
 
-/** Compiles both programs; weights, of the types of `base`, and LoRA factors are arguments of each call. */
-export async function compilePrograms(
-  options: GeneratorOptions,
-  base: Readonly<Record<string, TensorType>>,
-  wanted: Wanted,
-): Promise<Programs> {
+/** Traces the programs of a model; weights, of the types of `base`, and LoRA factors are arguments of each call. */
+export function programsOf(options: GeneratorOptions, base: Readonly<Record<string, TensorType>>) {
   const { device, model, adapter = { scale: 1, tensors: new Map<string, HostTensor>() } } = options;
   const common = { base, tensors: typesOf(adapter.tensors) };
   const weightsIn = ({ base, tensors }: Mapped<typeof common, Tensor>) =>
     weightsOf(model, base, { scale: adapter.scale, tensors });
-  const cache = Array.from({ length: model.layers }, (_, layer) => {
-    const capacity = dim(`capacity ${model.attention(layer).window ?? ""}`.trimEnd());
-    const past: TensorType = { dtype: "float32", shape: [dim("batch"), model.kvHeads, capacity, model.headDim] };
-    return { keys: past, values: past };
-  });
+  const past = (rows: Dim, capacity: (layer: number) => Dim) =>
+    Array.from({ length: model.layers }, (_, layer) => {
+      const type: TensorType = { dtype: "float32", shape: [rows, model.kvHeads, capacity(layer), model.headDim] };
+      return { keys: type, values: type };
+    });
 
-  const prefill = device.compile({ ...common, prompts: rowTypes("prompts") }, (given) => {
-    const [weights, rows] = [weightsIn(given), rowsOf(given.prompts)];
-    const remembered: Past[] = [];
-    const remember = (layer: number, keys: Tensor, values: Tensor) => {
-      remembered[layer] = { keys, values };
-    };
-    const where = within(model, weights, { ...rows, only: rows, remember });
-    const hidden = model.hidden({ weights, ids: rows.ids, where });
-    return { ...nextOf(weights, hidden, wanted), cache: remembered };
-  });
+  return {
+    prefill(wanted: Wanted): Promise<Prefill> {
+      const types = {
+        ...common,
+        prompts: rowTypes("prompts"),
+        start: int32(1),
+        length: int32(dim("prompts.tokens")),
+        places: int32(dim("places")),
+        past: past(1, () => dim("past")),
+      };
+      return device.compile(types, (given) => {
+        const [weights, rows] = [weightsIn(given), rowsOf(given.prompts)];
+        const cache: Past[] = [];
+        const where = behind(model, weights, rows, given, cache);
+        const hidden = model.hidden({ weights, ids: rows.ids, where });
+        return { ...nextOf(weights, hidden, wanted), cache };
+      });
+    },
 
-  const types = { ...common, ids: int32(dim("batch")), positions: int32(dim("batch")), cache };
-  const decode = device.compile(types, ({ ids, positions, ...given }) => {
-    const weights = weightsIn(given);
-    const fresh: Tensor[] = [];
-    const attend: Attend = (layer, q, k, v) => {
-      fresh.push(k, v);
-      return cachedAttention(q, k, v, given.cache[layer] as Past, positions, model.attention(layer));
+    /** @param isShared whether the rows have a beginning in common */
+    decode(wanted: Wanted, isShared: boolean): Promise<Decode> {
+      const types = {
+        ...common,
+        ids: int32(dim("batch")),
+        positions: int32(dim("batch")),
+        own: int32(dim("batch")),
+        cache: past(dim("batch"), (layer) => dim(`capacity ${model.attention(layer).window ?? ""}`.trimEnd())),
+        shared: isShared ? past(1, () => dim("shared")) : [],
+      };
+      return device.compile(types, ({ ids, positions, own, cache, shared, ...given }) => {
+        const weights = weightsIn(given);
+        const fresh: Tensor[] = [];
+        const attend: Attend = (layer, q, k, v) => {
+          fresh.push(k, v);
+          const standing = { positions, own, shared: shared[layer] };
+          return cachedAttention(q, k, v, cache[layer] as Past, standing, model.attention(layer));
+        };
+        const hidden = model.hidden({ weights, ids, where: { positions, length: ops.add(positions, 1), attend } });
+        return { ...nextOf(weights, hidden, wanted), fresh: ops.concat(fresh, 1) };
+      });
+    },
+  };
+}
+
+/** What a part of prompts is told of where it stands. Integers are int32. */
+interface Behind {
+  /** `[1]`, position of the part's first token in every row. */
+  readonly start: Tensor;
+  /** `[tokens]`, what counts as the length of each token's row. */
+  readonly length: Tensor;
+  /** `[places]`, positions of the remembered keys, and behind them those of the part's own; a place without a key is one that nobody has come to. */
+  readonly places: Tensor;
+  /** `[1, kvHeads, past, headDim]`, the same for all rows. */
+  readonly past: readonly Past[];
+}
+
+/** Tokens of rows, each seeing those before it and what all rows remember; `cache` is given each layer's keys and values. */
+function behind(
+  model: Model,
+  { dtype }: Weights,
+  { column, grid, labelled, queries }: Rows,
+  { start, length, places, past }: Behind,
+  cache: Past[],
+): Where {
+  const [batch, time] = [grid.to.dim(0), grid.to.dim(1)];
+  const attendFrom = (from: Grid, at: Tensor): Attend => {
+    return (layer, q, k, v) => {
+      const seeing = model.attention(layer);
+      const [keys, values] = [unpack(k, grid, model.kvHeads), unpack(v, grid, model.kvHeads)];
+      const before = past[layer] as Past;
+      cache[layer] = { keys, values };
+      const joined = (old: Tensor, fresh: Tensor) =>
+        ops.concat([ops.expand(old, [batch, ...old.shape.slice(1)]), fresh], 2, "places");
+      const later = maskOf(ops.less(at, places), dtype);
+      const gone = seeing.window && maskOf(ops.less(places, ops.sub(at, seeing.window - 1)), dtype);
+      const mask = gone ? ops.add(later, gone) : later;
+      const Q = unpack(q, from, model.heads);
+      return pack(attention(Q, joined(before.keys, keys), joined(before.values, values), mask, seeing), from);
     };
-    const hidden = model.hidden({ weights, ids, where: { positions, length: ops.add(positions, 1), attend } });
-    return { ...nextOf(weights, hidden, wanted), fresh: ops.concat(fresh, 1) };
-  });
-  return { prefill: await prefill, decode: await decode };
+  };
+  const positions = ops.add(column, start);
+  const asked = ops.gather(positions, labelled.to);
+  const at = ops.reshape(ops.gather(asked, queries.to), [batch, 1, queries.to.dim(1), 1]);
+  return {
+    positions,
+    length,
+    attend: attendFrom(grid, ops.add(ops.reshape(ops.range(time), [time, 1]), start)),
+    only: {
+      rows: (x) => ops.move(x, labelled),
+      positions: asked,
+      length: ops.gather(length, labelled.to),
+      attend: attendFrom(queries, at),
+    },
+  };
 }
 
 function nextOf(weights: Weights, hidden: Tensor, wanted: Wanted): Next {
   const logits = weights.logits(hidden);
-  return { next: wanted === "tokens" ? ops.argmax(logits) : logits, finite: ops.sum(ops.mul(hidden, 0)) };
+  return {
+    next: wanted === "tokens" ? ops.argmax(logits) : logits,
+    finite: ops.sum(ops.mul(hidden, 0), { axes: [1] }),
+  };
 }

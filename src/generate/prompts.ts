@@ -1,8 +1,6 @@
 import { BoosterError } from "../errors.ts";
 import { type Model, packRows } from "../models/index.ts";
-
-/** A prompt as token ids. */
-export type Prompt = ArrayLike<number>;
+import type { Prompt } from "./row.ts";
 
 /**
  * Refuses what a model cannot continue, before anything is computed.
@@ -40,3 +38,12 @@ export function checkPrompt(
 /** Prompts without their padding, as arguments of the prefill program: the successor of the last token of each is asked for. */
 export const packPrompts = (prompts: readonly Prompt[]) =>
   packRows(prompts.map((ids) => ({ ids, asked: [ids.length - 1] })));
+
+/** Tokens that all prompts begin with, and that none of them consists of. */
+export function commonBeginning(prompts: readonly Prompt[]): number[] {
+  const [first = [], ...others] = prompts;
+  const shortest = Math.min(...prompts.map(({ length }) => length - 1));
+  let end = 0;
+  while (end < shortest && others.every((other) => other[end] === first[end])) end++;
+  return Array.from(first).slice(0, end);
+}

@@ -9,7 +9,7 @@ export interface Sampling {
   readonly topK?: number;
   /** Only the fewest likeliest tokens whose probability adds up to at least this, in (0, 1]. Default 1. */
   readonly topP?: number;
-  /** Same seed, same answers: a token depends on (seed, row, step) and the logits alone, not on the batch. */
+  /** Same seed, same answers: a token depends on (seed, choice, step) and the logits alone, not on the batch. */
   readonly seed: number;
 }
 
@@ -29,8 +29,32 @@ export function checkSampling({ temperature, topK = 1, topP = 1 }: Sampling): vo
   if (!(topP > 0 && topP <= 1)) refuse("topP", "a number above 0, at most 1", topP);
 }
 
-/** The random numbers of one row: number `step` decides token `step`. */
-export const rowStream = (seed: number, row: number): RandomStream => new RandomStream(seed, `generate ${row}`);
+/** The random numbers of one answer: number `step` decides token `step`. */
+export const rowStream = (seed: number, choice: number): RandomStream => new RandomStream(seed, `generate ${choice}`);
+
+/** A token, and where they are asked for log-probabilities, natural, before temperature and filters. */
+export interface Chosen {
+  readonly token: number;
+  readonly logprob?: number;
+  /** Likeliest first. */
+  readonly top?: readonly { readonly token: number; readonly logprob: number }[];
+}
+
+/** The first of the largest logits. */
+export function likeliestToken(logits: Float32Array): number {
+  let best = 0;
+  for (let id = 1; id < logits.length; id++) if ((logits[id] as number) > (logits[best] as number)) best = id;
+  return best;
+}
+
+/** A token with its `log softmax(logits)`, and the likeliest `count` tokens with theirs. */
+export function told(logits: Float32Array, token: number, count: number): Chosen {
+  const largest = logits[likeliestToken(logits)] as number;
+  let total = 0;
+  for (let id = 0; id < logits.length; id++) total += Math.exp((logits[id] as number) - largest);
+  const of = (id: number) => (logits[id] as number) - largest - Math.log(total);
+  return { token, logprob: of(token), top: likeliest(logits, count).map((id) => ({ token: id, logprob: of(id) })) };
+}
 
 /**
  * Draws a token: `uniform` in [0, 1) picks from softmax(logits / temperature), cut by topK, then by topP.
@@ -72,7 +96,7 @@ function sumOf(ids: ArrayLike<number>, masses: Float64Array): number {
 }
 
 /** The k heaviest, heaviest first; of equals the first ones. */
-function likeliest(masses: Float64Array, k: number): number[] {
+function likeliest(masses: ArrayLike<number>, k: number): number[] {
   const best: number[] = [];
   const at = (place: number) => masses[best[place] as number] as number;
   for (let id = 0; id < masses.length; id++) {
