@@ -107,6 +107,15 @@ export function asBoosterError(error: unknown): BoosterError {
   });
 }
 
+/**
+ * What long work calls before each of its parts, counted from 0: whoever follows the work is told how far it is. Parts may be fractions.
+ *
+ * @throws {BoosterError} `STOPPED` where the work was asked to stop
+ * @example
+ * rows.forEach((row, i) => { watch("reading rows: row", i, rows.length); read(row); });
+ */
+export type Watch = (work: string, done: number, total: number) => void;
+
 /** Between two pieces of long work. @throws {BoosterError} `STOPPED` where `signal` asks to stop */
 export function stopIfAsked(signal: AbortSignal | undefined, work: string): void {
   if (signal?.aborted) throw new BoosterError("STOPPED", `${work} was stopped before its end`);

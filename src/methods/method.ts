@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { Tensor, TensorType, Tree } from "../autodiff/index.ts";
-import { BoosterError } from "../errors.ts";
+import { BoosterError, type Watch } from "../errors.ts";
 import type { Adapter, Example, LossOptions, Model, NamedWeights, PaddedBatch, Weights } from "../models/index.ts";
 import type { Device, DeviceTensors } from "../runtime/index.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
@@ -83,8 +83,8 @@ export interface Preparation {
   /** Examples of each stream. */
   readonly rows: Readonly<Record<string, readonly Example[]>>;
   readonly seed: number;
-  /** Aborted to ask for a stop, which ends in `STOPPED`. */
-  readonly signal?: AbortSignal;
+  /** Called before each part of the work. @throws `STOPPED` */
+  readonly watch: Watch;
 }
 
 /** Values that replace the initial ones. */

@@ -1,5 +1,5 @@
 import { ops, type Tensor, type Tree } from "../autodiff/index.ts";
-import { BoosterError, stopIfAsked } from "../errors.ts";
+import { BoosterError, type Watch } from "../errors.ts";
 import { typesOf } from "../runtime/index.ts";
 import { type HostTensor, zeros } from "../tensor/tensor.ts";
 import { batchOf, batchTypes, type Example, packBatch } from "./batch.ts";
@@ -35,11 +35,11 @@ export interface Observer {
    */
   each(
     tensors: NamedWeights,
-    examples: Iterable<Example>,
-    signal?: AbortSignal,
+    examples: readonly Example[],
+    watch?: Watch,
   ): AsyncGenerator<Readonly<Record<string, HostTensor>>>;
   /** The sum over all rows; empty for no rows. Throws what `each` throws. */
-  sum(tensors: NamedWeights, examples: Iterable<Example>, signal?: AbortSignal): Promise<Sums>;
+  sum(tensors: NamedWeights, examples: readonly Example[], watch?: Watch): Promise<Sums>;
 }
 
 /**
@@ -74,17 +74,17 @@ export async function observer(
     });
   });
   const options = tokens === "all" ? { chunks: 1, totalLabelled: 1 } : { chunks: 1 };
-  const each: Observer["each"] = async function* (tensors, examples, signal) {
-    for (const example of examples) {
-      stopIfAsked(signal, "looking at rows");
+  const each: Observer["each"] = async function* (tensors, examples, watch) {
+    for (const [row, example] of examples.entries()) {
+      watch?.("reading rows: row", row, examples.length);
       yield await program.run({ base, tensors, batch: packBatch([example], options) });
     }
   };
   return {
     each,
-    async sum(tensors, examples, signal) {
+    async sum(tensors, examples, watch) {
       const sums = new Map<string, HostTensor<"float64">>();
-      for await (const row of each(tensors, examples, signal)) {
+      for await (const row of each(tensors, examples, watch)) {
         for (const [name, { shape, data }] of Object.entries(row)) {
           const total = sums.get(name) ?? zeros("float64", shape);
           for (let i = 0; i < data.length; i++) total.data[i]! += Number(data[i]);

@@ -1,4 +1,5 @@
 import { mean } from "../evaluate/statistics.ts";
+import { duration } from "../train/index.ts";
 import { type Aggregate, type BreakSteps, cellAt, percent } from "./aggregate.ts";
 import { durabilityTable } from "./durability.ts";
 import { compact, decimal, listing, NOTHING } from "./format.ts";
@@ -224,7 +225,7 @@ const settingsTable = ({ result, seeds }: Aggregate): Table => ({
     ["Threat model", threatText(result.threatModel)],
     ["Moderator", moderatorText(result.moderator)],
     ["Seeds", seeds.join(", ")],
-    ...(result.wallSeconds === undefined ? [] : [["Time of the whole experiment", durationText(result.wallSeconds)]]),
+    ...(result.wallSeconds === undefined ? [] : [["Time of the whole experiment", duration(result.wallSeconds)]]),
     ...result.settings.map(({ name, value }) => [name, value]),
   ],
 });
@@ -232,12 +233,6 @@ const settingsTable = ({ result, seeds }: Aggregate): Table => ({
 /** Who judged, how, and how well on cases that it had not seen, where that was measured. */
 export const moderatorText = ({ name, method, accuracy }: ExperimentResult["moderator"]): string =>
   `${name}: ${method}${accuracy === undefined ? "" : `; right in ${accuracy.count} of ${accuracy.total} held-out cases`}`;
-
-/** "95 s", "12 min", "3.4 h". */
-const durationText = (seconds: number): string => {
-  if (seconds < 120) return `${decimal(seconds, 0)} s`;
-  return seconds < 7200 ? `${decimal(seconds / 60, 0)} min` : `${decimal(seconds / 3600)} h`;
-};
 
 /** The threat model in words. */
 const threatText = (model: ExperimentResult["threatModel"]): string =>

@@ -11,7 +11,7 @@ export interface Guard {
   flags(rows: readonly AttackRow[]): Promise<boolean[]>;
 }
 
-type OpenGuard = (victim: Victim) => Guard;
+type OpenGuard = (victim: Victim, signal?: AbortSignal) => Guard;
 
 /** The guard that the Virus attack is tried on: it reads tokens. */
 const toyGuard = choice({
@@ -28,7 +28,7 @@ const toyGuard = choice({
 const moderating = <Row extends Choice>({ name, options }: Row): Choice<Row["name"], Row["options"], OpenGuard> => ({
   name,
   options,
-  create: (settings) => (victim) => {
+  create: (settings) => (victim, signal) => {
     const moderator = openModerator({ ...settings, name }, { device: victim.base.device });
     return {
       name,
@@ -36,7 +36,7 @@ const moderating = <Row extends Choice>({ name, options }: Row): Choice<Row["nam
         const pieces = rows.flatMap((row, place) =>
           row.pieces.map((piece) => ({ place, ...exchangeOf(piece, victim) })),
         );
-        const judgements = await moderator.judge(pieces, victim.signal);
+        const judgements = await moderator.judge(pieces, signal);
         checkJudged(moderator, judgements);
         // What could not be judged is not let through.
         const flags = judgements.map((judgement) => !isJudged(judgement) || judgement.harmful);

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
 import { choose, rowOf } from "../choice.ts";
-import { BoosterError, stopIfAsked } from "../errors.ts";
+import { BoosterError } from "../errors.ts";
 import { resolveReferences } from "../hub/resolve.ts";
 import { TRANSFORMS } from "../methods/registry.ts";
 import { checkOwnFactors, type LoraAdapter, type TransformContext } from "../methods/transform.ts";
@@ -12,7 +12,7 @@ import { lineage, MODEL_FILE, refuseOutdated } from "../models/model-file.ts";
 import { modelIdentity } from "../models/source.ts";
 import { inForm } from "../models/storages.ts";
 import { normOf } from "../tensor/matrix.ts";
-import { RunDirectory } from "../train/index.ts";
+import { RunDirectory, watchOf } from "../train/index.ts";
 import { describeRun } from "./describe-run.ts";
 import { parseOptions, RepairOptions } from "./options.ts";
 import { publishAdapter } from "./publish.ts";
@@ -113,7 +113,7 @@ export async function repair(options: z.input<typeof RepairOptions>, context: Co
         safety: () => safetyOf(chosen, base, alignment),
         calibration: data.rows,
         seed: chosen.seed,
-        onRow: (row, rows) => watch(context, row, rows),
+        watch: watchOf(context),
       }),
     );
     const [before, after] = [changesOf(adapter), changesOf(repaired)];
@@ -155,11 +155,6 @@ type Matrix = { readonly data: Float64Array };
 const difference = (a: Matrix, b: Matrix | undefined): Matrix => ({
   data: a.data.map((value, i) => value - (b?.data[i] ?? 0)),
 });
-
-function watch({ signal, emit }: Context, row: number, rows: number): void {
-  stopIfAsked(signal, "the repair");
-  emit?.({ type: "work", text: `${row} of ${rows} rows read` });
-}
 
 function safetyOf({ safety }: RepairOptions, base: LoadedModel, alignment: () => readonly LoraAdapter[]): LoraAdapter {
   const found = safety === undefined ? alignment().at(-1) : readLora(base, safety);

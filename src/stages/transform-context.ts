@@ -1,3 +1,4 @@
+import type { Watch } from "../errors.ts";
 import type { Calibration, LoraAdapter, TransformContext } from "../methods/transform.ts";
 import type { Example } from "../models/index.ts";
 import { asAdapter, type LoadedModel } from "../models/load.ts";
@@ -13,13 +14,13 @@ export interface TransformSituation {
   /** Rows of each data set that the transform needs. */
   readonly calibration: Readonly<Partial<Record<Calibration, readonly Example[]>>>;
   readonly seed: number;
-  /** Before each row that is read. */
-  readonly onRow?: (row: number, rows: number) => void;
+  /** Called before each row that is read. */
+  readonly watch?: Watch;
 }
 
 /** What a transform is given, with the model behind it. */
 export function transformContext(situation: TransformSituation): TransformContext {
-  const { base, adapter, alignmentChange, safety, calibration, seed, onRow } = situation;
+  const { base, adapter, alignmentChange, safety, calibration, seed, watch } = situation;
   return {
     adapter,
     alignmentChange,
@@ -30,14 +31,7 @@ export function transformContext(situation: TransformSituation): TransformContex
       const rows = calibration[data] ?? [];
       const on = asAdapter(read);
       const seen = await observer(base, on, options);
-      return { sums: await seen.sum(on.tensors, told(rows, onRow)), rows: rows.length };
+      return { sums: await seen.sum(on.tensors, rows, watch), rows: rows.length };
     },
   };
-}
-
-function* told(rows: readonly Example[], onRow: TransformSituation["onRow"]): Generator<Example> {
-  for (const [i, row] of rows.entries()) {
-    onRow?.(i, rows.length);
-    yield row;
-  }
 }

@@ -3,12 +3,13 @@ import type { Example as DataExample } from "../data/examples.ts";
 import { poisonShare } from "../data/mix.ts";
 import { hashExamples } from "../data/split.ts";
 import { encodeEach, encodeExample } from "../data/templates.ts";
-import { BoosterError } from "../errors.ts";
+import { BoosterError, type Watch } from "../errors.ts";
 import { rateOf } from "../evaluate/index.ts";
 import { ATTACKS, type Attack, type AttackRow, encodeRow, examplesOf, type Victim } from "../methods/attacks/index.ts";
 import type { Example } from "../models/index.ts";
 import { asAdapter } from "../models/load.ts";
 import { RandomStream } from "../tensor/random.ts";
+import { watchOf } from "../train/index.ts";
 import { type Encoding, loadDataSet, rowLimit, teller, trainable, usable } from "./data.ts";
 import { GUARDS, type Guard } from "./guards.ts";
 import type { FinetuneOptions } from "./options.ts";
@@ -40,14 +41,15 @@ export async function openUpload(
   chosen: FinetuneOptions,
   start: StartingPoint,
   encoding: Encoding,
-  { signal, emit }: Context = {},
+  context: Context = {},
 ): Promise<Upload> {
+  const { signal, emit } = context;
   const attack = choose(ATTACKS, chosen.attack);
   const task = await loadDataSet(chosen.task, chosen.avoid, teller(emit, "task"));
   checkHarmful(chosen, attack);
   const harmful = chosen.harmful && (await loadDataSet(chosen.harmful, chosen.avoid, teller(emit, "harmful"), true));
-  const victim = victimOf(chosen, start, encoding, signal);
-  const guard = chosen.moderation && choose(GUARDS, chosen.moderation)(victim);
+  const victim = victimOf(chosen, start, encoding, watchOf(context, { preparing: true }));
+  const guard = chosen.moderation && choose(GUARDS, chosen.moderation)(victim, signal);
   const { poisonRatio, sampleNumber, counts, order } = chosen;
   const made = await attack.rows(
     {
@@ -109,17 +111,12 @@ export function checkHarmful(
   });
 }
 
-function victimOf(
-  chosen: FinetuneOptions,
-  { base, lora }: StartingPoint,
-  encoding: Encoding,
-  signal: AbortSignal | undefined,
-): Victim {
+function victimOf(chosen: FinetuneOptions, { base, lora }: StartingPoint, encoding: Encoding, watch: Watch): Victim {
   const options = rowLimit(encoding);
   return {
     base,
     seed: chosen.seed,
-    ...(signal === undefined ? {} : { signal }),
+    watch,
     encode: (example) => encodeExample(example, options),
     get lora() {
       return asAdapter(lora ?? newAdapter(base, chosen));

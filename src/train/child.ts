@@ -66,8 +66,10 @@ export class Child {
       let dropped = false;
       const hear = (said: ToParent): void => {
         if (said.kind === "event") {
-          preparing = said.event.type === "work" && said.event.preparing === true;
-          emit?.(said.event);
+          const { event } = said;
+          // A notice may come at any time.
+          if (event.type !== "notice") preparing = event.type === "work" && event.preparing === true;
+          emit?.(event);
           return;
         }
         end();

@@ -4,7 +4,7 @@ import type { Progress } from "./pace.ts";
 export type Event =
   /** After each training step. */
   | (Told & { readonly type: "step" } & Progress)
-  /** How far work without training steps is; said often. `preparing`: nothing has been written yet, so a stop has nothing to save. */
+  /** How far work without training steps is; said often. `preparing`: nothing that a stop would have to save is there yet. */
   | (Told & { readonly type: "work"; readonly text: string; readonly preparing?: true })
   /** What a person should know. */
   | (Told & { readonly type: "notice"; readonly text: string })

@@ -6,9 +6,10 @@ export { type BatchSource, type Evaluation, type TrainingPlan, type TrainingResu
 export { sha256 } from "./manifest.ts";
 export { type MetricsRow, readMetrics } from "./metrics.ts";
 export type { Progress } from "./pace.ts";
-export { ProgressReporter, type ProgressStyle, type ProgressTarget } from "./progress.ts";
+export { duration, ProgressReporter, type ProgressStyle, type ProgressTarget } from "./progress.ts";
 export { type OpenRunOptions, type RunDescription, RunDirectory, readDescription } from "./run-directory.ts";
 export { type StopSignals, stopOnSignals } from "./signals.ts";
 export type { Stepper, StepResult } from "./stepper.ts";
 export { type TrainingOptions, TrainingProgram } from "./training-program.ts";
 export { TrainingStepper } from "./training-stepper.ts";
+export { watchOf } from "./watch.ts";

@@ -7,6 +7,7 @@ import { Pace } from "./pace.ts";
 import type { RunDirectory } from "./run-directory.ts";
 import { ofStream } from "./run-facts.ts";
 import { type Stepper, type StepResult, split } from "./stepper.ts";
+import { watchOf } from "./watch.ts";
 
 /** Where a stream's batches come from: a pure function of the step, so that resuming needs no sampler state. */
 export type BatchSource = Pick<BatchSampler, "stepsPerEpoch" | "batch">;
@@ -71,8 +72,8 @@ interface Counters {
 export async function train(plan: TrainingPlan): Promise<TrainingResult> {
   const { run, stepper, steps: total, signal, emit } = plan;
   for (const text of run.notices) emit?.({ type: "notice", text });
-  emit?.({ type: "work", text: "first step" });
   const { counters, saved } = await restore(plan);
+  emit?.({ type: "work", text: "first step" });
   let savedStep = saved;
   const pace = new Pace(total);
 
@@ -152,7 +153,8 @@ async function restore(plan: TrainingPlan): Promise<{ counters: Counters; saved:
   const { checkpoint, problems } = run.checkpoints.newest();
   for (const text of problems) plan.emit?.({ type: "notice", text });
   if (checkpoint === undefined) {
-    await stepper.prepare?.(plan.signal);
+    // What it finds is saved with the first checkpoint: until then there is nothing to lose.
+    await stepper.prepare?.(watchOf(plan, { preparing: true }));
     run.checkpoints.checkSpace(bytesOf(await stepper.save()));
     run.metrics.truncate(0);
     const counters = { step: 0, evaluated: -1, skippedInARow: 0, skippedTotal: 0, tokens: 0 };

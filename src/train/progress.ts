@@ -119,7 +119,8 @@ export function describeProgress(progress: Progress): string {
 
 const compact = (value: number): string => (value < 1000 ? value.toFixed(0) : `${(value / 1000).toFixed(1)}k`);
 
-function duration(seconds: number): string {
+/** @example `2 h 13 min` */
+export function duration(seconds: number): string {
   const whole = Math.ceil(seconds);
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;

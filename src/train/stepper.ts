@@ -1,3 +1,4 @@
+import type { Watch } from "../errors.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 
 /** What one optimiser step did. */
@@ -26,7 +27,7 @@ export interface Stepper {
     step: number,
   ): Promise<StepResult>;
   /** Measures what the steps need, before the first one; what it finds becomes part of the state. @throws `STOPPED` */
-  prepare?(signal?: AbortSignal): Promise<void>;
+  prepare?(watch?: Watch): Promise<void>;
   /** All state that lives across steps, by name: weights, moments, method state, counters. */
   save(): Promise<Map<string, HostTensor>>;
   /** Puts back what `save` returned, bit for bit. */

@@ -1,5 +1,5 @@
 import { ops, type Tensor, type TensorType, type Tree, tree } from "../autodiff/index.ts";
-import { BoosterError } from "../errors.ts";
+import { BoosterError, type Watch } from "../errors.ts";
 import { checkTuned, type Outcome, type TrainingMethod } from "../methods/method.ts";
 import type { Adapter, Example, LossOptions, Model, NamedWeights } from "../models/index.ts";
 import { clipByNorm, type MaskedOptimizer, masked, type Optimizer } from "../optim/index.ts";
@@ -224,10 +224,13 @@ export class TrainingProgram {
   }
 
   /** Lets the method measure what it needs before the first step, once. */
-  async prepare(rows: Readonly<Record<string, readonly Example[]>>, seed: number, signal?: AbortSignal): Promise<void> {
-    const { device, model, frozen, adapter } = this.options;
-    const given = { device, model, frozen, adapter, rows, seed };
-    const prepared = (await this.options.method.prepare?.(signal === undefined ? given : { ...given, signal })) ?? {};
+  async prepare(
+    rows: Readonly<Record<string, readonly Example[]>>,
+    seed: number,
+    watch: Watch = () => undefined,
+  ): Promise<void> {
+    const { device, model, frozen, adapter, method } = this.options;
+    const prepared = (await method.prepare?.({ device, model, frozen, adapter, rows, seed, watch })) ?? {};
     const weights = prepared.weights && flattenHost(prepared.weights, this.layout);
     const changed = { [WEIGHTS]: weights, ...this.methodState.prepared(prepared) };
     this.state.replace(await device.uploadAll(leaves<HostTensor>(changed)));

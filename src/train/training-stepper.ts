@@ -1,4 +1,4 @@
-import { BoosterError } from "../errors.ts";
+import { BoosterError, type Watch } from "../errors.ts";
 import type { Call, RunFacts, TrainingMethod } from "../methods/method.ts";
 import type { Example } from "../models/index.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
@@ -98,9 +98,9 @@ export class TrainingStepper implements Stepper {
     });
   }
 
-  prepare(signal?: AbortSignal): Promise<void> {
+  prepare(watch?: Watch): Promise<void> {
     const { program, rows, facts } = this.options;
-    return program.prepare(rows, facts.seed, signal);
+    return program.prepare(rows, facts.seed, watch);
   }
 
   save(): Promise<Map<string, HostTensor>> {

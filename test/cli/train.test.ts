@@ -284,6 +284,27 @@ describe("before the first step", () => {
     },
   );
 
+  test("so does Ctrl-C while a method measures what its steps need, and the run can be resumed", async () => {
+    const neurons = ["--method", "sn-tune", "--tune", "full", "--method.select", "top", "--method.queries", "30"];
+    const command = [
+      ...["align", "--run", "measuring", "--model", "world", "--alignment", "data/alignment-0.jsonl", "--steps", "2"],
+      ...["--harmful", "data/harmful-0.jsonl", ...SMALL, ...neurons, "--json"],
+    ];
+    let asked = 0;
+    const { code, stdout } = await cli.run(command, {
+      onOutput(text, kill) {
+        if (asked > 0 || !/looking for safety neurons: text [1-9]\d* of 30, \d+ s left/.test(text)) return;
+        asked = performance.now();
+        kill("SIGINT");
+      },
+    });
+    expect(code).toBe(130);
+    expect(performance.now() - asked).toBeLessThan(1000);
+    expect(stdout).not.toContain('"type":"step"');
+    const { last } = await cli.json([...command, "--resume"]);
+    expect(last).toMatchObject({ type: "result", outcome: "finished", step: 2 });
+  });
+
   test("an experiment too answers at once", async () => {
     const config = { model: "world", methods: [{ method: "sft" }], strengths: [{}], seeds: [0], jobs: 2 };
     const align = { alignment: "data/alignment-0.jsonl", template: "chat" };

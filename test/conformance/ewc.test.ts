@@ -31,7 +31,7 @@ async function measure(trainable: Readonly<Record<string, HostTensor<"float32">>
     adapter: { scale: SCALE, tensors: new Map(Object.entries(trainable)) },
     rows,
   };
-  return Object.fromEntries(await fisherInformation(given, "alignment", batchSize));
+  return Object.fromEntries(await fisherInformation({ ...given, watch: () => undefined }, "alignment", batchSize));
 }
 
 /** Gradient of the mean loss of a batch, by itself. */

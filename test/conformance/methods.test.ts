@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { METHODS } from "../../src/methods/registry.ts";
 import { type HostTensor, tensor } from "../../src/tensor/tensor.ts";
+import { type Event, watchOf } from "../../src/train/index.ts";
 import { STEPS, settingsOf, trainer } from "./trainer.ts";
 import { hash } from "./training.ts";
 
@@ -76,9 +77,15 @@ describe.each(METHODS.rows)("$name", ({ name, options, limit, trains }) => {
 });
 
 test.each(["ewc", "sn-tune", "rsn-tune", "salora"])(
-  "%s stops when asked while it measures, before the first step",
+  "%s says how far it is while it measures, and stops when asked, before the first step",
   async (name) => {
     const { stepper } = await trainer(name, settingsOf(name));
-    await expect(stepper.prepare(AbortSignal.abort())).rejects.toMatchObject({ code: "STOPPED" });
+    const stop = new AbortController();
+    const told: string[] = [];
+    const emit = (event: Event) => told.push(event.type === "work" ? event.text : "");
+    await stepper.prepare(watchOf({ emit, signal: stop.signal }));
+    expect(told[0]).toMatch(/^[^:]+: \w+ 0 of [1-9]\d*$/);
+    stop.abort();
+    await expect(stepper.prepare(watchOf({ signal: stop.signal }))).rejects.toMatchObject({ code: "STOPPED" });
   },
 );

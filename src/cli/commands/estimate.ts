@@ -2,6 +2,7 @@ import { z } from "zod";
 import { BoosterError } from "../../errors.ts";
 import { ESTIMATED, type Estimate, type Estimated, estimate, type Fit } from "../../stages/estimate.ts";
 import { AlignOptions, FinetuneOptions } from "../../stages/options.ts";
+import { duration } from "../../train/index.ts";
 import { defineCommand } from "../command.ts";
 import { type ConfigFile, readConfigFile } from "../config-file.ts";
 import { fieldsOf } from "../fields.ts";
@@ -24,11 +25,6 @@ function stageOf({ values, path }: ConfigFile): Estimated {
 }
 
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(2)} GB`;
-
-const duration = (seconds: number): string => {
-  if (seconds < 120) return `${seconds.toFixed(0)} s`;
-  return seconds < 7200 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(1)} h`;
-};
 
 const PARTS: Readonly<Record<keyof Estimate["memory"], string>> = {
   process: "Node, ONNX Runtime",

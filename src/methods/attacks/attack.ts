@@ -3,6 +3,7 @@ import type { Choice } from "../../choice.ts";
 import type { Example } from "../../data/examples.ts";
 import type { MixOptions } from "../../data/mix.ts";
 import type { EncodedExample } from "../../data/templates.ts";
+import type { Watch } from "../../errors.ts";
 import type { Adapter } from "../../models/index.ts";
 import type { LoadedModel, NamedWeights } from "../../models/load.ts";
 
@@ -31,8 +32,8 @@ export interface Victim {
   /** The LoRA factors that fine-tuning begins with. */
   readonly lora: Adapter<NamedWeights>;
   readonly seed: number;
-  /** Asks an attack that computes for long to give up. */
-  readonly signal?: AbortSignal;
+  /** Called before each part of long work. @throws `STOPPED` */
+  readonly watch: Watch;
   /** An example as the provider will turn it into tokens. */
   encode(example: Example): EncodedExample;
 }

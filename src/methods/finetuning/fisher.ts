@@ -1,5 +1,4 @@
 import { grad, ops, type Tree, tree } from "../../autodiff/index.ts";
-import { stopIfAsked } from "../../errors.ts";
 import { batchOf, batchTypes, packBatch, tokenLoss, weightsOf } from "../../models/index.ts";
 import { typesOf } from "../../runtime/index.ts";
 import { type HostTensor, tensor } from "../../tensor/tensor.ts";
@@ -12,21 +11,23 @@ import type { Preparation } from "../method.ts";
  * @throws {BoosterError} `NO_TRAINED_TOKENS` for a batch without an answer, `STOPPED`
  */
 export async function fisherInformation(
-  { device, model, frozen, adapter, rows, signal }: Omit<Preparation, "seed">,
+  { device, model, frozen, adapter, rows, watch }: Omit<Preparation, "seed">,
   stream: string,
   batchSize: number,
 ): Promise<ReadonlyMap<string, HostTensor<"float32">>> {
   const { scale, tensors } = adapter;
   const inputs = { base: typesOf(frozen), tensors: typesOf(tensors), batch: batchTypes("rows", 1) };
+  const examples = rows[stream] ?? [];
+  const ahead = (row: number) => watch("measuring Fisher information: row", row, examples.length);
+  ahead(0);
   const program = await device.compile(inputs, (given) => {
     const loss = (w: Tree) =>
       tokenLoss(model, weightsOf(model, given.base, { scale, tensors: w }), batchOf(given.batch), { chunks: 1 });
     return tree.mapTree(grad(loss)(given.tensors), (g) => ops.mul(g, g));
   });
   const sums = new Map([...tensors].map(([name, { data }]) => [name, new Float64Array(data.length)]));
-  const examples = rows[stream] ?? [];
   for (let start = 0; start < examples.length; start += batchSize) {
-    stopIfAsked(signal, "measuring Fisher information");
+    ahead(start);
     const batch = packBatch(examples.slice(start, start + batchSize), { chunks: 1 });
     const squares = await program.run({ base: frozen, tensors, batch });
     for (const [name, sum] of sums) {

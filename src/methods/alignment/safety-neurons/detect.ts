@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { BoosterError, stopIfAsked } from "../../../errors.ts";
+import { BoosterError } from "../../../errors.ts";
 import { type Example, IGNORE, type Role } from "../../../models/index.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import type { Preparation } from "../../method.ts";
@@ -59,27 +59,36 @@ export async function detectNeurons(
   chosen: Options,
   foundation: boolean,
 ): Promise<NeuronPlaces> {
-  const { device, model, frozen, adapter, rows, seed, signal } = preparation;
+  const { device, model, frozen, adapter, rows, seed, watch } = preparation;
   const weights = { ...frozen, ...Object.fromEntries(adapter.tensors) };
-  const score = await neuronScorer({ device, model, weights }, chosen.mode);
   const modules = neuronModules(model);
   const roleOf = (module: string) => model.modules.get(module)?.role;
-  const important = async (stream: string, tokensOf: (example: Example) => ArrayLike<number>) => {
+  const drawn = (stream: string, tokensOf: (example: Example) => ArrayLike<number>) => {
     const all = rows[stream] ?? [];
     const order = new RandomStream(seed, `safety-neurons/${stream}`).permutation(all.length);
+    return Array.from(order.subarray(0, chosen.queries), (row) => tokensOf(all[row] as Example));
+  };
+  const prompts = drawn("harmful", promptOf);
+  const texts = foundation ? drawn("general", ({ inputIds }) => inputIds) : [];
+  let done = 0;
+  const ahead = () => watch("looking for safety neurons: text", done, prompts.length + texts.length);
+  ahead();
+  const score = await neuronScorer({ device, model, weights }, chosen.mode);
+  const important = async (queries: readonly ArrayLike<number>[]) => {
     const found = new Map(modules.map((module) => [module, new Neurons(ruleOf(roleOf(module), chosen))]));
-    for (const row of order.subarray(0, chosen.queries)) {
-      stopIfAsked(signal, "looking for neurons");
-      const scores = await score(weights, tokensOf(all[row] as Example));
+    for (const query of queries) {
+      ahead();
+      const scores = await score(weights, query);
+      done++;
       for (const [module, neurons] of found) neurons.see(scores.get(module) ?? []);
     }
     return found;
   };
-  const safety = await important("harmful", promptOf);
-  const general = foundation ? await important("general", ({ inputIds }) => inputIds) : undefined;
+  const safety = await important(prompts);
+  const general = await important(texts);
   const places = new Map<string, readonly number[]>();
   for (const [module, neurons] of safety) {
-    const own = without(neurons.places(), general?.get(module)?.places() ?? []);
+    const own = without(neurons.places(), general.get(module)?.places() ?? []);
     const strongest = neurons.strongest(own, chosen.most);
     places.set(module, isShared(roleOf(module), chosen) ? rowsOf(strongest, preparation, chosen) : strongest);
   }

@@ -6,6 +6,7 @@ import { choose } from "../../../choice.ts";
 import type { Example } from "../../../data/examples.ts";
 import { encodeExample } from "../../../data/templates.ts";
 import { harmfulRows, sentimentRows, type WorldRow } from "../../../data/world/rows.ts";
+import { BoosterError, type Watch } from "../../../errors.ts";
 import {
   batchOf,
   batchTypes,
@@ -66,7 +67,7 @@ beforeAll(async () => {
   );
   const encode = (example: Example) =>
     encodeExample(example, { tokenizer: base.tokenizer, template: "chat", maxTokens: 64, tooLong: "reject" });
-  victim = { base, lora: { tensors, scale: 2 }, seed: 3, encode };
+  victim = { base, lora: { tensors, scale: 2 }, seed: 3, watch: () => undefined, encode };
   guard = trainToyGuard(encode, base.model.vocabSize);
 });
 
@@ -263,12 +264,18 @@ describe("the attack", () => {
     expect(await choose(ATTACKS, chosen).rows(data(), victim)).toEqual(found);
   });
 
-  test("gives up when asked to stop", async () => {
-    const stopped = choose(ATTACKS, { name: "virus", ...settings }).rows(data(), {
-      ...victim,
-      signal: AbortSignal.abort(),
+  test("says how far it is, and is asked before each change that it tries whether to go on", async () => {
+    const rows = (watch: Watch) => choose(ATTACKS, { name: "virus", ...settings }).rows(data(), { ...victim, watch });
+    const told: number[] = [];
+    await rows((_, done, total) => told.push(done) && expect(total).toBe(2 * settings.iterations));
+    expect(told).toEqual(told.toSorted((a, b) => a - b));
+    expect(told.length).toBeGreaterThan(2 * settings.iterations * settings.candidates);
+    expect(Math.floor(told.at(-1) as number)).toBe(2 * settings.iterations - 1);
+    const stop = new BoosterError("STOPPED", "asked to");
+    const midway = rows((_, done) => {
+      if (done > 1 && done % 1 > 0) throw stop;
     });
-    await expect(stopped).rejects.toMatchObject({ code: "STOPPED" });
+    await expect(midway).rejects.toBe(stop);
   });
 
   test("written rows are marked", async () => {

@@ -1,7 +1,6 @@
 import { z } from "zod";
 import type { Example } from "../../../data/examples.ts";
 import { takeRows } from "../../../data/mix.ts";
-import { stopIfAsked } from "../../../errors.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import { type AttackRecord, attack, type Piece, type Victim } from "../attack.ts";
 import { insertedRows, insertionNeeds } from "../mixing.ts";
@@ -49,6 +48,7 @@ export interface Optimised {
  *             keep the best of the present tokens and the changes, by the objective itself
  *
  * @param random draws the changes; `slot` keeps the draws of different rows apart
+ * @param watch called before each change is tried, with the iterations that are done
  */
 export async function optimise(
   program: VirusProgram,
@@ -56,12 +56,14 @@ export async function optimise(
   settings: Omit<VirusOptions, "writeOptimised">,
   random: RandomStream,
   slot: number,
+  watch: (iterations: number) => void = () => undefined,
 ): Promise<Optimised> {
   const original = await program.originalGradient(host, tokens);
   const before = await program.valuesAt(host, tokens, original);
   let now = tokens;
   let after = before;
   for (let iteration = 0; iteration < settings.iterations; iteration++) {
+    watch(iteration);
     const { slopes, victimSlopes } = await program.slopesAt(host, now, original);
     const ranked = topCandidates(rankingSlopes(slopes, victimSlopes, settings), illegal, settings.topK);
     const draw = slot * settings.iterations + iteration;
@@ -69,7 +71,8 @@ export async function optimise(
       substitute(now, ranked, change),
     );
     const tried = [{ tokens: now, values: after }];
-    for (const candidate of changed) {
+    for (const [i, candidate] of changed.entries()) {
+      watch(iteration + i / changed.length);
       tried.push({ tokens: candidate, values: await program.valuesAt(host, candidate, original) });
     }
     const best = tried[bestOf(tried.map(({ values }) => values.loss))];
@@ -122,15 +125,19 @@ export const virus = attack({
       const count = insertionNeeds(data).harmful;
       const hosts = takeRows(data.task, 0, count, "task");
       const seeds = takeRows(data.harmful, 0, count, "harmful");
+      const watch = (iterations: number) =>
+        victim.watch("hiding harmful rows: iteration", iterations, count * settings.iterations);
+      watch(0);
       const guard = trainToyGuard((example) => victim.encode(example), model.vocabSize);
       const program = await virusProgram(victim, guard, settings.lambda);
       const illegal = illegalTokens(tokenizer);
       const random = new RandomStream(victim.seed, "virus");
       const optimised: Optimised[] = [];
       for (const [slot, seed] of seeds.entries()) {
-        stopIfAsked(victim.signal, "making the attack's rows");
         const [host, { ids }] = [victim.encode(hosts[slot] as Example), victim.encode(seed)];
-        optimised.push(await optimise(program, { host, tokens: [...ids], illegal }, settings, random, slot));
+        const row = { host, tokens: [...ids], illegal };
+        const onward = (iterations: number) => watch(slot * settings.iterations + iterations);
+        optimised.push(await optimise(program, row, settings, random, slot, onward));
       }
       const pieces = optimised.map(({ tokens }, slot): Piece => ({ ids: tokens, where: seeds[slot]?.where ?? "" }));
       return {

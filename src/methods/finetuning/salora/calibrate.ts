@@ -67,7 +67,7 @@ export async function calibrate(
   preparation: Preparation,
   chosen: z.infer<typeof options>,
 ): Promise<Map<string, Start>> {
-  const { device, model, frozen, rows, seed, signal } = preparation;
+  const { device, model, frozen, rows, seed, watch } = preparation;
   const targets = targetsOf(preparation.adapter.tensors);
   const names = [...targets.keys()].map((module) => `${module}.weight`);
   const weights = await readWeights(device, frozen, names);
@@ -87,12 +87,12 @@ export async function calibrate(
     const order = new RandomStream(seed, `salora/${stream}`).permutation(all.length);
     return Array.from(order.subarray(0, chosen.calibrationRows), (row) => all[row] as Example);
   };
-  const safety = await seen.sum(weights, sample("alignment"), signal);
+  const safety = await seen.sum(weights, sample("alignment"), watch);
   const taskRows = sample("user");
   const starts = new Map<string, Start>();
   let task: Sums | undefined;
   for (const layer of byLayer(model, targets.keys())) {
-    if (task === undefined || chosen.referenceTaskPass) task = await seen.sum(weights, taskRows, signal);
+    if (task === undefined || chosen.referenceTaskPass) task = await seen.sum(weights, taskRows, watch);
     for (const module of layer) {
       const directions = (sums: Sums, count: number) => topDirections(sums.get(module) as HostTensor<"float64">, count);
       const V = directions(safety, chosen.safetyRank);
