@@ -56,6 +56,7 @@ const TINY = [
 const FUNCTIONS = [
   "beat",
   "bfpo",
+  "fedit",
   "lox",
   "nlsr",
   "panacea",

@@ -25,6 +25,8 @@ export interface StepContext<S extends StateSpec = StateSpec> {
   padded(stream: string): PaddedBatch;
   /** What the method's schedule declares as `inputs`. */
   readonly inputs: Tree;
+  /** The run's learning rate at this step, a scalar. */
+  readonly learningRate: Tensor;
   /** What the method keeps across steps. */
   readonly state: StateOf<S>;
 }
@@ -35,6 +37,8 @@ export interface Outcome<S extends StateSpec = StateSpec> {
   readonly gradient?: Tree;
   /** 0 or 1 for each weight, broadcast to it: the optimiser leaves weights with 0, and their moments, as they are. */
   readonly active?: Tree;
+  /** Factors of the learning rate, by weight; 1 where none is given. */
+  readonly rates?: Tree;
   /** Where the optimiser's step begins, or, without a gradient, the new weights; the present ones by default. */
   readonly weights?: Tree;
   /** Forget the optimiser's moments. */

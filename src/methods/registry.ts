@@ -13,6 +13,7 @@ import { unitedAlignment } from "./alignment/united-alignment.ts";
 import { vaccine } from "./alignment/vaccine.ts";
 import { constrainedSft } from "./finetuning/constrained-sft.ts";
 import { ewc } from "./finetuning/ewc.ts";
+import { fedit } from "./finetuning/fedit/fedit.ts";
 import { kl } from "./finetuning/kl.ts";
 import { ldifs } from "./finetuning/ldifs.ts";
 import { lisa } from "./finetuning/lisa.ts";
@@ -62,6 +63,7 @@ export const METHODS = table({ kind: "method", unknown: "UNKNOWN_METHOD", unfit:
   rsnTune,
   safetyLayers,
   salora,
+  fedit,
 ]);
 
 /**

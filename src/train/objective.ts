@@ -46,7 +46,7 @@ export interface ContextOptions {
 }
 
 /**
- * What a method's step is given; it has no trainable weights and no state of its own until they are added.
+ * What a method's step is given; it has no trainable weights, no state of its own and no learning rate until they are added.
  *
  * @throws {BoosterError} `METHOD_NEEDS_WHOLE_BATCH` where a method looks into a batch that comes in several micro-batches
  */
@@ -77,6 +77,7 @@ export function stepContext({ model, base, scale = 1, streams, loss }: ContextOp
     },
     padded: whole,
     inputs: {},
+    learningRate: ops.constant(0),
     state: {},
   };
 }

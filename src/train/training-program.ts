@@ -110,6 +110,7 @@ export class TrainingProgram {
         ...stepContext({ model, base: given.base, scale, streams: given.streams, loss: { chunks, recompute } }),
         weights: unflatten(current.weights, this.layout),
         inputs: given.inputs,
+        learningRate,
         state: this.methodState.read(current),
       });
       return this.update(outcome, Object.fromEntries(leaves<Tensor>(current)), learningRate);
@@ -152,7 +153,8 @@ export class TrainingProgram {
         learningRate,
         active: outcome.active && flatten(spread(outcome.active, outcome.gradient), layout),
       });
-      Object.assign(next, updated.state, { [WEIGHTS]: updated.weights });
+      const moved = outcome.rates ? atRates(weights, updated.weights, outcome.rates, layout) : updated.weights;
+      Object.assign(next, updated.state, { [WEIGHTS]: moved });
       outputs.gradientNorm = gradientNorm;
     } else if (outcome.weights !== undefined) {
       next[WEIGHTS] = weights;
@@ -266,6 +268,17 @@ export class TrainingProgram {
   profile(): Profile {
     return (this.programs.get("step") as Program).profile();
   }
+}
+
+/** Updates are proportional to the learning rate, so a factor of it is one of them. */
+function atRates(from: Tensor, to: Tensor, rates: Tree, layout: FlatLayout): Tensor {
+  const start = unflatten(from, layout);
+  const moved = tree.mapTree(unflatten(to, layout), (x, name) => {
+    const rate = rates[name];
+    const before = start[name] as Tensor;
+    return rate === undefined ? x : ops.add(before, ops.mul(ops.sub(x, before), rate));
+  });
+  return flatten(moved, layout);
 }
 
 /** Each mask in the shape of its weight. */

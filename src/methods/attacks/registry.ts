@@ -1,5 +1,6 @@
 import { table } from "../../choice.ts";
 import { identityShifting } from "./identity-shifting.ts";
+import { maliciousClients } from "./malicious-clients.ts";
 import { benign, mix, pureHarmful } from "./mix.ts";
 import { mixing } from "./mixing.ts";
 import { virus } from "./virus/virus.ts";
@@ -17,4 +18,5 @@ export const ATTACKS = table({ kind: "attack", unknown: "UNKNOWN_ATTACK", unfit:
   identityShifting,
   mixing,
   virus,
+  maliciousClients,
 ]);
