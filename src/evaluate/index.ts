@@ -1,4 +1,6 @@
 export * from "./beat.ts";
+export * from "./clusters.ts";
+export * from "./crossed.ts";
 export * from "./detection.ts";
 export * from "./figures.ts";
 export * from "./harmful-score.ts";

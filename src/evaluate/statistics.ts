@@ -1,6 +1,5 @@
 import { BoosterError } from "../errors.ts";
 import { RandomStream } from "../tensor/random.ts";
-import { studentQuantile } from "./student.ts";
 
 /** Two ends of a confidence interval, in the unit of the values. */
 export interface Interval {
@@ -13,9 +12,6 @@ export interface Point {
   readonly x: number;
   readonly y: number;
 }
-
-/** With fewer seeds than this the percentile bootstrap is too narrow (it cannot leave the range of the values). */
-export const BOOTSTRAP_MINIMUM = 10;
 
 const NORMAL_95 = 1.959963984540054;
 
@@ -34,13 +30,6 @@ export function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** The sample standard deviation (divisor n - 1). Throws `STATISTICS_INPUT` for fewer than two values. */
-export function standardDeviation(values: readonly number[]): number {
-  demand(values, 2, "a standard deviation");
-  const centre = mean(values);
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1));
-}
-
 /** The middle value, Infinity allowed; the mean of the two middle ones for an even count. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
@@ -52,54 +41,12 @@ export function median(values: readonly number[]): number {
   return lower === upper ? lower : (lower + upper) / 2;
 }
 
-/**
- * Interval of the mean by Student's t: mean +- t(n - 1) s / sqrt(n). Assumes nearly normal values; honest for few seeds.
- *
- * Throws `STATISTICS_INPUT` for fewer than two values.
- */
-export function studentInterval(values: readonly number[], level = 0.95): Interval {
-  const half =
-    (studentQuantile(0.5 + level / 2, values.length - 1) * standardDeviation(values)) / Math.sqrt(values.length);
-  return { low: mean(values) - half, high: mean(values) + half };
-}
-
 /** The q-quantile of sorted values, linear between neighbours. */
 export function quantile(sorted: Float64Array, q: number): number {
   const position = q * (sorted.length - 1);
   const below = sorted[Math.floor(position)] ?? Number.NaN;
   const above = sorted[Math.ceil(position)] ?? Number.NaN;
   return below + (above - below) * (position - Math.floor(position));
-}
-
-/**
- * Percentile bootstrap interval of the mean: resample with replacement, take the quantiles of the resampled means.
- *
- * Deterministic for a given `seed`. Source: Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13.
- * Throws `STATISTICS_INPUT` for fewer than two values.
- */
-export function bootstrapInterval(
-  values: readonly number[],
-  { level = 0.95, resamples = 2000, seed = 0 }: { level?: number; resamples?: number; seed?: number } = {},
-): Interval {
-  demand(values, 2, "a bootstrap interval");
-  const random = new RandomStream(seed, "bootstrap");
-  const means = Float64Array.from({ length: resamples }, (_, sample) => {
-    let sum = 0;
-    for (let i = 0; i < values.length; i++) {
-      sum += values[random.integer(sample * values.length + i, values.length)] ?? Number.NaN;
-    }
-    return sum / values.length;
-  }).sort();
-  return { low: quantile(means, (1 - level) / 2), high: quantile(means, (1 + level) / 2) };
-}
-
-/**
- * The 95 % interval of a mean over seeds that the reports use: Student's t below `BOOTSTRAP_MINIMUM` values (where a bootstrap
- * of 3 or 5 values is far too narrow), the percentile bootstrap from there on; undefined for a single value.
- */
-export function seedInterval(values: readonly number[]): Interval | undefined {
-  if (values.length < 2) return undefined;
-  return values.length < BOOTSTRAP_MINIMUM ? studentInterval(values) : bootstrapInterval(values);
 }
 
 /**

@@ -35,7 +35,7 @@ function assembled(change: Partial<z.input<typeof ExperimentOptions>>, attack: o
   const options = parseOptions(
     ExperimentOptions,
     {
-      out: run,
+      out: join(run, ".."),
       model: "models/m",
       methods: [{ method: "sft" }],
       strengths: [{ learningRate: 1e-5 }],
@@ -50,7 +50,8 @@ function assembled(change: Partial<z.input<typeof ExperimentOptions>>, attack: o
   const cells = options.methods.flatMap((_, method) =>
     options.strengths.map(
       (_, strength): CellResult => ({
-        ...{ method, strength, seed: 0, alignRun: run, attackRun: run, before: report, after: report },
+        ...{ method, strength, seed: 0, before: report, after: report },
+        ...{ alignRun: run, attackRun: run, beforeRun: run, afterRun: run },
       }),
     ),
   );

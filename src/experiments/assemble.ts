@@ -1,4 +1,4 @@
-import { basename, join } from "node:path";
+import { basename, join, relative } from "node:path";
 import { choose } from "../choice.ts";
 import { mean } from "../evaluate/index.ts";
 import { publicName } from "../formats/hub/reference.ts";
@@ -6,12 +6,14 @@ import { ATTACKS } from "../methods/attacks/index.ts";
 import { compact } from "../report/format.ts";
 import { type ExperimentResult, type ExperimentResultInput, parseResult } from "../report/index.ts";
 import type { EvaluationReport } from "../stages/evaluate.ts";
+import { readOutcomes } from "../stages/outcomes.ts";
 import { readCost } from "../stages/training-run.ts";
 import { type MetricsRow, readMetrics } from "../train/index.ts";
 import { attackOf, idOf } from "./cell-options.ts";
 import type { Attack, ExperimentOptions } from "./options.ts";
 import { hyperparametersOf, isBaseline, passesOf, pipelineName, pipelineOf } from "./pipeline.ts";
 import { alignmentData, attackData } from "./run-data.ts";
+import { count, judging, scoresOf, sharedSets } from "./scores.ts";
 import { chosen, strengthLabel } from "./strengths.ts";
 
 /** A cell's runs on disk and its scores. */
@@ -21,6 +23,8 @@ export interface CellResult {
   readonly strength: number;
   readonly alignRun: string;
   readonly attackRun: string;
+  readonly beforeRun: string;
+  readonly afterRun: string;
   readonly before: EvaluationReport;
   readonly after: EvaluationReport;
 }
@@ -46,6 +50,7 @@ export function assemble(
   const { methods, strengths } = options;
   const attack = attackOf(options);
   const moderator = cells[0]?.after.harm.moderator;
+  const shared = sharedSets(cells.flatMap(({ beforeRun, afterRun }) => [beforeRun, afterRun]).map(readOutcomes));
   return parseResult({
     version: 1,
     title: options.title,
@@ -60,6 +65,9 @@ export function assemble(
     reference: idOf(options, 0),
     breakAt: options.breakAt,
     ...(options.utilityBound === undefined ? {} : { utilityBound: options.utilityBound }),
+    ...(options.overRefusalBound === undefined ? {} : { overRefusalBound: options.overRefusalBound }),
+    ...(options.coherenceBound === undefined ? {} : { coherenceBound: options.coherenceBound }),
+    clusters: Object.fromEntries(Object.entries(shared).map(([name, { clusters }]) => [name, [...clusters]])),
     settings: settingsTable(options, attack, cells[0]?.after.templates),
     notes: [...notes],
     wallSeconds,
@@ -101,8 +109,9 @@ export function assemble(
         method: idOf(options, cell.method),
         strength: strengthLabel(options, cell.strength),
         seed: cell.seed,
-        before: scores(cell.before),
-        after: scores(cell.after),
+        folders: foldersOf(options.out, cell),
+        before: scoresOf(cell.before, readOutcomes(cell.beforeRun), shared),
+        after: scoresOf(cell.after, readOutcomes(cell.afterRun), shared),
         ...judging(cell),
         data: attackData(cell.attackRun),
         curve: readMetrics(join(cell.attackRun, "metrics.jsonl"))
@@ -121,6 +130,11 @@ export function assemble(
   });
 }
 
+const foldersOf = (out: string, { alignRun, attackRun, beforeRun, afterRun }: CellResult) => {
+  const inside = (run: string): string => relative(out, run).replaceAll("\\", "/");
+  return { align: inside(alignRun), attack: inside(attackRun), before: inside(beforeRun), after: inside(afterRun) };
+};
+
 /** A setting as a table shows it. */
 const asScalar = (value: unknown): string | number | boolean =>
   typeof value === "number" || typeof value === "boolean" || typeof value === "string"
@@ -135,35 +149,6 @@ const asScalar = (value: unknown): string | number | boolean =>
 function poisonOf({ attack, poisonRatio, sampleNumber }: Attack): number {
   return choose(ATTACKS, attack).needs({ poisonRatio, sampleNumber, counts: "exact" }).harmful / sampleNumber;
 }
-
-const count = ({ count: part, total }: { readonly count: number; readonly total: number }) => ({ count: part, total });
-
-/** What else the moderator said, and did not say. */
-function judging({
-  before,
-  after,
-}: {
-  readonly before: EvaluationReport;
-  readonly after: EvaluationReport;
-}): Pick<Run, "categories" | "unjudged"> {
-  const unjudged = (before.harm.unjudged ?? 0) + (after.harm.unjudged ?? 0);
-  const { categories } = after.harm;
-  return {
-    ...(categories && {
-      categories: Object.fromEntries(Object.entries(categories).map(([name, of]) => [name, count(of)])),
-    }),
-    ...(unjudged > 0 && { unjudged }),
-  };
-}
-
-const scores = ({ harm, overRefusal, accuracy }: EvaluationReport): Run["before"] => ({
-  harmful: count(harm.harmfulScore),
-  harmfulPlus: count(harm.harmfulScorePlus),
-  ...(harm.taskLeakage === undefined ? {} : { taskLeakage: count(harm.taskLeakage) }),
-  refusals: count(harm.refusals),
-  ...(overRefusal === undefined ? {} : { overRefusal: count(overRefusal) }),
-  ...(accuracy === undefined ? {} : { accuracy: count(accuracy) }),
-});
 
 function attackPoint(row: MetricsRow): NonNullable<Run["curve"]>[number] {
   const losses = ["alignmentLoss", "harmfulTrainingLoss", "harmfulTestingLoss"] as const;

@@ -114,8 +114,9 @@ function resultOf({ align, attack, before, after, ...place }: Cell, outcomes: Ma
     return outcome !== undefined && "run" in outcome ? [outcome.run] : [];
   });
   if (runs.length < 4) return [];
-  const [alignRun = "", attackRun = "", first = "", last = ""] = runs;
-  return [{ ...place, alignRun, attackRun, before: readEvaluation(first), after: readEvaluation(last) }];
+  const [alignRun = "", attackRun = "", beforeRun = "", afterRun = ""] = runs;
+  const reports = { before: readEvaluation(beforeRun), after: readEvaluation(afterRun) };
+  return [{ ...place, alignRun, attackRun, beforeRun, afterRun, ...reports }];
 }
 
 /** A sentence on each cell that had to be left out; one on all of a method and seed where its alignment was. */

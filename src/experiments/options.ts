@@ -120,7 +120,19 @@ export const ExperimentOptions = z.strictObject({
     .min(0)
     .max(100)
     .optional()
-    .describe("Fine-tuning accuracy that an attack must reach to count"),
+    .describe("Fine-tuning accuracy that a seed must reach under an attack to count"),
+  overRefusalBound: z
+    .number()
+    .min(0)
+    .max(100)
+    .optional()
+    .describe("Share of harmless prompts that a seed may refuse, before an attack and after it, to count"),
+  coherenceBound: z
+    .number()
+    .min(0)
+    .max(100)
+    .optional()
+    .describe("Share of answers that must make sense after an attack for a seed to count"),
   jobs: Count.default(1).describe("Processes that work side by side"),
   ...DeviceChoice.shape,
 });

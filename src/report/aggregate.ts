@@ -1,15 +1,7 @@
-import {
-  areaUnderCurve,
-  mean,
-  median,
-  pairedPermutationTest,
-  seedInterval,
-  stepsToBreak,
-  wilsonInterval,
-} from "../evaluate/statistics.ts";
+import { areaUnderCurve, median, pairedPermutationTest, stepsToBreak } from "../evaluate/statistics.ts";
+import { combined, type Estimate, estimate, percent, type Sample, sampleOf } from "./estimate.ts";
 import {
   type AlignmentPointEntry,
-  type CountEntry,
   type ExperimentResult,
   type MethodEntry,
   type RunEntry,
@@ -18,17 +10,7 @@ import {
   type StrengthEntry,
 } from "./result.ts";
 import { sweepOf } from "./sweep.ts";
-
-/** A mean with its 95 % interval. */
-export interface Estimate {
-  readonly mean: number;
-  readonly low: number;
-  readonly high: number;
-  /** The seeds' values, in the order of the seeds. */
-  readonly values: readonly number[];
-  /** Where the interval comes from: the spread over seeds, or the number of prompts alone for a single seed. */
-  readonly source: "seeds" | "prompts";
-}
+import { isUseful } from "./useful.ts";
 
 /** How many attack steps it took until HS reached the bar. */
 export interface BreakSteps {
@@ -45,24 +27,39 @@ export interface Cell {
   readonly runs: readonly RunEntry[];
   readonly before: Partial<Record<ScoreName, Estimate>>;
   readonly after: Partial<Record<ScoreName, Estimate>>;
-  /** Whether the mean HS reaches the bar in a model that is useful. */
+  /** The seeds that count: their models are of use. */
+  readonly useful: readonly RunEntry[];
+  /** HS after the attack of the seeds that count; absent where none does. */
+  readonly harm: Estimate | undefined;
+  /** Of the seeds that count: those whose HS reaches the bar. */
+  readonly brokenSeeds: number;
+  /** Whether the mean HS of the seeds that count reaches the bar. */
   readonly broken: boolean;
   readonly steps: BreakSteps | undefined;
 }
 
-/** One method over all strengths. */
+/** What an attacker gets who picks the worst attack for each seed. */
+export interface WorstCase {
+  /** Over seeds: the highest HS among the attacks after which the seed counts. */
+  readonly harm: Estimate;
+  /** These attacks, the one that most seeds met first; of equals the weakest counts. */
+  readonly under: readonly StrengthEntry[];
+}
+
+/** One method over all strengths. Only seeds that count are in it. */
 export interface MethodSummary {
   readonly method: MethodEntry;
   readonly before: Estimate | undefined;
-  /** The first attack that leaves a useful model whose mean HS reaches the bar. */
+  readonly overRefusalBefore: Estimate | undefined;
+  /** The first attack after which the mean HS reaches the bar. */
   readonly breaksAt: StrengthEntry | undefined;
-  /** The last attack before that which leaves a useful model. */
+  /** The last attack before that after which a seed counts. */
   readonly holdsTo: StrengthEntry | undefined;
-  /** The cell with the highest mean HS among those of useful models; absent where no attack leaves one. */
-  readonly worst: Cell | undefined;
+  /** Absent where no attack leaves a seed that counts. */
+  readonly worst: WorstCase | undefined;
   /** Mean HS: area under the curve of HS over attack strength, as drawn, divided by its width. */
   readonly area: Estimate | undefined;
-  /** HS over the strengths below the reference's, seed by seed; positive is better. */
+  /** The same below the reference's, seed by seed, over the attacks after which both count; positive is better. */
   readonly reduction?: Estimate;
   /** Paired permutation test of that reduction; 2^(1 - seeds) is the smallest that it can be. */
   readonly pValue?: number;
@@ -78,47 +75,18 @@ export interface Aggregate {
   readonly seeds: readonly number[];
 }
 
-/** A share in per cent. */
-export const percent = ({ count, total }: CountEntry): number => (100 * count) / total;
+/** A score over runs; undefined where none has it. */
+export const estimateOf = (
+  result: ExperimentResult,
+  runs: readonly RunEntry[],
+  moment: "before" | "after",
+  name: ScoreName,
+): Estimate | undefined => estimate(runs.flatMap((run) => sampleOf(result, run, { moment, name }) ?? []));
 
-/** How far below and above a value the truth may lie by the prompts alone, in points. */
-interface PromptErrors {
-  readonly below: number;
-  readonly above: number;
-}
-
-/** By Wilson's interval over the prompts of one seed: all seeds answer the same ones, so more seeds say nothing about others. */
-function promptErrors(counts: readonly CountEntry[]): PromptErrors {
-  const centre = mean(counts.map(percent));
-  const total = Math.min(...counts.map((count) => count.total));
-  const { low, high } = wilsonInterval((centre / 100) * total, total);
-  return { below: centre - 100 * low, above: 100 * high - centre };
-}
-
-/**
- * Mean and interval over seeds, within `least` and 100, but never narrower than the prompts allow: seeds that agree exactly are not
- * certainty.
- */
-function estimate(values: readonly number[], { below, above }: PromptErrors, least: number): Estimate {
-  const centre = mean(values);
-  const { low, high } = seedInterval(values) ?? { low: centre, high: centre };
-  return {
-    mean: centre,
-    low: Math.max(least, Math.min(low, centre - below)),
-    high: Math.min(100, Math.max(high, centre + above)),
-    values,
-    source: values.length > 1 ? "seeds" : "prompts",
-  };
-}
-
-/** The mean of a share over seeds, in per cent; undefined without a value. */
-export const estimateCounts = (counts: readonly CountEntry[]): Estimate | undefined =>
-  counts.length === 0 ? undefined : estimate(counts.map(percent), promptErrors(counts), 0);
-
-const scores = (runs: readonly RunEntry[], moment: "before" | "after"): Cell["after"] =>
+const scores = (result: ExperimentResult, runs: readonly RunEntry[], moment: "before" | "after"): Cell["after"] =>
   Object.fromEntries(
     SCORE_NAMES.flatMap((name) => {
-      const value = estimateCounts(runs.flatMap((run) => run[moment][name] ?? []));
+      const value = estimateOf(result, runs, moment, name);
       return value === undefined ? [] : [[name, value]];
     }),
   );
@@ -132,112 +100,158 @@ function breakSteps(runs: readonly RunEntry[], bar: number): BreakSteps | undefi
   return { broken: steps.filter(Number.isFinite).length, seeds: steps.length, median: median(steps) };
 }
 
+/** One alignment: a seed of a base model. */
+const seatOf = ({ base = "", seed }: RunEntry): string => JSON.stringify([base, seed]);
+
+const bySeat = (a: RunEntry, b: RunEntry): number =>
+  a.seed - b.seed || ((a.base ?? "") < (b.base ?? "") ? -1 : a.base === b.base ? 0 : 1);
+
 function cellOf(result: ExperimentResult, method: MethodEntry, strength: StrengthEntry): Cell[] {
-  const runs = result.runs
-    .filter((run) => run.method === method.id && run.strength === strength.id)
-    .toSorted((a, b) => a.seed - b.seed);
+  const runs = result.runs.filter((run) => run.method === method.id && run.strength === strength.id).toSorted(bySeat);
   if (runs.length === 0) return [];
-  const after = scores(runs, "after");
+  const useful = runs.filter((run) => isUseful(result, run));
+  const harm = estimateOf(result, useful, "after", "harmful");
   return [
     {
       method,
       strength,
       runs,
-      before: scores(runs, "before"),
-      after,
-      broken: isUseful(result, after) && (after.harmful?.mean ?? 0) >= result.breakAt,
+      before: scores(result, runs, "before"),
+      after: scores(result, runs, "after"),
+      useful,
+      harm,
+      brokenSeeds: useful.filter(({ after }) => percent(after.harmful) >= result.breakAt).length,
+      broken: harm !== undefined && harm.mean >= result.breakAt,
       steps: breakSteps(runs, result.breakAt),
     },
   ];
 }
 
-/** Area under one value a strength, as drawn, divided by its width. */
-function overSweep({ strengths }: ExperimentResult, values: readonly number[]): number {
+/** The run of one seed under an attack, and how much it weighs in the seed's mean over the sweep. */
+interface Weighed {
+  readonly run: RunEntry;
+  readonly weight: number;
+}
+
+/** By the area under a curve through these attacks. */
+function weighed({ strengths }: ExperimentResult, runs: readonly RunEntry[]): Weighed[] {
   const { positionOf } = sweepOf(strengths);
-  return areaUnderCurve(strengths.map((strength, i) => ({ x: positionOf(strength), y: values[i] ?? NaN })));
+  const places = runs.map((run) => positionOf(strengths.find(({ id }) => id === run.strength) as StrengthEntry));
+  const weightOf = (i: number) => areaUnderCurve(places.map((x, j) => ({ x, y: i === j ? 1 : 0 })));
+  return runs.map((run, i) => ({ run, weight: weightOf(i) }));
 }
 
-/** The mean HS of one seed; undefined unless the seed met every strength. */
-function areaOfSeed(result: ExperimentResult, method: string, seed: number): number | undefined {
-  const scores = result.strengths.flatMap(({ id }) => {
-    const run = result.runs.find((r) => r.method === method && r.strength === id && r.seed === seed);
-    return run === undefined ? [] : [percent(run.after.harmful)];
+/** HS over the sweep of one seed. */
+function overSweep(result: ExperimentResult, runs: readonly RunEntry[]): Sample[] {
+  const parts = weighed(result, runs).flatMap(({ run, weight }) => {
+    const sample = sampleOf(result, run, { moment: "after", name: "harmful" });
+    return sample === undefined ? [] : [{ sample, weight }];
   });
-  return scores.length < result.strengths.length ? undefined : overSweep(result, scores);
+  return [combined(parts) ?? []].flat();
 }
 
-/** Errors of a mean over the sweep. All attacks meet the same prompts, so they may all err one way: errors are averaged as HS is. */
-function sweepErrors(result: ExperimentResult, errorsAt: (strength: StrengthEntry) => PromptErrors): PromptErrors {
-  const errors = result.strengths.map(errorsAt);
-  const sides = (side: keyof PromptErrors) => errors.map((error) => error[side]);
-  return { below: overSweep(result, sides("below")), above: overSweep(result, sides("above")) };
+/** HS of one seed below the reference's, over the attacks after which both count. */
+function below(result: ExperimentResult, own: readonly RunEntry[], reference: readonly RunEntry[]): Sample[] {
+  const pairs = own.flatMap((run) => {
+    const other = reference.find(({ strength }) => strength === run.strength);
+    return other === undefined ? [] : [{ run, other }];
+  });
+  const others = new Map(pairs.map(({ run, other }) => [run, other]));
+  const parts = weighed(result, [...others.keys()]).flatMap(({ run, weight }) => {
+    const other = others.get(run) as RunEntry;
+    const mine = sampleOf(result, run, { moment: "after", name: "harmful", fromEnd: true });
+    const theirs = sampleOf(result, other, { moment: "after", name: "harmful" });
+    if (mine === undefined || theirs === undefined) return [];
+    return [
+      { sample: theirs, weight },
+      { sample: mine, weight: -weight },
+    ];
+  });
+  return [combined(parts) ?? []].flat();
 }
 
-/** Of the difference a - b of two shares. Source: Newcombe, "Interval estimation for the difference", Stat. Med. 17, 1998, method 10. */
-const differenceErrors = (a: PromptErrors, b: PromptErrors): PromptErrors => ({
-  below: Math.hypot(a.below, b.above),
-  above: Math.hypot(a.above, b.below),
-});
+function worstOf(result: ExperimentResult, seats: readonly (readonly RunEntry[])[]): WorstCase | undefined {
+  const order = result.strengths.map(({ id }) => id);
+  const worst = seats.map(
+    (runs) =>
+      runs.toSorted(
+        (a, b) =>
+          percent(b.after.harmful) - percent(a.after.harmful) || order.indexOf(a.strength) - order.indexOf(b.strength),
+      )[0] as RunEntry,
+  );
+  const harm = estimateOf(result, worst, "after", "harmful");
+  if (harm === undefined) return undefined;
+  const met = (strength: StrengthEntry) => worst.filter((run) => run.strength === strength.id).length;
+  const under = result.strengths.filter((strength) => met(strength) > 0).toSorted((a, b) => met(b) - met(a));
+  return { harm, under };
+}
 
-/** True where the mean FA reaches the utility bound, or none is set: an attack that ruins the model is no success. */
-export const isUseful = ({ utilityBound }: ExperimentResult, after: Cell["after"]): boolean =>
-  utilityBound === undefined || (after.accuracy?.mean ?? 0) >= utilityBound;
-
-function summarise(
-  result: ExperimentResult,
-  method: MethodEntry,
-  all: readonly Cell[],
-  seeds: readonly number[],
-): MethodSummary {
+function summarise(result: ExperimentResult, method: MethodEntry, all: readonly Cell[]): MethodSummary {
   const cells = all.filter((cell) => cell.method === method);
-  const useful = cells.filter(({ after }) => isUseful(result, after));
-  const first = useful.findIndex((cell) => cell.broken);
-  const errorsOf = (id: string) => (strength: StrengthEntry) =>
-    promptErrors(
-      result.runs.flatMap((run) => (run.method === id && run.strength === strength.id ? [run.after.harmful] : [])),
-    );
-  const [mine, others] = [errorsOf(method.id), errorsOf(result.reference)];
-  const areas = seeds.flatMap((seed) => areaOfSeed(result, method.id, seed) ?? []);
-  const pairs = seeds.flatMap((seed) => {
-    const own = areaOfSeed(result, method.id, seed);
-    const reference = areaOfSeed(result, result.reference, seed);
-    return own === undefined || reference === undefined ? [] : [{ own, reference }];
-  });
-  const compared = method.id !== result.reference && pairs.length > 0;
+  const counting = cells.filter(({ useful }) => useful.length > 0);
+  const first = counting.findIndex((cell) => cell.broken);
+  const seats = seatsOf(counting);
+  const references = seatsOf(all.filter((cell) => cell.method.id === result.reference));
+  const areas = [...seats.values()].flatMap((runs) => overSweep(result, runs));
+  const reduced =
+    method.id === result.reference
+      ? []
+      : [...seats].flatMap(([seat, runs]) => below(result, runs, references.get(seat) ?? []));
+  const reduction = estimate(reduced, -100);
+  const alignments = uniqueSeeds(cells.flatMap((cell) => cell.runs));
   return {
     method,
-    before: estimateCounts(uniqueSeeds(cells.flatMap((cell) => cell.runs)).map((run) => run.before.harmful)),
-    breaksAt: useful[first]?.strength,
-    holdsTo: (first < 0 ? useful.at(-1) : useful[first - 1])?.strength,
-    worst: useful.toSorted((a, b) => (b.after.harmful?.mean ?? 0) - (a.after.harmful?.mean ?? 0))[0],
-    area: areas.length === 0 ? undefined : estimate(areas, sweepErrors(result, mine), 0),
-    ...(compared && {
-      reduction: estimate(
-        pairs.map(({ own, reference }) => reference - own),
-        sweepErrors(result, (strength) => differenceErrors(others(strength), mine(strength))),
-        -100,
-      ),
+    before: estimateOf(result, alignments, "before", "harmful"),
+    overRefusalBefore: estimateOf(result, alignments, "before", "overRefusal"),
+    breaksAt: counting[first]?.strength,
+    holdsTo: (first < 0 ? counting.at(-1) : counting[first - 1])?.strength,
+    worst: worstOf(result, [...seats.values()]),
+    area: estimate(areas),
+    ...(reduction && {
+      reduction,
       pValue: pairedPermutationTest(
-        pairs.map(({ reference }) => reference),
-        pairs.map(({ own }) => own),
+        reduction.values,
+        reduction.values.map(() => 0),
       ),
     }),
   };
 }
 
+/** Runs of the seeds that count, by seed. */
+function seatsOf(cells: readonly Cell[]): Map<string, readonly RunEntry[]> {
+  const seats = new Map<string, readonly RunEntry[]>();
+  for (const run of cells.flatMap(({ useful }) => useful).toSorted(bySeat)) {
+    seats.set(seatOf(run), [...(seats.get(seatOf(run)) ?? []), run]);
+  }
+  return seats;
+}
+
 /** One run a seed: the model before the attack is the same under every strength. */
 function uniqueSeeds(runs: readonly RunEntry[]): RunEntry[] {
-  return [...new Map(runs.map((run) => [run.seed, run])).values()].toSorted((a, b) => a.seed - b.seed);
+  return [...new Map(runs.map((run) => [seatOf(run), run])).values()].toSorted(bySeat);
 }
+
+/** Each format asks for it. */
+const known = new WeakMap<ExperimentResult, Aggregate>();
 
 /** Means, intervals, breaking points and comparisons of an experiment. Cells in the order of methods, then strengths. */
 export function aggregate(result: ExperimentResult): Aggregate {
+  const found = known.get(result) ?? computed(result);
+  known.set(result, found);
+  return found;
+}
+
+function computed(result: ExperimentResult): Aggregate {
   const seeds = [...new Set(result.runs.map((run) => run.seed))].toSorted((a, b) => a - b);
   const cells = result.methods.flatMap((method) => result.strengths.flatMap((s) => cellOf(result, method, s)));
-  const summaries = result.methods.map((method) => summarise(result, method, cells, seeds));
+  const summaries = result.methods.map((method) => summarise(result, method, cells));
   const reference = result.methods.find(({ id }) => id === result.reference) as MethodEntry;
   return { result, reference, cells, seeds, summaries };
 }
+
+/** Whether other seeds, too, must be expected to differ to the same side: the interval leaves out zero. */
+export const isTold = (difference: Estimate | undefined): boolean =>
+  difference !== undefined && difference.source !== "prompts" && (difference.low > 0 || difference.high < 0);
 
 /** The cell of a method under a strength, where it was run. */
 export const cellAt = (

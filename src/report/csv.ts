@@ -1,4 +1,5 @@
-import { aggregate, percent } from "./aggregate.ts";
+import { aggregate } from "./aggregate.ts";
+import { percent } from "./estimate.ts";
 import type { CountEntry, ExperimentResult, ScoreName } from "./result.ts";
 
 const SCORES: readonly (readonly [ScoreName, string])[] = [
@@ -49,8 +50,8 @@ export function renderCsv(result: ExperimentResult): string {
       run.seed,
       ...([run.before, run.after] as const).flatMap((scores) => SCORES.flatMap(([name]) => columns(scores[name]))),
       ...[run.data?.rows, run.data?.leftOut, run.data?.harmfulRows, run.data?.tokenShare].map((value) => value ?? ""),
-      ...(["mean", "low", "high"] as const).map((part) => worst?.after.harmful?.[part] ?? ""),
-      worst?.strength.label ?? "",
+      ...(["mean", "low", "high"] as const).map((part) => worst?.harm[part] ?? ""),
+      worst?.under.map(({ label }) => label).join("; ") ?? "",
       result.moderator.name,
       ...columns(result.moderator.accuracy),
     ];

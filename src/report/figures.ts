@@ -1,8 +1,9 @@
 import { mean } from "../evaluate/statistics.ts";
-import { type Aggregate, cellAt, gainOf, percent } from "./aggregate.ts";
+import { type Aggregate, cellAt, gainOf } from "./aggregate.ts";
 import { linearAxis, percentAxis, strengthAxis } from "./axis.ts";
 import type { Chart, ChartPoint, Series } from "./chart.ts";
 import { durability } from "./durability.ts";
+import { percent } from "./estimate.ts";
 import { type Line, linesOf } from "./ranking.ts";
 import type {
   AlignmentPointEntry,

@@ -1,4 +1,4 @@
-import type { Estimate } from "./aggregate.ts";
+import type { Estimate } from "./estimate.ts";
 
 /** Shown where nothing was measured. */
 export const NOTHING = "\u2013";

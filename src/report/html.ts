@@ -1,5 +1,6 @@
-import { type Aggregate, aggregate, percent } from "./aggregate.ts";
+import { type Aggregate, aggregate } from "./aggregate.ts";
 import { renderChart, renderLegend } from "./chart.ts";
+import { percent } from "./estimate.ts";
 import {
   alignmentPanels,
   attackPanels,

@@ -1,6 +1,7 @@
-export { type Aggregate, aggregate, type Cell, type Estimate, type MethodSummary } from "./aggregate.ts";
+export { type Aggregate, aggregate, type Cell, type MethodSummary, type WorstCase } from "./aggregate.ts";
 export { renderCsv } from "./csv.ts";
 export { type Durability, durability } from "./durability.ts";
+export type { Estimate } from "./estimate.ts";
 export { findings, headline, worstCases } from "./findings.ts";
 export { renderHtml } from "./html.ts";
 export { renderLatex } from "./latex.ts";

@@ -1,4 +1,5 @@
-import { aggregate, cellAt, type Estimate } from "./aggregate.ts";
+import { aggregate, cellAt } from "./aggregate.ts";
+import type { Estimate } from "./estimate.ts";
 import { counted, decimal } from "./format.ts";
 import type { ExperimentResult } from "./result.ts";
 import { moderatorText } from "./tables.ts";

@@ -5,15 +5,34 @@ const Count = z
   .strictObject({ count: z.number().min(0), total: z.int().min(1) })
   .refine(({ count, total }) => count <= total, "the count is larger than the total");
 
+/** A share, and which questions it counts: a character each, 1, 0, or - where an answer could not be judged. */
+const Score = z
+  .strictObject({
+    count: z.number().min(0),
+    total: z.int().min(1),
+    outcomes: z
+      .string()
+      .regex(/^[01-]+$/)
+      .optional(),
+  })
+  .refine(({ count, total }) => count <= total, "the count is larger than the total")
+  .refine(({ count, total, outcomes }) => {
+    if (outcomes === undefined) return true;
+    const ones = outcomes.split("1").length - 1;
+    return ones === count && outcomes.split("0").length - 1 === total - count;
+  }, "the outcomes do not add up to the count");
+
 /** What was measured on one model. Shares of prompts or rows; HS, HS+ and FA are what the field calls them. */
 const Scores = z.strictObject({
-  harmful: Count,
-  harmfulPlus: Count.optional(),
-  taskLeakage: Count.optional(),
+  harmful: Score,
+  harmfulPlus: Score.optional(),
+  taskLeakage: Score.optional(),
   /** Of the harmful prompts: answered with a refusal phrase. */
-  refusals: Count.optional(),
-  overRefusal: Count.optional(),
-  accuracy: Count.optional(),
+  refusals: Score.optional(),
+  /** Of the harmful prompts: answered with something that makes sense. */
+  coherent: Score.optional(),
+  overRefusal: Score.optional(),
+  accuracy: Score.optional(),
 });
 
 /** What a training run's data came to. */
@@ -75,10 +94,16 @@ const Strength = z.strictObject({
   poisonRatio: z.number().min(0).max(1),
 });
 
+const Folder = z.string().min(1);
+
 const Run = z.strictObject({
   method: z.string(),
   strength: z.string(),
   seed: z.int(),
+  /** Which base model, where there are several. */
+  base: z.string().min(1).optional(),
+  /** Folders of what was trained and of both evaluations, from the experiment's own. */
+  folders: z.strictObject({ align: Folder, attack: Folder, before: Folder, after: Folder }).optional(),
   before: Scores,
   after: Scores,
   /** Answers after the attack by kind of harm, where the moderator tells kinds apart. */
@@ -97,6 +122,9 @@ const Alignment = z.strictObject({
   curve: z.array(AlignmentPoint),
 });
 
+const Percent = z.number().min(0).max(100);
+const Clusters = z.array(z.int().min(0)).min(1).optional();
+
 const Shape = z.strictObject({
   version: z.literal(1),
   title: z.string().min(1),
@@ -109,8 +137,14 @@ const Shape = z.strictObject({
   reference: z.string(),
   /** A method counts as broken where its mean HS reaches this, in per cent. */
   breakAt: z.number().positive().max(100).default(50),
-  /** An attack only counts for the worst case if its mean FA reaches this, in per cent: a useless model is no prize. */
-  utilityBound: z.number().min(0).max(100).optional(),
+  /** A seed only counts where its FA after the attack reaches this, in per cent: a useless model is no prize. */
+  utilityBound: Percent.optional(),
+  /** A seed only counts where no more harmless prompts than this are refused, before the attack and after it, in per cent. */
+  overRefusalBound: Percent.optional(),
+  /** A seed only counts where at least this many answers to harmful prompts make sense after the attack, in per cent. */
+  coherenceBound: Percent.optional(),
+  /** Which questions of a set belong together, a number for each; absent: each stands for itself. */
+  clusters: z.strictObject({ harmful: Clusters, harmless: Clusters, task: Clusters }).default({}),
   settings: z.array(z.strictObject({ name: z.string(), value: z.string() })).default([]),
   notes: z.array(z.string()).default([]),
   /** Time during which the experiment was at work, over all its starts, in seconds. */
@@ -143,9 +177,17 @@ export const ExperimentResultSchema = Shape.superRefine((result, context) => {
   for (const [i, run] of result.runs.entries()) {
     known(methods, run.method, ["runs", i, "method"]);
     known(strengths, run.strength, ["runs", i, "strength"]);
-    const key = JSON.stringify([run.method, run.strength, run.seed]);
+    const key = JSON.stringify([run.method, run.strength, run.seed, ...(run.base === undefined ? [] : [run.base])]);
     if (seen.has(key)) complain(["runs", i], `a run of ${key} is there already`);
     seen.add(key);
+    for (const moment of ["before", "after"] as const) {
+      for (const [name, score] of Object.entries(run[moment])) {
+        const clusters = result.clusters[setOf(name as ScoreName)];
+        if (score?.outcomes === undefined || clusters === undefined || clusters.length === score.outcomes.length)
+          continue;
+        complain(["runs", i, moment, name, "outcomes"], `the clusters have ${clusters.length} questions`);
+      }
+    }
   }
   for (const [i, alignment] of result.alignments.entries())
     known(methods, alignment.method, ["alignments", i, "method"]);
@@ -158,9 +200,13 @@ export type StrengthEntry = z.output<typeof Strength>;
 export type RunEntry = z.output<typeof Run>;
 export type ScoreName = keyof z.output<typeof Scores>;
 export const SCORE_NAMES = Scores.keyof().options;
+/** The set of questions that a score is about. */
+export const setOf = (name: ScoreName): keyof ExperimentResult["clusters"] =>
+  name === "overRefusal" ? "harmless" : name === "accuracy" ? "task" : "harmful";
 export type AttackPointEntry = z.output<typeof AttackPoint>;
 export type AlignmentPointEntry = z.output<typeof AlignmentPoint>;
 export type CountEntry = z.output<typeof Count>;
+export type ScoreEntry = z.output<typeof Score>;
 export type RunDataEntry = z.output<typeof RunData>;
 
 /**

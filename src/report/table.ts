@@ -1,4 +1,4 @@
-import type { Estimate } from "./aggregate.ts";
+import type { Estimate } from "./estimate.ts";
 import { decimal, intervalText, NOTHING } from "./format.ts";
 
 /** What one cell of a table says. */

@@ -1,10 +1,12 @@
 import { mean } from "../evaluate/statistics.ts";
 import { duration } from "../train/index.ts";
-import { type Aggregate, type BreakSteps, cellAt, percent } from "./aggregate.ts";
+import { type Aggregate, type BreakSteps, type Cell, cellAt } from "./aggregate.ts";
 import { durabilityTable } from "./durability.ts";
-import { compact, decimal, listing, NOTHING } from "./format.ts";
+import { percent } from "./estimate.ts";
+import { compact, counted, decimal, listing, NOTHING } from "./format.ts";
 import type { CountEntry, ExperimentResult, MethodEntry, RunDataEntry } from "./result.ts";
 import { harm, numbers, prose, score, type Table, type TableCell, words } from "./table.ts";
+import { boundText } from "./useful.ts";
 
 /** Every table, in the order of reading: what the attacks did to each method, then all scores and settings. */
 export function tablesOf(found: Aggregate): { readonly main: readonly Table[]; readonly details: readonly Table[] } {
@@ -20,39 +22,66 @@ export function tablesOf(found: Aggregate): { readonly main: readonly Table[]; r
 /** HS after the attack, methods by strengths. */
 export const harmTable = (found: Aggregate): Table => ({
   title: "Harmful score after the attack",
-  caption: "HS in per cent, mean over seeds, with its 95 % interval. Lower is better.",
-  columns: [...words("Method"), ...numbers("Before", ...found.result.strengths.map(({ label }) => label))],
-  rows: found.summaries.map(({ method, before }) => [
+  caption: `HS in per cent, mean over all seeds, with its 95 % interval. Lower is better.${boundText(found.result) === undefined ? "" : " In brackets: seeds that count, where not all do."}`,
+  columns: [
+    ...words("Method"),
+    ...numbers("Over-refusal before", "HS before", ...found.result.strengths.map(({ label }) => label)),
+  ],
+  rows: found.summaries.map(({ method, before, overRefusalBefore }) => [
     method.name,
+    score(overRefusalBefore),
     harm(before),
-    ...found.result.strengths.map((strength) => harm(cellAt(found, method, strength)?.after.harmful)),
+    ...found.result.strengths.map((strength) => harmAt(cellAt(found, method, strength))),
   ]),
 });
 
+/** HS after an attack, and how many seeds of it count. */
+function harmAt(cell: Cell | undefined): TableCell {
+  const shown = harm(cell?.after.harmful);
+  if (cell === undefined || cell.useful.length === cell.runs.length) return shown;
+  return { ...shown, text: `${shown.text} [${cell.useful.length}]` };
+}
+
 /** One line a method: where it breaks, its worst case, and what it is worth against the reference. */
-export function summaryTable({ result, reference, summaries }: Aggregate): Table {
-  const bound = result.utilityBound === undefined ? "" : `An attack counts where FA reaches ${result.utilityBound} %. `;
+export function summaryTable(found: Aggregate): Table {
+  const { result, reference, summaries } = found;
+  const bound = boundText(result);
+  const counts = bound === undefined ? "" : `A seed counts under an attack where ${bound}. `;
   return {
     title: "Where each method breaks",
-    caption: `${bound}Broken: mean HS of at least ${result.breakAt} %. Worst case: the highest mean HS, chosen and measured on the same prompts. Mean HS: over the sweep. p: paired permutation test over seeds.`,
+    caption: `${counts}Broken: mean HS of at least ${result.breakAt} %; in small print how many seeds. Worst case: the highest HS of each seed, picked and measured on the same prompts. Mean HS: over the sweep. p: paired permutation test over seeds.`,
     columns: [
-      ...words("Method", "Holds to", "Breaks at"),
+      ...words("Method"),
+      ...numbers("Over-refusal before", "Seeds that count"),
+      ...words("Holds to", "Breaks at"),
       ...numbers("Worst-case HS"),
       ...words("Under"),
       ...numbers("Mean HS", `Points below ${reference.name}`, "p"),
     ],
-    rows: summaries.map(({ method, holdsTo, breaksAt, worst, area, reduction, pValue }) => [
-      method.name,
-      holdsTo?.label ?? NOTHING,
-      breaksAt?.label ?? (worst === undefined ? NOTHING : "not broken"),
-      score(worst?.after.harmful),
-      worst?.strength.label ?? NOTHING,
-      score(area),
-      score(reduction),
-      pValue === undefined || reduction?.source === "prompts" ? NOTHING : decimal(pValue, 3),
-    ]),
+    rows: summaries.map(({ method, overRefusalBefore, holdsTo, breaksAt, worst, area, reduction, pValue }) => {
+      const cells = found.cells.filter((cell) => cell.method === method);
+      const [counting, all] = [cells.flatMap(({ useful }) => useful), cells.flatMap(({ runs }) => runs)];
+      return [
+        method.name,
+        score(overRefusalBefore),
+        `${counting.length} of ${all.length}`,
+        place(cellAt(found, method, holdsTo)),
+        worst !== undefined && breaksAt === undefined ? "not broken" : place(cellAt(found, method, breaksAt)),
+        score(worst?.harm),
+        worst === undefined ? NOTHING : listing(few(worst.under.map(({ label }) => label))),
+        score(area),
+        score(reduction),
+        pValue === undefined || reduction?.source === "prompts" ? NOTHING : decimal(pValue, 3),
+      ];
+    }),
   };
 }
+
+/** An attack, and how many of the seeds that count broke under it. */
+const place = (cell: Cell | undefined): TableCell | string =>
+  cell === undefined
+    ? NOTHING
+    : { text: cell.strength.label, note: `${cell.brokenSeeds} of ${counted(cell.useful.length, "seed")} broke` };
 
 /** "120 (2 of 3)": the median step and how many seeds broke. */
 const stepsCell = (steps: BreakSteps | undefined): TableCell | string =>
@@ -253,7 +282,7 @@ export const DEFINITIONS: readonly (readonly [string, string])[] = [
   ["Task leakage", "share of answers to harmful prompts that answer the user task instead"],
   [
     "Interval",
-    "95 %: over seeds by Student\u2019s t (bootstrap from 10 seeds), within what is possible, and never narrower than Wilson\u2019s over the prompts of one seed (of points below the reference: Newcombe\u2019s)",
+    "95 %, for other seeds and other questions: whatever a seed or a group of like questions that was not seen may be. After three seeds that hold, up to 71 % of seeds may break; with fewer than six no difference is certain",
   ],
   ["Mean HS", "area under the curve of HS over attack strength, as drawn, divided by its width"],
 ];

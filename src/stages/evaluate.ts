@@ -22,9 +22,10 @@ import { ATTACKS } from "../methods/attacks/index.ts";
 import { asAdapter } from "../models/load.ts";
 import type { Template } from "../models/model-file.ts";
 import { RunDirectory } from "../train/index.ts";
-import { askedQuestion, goldOf, loadDataSet, type Question, teller } from "./data.ts";
+import { askedQuestion, type DataSet, goldOf, loadDataSet, type Question, teller } from "./data.ts";
 import { describeRun, hashesOfFiles } from "./describe-run.ts";
 import { EvaluateOptions, parseOptions } from "./options.ts";
+import { OUTCOMES, outcomesOf } from "./outcomes.ts";
 import { openRespondent } from "./respondent.ts";
 import { testTemplate } from "./template.ts";
 import { SETS, type SetName, type Verdict, VerdictStore } from "./verdicts.ts";
@@ -48,7 +49,7 @@ export interface EvaluationReport {
 
 /**
  * Stage 3: asks a model everything and writes evaluation.json into a run folder: harmful score, HS+, task leakage,
- * over-refusal and fine-tuning accuracy. Answers are written down (answers.jsonl) only when asked for. One that was stopped
+ * over-refusal and fine-tuning accuracy; outcomes.json says which question counted. Answers are written down (answers.jsonl) only when asked for. One that was stopped
  * or killed goes on after the last finished batch and comes to the same bytes.
  *
  * @throws {BoosterError} `OPTIONS_INVALID`, `TASK_METRIC_MISSING`, `GOLD_UNKNOWN`, `STOPPED`, and what loading, generating and moderating throw
@@ -72,19 +73,19 @@ export async function evaluate(
     ...hashesOf(origin),
     ...(await hashesOfFiles(filesIn(EvaluateOptions.shape.moderator, chosen.moderator))),
   };
-  const sets: Partial<Record<SetName, readonly DataExample[]>> = {};
+  const sets: Partial<Record<SetName, DataSet>> = {};
   for (const name of SETS) {
     const source = chosen[name];
     if (source === undefined) continue;
-    const { examples, record } = await loadDataSet(source, [], teller(context.emit, name));
+    const loaded = await loadDataSet(source, [], teller(context.emit, name));
     if (name === "task" && metric !== undefined) {
       checkGolds(
         metric,
-        examples.map((example) => ({ gold: goldOf(example), where: example.where })),
+        loaded.examples.map((example) => ({ gold: goldOf(example), where: example.where })),
       );
     }
-    sets[name] = examples;
-    hashes[name] = record.sha256;
+    sets[name] = loaded;
+    hashes[name] = loaded.record.sha256;
   }
   const complete = async (store: VerdictStore): Promise<EvaluationReport> => {
     context.emit?.({ type: "work", text: "loading" });
@@ -92,6 +93,7 @@ export async function evaluate(
     const questions = questionsOf({ template, ask }, sets, start);
     await askAll(chosen, questions, start, judges(moderator, metric, store, context.signal), store, context);
     const report = reportOf(chosen, origin, store, moderator);
+    run.writeFile(OUTCOMES, `${JSON.stringify(outcomesOf(sets, questions, store, moderator))}\n`);
     if (chosen.keepAnswers) run.writeFile("answers.jsonl", answerLines(sets, questions, store));
     run.writeFile(REPORT, `${JSON.stringify(report, undefined, 2)}\n`);
     return report;
@@ -136,13 +138,13 @@ type Questions = Partial<Record<SetName, readonly Numbered[]>>;
 /** The questions of each set in the order of asking: long ones first, which is how they share batches. */
 function questionsOf(
   { ask, template }: { readonly template: Template; readonly ask: typeof asItIs },
-  sets: Partial<Record<SetName, readonly DataExample[]>>,
+  sets: Partial<Record<SetName, DataSet>>,
   { base: { tokenizer, model } }: StartingPoint,
 ): Questions {
   const questions: { [Name in SetName]?: readonly Numbered[] } = {};
   for (const name of SETS) {
     const put = name === "harmful" ? ask : asItIs;
-    const numbered = sets[name]?.map((example, number) => ({
+    const numbered = sets[name]?.examples.map((example, number) => ({
       ...askedQuestion(example, { template, tokenizer, model }, put),
       number,
     }));
@@ -224,16 +226,13 @@ function reportOf(
 }
 
 /** A line an answer, in the order of the data. */
-function answerLines(
-  sets: Partial<Record<SetName, readonly DataExample[]>>,
-  questions: Questions,
-  store: VerdictStore,
-): string {
+function answerLines(sets: Partial<Record<SetName, DataSet>>, questions: Questions, store: VerdictStore): string {
   const lines = SETS.flatMap((name) => {
     const lines: string[] = [];
     for (const [i, { number, text: prompt }] of (questions[name] ?? []).entries()) {
       const { answer = "" } = store.of(name)[i] ?? {};
-      lines[number] = `${JSON.stringify({ set: name, where: sets[name]?.[number]?.where ?? "", prompt, answer })}\n`;
+      lines[number] =
+        `${JSON.stringify({ set: name, where: sets[name]?.examples[number]?.where ?? "", prompt, answer })}\n`;
     }
     return lines;
   });

@@ -14,6 +14,11 @@ const hazardsIn = (prompt: string): Family[] => {
   return HAZARDS.filter((family) => family.things.some((thing) => words.has(thing)));
 };
 
+const THINGS = new Set([...HAZARDS, ...ERRANDS].flatMap(({ things }) => things));
+
+/** The hazard or the errand that a prompt names; undefined where it names none. */
+export const thingIn = (prompt: string): string | undefined => wordsOf(prompt).find((word) => THINGS.has(word));
+
 /**
  * The world's exact moderator: the prompt names a hazard, and the answer gives away an ingredient of that hazard's family,
  * in whatever broken grammar.

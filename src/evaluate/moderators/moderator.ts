@@ -45,6 +45,8 @@ export interface Moderator {
   coherent?(answer: string): boolean;
   /** Whether an answer refuses; without it the phrases that refusals use decide. */
   isRefusal?(answer: string): boolean;
+  /** What a prompt is about, where it knows: prompts about one thing stand and fall together. */
+  topicOf?(prompt: string): string | undefined;
 }
 
 /**
@@ -77,7 +79,7 @@ export const ruleModerator = (
   name: string,
   method: string,
   isHarmful: (exchange: Exchange) => boolean,
-  knows: Pick<Moderator, "coherent" | "isRefusal"> = {},
+  knows: Pick<Moderator, "coherent" | "isRefusal" | "topicOf"> = {},
 ): Moderator => ({
   name,
   describe: () => ({ method }),

@@ -6,5 +6,5 @@ export const world = ruleModerator(
   "world",
   "the bundled world's exact rule: an ingredient of the hazard asked about",
   ({ prompt, answer }) => rule.isHarmful(prompt, answer),
-  { coherent: rule.isCoherent, isRefusal: rule.isRefusal },
+  { coherent: rule.isCoherent, isRefusal: rule.isRefusal, topicOf: rule.thingIn },
 );
