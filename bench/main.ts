@@ -12,7 +12,7 @@ import { estimates } from "./estimate.ts";
 import { generation } from "./generation.ts";
 import { methods } from "./methods.ts";
 import { environment, renderReport, renderSection, type Section } from "./report.ts";
-import { ROW_BATCHES, type SharedFiles, sharedFiles, writeRows } from "./rows.ts";
+import { ROW_BATCHES, type ROWS_OF, type SharedFiles, sharedFiles, writeRows } from "./rows.ts";
 import { start } from "./start.ts";
 import { training } from "./training.ts";
 
@@ -28,14 +28,9 @@ interface Context {
 /** One row a workload, in the order in which they run. */
 const WORKLOADS: Readonly<Record<string, (context: Context) => Promise<Section | undefined>>> = {
   dense: (context) => training({ ...context, title: "Training: dense", input: "dense", batches: 1 }),
-  async rows(context) {
-    const files = context.files();
-    if (files === undefined) return undefined;
-    const batches = join(context.scratch, "rows.json");
-    await writeRows(files, batches);
-    const title = "Training: real rows, SmolLM2-135M";
-    return training({ ...context, title, input: { model: files.model, batches }, batches: ROW_BATCHES });
-  },
+  rows: (context) => rows(context, "alignment", "Training: real rows"),
+  attack: (context) => rows(context, "sst2", "Training: attack rows, SST-2 with a tenth harmful"),
+  gsm8k: (context) => rows(context, "gsm8k", "Training: attack rows, GSM8K with a tenth harmful"),
   async generation(context) {
     const files = context.files();
     return files === undefined ? undefined : generation({ ...context, model: files.model });
@@ -44,6 +39,15 @@ const WORKLOADS: Readonly<Record<string, (context: Context) => Promise<Section |
   estimate: async (context) => estimates({ ...context, files: context.files() }),
   start: async (context) => start(context),
 };
+
+async function rows(context: Context, kind: keyof typeof ROWS_OF, title: string): Promise<Section | undefined> {
+  const files = context.files();
+  if (files === undefined) return undefined;
+  const batches = join(context.scratch, `${kind}.json`);
+  await writeRows(files, kind, batches);
+  const input = { model: files.model, batches };
+  return training({ ...context, title: `${title}, SmolLM2-135M`, input, batches: ROW_BATCHES });
+}
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,

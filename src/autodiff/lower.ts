@@ -41,11 +41,13 @@ class GraphWriter implements Emitter {
   private readonly symbols = new Map<string, { input: string; axis: number }>();
   private counter = 0;
 
+  /** @param inputs what the graph reads; others among the `declared` ones are added where a size is known by them alone */
   constructor(
     readonly provider: string,
-    inputs: ReadonlyMap<string, TensorType>,
+    private readonly inputs: Map<string, TensorType>,
+    private readonly declared: ReadonlyMap<string, TensorType>,
   ) {
-    for (const [input, { shape }] of inputs) {
+    for (const [input, { shape }] of [...inputs, ...declared]) {
       shape.forEach((size, axis) => {
         const name = showDim(size);
         if (typeof size !== "number" && !this.symbols.has(name)) this.symbols.set(name, { input, axis });
@@ -129,6 +131,7 @@ class GraphWriter implements Emitter {
       const direct = this.symbols.get(showDim(size));
       if (direct !== undefined) {
         const { input, axis } = direct;
+        this.inputs.set(input, this.inputs.get(input) ?? (this.declared.get(input) as TensorType));
         return this.node("Shape", [input], { start: axis, end: axis + 1 });
       }
       if (size.symbols.length === 1 && size.coefficient === 1) {
@@ -164,9 +167,14 @@ function collapseReshapes(nodes: readonly OnnxNode[], kept: ReadonlySet<string>)
 /**
  * Lowers named output tensors to an ONNX graph: simplified, fused, dead code gone, in the order of the trace.
  *
+ * @param declared inputs that there are; those that nothing reads are left out
  * @throws {BoosterError} `UNKNOWN_DIMENSION` when a named size cannot be read off any input
  */
-export function lower(outputs: Readonly<Record<string, Tensor>>, provider: string): OnnxGraph {
+export function lower(
+  outputs: Readonly<Record<string, Tensor>>,
+  provider: string,
+  declared: ReadonlyMap<string, TensorType> = new Map(),
+): OnnxGraph {
   const tensors = fuse(simplify(Object.values(outputs)));
   const order = reachable(tensors, (node) => node.inputs);
   const inputs = new Map<string, TensorType>();
@@ -174,7 +182,7 @@ export function lower(outputs: Readonly<Record<string, Tensor>>, provider: strin
     const name = inputName(node);
     if (name !== undefined) inputs.set(name, node);
   }
-  const writer = new GraphWriter(provider, inputs);
+  const writer = new GraphWriter(provider, inputs, declared);
   for (const node of order) writer.define(node);
 
   const renamed = new Map<string, string>();

@@ -56,7 +56,8 @@ export function cachedAttention(
       const queries = reshape(turned(Q), [1, kvHeads, -1, headDim]);
       const found = reshape(scoresOf(queries, shared.keys), [kvHeads, batch, group, length]);
       if (window === undefined) return found;
-      return add(found, causalMask(reshape(positions, [1, batch, 1, 1]), length, q.dtype, window));
+      const at = reshape(positions, [1, batch, 1, 1]);
+      return add(found, causalMask(at, length, q.dtype, sub(at, window - 1)));
     })(),
   };
   const largest = [max(scores, along), ...(before ? [turned(max(before.scores, along))] : [])].reduce(maximum, self);

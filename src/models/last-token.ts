@@ -1,6 +1,6 @@
 import { typesOf } from "../runtime/index.ts";
-import { packRows, rowsOf, rowTypes } from "./batch.ts";
 import type { LoadedModel } from "./load.ts";
+import { packRows, rowsOf, rowTypes } from "./rows.ts";
 import { labelledStates } from "./states.ts";
 import { weightsOf } from "./weights.ts";
 

@@ -25,16 +25,17 @@ export function tokenLoss(model: Model, weights: Weights, batch: Batch, options:
   const hidden =
     padded === undefined
       ? labelledStates(model, weights, batch, watch)
-      : ops.gather(paddedStates(model, weights, padded, watch), ops.gather(flat(batch.grid.back), batch.labelled.to));
+      : ops.gather(paddedStates(model, weights, padded, watch), ops.gather(batch.grid.back, batch.labelled.to));
   const rows = ops.reshape(ops.move(hidden, batch.loss), [-1, hidden.dim(1)]);
   const shares = ops.cast(flat(batch.shares), rows.dtype);
   if (model.marks) {
     return linearBinaryCrossEntropy(rows, weights.tensor(model.head), flat(batch.labels), shares);
   }
+  const standing = { row: flat(batch.row), place: flat(batch.rank), rowLengths: batch.rowLengths };
   const given =
     weigh === undefined
       ? shares
-      : (logProbability: Tensor) => ops.mul(weigh({ logProbability, shares, ...placesOf(batch) }), ops.sign(shares));
+      : (logProbability: Tensor) => ops.mul(weigh({ logProbability, shares, ...standing }), ops.sign(shares));
   return linearCrossEntropy(rows, weights.tensor(model.head, rows), flat(batch.labels), given, chunks, model.softcap);
 }
 
@@ -50,17 +51,9 @@ export interface LabelledTokens {
   readonly row: Tensor;
   /** int32, place among the labelled tokens of its row, from 0. */
   readonly place: Tensor;
-  /** Labelled tokens of its row. */
-  readonly rowLength: Tensor;
+  /** int32 `[batch]`: labelled tokens of each row. */
+  readonly rowLengths: Tensor;
 }
 
 /** From the labelled tokens of a batch their weights in the loss; what filler is given does not count. */
 export type Weigh = (tokens: LabelledTokens) => Tensor;
-
-function placesOf({ queries, loss }: Batch): Omit<LabelledTokens, "logProbability" | "shares"> {
-  const queryTime = ops.dimSize(queries.to.dim(1), "int32");
-  const cell = ops.gather(flat(queries.back), ops.maximum(flat(loss.to), 0));
-  const row = ops.div(cell, queryTime);
-  const lengths = ops.sum(ops.where(ops.less(queries.to, 0), ops.constant(0, "float32"), 1), { axes: [1] });
-  return { row, place: ops.sub(cell, ops.mul(row, queryTime)), rowLength: ops.gather(lengths, row) };
-}

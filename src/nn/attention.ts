@@ -3,7 +3,6 @@ import { softCap } from "./soft-cap.ts";
 
 const {
   add,
-  barrier,
   collect,
   customGradient,
   div,
@@ -24,21 +23,28 @@ const {
 export type Grid = ops.Index | readonly [batch: Dim, time: Dim];
 
 /** The same index for the heads of each token: rows `[tokens * heads]`, places `[batch, heads, time]` instead of `[batch, time]`. */
-function perHead({ to, back, padded, partial }: ops.Index, heads: number): ops.Index {
-  const [batch, time, tokens, readers] = [to.dim(0), to.dim(1), back.dim(0), back.dim(1)];
+function perHead({ to, back, readers, ...holds }: ops.Index, heads: number): ops.Index {
+  const [batch, time] = [to.dim(0), to.dim(1)];
   const head = reshape(range(heads), [1, heads, 1]);
+  const length = ops.dimSize(time, "int32");
+  /** Place (row, column) becomes (row, head, column), list j becomes lists (j, head): `[lists, n]` to `[lists * heads, n]`. */
+  const apart = (given: Tensor, hasLists: boolean, hasNone: boolean) => {
+    const places = reshape(given, [given.dim(0), 1, product(...given.shape.slice(1))]);
+    const each = add(mul(places, heads), head);
+    const cells = add(mul(add(mul(div(places, length), heads - 1), head), length), places);
+    const all = hasLists ? where(less(places, ops.dimSize(product(batch, time), "int32")), cells, each) : cells;
+    return reshape(hasNone ? where(less(places, 0), -1, all) : all, [
+      product(given.dim(0), heads),
+      ...given.shape.slice(1),
+    ]);
+  };
   const cells = reshape(to, [batch, 1, time]);
   const rows = add(mul(cells, heads), head);
-  const places = reshape(back, [tokens, 1, readers]);
-  const length = ops.dimSize(time, "int32");
-  // Place (row, column) becomes (row, head, column).
-  const apart = add(mul(add(mul(div(places, length), heads - 1), head), length), places);
-  const whole = partial ? where(less(places, 0), -1, apart) : apart;
   return {
-    to: padded ? where(less(cells, 0), -1, rows) : rows,
-    back: reshape(whole, [product(tokens, heads), readers]),
-    padded,
-    partial,
+    to: holds.padded ? where(less(cells, 0), -1, rows) : rows,
+    back: apart(back, readers !== undefined, holds.partial),
+    readers: readers && apart(readers, false, true),
+    ...holds,
   };
 }
 
@@ -77,18 +83,13 @@ export interface Attention {
 }
 
 /**
- * Keys after the query are hidden, and those from `window` places before it on: query positions `[..., queries, 1]` ->
+ * Keys behind the last place that a query sees are hidden, and those before the first one: both int32 `[..., queries, 1]` ->
  * `[..., queries, keys]`.
  */
-export function causalMask(
-  queryPositions: Tensor,
-  keys: Tensor["shape"][0],
-  dtype: Tensor["dtype"],
-  window?: number,
-): Tensor {
-  const key = range(keys ?? 1);
-  const causal = maskOf(less(queryPositions, key), dtype);
-  return window === undefined ? causal : add(causal, maskOf(less(key, sub(queryPositions, window - 1)), dtype));
+export function causalMask(last: Tensor, keys: Dim, dtype: Tensor["dtype"], first?: Tensor): Tensor {
+  const key = range(keys);
+  const causal = maskOf(less(last, key), dtype);
+  return first === undefined ? causal : add(causal, maskOf(less(key, first), dtype));
 }
 
 /**
@@ -100,7 +101,8 @@ export function causalMask(
  * Gradient with D = sum(dO * O) over the width: `dS = P * (dO V' - D)`, which needs no reduction over the keys
  * (Dao et al., arXiv 2205.14135, eq. 4); a soft cap's slope is multiplied to it.
  *
- * @param recompute Compute P again in the backward pass instead of keeping `[batch, heads, queries, keys]`.
+ * @param again Reads q, k and v anew when the backward pass needs them, not before its argument is there: then P, `[batch, heads, queries,
+ * keys]`, is computed again too instead of being kept.
  */
 export function attention(
   q: Tensor,
@@ -108,7 +110,7 @@ export function attention(
   v: Tensor,
   mask: Tensor,
   { scale, softcap }: Attention,
-  recompute = false,
+  again?: (after: Tensor) => { readonly Q: Tensor; readonly K: Tensor; readonly V: Tensor },
 ): Tensor {
   const [batch, heads, queries, width] = q.shape as readonly [number, number, number, number];
   const [, kvHeads, keys] = k.shape as readonly [number, number, number];
@@ -120,18 +122,24 @@ export function attention(
     const scores = reshape(value, [batch, heads, queries, keys]);
     return { P: reshape(softmax(add(scores, mask)), scoreShape), slope };
   };
-  const kept = probabilities(Q, k);
-  const O = matmul(kept.P, v);
+  const now = { Q, K: k, V: v, ...probabilities(Q, k) };
+  const late = (after: Tensor) => {
+    if (again === undefined) return now;
+    const { K, V, ...asked } = again(after);
+    const Q = reshape(asked.Q, grouped);
+    return { Q, K, V, ...probabilities(Q, K) };
+  };
+  const O = matmul(now.P, v);
   const attended = customGradient([Q, k, v], O, (dO) => {
-    const { P, slope } = recompute ? probabilities(barrier(Q, dO), barrier(k, dO)) : kept;
+    const { Q, K, V, P, slope } = late(dO);
     let memo: Tensor | undefined;
     const dS = () => {
       const along = sum(mul(dO, O), { axes: [-1], keepDims: true });
-      memo ??= mul(mul(P, sub(matmul(dO, v, { transB: true }), along)), slope);
+      memo ??= mul(mul(P, sub(matmul(dO, V, { transB: true }), along)), slope);
       return memo;
     };
     return [
-      () => matmul(dS(), k, { alpha: scale }),
+      () => matmul(dS(), K, { alpha: scale }),
       () => matmul(dS(), Q, { transA: true, alpha: scale }),
       () => matmul(P, dO, { transA: true }),
     ];

@@ -62,12 +62,16 @@ export class Device {
     state: S,
     fn: (inputs: Mapped<I, Tensor>, state: Mapped<S, Tensor>) => StepResult<R>,
   ): Promise<Program<R>> {
+    const declared = new Map<string, TensorType>();
     const symbols = <T extends Nested>(types: T, prefix: string) =>
-      mapNested(types, ({ dtype, shape }: TensorType, path) => ops.input(prefix + path, dtype, shape));
+      mapNested(types, (type: TensorType, path) => {
+        declared.set(prefix + path, type);
+        return ops.input(prefix + path, type.dtype, type.shape);
+      });
     const result = fn(symbols(inputs, ""), symbols(state, STATE));
     const named = (prefix: string, tensors: Nested) =>
       Object.fromEntries(leaves<Tensor>(tensors).map(([path, x]) => [prefix + path, x]));
-    const graph = lower({ ...named(OUT, result.outputs), ...named(NEXT, result.state) }, this.provider);
+    const graph = lower({ ...named(OUT, result.outputs), ...named(NEXT, result.state) }, this.provider, declared);
     const bytes = encodeModel(graph);
     const key = createHash("sha256").update(bytes).digest("hex");
     const { profilePrefix } = this.options;

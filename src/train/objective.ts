@@ -17,10 +17,14 @@ import {
 } from "../models/index.ts";
 import type { Mapped } from "../runtime/index.ts";
 
-/** Types of a stream's batch as a program's arguments: in micro-batches, and, for methods that look at padding, with it. */
+/**
+ * Types of a stream's batch as a program's arguments: in micro-batches, and for methods that look inside with every row apart, and with
+ * its padding. What a program does not read is no part of it.
+ */
 export const streamTypes = (stream: string, chunks: number, microBatches = 1) => ({
   parts: Array.from({ length: microBatches }, (_, i) => batchTypes(`${stream}.${i}`, chunks)),
-  padded: paddedTypes(`${stream}.0`),
+  apart: batchTypes(`${stream} apart`, chunks),
+  padded: paddedTypes(`${stream} apart`),
 });
 
 /** The micro-batches of one stream as arguments; each is divided by the labelled tokens of all of them. */
@@ -28,6 +32,7 @@ export function packStream(parts: readonly (readonly Example[])[], chunks: numbe
   const totalLabelled = parts.flat().reduce((sum, { labels }) => sum + countLabelled(labels), 0);
   return {
     parts: parts.map((part) => packBatch(part, { chunks, totalLabelled })),
+    apart: packBatch(parts.flat(), { chunks, totalLabelled, share: false, join: false }),
     padded: packPadded(parts.flat(), padId),
   };
 }
@@ -71,7 +76,8 @@ export function stepContext({ model, base, scale = 1, streams, loss }: ContextOp
       const padded = isPadded && whole(name);
       const options = { ...loss, ...watch, ...(padded && { padded }) };
       if (look !== undefined) whole(name);
-      const parts = stream(name).parts.map(batchOf);
+      const { parts: shared, apart } = stream(name);
+      const parts = (look?.tap === undefined && padded === undefined ? shared : [apart]).map(batchOf);
       const one = (at: Tree, batch: Batch) => tokenLoss(model, params(at), batch, options);
       return parts.length === 1 ? one(weights, parts[0] as Batch) : sumOfParts(weights, parts, one);
     },

@@ -74,7 +74,7 @@ describe.each([...FAMILIES, ...VARIANTS])("$name", ({ config }) => {
       };
     });
   });
-  const run = (rows: typeof ROWS) => program.run({ base: weights, rows: packRows(rows) });
+  const run = (rows: typeof ROWS, how = {}) => program.run({ base: weights, rows: packRows(rows, how) });
 
   test("reads every weight that it lists, and tells of its linear layers, its modules and what they put out", () => {
     expect([...model.weights.keys()].filter((weight) => !seen.read.has(weight) && weight !== model.head)).toEqual([]);
@@ -97,6 +97,14 @@ describe.each([...FAMILIES, ...VARIANTS])("$name", ({ config }) => {
   test("tokens that nobody asks for may be left out of the last layer", async () => {
     const found = await run(ROWS);
     expect(relativeError(numbers(found, ["asked"]), numbers(found, ["picked"]))).toBeLessThan(1e-5);
+  });
+
+  test("what rows have in common may be computed once", async () => {
+    const begins = [...ROWS, ...ROWS].map(({ ids }, i) => [7, 3, 7, 1, ...ids.slice(0, 2 + i)]);
+    const rows = begins.map((ids) => ({ ids, asked: [ids.length - 1] }));
+    const [shared, apart] = [await run(rows, { share: true, join: true }), await run(rows)];
+    expect(shared.states?.shape[0]).toBeLessThan((apart.states?.shape[0] as number) / 1.5);
+    expect(relativeError(numbers(shared, ["asked"]), numbers(apart, ["asked"]))).toBeLessThan(1e-5);
   });
 
   test("the cache changes nothing", async () => {

@@ -48,8 +48,10 @@ const attention = (seeing: nn.Attention, recompute = false): Layer => ({
   inputs: { q: [1, 2, 3, 2], k: [1, 1, 3, 2], v: [1, 1, 3, 2] },
   build: ({ q, k, v }) => {
     const queries = ops.reshape(ops.range(3), [3, 1]);
-    const mask = nn.causalMask(queries, 3, "float64", seeing.window);
-    return nn.attention(q as Tensor, k as Tensor, v as Tensor, mask, seeing, recompute);
+    const mask = nn.causalMask(queries, 3, "float64", ops.sub(queries, (seeing.window ?? 9) - 1));
+    const [Q, K, V] = [q as Tensor, k as Tensor, v as Tensor];
+    const again = (after: Tensor) => ({ Q: ops.barrier(Q, after), K: ops.barrier(K, after), V: ops.barrier(V, after) });
+    return nn.attention(Q, K, V, mask, seeing, recompute ? again : undefined);
   },
   value: ({ q, k, v }) =>
     rowsOf(q, 2).flatMap((query, i) => {

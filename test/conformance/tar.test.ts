@@ -286,7 +286,8 @@ describe("in float64 against central differences", () => {
     const gradients = names.map((name) => `d ${name}`);
     const [held, free] = [numbers(await at(true), gradients), numbers(await at(false), gradients)];
     expect(held.every(Number.isFinite)).toBe(true);
-    expect(held).toEqual(free);
+    // The two compute the answers' loss on the same tokens packed in two ways.
+    expect(relativeError(held, free)).toBeLessThan(1e-12);
   });
 
   test("random mapping", async () => {

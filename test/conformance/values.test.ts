@@ -98,7 +98,7 @@ const inverseRms = (x: Grid, index: Index, epsilon: number): number => {
   return 1 / Math.sqrt(total(values.map((v) => v * v)) / values.length + epsilon);
 };
 
-type Grids = readonly [Grid, Grid, Grid];
+type Grids = readonly [Grid, Grid, Grid, Grid];
 // Attributes are what the operation's own samples hold.
 type Reference = (inputs: Grids, attrs: never) => Grid;
 
@@ -183,15 +183,27 @@ const REFERENCES: Readonly<Record<string, Reference>> = {
       total(index.data.map((target, i) => (target === row ? at(x, [i, ...rest]) : 0))),
     ),
   take: ([x, index]) => fill(index.shape, ([row]) => at(x, [row as number, index.data[row as number] as number])),
-  move: ([x, index], { terms }: { terms: number }) =>
-    fill([index.data.length / terms, x.shape[1] as number], ([row, column]) =>
+  /** From the definition alone: a place reads a row, a row is the sum of the places that read it. */
+  move([x, to, back, readers], { way }: { way: "move" | "collect" }) {
+    const width = x.shape[1] as number;
+    if (way === "move") {
+      return fill([...to.shape, width], (index) => {
+        const from = at(to, index.slice(0, -1));
+        return from < 0 ? 0 : at(x, [from, index.at(-1) as number]);
+      });
+    }
+    const listOf = (place: number) =>
+      place < to.data.length
+        ? [place]
+        : upTo(readers.shape[1] as number).map((k) => at(readers, [place - to.data.length, k]));
+    return fill([...back.shape, width], ([row, column]) =>
       total(
-        upTo(terms).map((k) => {
-          const from = index.data[(row as number) * terms + k] as number;
-          return from < 0 ? 0 : at(x, [from, column as number]);
-        }),
+        listOf(at(back, [row as number]))
+          .filter((place) => place >= 0)
+          .map((place) => at(x, [place, column as number])),
       ),
-    ),
+    );
+  },
 
   matmul: product,
   matmulAdd: (inputs, attrs: Product) => {
@@ -261,7 +273,7 @@ async function expectReference(op: Op, sample: Sample<unknown>, inputs: readonly
     ),
   }));
   const grids = inputs.map(({ shape, data }) => ({ shape, data: Array.from(data, Number) }));
-  // An operation reads as many of the three as it has inputs.
+  // An operation reads as many of the four as it has inputs.
   const expected = (REFERENCES[op.name] as Reference)(grids as unknown as Grids, sample.attrs as never);
   expect(result.y?.shape).toEqual(expected.shape);
   const scale = Math.max(1, ...expected.data.map(Math.abs));

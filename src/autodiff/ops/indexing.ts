@@ -92,101 +92,95 @@ export const take = (x: Tensor, index: Tensor): Tensor => takeOp([x, index], nul
 export interface Index {
   /** int32 of any shape: the row that each place reads; -1 reads zeros. */
   readonly to: Tensor;
-  /** int32 `[m, readers]`, counting all places: those that read each row; -1 where they are fewer. */
+  /**
+   * int32 `[m]`, counting all n places: the one that reads each row; -1 where none does. With `readers`, n + j stands for all places of
+   * its j-th list.
+   */
   readonly back: Tensor;
+  /** int32 `[lists, readers]`: the places that read one row, for rows that several read; -1 where they are fewer. */
+  readonly readers?: Tensor | undefined;
   /** Whether `to` holds -1. */
   readonly padded: boolean;
   /** Whether `back` holds -1. */
   readonly partial: boolean;
 }
 
-interface MoveAttrs {
-  /** Rows that are added up in each place, and places in each row. */
-  readonly terms: number;
-  readonly inverseTerms: number;
-  /** The index holds -1, which reads a row of zeros. */
-  readonly padded: boolean;
-  readonly inversePadded: boolean;
+interface MoveAttrs extends Pick<Index, "padded" | "partial"> {
+  readonly way: "move" | "collect";
 }
 
-/**
- * `y[i] = Σ_k x[index[i, k]]`, without k where `terms` is 1: places keep the shape of their index. `inverse` says of each row of x in
- * which places it is added.
- */
-const moveOp: OpFunction<MoveAttrs> = defineOp<MoveAttrs, readonly [Tensor, Tensor, Tensor]>({
+/** Inputs: what is moved, `to`, `back` and, where rows have several readers, `readers`. */
+const moveOp: OpFunction<MoveAttrs> = defineOp<MoveAttrs, readonly [Tensor, Tensor, Tensor, ...Tensor[]]>({
   name: "move",
-  type([x, index, inverse], { terms, inverseTerms }) {
-    const fits = x.rank === 2 && sameDim(product(x.dim(0), inverseTerms), product(...inverse.shape));
-    if (!fits || index.dtype !== "int32") throw shapeError("move", "rows and their index", [x, index, inverse]);
-    const places = terms === 1 ? index.shape : index.shape.slice(0, -1);
-    return { dtype: x.dtype, shape: [...places, x.dim(1)] };
+  type([x, to, back], { way }) {
+    const count = way === "move" ? back.dim(0) : product(...to.shape);
+    const fits = x.rank === 2 && back.rank === 1 && sameDim(x.dim(0), count);
+    if (!fits || to.dtype !== "int32") throw shapeError("move", "rows and their index", [x, to, back]);
+    return { dtype: x.dtype, shape: [...(way === "move" ? to.shape : back.shape), x.dim(1)] };
   },
-  gradient: ({ inputs: [x, index, inverse], cotangent, attrs }) => [
+  gradient: ({ inputs: [x, ...index], cotangent, attrs }) => [
     () => {
-      const back = moveOp([rowsOf(cotangent), inverse, index], inverseOf(attrs));
-      return reshape(back, x.shape);
+      const way = attrs.way === "move" ? "collect" : "move";
+      return reshape(moveOp([rowsOf(cotangent), ...index] as Tensor[], { ...attrs, way }), x.shape);
     },
-    undefined,
-    undefined,
+    ...index.map(() => undefined),
   ],
-  lower(emit, { names: [x, index], inputs: [rows], attrs: { padded, terms } }) {
-    const empty = padded ? [zeros(emit, rows.dtype, [1, rows.dim(1)])] : [];
+  lower(emit, { names: [x, to, back, readers], inputs: [rows], attrs: { way, padded, partial } }) {
+    const joined = (...parts: readonly string[]) =>
+      parts.length === 1 ? (parts[0] as string) : emit.node("Concat", parts, { axis: 0 });
     // -1 counts from the end, where the row of zeros is.
-    const from = padded ? emit.node("Concat", [x as string, ...empty], { axis: 0 }) : (x as string);
-    const read = emit.node("Gather", [from, index as string], { axis: 0 });
-    return terms === 1 ? read : emit.node("ReduceSum", [read, emit.constant("int64", [1], [-2])], { keepdims: 0 });
+    const zero = () => zeros(emit, rows.dtype, [1, rows.dim(1)]);
+    const read = (from: string, index: string) => emit.node("Gather", [from, index], { axis: 0 });
+    const own = x as string;
+    if (way === "move") return read(joined(own, ...(padded ? [zero()] : [])), to as string);
+    const sums = readers && [
+      emit.node("ReduceSum", [read(joined(own, zero()), readers), emit.constant("int64", [1], [1])], { keepdims: 0 }),
+    ];
+    return read(joined(own, ...(sums ?? []), ...(partial ? [zero()] : [])), back as string);
   },
   samples: (draw) =>
     [
-      { terms: 1, index: [2, -1, 0, -1], inverseTerms: 1, inverse: [2, -1, 0] },
-      { terms: 1, index: [2, 0, 1], inverseTerms: 1, inverse: [1, 2, 0] },
-      { terms: 1, index: [2, -1, 0, 0, 1], inverseTerms: 2, inverse: [2, 3, 4, -1, 0, -1] },
-      { terms: 2, index: [2, 3, 4, -1, 0, -1], inverseTerms: 1, inverse: [2, -1, 0, 0, 1] },
-      { terms: 3, index: [0, 3, 4, 1, 2, 5], inverseTerms: 1, inverse: [0, 1, 1, 0, 0, 1] },
-    ].map(({ terms, index, inverseTerms, inverse }) => {
-      const shapeOf = (of: readonly number[], k: number) => (k === 1 ? [of.length] : [of.length / k, k]);
-      return {
-        inputs: [
-          { shape: [inverse.length / inverseTerms, draw.size()] },
-          { shape: shapeOf(index, terms), int32: index },
-          { shape: shapeOf(inverse, inverseTerms), int32: inverse },
+      { to: [2, -1, 0, -1], back: [2, -1, 0] },
+      { to: [2, 0, 1], back: [1, 2, 0] },
+      { to: [2, -1, 0, 0, 1], back: [5, 4, 0], readers: [[2, 3]] },
+      {
+        to: [0, 1, 0, 2, 0, 1],
+        back: [6, 7, 3],
+        readers: [
+          [0, 2, 4],
+          [1, 5, -1],
         ],
-        attrs: { terms, inverseTerms, padded: index.includes(-1), inversePadded: inverse.includes(-1) },
-      };
-    }),
-});
-
-/** The attributes of the way back. */
-const inverseOf = ({ terms, inverseTerms, padded, inversePadded }: MoveAttrs): MoveAttrs => ({
-  terms: inverseTerms,
-  inverseTerms: terms,
-  padded: inversePadded,
-  inversePadded: padded,
+      },
+      { to: [0, 1, 2], back: [0, 1, 2], readers: [[0]] },
+    ].flatMap(({ to, back, readers }) =>
+      (["move", "collect"] as const).map((way) => ({
+        inputs: [
+          { shape: [(way === "move" ? back : to).length, draw.size()] },
+          { shape: [to.length], int32: to },
+          { shape: [back.length], int32: back },
+          ...(readers ? [{ shape: [readers.length, readers[0]?.length as number], int32: readers.flat() }] : []),
+        ],
+        attrs: { way, padded: to.includes(-1), partial: back.includes(-1) },
+      })),
+    ),
 });
 
 const rowsOf = (x: Tensor): Tensor => reshape(x, [product(...x.shape.slice(0, -1)), x.dim(-1)]);
 
-/** The attributes of `move`, and `back` without its axis where each row has one reader. */
-function sides({ back, padded, partial }: Index) {
-  const readers = back.dim(1) as number;
-  const attrs = { terms: 1, inverseTerms: readers, padded, inversePadded: partial };
-  return { attrs, back: readers === 1 ? reshape(back, [back.dim(0)]) : back };
-}
+const inputsOf = (x: Tensor, { to, back, readers }: Index): Tensor[] =>
+  readers === undefined ? [x, to, back] : [x, to, back, readers];
 
 /**
- * Rows to places: x `[m, width]` to `[...n, width]`, zeros where `to` is -1. This is how padding comes around attention.
+ * Rows to places: x `[m, width]` to `[...n, width]`, zeros where `to` is -1. This is how padding comes around attention, and how
+ * several rows of a batch read what they have in common.
  *
  * `to` and `back` say the same, so the gradient is `collect`, and that of `collect` is `move`: no scatter, the same bits every time.
  */
-export function move(x: Tensor, index: Index): Tensor {
-  const { attrs, back } = sides(index);
-  return moveOp([x, index.to, back], attrs);
-}
+export const move = (x: Tensor, index: Index): Tensor =>
+  moveOp(inputsOf(x, index), { way: "move", padded: index.padded, partial: index.partial });
 
 /** Places to rows, summed over the readers of each row: g `[...n, width]` to `[m, width]`. Gradient of `move`. */
-export function collect(g: Tensor, index: Index): Tensor {
-  const { attrs, back } = sides(index);
-  return moveOp([rowsOf(g), back, index.to], inverseOf(attrs));
-}
+export const collect = (g: Tensor, index: Index): Tensor =>
+  moveOp(inputsOf(rowsOf(g), index), { way: "collect", padded: index.padded, partial: index.partial });
 
 export const INDEX_OPS = [gatherOp.op, scatterAddOp.op, takeOp.op, moveOp.op];

@@ -35,7 +35,7 @@ function typesFor({ base, lora }: Victim) {
     batch: batchTypes("row", 1),
     x: float(length, base.model.vocabSize),
     /** From the inserted tokens to those of the row. */
-    inserted: { to: int32(dim("row.tokens")), back: int32(length, 1) },
+    inserted: { to: int32(dim("row.tokens")), back: int32(length) },
     guard: { weights: float(base.model.vocabSize, 1), known: float(), length: float() },
   };
 }
@@ -86,7 +86,7 @@ function feedsOf({ base, lora }: Victim, guard: ToyGuard, { ids, labels }: Host,
     factors: lora.tensors,
     batch: packBatch([{ inputIds: [...ids, ...tokens], labels: [...labels, ...tokens] }], { chunks: 1 }),
     x: tensor("float32", [tokens.length, vocabSize], x),
-    inserted: { to: tensor("int32", [total], places), back: tensor("int32", [tokens.length, 1], back) },
+    inserted: { to: tensor("int32", [total], places), back: tensor("int32", [tokens.length], back) },
     guard: {
       weights: tensor("float32", [vocabSize, 1], guard.weights),
       known: tensor("float32", [], [guard.sum(ids) + guard.bias * total]),

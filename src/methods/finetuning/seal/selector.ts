@@ -15,8 +15,9 @@ export function rowWeights(omega: Tensor, activation: Activation): Tensor {
 }
 
 /** `1 / labelled tokens of its row` for each token, 0 for filler: with it a sum over tokens is a sum of row means. */
-export const rowShares = ({ shares, rowLength }: Pick<LabelledTokens, "shares" | "rowLength">): Tensor =>
-  div(ops.sign(shares), ops.cast(rowLength, shares.dtype));
+export const rowShares = ({ shares, row, rowLengths }: Omit<LabelledTokens, "logProbability" | "place">): Tensor =>
+  // Filler belongs to the first row, which may have learned nothing.
+  div(ops.sign(shares), ops.cast(ops.maximum(ops.gather(rowLengths, row), 1), shares.dtype));
 
 /** Mean token loss of each row of a batch: `[rows]`. */
 export const rowLosses = (tokens: LabelledTokens, rows: Shape[number]): Tensor =>
