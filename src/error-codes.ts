@@ -141,6 +141,7 @@ const CODES = {
     PARQUET_INVALID: "the Parquet file cannot be decoded",
     PARQUET_TOO_LARGE: "the Parquet file unpacks to too much",
     PROMPT_RENDERED: "a prompt stands in some chat template already",
+    PROXY_UNFIT: "a model's states do not tell malicious prompts from benign ones",
     REFUSAL_INVALID: "a row has no question and answer in its refusal",
     RESULT_INVALID: "the file is no result of an experiment",
     RESULT_NOT_FOUND: "there is no result of an experiment",

@@ -28,13 +28,15 @@ export const forSeed = <T>(options: T, seed: number): T =>
 function defenderSources(
   { align }: ExperimentOptions,
   { name, needs }: { readonly name: string; readonly needs: readonly string[] },
-  given: { readonly alignment?: Attack["alignment"]; readonly harmful?: Attack["harmful"] },
+  given: Partial<Pick<Attack, "alignment" | "harmful" | "general">>,
 ) {
-  const { alignment = align.alignment, harmful = align.harmful } = given;
+  const { alignment = align.alignment, harmful = align.harmful, general = align.general } = given;
   if (needs.includes("harmful") && harmful === undefined) throw dataMissing(name, "align.harmful");
+  if (needs.includes("general") && general === undefined) throw dataMissing(name, "align.general");
   return {
     ...(needs.includes("alignment") ? { alignment } : {}),
     ...(needs.includes("harmful") && harmful !== undefined ? { harmful } : {}),
+    ...(needs.includes("general") && general !== undefined ? { general } : {}),
   };
 }
 
@@ -163,12 +165,13 @@ export function attackOptionsOf(
 ) {
   const given = attackOf(options, strength, entry.attack);
   const method = fineTuning ?? given.method;
-  const { alignment, harmful } = defenderSources(
+  const { alignment, harmful, general } = defenderSources(
     options,
     { name: method.name, needs: defenderData(method, false) },
     {
       alignment: given.alignment,
       harmful: given.defenderHarmful,
+      general: given.general,
     },
   );
   return forSeed(
@@ -177,7 +180,8 @@ export function attackOptionsOf(
       method,
       ...(alignment === undefined ? {} : { alignment }),
       ...(harmful === undefined ? {} : { defenderHarmful: harmful }),
-      ...(alignment === undefined && harmful === undefined
+      ...(general === undefined ? {} : { general }),
+      ...(alignment === undefined && harmful === undefined && general === undefined
         ? {}
         : { defenderAvoid: given.defenderAvoid ?? options.align.avoid }),
       seed,

@@ -31,6 +31,7 @@ test("whatever a strength sets is in its name", () => {
     curve: [{ every: 1 }, { every: 2 }],
     defenderAvoid: [[], [source]],
     defenderHarmful: [source, { path: "b" }],
+    general: [source, { path: "b" }],
     harmful: [source, { path: "b" }],
     force: [false, true],
     ignoreConfigKeys: [["a"], ["b"]],

@@ -17,6 +17,7 @@ import { fedit } from "./finetuning/fedit/fedit.ts";
 import { kl } from "./finetuning/kl.ts";
 import { ldifs } from "./finetuning/ldifs.ts";
 import { lisa } from "./finetuning/lisa.ts";
+import { mlLr } from "./finetuning/ml-lr/ml-lr.ts";
 import { panacea } from "./finetuning/panacea.ts";
 import { safeinstr } from "./finetuning/safeinstr.ts";
 import { safetyLayers } from "./finetuning/safety-layers/safety-layers.ts";
@@ -63,6 +64,7 @@ export const METHODS = table({ kind: "method", unknown: "UNKNOWN_METHOD", unfit:
   rsnTune,
   safetyLayers,
   salora,
+  mlLr,
   fedit,
 ]);
 

@@ -42,6 +42,7 @@ export async function finetuneJob(options: z.input<typeof FinetuneOptions>, cont
   const defender = {
     alignment: { option: "alignment", source: chosen.alignment },
     harmful: { option: "defenderHarmful", source: chosen.defenderHarmful },
+    general: { option: "general", source: chosen.general },
   };
   const others = await loadStreams(method, without(defender, user), encoding, chosen.defenderAvoid ?? [], context);
   const hashes = {

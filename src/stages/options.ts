@@ -194,10 +194,11 @@ export const FinetuneOptions = z.strictObject({
   defenderHarmful: Source.optional().describe(
     "The defender's own prompts with harmful answers, for methods that need them; never the attacker's",
   ),
+  general: Source.optional().describe("The defender's own harmless prompts with answers, for methods that need them"),
   defenderAvoid: z
     .array(Source)
     .optional()
-    .describe("Data whose questions must not occur in these two; avoid is about the user's rows"),
+    .describe("Data whose questions must not occur in these three; avoid is about the user's rows"),
   ...Poison,
   attack: oneOf(ATTACKS).default({ name: "mix" }).describe("What the user makes of these rows, with its own settings"),
   moderation: oneOf(GUARDS)
