@@ -139,12 +139,22 @@ interface Training<S extends StateSpec = StateSpec> {
   publish?(finished: Finished<S>): ReadonlyMap<string, HostTensor<"float32">>;
 }
 
+/** Training options that a method may have advice on. */
+export interface Advised {
+  readonly warmup: number;
+  readonly loraRank: number;
+  readonly loraAlpha: number;
+  readonly optimizer: { readonly name: string; readonly beta1?: number | undefined };
+}
+
 /** What a row says of its method, whatever the settings. */
 interface Facts {
   /** Batches that a step draws; the first one defines the epoch. In fine-tuning that one is the user's data. */
   readonly streams: readonly string[];
   /** What it can train, where that is LoRA factors alone or all weights alone. */
   readonly trains?: Tuned;
+  /** What is told of a run's training options that contradict the paper. */
+  advice?(training: Advised): readonly string[];
   /** Set where an outcome has `active`: the optimiser then counts the steps of each weight by itself. */
   readonly masked?: true;
 }
@@ -194,8 +204,15 @@ export function method<
     create(options: z.output<Options>): Training<S>;
   },
 ): Method<Name, Options> {
-  const { name, stage, streams, trains, masked, state = {} } = row;
-  const facts = { name, stage, streams, ...(trains && { trains }), ...(masked && { masked }) };
+  const { name, stage, streams, trains, masked, advice, state = {} } = row;
+  const facts = {
+    name,
+    stage,
+    streams,
+    ...(trains && { trains }),
+    ...(masked && { masked }),
+    ...(advice && { advice }),
+  };
   return {
     ...row,
     create(options) {

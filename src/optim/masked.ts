@@ -8,7 +8,7 @@ export interface MaskedInput extends UpdateInput {
 }
 
 /** An optimiser that can leave some weights alone. */
-export interface MaskedOptimizer extends Pick<Optimizer, "state"> {
+export interface MaskedOptimizer extends Pick<Optimizer, "state" | "published"> {
   update(input: MaskedInput): UpdateResult;
 }
 
@@ -18,6 +18,7 @@ export interface MaskedOptimizer extends Pick<Optimizer, "state"> {
  */
 export function masked(optimizer: Optimizer): MaskedOptimizer {
   return {
+    ...(optimizer.published && { published: optimizer.published }),
     state: (parameters) =>
       Object.fromEntries(
         Object.entries(optimizer.state(parameters)).map(([name, { dtype }]) => [name, { dtype, shape: [parameters] }]),

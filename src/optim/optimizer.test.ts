@@ -54,6 +54,55 @@ async function run(optimizer: Optimizer): Promise<number[][]> {
   return trail;
 }
 
+/** Schedule-free AdamW as its paper writes it, with z, x and y apart: the trained y and the average x after each step. */
+function scheduleFreeByHand(beta1: number) {
+  const [z, x, v] = [[...START], [...START], START.map(() => 0)];
+  const y = [...START];
+  let squares = 0;
+  return GRADIENTS.map((gradient, step) => {
+    squares += RATE ** 2;
+    const c = RATE ** 2 / squares;
+    gradient.forEach((g, i) => {
+      v[i] = 0.999 * (v[i] as number) + 0.001 * g * g;
+      const u = g / (Math.sqrt((v[i] as number) / (1 - 0.999 ** (step + 1))) + 1e-8) + DECAY * (y[i] as number);
+      z[i] = (z[i] as number) - RATE * u;
+      x[i] = (1 - c) * (x[i] as number) + c * (z[i] as number);
+      y[i] = (1 - beta1) * (z[i] as number) + beta1 * (x[i] as number);
+    });
+    return { y: [...y], x: [...x], offset: z.map((value, i) => value - (y[i] as number)) };
+  });
+}
+
+test.each([0.9, 0.5])(
+  "schedule-free AdamW with beta1 %d: what is trained, and the average that is handed out",
+  async (beta1) => {
+    const optimizer = choose(OPTIMIZERS, { name: "schedule-free-adamw", beta1 })(DECAY);
+    const expected = scheduleFreeByHand(beta1);
+    (await run(optimizer)).forEach((weights, step) => {
+      weights.forEach((w, i) => {
+        expect(w).toBeCloseTo(expected[step]?.y[i] as number, 5);
+      });
+    });
+    for (const { y, x, offset } of expected) {
+      optimizer.published?.of(y, { offset }).forEach((w, i) => {
+        expect(w).toBeCloseTo(x[i] as number, 5);
+      });
+    }
+    expect(choose(OPTIMIZERS, { name: "schedule-free-adamw", publish: "last" })(0).published).toBeUndefined();
+  },
+);
+
+test("AdamW's betas can be set: with beta1 0 a step goes by the present gradient alone", async () => {
+  const trail = await run(choose(OPTIMIZERS, { name: "adamw", beta1: 0, beta2: 0 })(0));
+  let at = [...START];
+  trail.forEach((weights, step) => {
+    at = at.map((w, i) => w - RATE * Math.sign(GRADIENTS[step]?.[i] as number));
+    weights.forEach((w, i) => {
+      expect(w).toBeCloseTo(at[i] as number, 4);
+    });
+  });
+});
+
 /** SGD written out for one number. */
 function sgdByHand(momentum: number): number[][] {
   const weights = [...START];

@@ -23,6 +23,11 @@ export interface UpdateResult {
 export interface Optimizer {
   state(parameters: number): Readonly<Record<string, TensorType>>;
   update(input: UpdateInput): UpdateResult;
+  /** Weights that are handed out in the place of those that the gradient is taken at, from them and the parts of the state that it names. */
+  readonly published?: {
+    readonly reads: readonly string[];
+    readonly of: (weights: ArrayLike<number>, state: Readonly<Record<string, ArrayLike<number>>>) => Float32Array;
+  };
 }
 
 export interface AdamWOptions {
@@ -67,6 +72,59 @@ export function adamW({ beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay 
         state: { firstMoment: m, secondMoment: v, correction1: c1, correction2: c2 },
       };
     },
+  };
+}
+
+/**
+ * Schedule-free AdamW: the gradient is taken between a fast point z and the average x of all fast points, which is what is handed out.
+ *
+ *     y = (1 - β1) z + β1 x                         the weights that are trained
+ *     v <- β2 v + (1 - β2) g²,  u = g / (sqrt(v / (1 - β2^t)) + ε) + d y
+ *     z <- z - η u,  x <- (1 - c) x + c z,  c = η² / Σ η²
+ *
+ * Kept are y and z - y, which is 0 at the start. No schedule but a warm-up is meant to be used with it.
+ * Source: Defazio et al., arXiv 2405.15682, and the authors' `AdamWScheduleFree`.
+ */
+export function scheduleFreeAdamW({
+  beta1 = 0.9,
+  beta2 = 0.999,
+  epsilon = 1e-8,
+  weightDecay = 0,
+  average = true,
+}: AdamWOptions & { readonly average?: boolean } = {}): Optimizer {
+  return {
+    state: (parameters) => ({
+      offset: { dtype: "float32", shape: [parameters] },
+      secondMoment: { dtype: "float32", shape: [parameters] },
+      correction2: { dtype: "float32", shape: [] },
+      rates: { dtype: "float32", shape: [] },
+    }),
+    update({ weights, gradient, state, learningRate }) {
+      const { offset, secondMoment, correction2, rates } = state as Record<string, Tensor> &
+        Record<"offset" | "secondMoment" | "correction2" | "rates", Tensor>;
+      const v = add(mul(secondMoment, beta2), mul(mul(gradient, gradient), 1 - beta2));
+      const c2 = add(mul(correction2, beta2), 1 - beta2);
+      const scaled = div(gradient, add(div(sqrt(v), sqrt(c2)), epsilon));
+      const u = mul(weightDecay === 0 ? scaled : add(scaled, mul(weights, weightDecay)), learningRate);
+      const square = mul(learningRate, learningRate);
+      const sum = add(rates, square);
+      // Steps of a warm-up that begins at 0 have no part in the average.
+      const c = div(square, ops.where(ops.less(0, sum), sum, 1));
+      // y' - y: towards z by c, and along the step by what of it y shares.
+      const moved = add(mul(offset, c), mul(u, sub(mul(sub(1, c), beta1), 1)));
+      return {
+        weights: add(weights, moved),
+        state: { offset: sub(sub(offset, u), moved), secondMoment: v, correction2: c2, rates: sum },
+      };
+    },
+    ...(average && {
+      published: {
+        reads: ["offset"],
+        // x = y - (1 - β1) / β1 (z - y)
+        of: (weights, { offset = [] }) =>
+          Float32Array.from(weights, (y, i) => y - ((1 - beta1) / beta1) * (offset[i] as number)),
+      },
+    }),
   };
 }
 

@@ -1,6 +1,16 @@
 import { z } from "zod";
 import { choice, table } from "../choice.ts";
-import { adamW, sgd } from "./optimizer.ts";
+import { adamW, scheduleFreeAdamW, sgd } from "./optimizer.ts";
+
+const beta = z.number().min(0).lt(1).optional();
+const BETAS = {
+  beta1: beta.describe("how slowly the mean of the gradients changes; 0.9 by default"),
+  beta2: beta.describe("how slowly the mean of their squares changes; 0.999 by default"),
+};
+const given = ({ beta1, beta2 }: { readonly beta1?: number | undefined; readonly beta2?: number | undefined }) => ({
+  ...(beta1 !== undefined && { beta1 }),
+  ...(beta2 !== undefined && { beta2 }),
+});
 
 /**
  * Every optimiser; a new one is a function of `optimizer.ts` and one row. A row makes it for a weight decay.
@@ -13,8 +23,22 @@ export const OPTIMIZERS = table(
   [
     choice({
       name: "adamw",
-      options: z.strictObject({}),
-      create: () => (weightDecay: number) => adamW({ weightDecay }),
+      options: z.strictObject(BETAS),
+      create: (betas) => (weightDecay: number) => adamW({ ...given(betas), weightDecay }),
+    }),
+    choice({
+      name: "schedule-free-adamw",
+      options: z.strictObject({
+        ...BETAS,
+        publish: z
+          .enum(["average", "last"])
+          .default("average")
+          .describe("hand out the average of the fast points, or the weights that the last gradient was taken at"),
+      }),
+      create:
+        ({ publish, ...betas }) =>
+        (weightDecay: number) =>
+          scheduleFreeAdamW({ ...given(betas), weightDecay, average: publish === "average" }),
     }),
     choice({
       name: "sgd",

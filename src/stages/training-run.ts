@@ -150,6 +150,8 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
   const { base } = start;
   // Before the folder is made: what does not fit leaves none behind.
   const { starting, compiled, batches, facts, steps } = programOf(job);
+  const { name, advice } = compiled.method;
+  for (const text of advice?.(training) ?? []) emit?.({ type: "notice", text: `${name}: ${text}` });
   emit?.({ type: "work", text: "compiling", preparing: true });
   const program = await TrainingProgram.compile(compiled);
   if (!training.force) await checkMemory(program, batches, job.streams, steps);

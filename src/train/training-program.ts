@@ -258,9 +258,16 @@ export class TrainingProgram {
   /** The trained tensors as they are now, in the form in which the method publishes them. */
   async trained(): Promise<ReadonlyMap<string, HostTensor<"float32">>> {
     const { publish } = this.options.method;
+    const { published } = this.optimizer;
     // Moments and copies are as large as the weights: what is not asked for stays where it is.
-    const saved = await this.download([WEIGHTS, ...(publish === undefined ? [] : this.methodState.names())]);
-    const weights = unflattenHost(saved.get(WEIGHTS) as HostTensor, this.layout);
+    const names = [...(published?.reads ?? []), ...(publish === undefined ? [] : this.methodState.names())];
+    const saved = await this.download([WEIGHTS, ...names]);
+    const last = saved.get(WEIGHTS) as HostTensor<"float32">;
+    const state = Object.fromEntries(
+      (published?.reads ?? []).map((name) => [name, (saved.get(name) as HostTensor<"float32">).data]),
+    );
+    const flat = published === undefined ? last : tensor("float32", last.shape, published.of(last.data, state));
+    const weights = unflattenHost(flat, this.layout);
     return publish === undefined ? weights : publish(this.methodState.finished(weights, saved));
   }
 

@@ -30,6 +30,12 @@ export const constrainedSft = method({
   stage: "finetune",
   streams: ["user"],
   options,
+  advice: ({ warmup, optimizer }) => [
+    ...(warmup === 0
+      ? ["its paper warms up over 10 steps, since the first ones break the constraint: see warmup"]
+      : []),
+    ...(optimizer.beta1 === 0.5 ? [] : ["its paper has AdamW with beta1 0.5: see optimizer.beta1"]),
+  ],
   limit: { beta: 0 },
   tried: [{ beta: 0.03 }, { beta: 0.1 }, { beta: 0.3 }, { beta: 1 }],
   state: { reference: copy("weights") },

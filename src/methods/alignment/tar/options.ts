@@ -28,6 +28,10 @@ export const options = z.strictObject({
     .default([2e-6, 2e-5, 4e-5])
     .describe("learning rates of which each adversary draws one"),
   switchShare: z.number().min(0).max(1).default(0.5).describe("share of adversaries that begin on harmless rows"),
+  retain: z
+    .enum(["alignment", "general"])
+    .default("alignment")
+    .describe("rows whose loss is kept: refusals, or, as in the authors' code, harmless rows"),
   representations: z
     .boolean()
     .default(true)

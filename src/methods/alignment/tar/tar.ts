@@ -27,7 +27,7 @@ export const tar = method({
   name: "tar",
   label: "TAR",
   stage: "align",
-  streams: ["alignment", "harmful"],
+  streams: ["alignment", "harmful", "general"],
   options,
   limit: { lambda: 0, representations: false, innerSteps: 2, subsample: 1, adversaryRates: [1e-2] },
   trial: { innerSteps: 4, subsample: 2, trajectories: 2, adversaryRates: [1e-2], mappingSteps: 1 },
@@ -40,6 +40,7 @@ export const tar = method({
   state: stateOf,
   create: (chosen) => ({
     passes: passesOf(chosen),
+    streams: ["alignment", "harmful", ...(chosen.retain === "general" ? ["general"] : [])],
     prepare: async ({ model, seed }) => ({
       state: chosen.mappingSteps === 0 ? {} : { randomVectors: randomVectors(model, seed) },
     }),
@@ -56,22 +57,22 @@ export const tar = method({
       }),
       again: ({ state }) => ({ weights: state.snapshot, state: freshInner(state) }),
       adversary: (context) => adversaryStep(context, "harmful"),
-      adversaryOnRetain: (context) => adversaryStep(context, "alignment"),
+      adversaryOnRetain: (context) => adversaryStep(context, chosen.retain),
       tamper: (context) => accumulate(context, (w) => tamperLossOf(context, w, chosen)),
-      map: randomMapping,
+      map: (context) => randomMapping(context, chosen),
       firstStep: (context) => ({ ...outerStep(context, chosen), restart: true }),
     },
     schedule: {
       inputs: () => ({ rate: { dtype: "float32", shape: [] }, scale: { dtype: "float32", shape: [] } }),
       extraSteps: () => chosen.mappingSteps,
       calls(step, facts) {
-        const { mappingSteps, trajectories, innerSteps } = chosen;
+        const { mappingSteps, trajectories, innerSteps, retain } = chosen;
         if (step < mappingSteps) return [{ program: "map" }];
         const outer = step - mappingSteps;
         const paired = chosen.tamperLoss === "preference";
         const attacks = Array.from({ length: trajectories }, (_, m): Call[] => {
           const n = outer * trajectories + m;
-          const rows = trajectoryRows(facts, step, n, { innerSteps, paired });
+          const rows = trajectoryRows(facts, step, n, { innerSteps, paired, retain });
           return [
             { program: m === 0 ? "begin" : "again" },
             ...trajectory(chosen, drawAdversary(facts.seed, n, chosen), rows),
@@ -94,19 +95,18 @@ function passesOf({ innerSteps, trajectories, subsample, tamperLoss, representat
 }
 
 /** Loss on refusals, and how far their hidden states are from those of the first weights. */
-export function retainLoss(context: StepContext<TarState>, weights: Tree, { representations, retainNorm }: TarOptions) {
+export function retainLoss(
+  context: StepContext<TarState>,
+  weights: Tree,
+  { representations, retainNorm, retain }: TarOptions,
+) {
   if (!representations) {
-    const loss = context.loss(weights, "alignment");
+    const loss = context.loss(weights, retain);
     return { loss, total: loss };
   }
-  const reference = lossAndStates(context, context.state.reference as Tree, "alignment");
-  const { loss, states } = lossAndStates(context, weights, "alignment");
-  const distance = stateDistance(
-    states,
-    reference.states,
-    sharesOf(context.padded("alignment"), loss.dtype),
-    retainNorm,
-  );
+  const reference = lossAndStates(context, context.state.reference as Tree, retain);
+  const { loss, states } = lossAndStates(context, weights, retain);
+  const distance = stateDistance(states, reference.states, sharesOf(context.padded(retain), loss.dtype), retainNorm);
   return { loss, stateDistance: distance, total: ops.add(loss, distance) };
 }
 

@@ -76,7 +76,11 @@ export function trajectoryRows(
   facts: Pick<RunFacts, "batch" | "stepsPerEpoch" | "rows">,
   step: number,
   n: number,
-  { innerSteps: K, paired }: { readonly innerSteps: number; readonly paired: boolean },
+  {
+    innerSteps: K,
+    paired,
+    retain,
+  }: { readonly innerSteps: number; readonly paired: boolean; readonly retain: TarOptions["retain"] },
 ): TrajectoryRows {
   const first = n * (K + 1);
   const harmful = facts.batch("harmful", first + K);
@@ -85,7 +89,7 @@ export function trajectoryRows(
     ? harmful.map((row) => row % count)
     : facts.batch("alignment", step + Math.floor(facts.stepsPerEpoch / 2));
   return {
-    inner: (i) => ({ harmful: facts.batch("harmful", first + i), alignment: facts.batch("alignment", first + i) }),
+    inner: (i) => ({ harmful: facts.batch("harmful", first + i), [retain]: facts.batch(retain, first + i) }),
     heldOut: { harmful, alignment },
   };
 }

@@ -29,6 +29,10 @@ export const salora = method({
   trial: { safetyRank: 2, taskRank: 3 },
   tried: [8, 16, 32, 64].map((safetyRank) => ({ safetyRank, taskRank: 16 })),
   trains: "lora",
+  advice: ({ loraAlpha, loraRank }) =>
+    loraAlpha === loraRank
+      ? []
+      : [`its paper's LoRA has the scale 1, this one ${loraAlpha / loraRank}: loraAlpha ${loraRank} would be it`],
   state: ({ safetyRank }) => ({
     initial: copy("zeros"),
     safety: memories(({ model }) =>
