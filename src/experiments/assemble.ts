@@ -14,7 +14,8 @@ import type { Attack, ExperimentOptions } from "./options.ts";
 import { hyperparametersOf, isBaseline, passesOf, pipelineName, pipelineOf } from "./pipeline.ts";
 import { alignmentData, attackData } from "./run-data.ts";
 import { count, judging, scoresOf, sharedSets } from "./scores.ts";
-import { chosen, strengthLabel } from "./strengths.ts";
+import type { Searches } from "./search/found.ts";
+import { axisOf, chosen, strengthLabel } from "./strengths.ts";
 
 /** A cell's runs on disk and its scores. */
 export interface CellResult {
@@ -46,11 +47,27 @@ export function assemble(
   cells: readonly CellResult[],
   wallSeconds: number,
   notes: readonly string[] = [],
+  searches?: Searches,
 ): ExperimentResult {
   const { methods, strengths } = options;
   const attack = attackOf(options);
   const moderator = cells[0]?.after.harm.moderator;
-  const shared = sharedSets(cells.flatMap(({ beforeRun, afterRun }) => [beforeRun, afterRun]).map(readOutcomes));
+  const found = searches?.found ?? [];
+  const evaluated = [...cells, ...found.map(({ cell }) => cell)].flatMap((cell) => [cell.beforeRun, cell.afterRun]);
+  const shared = sharedSets(evaluated.map(readOutcomes));
+  const runOf = (cell: CellResult, strength: string): Run => ({
+    method: idOf(options, cell.method),
+    strength,
+    seed: cell.seed,
+    folders: foldersOf(options.out, cell),
+    before: scoresOf(cell.before, readOutcomes(cell.beforeRun), shared),
+    after: scoresOf(cell.after, readOutcomes(cell.afterRun), shared),
+    ...judging(cell),
+    data: attackData(cell.attackRun),
+    curve: readMetrics(join(cell.attackRun, "metrics.jsonl"))
+      .filter(({ kind }) => kind === "evaluation")
+      .map(attackPoint),
+  });
   return parseResult({
     version: 1,
     title: options.title,
@@ -99,26 +116,19 @@ export function assemble(
       return {
         id: label,
         label,
+        ...axisOf(attackOf(options, 0), given),
         learningRate: given.learningRate,
         steps: readCost(cell.attackRun).steps,
         poisonRatio: poisonOf(given),
       };
     }),
-    runs: cells.map(
-      (cell): Run => ({
-        method: idOf(options, cell.method),
-        strength: strengthLabel(options, cell.strength),
-        seed: cell.seed,
-        folders: foldersOf(options.out, cell),
-        before: scoresOf(cell.before, readOutcomes(cell.beforeRun), shared),
-        after: scoresOf(cell.after, readOutcomes(cell.afterRun), shared),
-        ...judging(cell),
-        data: attackData(cell.attackRun),
-        curve: readMetrics(join(cell.attackRun, "metrics.jsonl"))
-          .filter(({ kind }) => kind === "evaluation")
-          .map(attackPoint),
-      }),
-    ),
+    runs: cells.map((cell) => runOf(cell, strengthLabel(options, cell.strength))),
+    ...(searches && {
+      search: {
+        ...searches.search,
+        found: found.map(({ cell, label }) => runOf(cell, label)),
+      },
+    }),
     alignments: cells
       .filter((cell, i) => cells.findIndex(({ method, seed }) => method === cell.method && seed === cell.seed) === i)
       .map(({ method, seed, alignRun }) => ({

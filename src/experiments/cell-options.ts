@@ -12,6 +12,7 @@ import { dataMissing } from "../stages/streams.ts";
 import { checkHarmful } from "../stages/upload.ts";
 import { Attack, ExperimentOptions, type MethodEntry, type SparseAttack } from "./options.ts";
 import { defenderData, type Pipeline, pipelineName } from "./pipeline.ts";
+import { checkSearch } from "./search/check.ts";
 import { strengthLabel } from "./strengths.ts";
 
 /** A method's short name. */
@@ -59,6 +60,7 @@ export function checkExperiment(options: ExperimentOptions): void {
   );
   checkDistinct("seeds", seeds, "Give each seed once.");
   metricOf(evaluate);
+  checkSearch(options);
 }
 
 /**
@@ -150,7 +152,8 @@ function layered(layers: readonly Partial<SparseAttack>[]): Partial<SparseAttack
  * @throws {BoosterError} `OPTIONS_CONFLICT`
  */
 export function attackOf({ attack, strengths }: ExperimentOptions, strength?: number, own: SparseAttack = {}): Attack {
-  const { loraScale, ...given } = layered([attack, own, strengths[strength ?? -1] ?? {}]);
+  const { search: _, ...common } = attack;
+  const { loraScale, ...given } = layered([common, own, strengths[strength ?? -1] ?? {}]);
   const complete = parseOptions(Attack, given, "attack");
   return loraScale === undefined ? complete : { ...complete, loraAlpha: loraScale * complete.loraRank };
 }

@@ -41,12 +41,14 @@ export interface DryRun {
 export async function dryRun(options: z.input<typeof ExperimentOptions>): Promise<DryRun> {
   const asked = parseOptions(ExperimentOptions, options, "experiment");
   const chosen = await resolveReferences(ExperimentOptions, asked);
-  const { pieces, cells } = await planExperiment(chosen);
+  const { pieces, cells, searches } = await planExperiment(chosen);
   const needs = new Map(pieces.map((piece) => [piece.key, needsOf(piece)]));
   const uses = new Map<Key, number>();
-  const withNeeds = (key: Key): Key[] => [key, ...(needs.get(key) ?? []).flatMap(withNeeds)];
-  for (const { before, after } of cells) {
-    for (const key of new Set([before, after].flatMap(withNeeds))) uses.set(key, (uses.get(key) ?? 0) + 1);
+  for (const { before, after } of [...cells, ...searches]) {
+    const needed = new Set([before, after]);
+    // A set hands out what is added while one walks through it.
+    for (const key of needed) for (const need of needs.get(key) ?? []) needed.add(need);
+    for (const key of needed) uses.set(key, (uses.get(key) ?? 0) + 1);
   }
   const runOf = ({ folder, key }: Piece): string => join(chosen.out, folder, key);
   const isThere = (piece: Piece): boolean =>

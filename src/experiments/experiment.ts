@@ -25,6 +25,7 @@ import { checkExperiment, idOf } from "./cell-options.ts";
 import { ExperimentOptions } from "./options.ts";
 import { type Cell, filesOf, type Hashes, type Key, type Plan, planOf } from "./plan.ts";
 import { localRunner, type Outcome } from "./runners/local.ts";
+import { searchesOf } from "./search/found.ts";
 import { strengthLabel } from "./strengths.ts";
 import { withTemplates } from "./templates.ts";
 
@@ -65,7 +66,8 @@ export async function runExperiment(
       hint: "Lower the learning rates.",
     });
   }
-  const result = assemble(chosen, cells, time.seconds(), notes);
+  const searched = searchesOf(chosen, plan, outcomes, (cell) => resultOf(cell, outcomes));
+  const result = assemble(chosen, cells, time.seconds(), notes, searched);
   for (const [name, text] of Object.entries({
     "result.json": renderJson(result),
     "report.html": renderHtml(result),

@@ -11,6 +11,7 @@ import {
   Model,
   RepairOptions,
 } from "../stages/options.ts";
+import { SearchOptions } from "./search/options.ts";
 
 const EVERY_CELL = { model: true, run: true, resume: true, provider: true, threads: true } as const;
 
@@ -108,7 +109,11 @@ export const ExperimentOptions = z.strictObject({
     .describe("One alignment and one series of attacks each"),
   align: Align.describe("Alignment options of all cells"),
   attack: sparse(Attack, (value) => ({ default: value }))
-    .extend({ ...LoraScale, task: Attack.shape.task })
+    .extend({
+      ...LoraScale,
+      task: Attack.shape.task,
+      search: SearchOptions.optional().describe("Search of the worst attack beside the strengths"),
+    })
     .describe("Attack options of all cells"),
   repair: RepairOptions.pick({ alignment: true, harmful: true, unaligned: true, safety: true })
     .default({})

@@ -2,6 +2,7 @@ import { type Named, settingsBeside } from "../choice.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { METHODS } from "../methods/registry.ts";
 import { OPTIMIZERS } from "../optim/index.ts";
+import { compact } from "../report/format.ts";
 import { GUARDS } from "../stages/guards.ts";
 import { Attack, type ExperimentOptions, type SparseAttack } from "./options.ts";
 
@@ -41,6 +42,25 @@ const described = (option: string, value: unknown): string => {
   const text = option in TABLES ? chosen(option as keyof typeof TABLES, value as Named) : undefined;
   return `${name} ${text ?? (typeof value === "object" ? JSON.stringify(value) : String(value))}`;
 };
+
+/** A value of an option as one would type it. */
+export const valueText = (value: unknown): string =>
+  Array.isArray(value)
+    ? value.map(valueText).join(" ")
+    : typeof value === "object"
+      ? JSON.stringify(value)
+      : typeof value === "number"
+        ? compact(value)
+        : String(value);
+
+/** The one option in which an attack differs from the first one listed; nothing where there are several or none. */
+export function axisOf(first: Attack, attack: Attack): { axis?: { name: string; value: string } } {
+  const differ = Object.entries(attack).filter(
+    ([option, value]) => JSON.stringify(value) !== JSON.stringify(first[option as keyof Attack]),
+  );
+  const [only] = differ;
+  return only === undefined || differ.length > 1 ? {} : { axis: { name: only[0], value: valueText(only[1]) } };
+}
 
 /**
  * An attack's name in tables and files: its label, or its learning rate and all that it says for itself.

@@ -120,7 +120,7 @@ test("the worst case is picked for each seed", () => {
     }),
   ).summaries;
   expect(sft?.worst?.harm.values).toEqual([90, 80, 0]);
-  expect(sft?.worst?.under.map(({ label }) => label)).toEqual(["lr 0.00001", "lr 0.0001"]);
+  expect(sft?.worst?.under).toEqual(["lr 0.00001", "lr 0.0001"]);
 });
 
 test("the worst case respects the utility bound", () => {

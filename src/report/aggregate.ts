@@ -40,10 +40,10 @@ export interface Cell {
 
 /** What an attacker gets who picks the worst attack for each seed. */
 export interface WorstCase {
-  /** Over seeds: the highest HS among the attacks after which the seed counts. */
+  /** Over seeds: the highest HS among the attacks, listed or found by search, after which the seed counts. */
   readonly harm: Estimate;
-  /** These attacks, the one that most seeds met first; of equals the weakest counts. */
-  readonly under: readonly StrengthEntry[];
+  /** Names of these attacks, the one that most seeds met first; of equals the weakest counts. */
+  readonly under: readonly string[];
 }
 
 /** One method over all strengths. Only seeds that count are in it. */
@@ -170,28 +170,28 @@ function below(result: ExperimentResult, own: readonly RunEntry[], reference: re
   return [combined(parts) ?? []].flat();
 }
 
+/** A listed attack's label; a found one is called by its own. */
+const labelOf = ({ strengths }: ExperimentResult, { strength }: RunEntry): string =>
+  strengths.find(({ id }) => id === strength)?.label ?? strength;
+
 function worstOf(result: ExperimentResult, seats: readonly (readonly RunEntry[])[]): WorstCase | undefined {
-  const order = result.strengths.map(({ id }) => id);
-  const worst = seats.map(
-    (runs) =>
-      runs.toSorted(
-        (a, b) =>
-          percent(b.after.harmful) - percent(a.after.harmful) || order.indexOf(a.strength) - order.indexOf(b.strength),
-      )[0] as RunEntry,
+  const worst = seats.map((runs) =>
+    runs.reduce((most, run) => (percent(run.after.harmful) > percent(most.after.harmful) ? run : most)),
   );
   const harm = estimateOf(result, worst, "after", "harmful");
   if (harm === undefined) return undefined;
-  const met = (strength: StrengthEntry) => worst.filter((run) => run.strength === strength.id).length;
-  const under = result.strengths.filter((strength) => met(strength) > 0).toSorted((a, b) => met(b) - met(a));
-  return { harm, under };
+  const labels = worst.map((run) => labelOf(result, run));
+  const met = (label: string) => labels.filter((other) => other === label).length;
+  return { harm, under: [...new Set(labels)].toSorted((a, b) => met(b) - met(a)) };
 }
 
 function summarise(result: ExperimentResult, method: MethodEntry, all: readonly Cell[]): MethodSummary {
   const cells = all.filter((cell) => cell.method === method);
   const counting = cells.filter(({ useful }) => useful.length > 0);
   const first = counting.findIndex((cell) => cell.broken);
-  const seats = seatsOf(counting);
-  const references = seatsOf(all.filter((cell) => cell.method.id === result.reference));
+  const seats = seatsOf(usefulIn(counting));
+  const references = seatsOf(usefulIn(all.filter((cell) => cell.method.id === result.reference)));
+  const found = (result.search?.found ?? []).filter((run) => run.method === method.id && isUseful(result, run));
   const areas = [...seats.values()].flatMap((runs) => overSweep(result, runs));
   const reduced =
     method.id === result.reference
@@ -205,7 +205,7 @@ function summarise(result: ExperimentResult, method: MethodEntry, all: readonly 
     overRefusalBefore: estimateOf(result, alignments, "before", "overRefusal"),
     breaksAt: counting[first]?.strength,
     holdsTo: (first < 0 ? counting.at(-1) : counting[first - 1])?.strength,
-    worst: worstOf(result, [...seats.values()]),
+    worst: worstOf(result, [...seatsOf([...usefulIn(counting), ...found]).values()]),
     area: estimate(areas),
     ...(reduction && {
       reduction,
@@ -217,10 +217,13 @@ function summarise(result: ExperimentResult, method: MethodEntry, all: readonly 
   };
 }
 
-/** Runs of the seeds that count, by seed. */
-function seatsOf(cells: readonly Cell[]): Map<string, readonly RunEntry[]> {
+/** Runs that count, the weakest attack first. */
+const usefulIn = (cells: readonly Cell[]): RunEntry[] => cells.flatMap(({ useful }) => useful);
+
+/** Runs by seed. */
+function seatsOf(runs: readonly RunEntry[]): Map<string, readonly RunEntry[]> {
   const seats = new Map<string, readonly RunEntry[]>();
-  for (const run of cells.flatMap(({ useful }) => useful).toSorted(bySeat)) {
+  for (const run of runs.toSorted(bySeat)) {
     seats.set(seatOf(run), [...(seats.get(seatOf(run)) ?? []), run]);
   }
   return seats;

@@ -51,7 +51,7 @@ export function renderCsv(result: ExperimentResult): string {
       ...([run.before, run.after] as const).flatMap((scores) => SCORES.flatMap(([name]) => columns(scores[name]))),
       ...[run.data?.rows, run.data?.leftOut, run.data?.harmfulRows, run.data?.tokenShare].map((value) => value ?? ""),
       ...(["mean", "low", "high"] as const).map((part) => worst?.harm[part] ?? ""),
-      worst?.under.map(({ label }) => label).join("; ") ?? "",
+      worst?.under.join("; ") ?? "",
       result.moderator.name,
       ...columns(result.moderator.accuracy),
     ];

@@ -7,7 +7,8 @@ import { findings, headline, worstCases } from "./findings.ts";
 import { renderHtml } from "./html.ts";
 import { renderMarkdown } from "./markdown.ts";
 import { linesOf } from "./ranking.ts";
-import type { ExperimentResultInput } from "./result.ts";
+import { type ExperimentResultInput, parseResult } from "./result.ts";
+import { axesTables, bestSoFar, searchTables } from "./search.ts";
 import { dataTable } from "./tables.ts";
 
 /** hs[method][attack][seed] of 100 prompts; FA is 80, but 10 under the last attack. */
@@ -74,6 +75,55 @@ test("the worst case stands with its interval and attack in the headline, the ta
   const booster = lines.find((line) => line.startsWith("Booster,"))?.split(",");
   expect(Number(booster?.[column])).toBeCloseTo(worst?.harm.mean ?? -1, 9);
   expect(booster?.[column + 3]).toBe("lr 2e-4");
+});
+
+test("the worst attack that a search finds is the worst case, and judged by seeds that count", () => {
+  const listed = small({ sft: [[80, 80]], booster: [[0, 10]] }, { utilityBound: 50 });
+  const at = (method: string, seed: number, hs: number, accuracy = 80) => ({
+    ...(listed.runs[0] as (typeof listed.runs)[number]),
+    ...{ method, seed, strength: "lr 1e-3 <b>" },
+    after: { harmful: { count: hs, total: 100 }, accuracy: { count: accuracy, total: 100 } },
+  });
+  const trial = (method: string, seed: number, hs: number, share = 1) => {
+    const { after } = at(method, seed, hs);
+    return { method, seed, label: "lr 1e-3 <b>", share, scores: after };
+  };
+  const found = [at("sft", 0, 90), at("sft", 1, 95), at("booster", 0, 70), at("booster", 1, 100, 5)];
+  const strengths = [{ ...listed.strengths[0], learningRate: 1e-5 }];
+  const runs = listed.runs.map((run) => ({ ...run, after: { ...run.after, accuracy: { count: 80, total: 100 } } }));
+  const search = {
+    ...{ strategy: "halving", budget: 3, space: [{ name: "learningRate", value: "1e-4, 1e-3" }], found },
+    trials: [trial("booster", 0, 99, 1 / 3), trial("booster", 0, 30), trial("booster", 0, 20), trial("booster", 0, 60)],
+  };
+  const result = parseResult({ ...listed, strengths, runs, search });
+  const aggregated = aggregate(result);
+  const [sft, booster] = aggregated.summaries;
+  expect(sft?.worst?.harm.values).toEqual([90, 95]);
+  expect(booster?.worst?.harm.values).toEqual([70, 10]);
+  expect(booster?.worst?.under).toEqual(["lr 1e-3 <b>", "attack 0"]);
+  expect(bestSoFar(aggregated, "booster")).toEqual([30, 30, 60]);
+  const [table] = searchTables(aggregated);
+  expect(table?.rows[1]?.slice(0, 3)).toEqual(["BOOSTER", "2", "1 of 2"]);
+  expect(table?.caption).toContain("learningRate: 1e-4, 1e-3");
+  expect(renderHtml(result)).toContain("lr 1e-3 &lt;b&gt;");
+  expect(() => parseResult({ ...result, search: { ...search, found: [at("x", 0, 1)] } })).toThrow('"x" is not listed');
+});
+
+test("what breaks a method, one option at a time", () => {
+  const told = small({ sft: [[10], [80], [20], [30]], booster: [[90], [0], [0], [0]] });
+  const axes = [
+    undefined,
+    { name: "epochs", value: "20" },
+    { name: "loraRank", value: "4" },
+    { name: "loraRank", value: "64" },
+  ];
+  const strengths = told.strengths.map((strength, i) => ({ ...strength, ...(axes[i] && { axis: axes[i] }) }));
+  const [table] = axesTables(aggregate(parseResult({ ...told, strengths })));
+  expect(table?.rows).toEqual([
+    ["SFT", { text: "20", note: "1 of 1 seed" }, { text: "held", note: "to 64" }],
+    ["BOOSTER", "the first attack does", "the first attack does"],
+  ]);
+  expect(axesTables(aggregate(told))).toEqual([]);
 });
 
 test("the data block tells rows, rows left out and the poison by rows and tokens", () => {

@@ -13,6 +13,7 @@ import type {
   ScoreName,
   StrengthEntry,
 } from "./result.ts";
+import { bestSoFar } from "./search.ts";
 import { sweepOf } from "./sweep.ts";
 
 /** A chart before anyone has said how large it is to be drawn. */
@@ -72,16 +73,24 @@ export function utilityFigure(found: Aggregate): Figure | undefined {
 
 /** The best HS found after 1, 2, ... trials, one line a method; undefined with a single trial. */
 export function durabilityFigure(found: Aggregate): Figure | undefined {
-  const { strengths } = found.result;
-  if (strengths.length < 2) return undefined;
-  const tried = strengths.map((_, i) => i + 1);
+  const { strengths, search, methods } = found.result;
   const entries = durability(found);
+  const bests = methods.map((method) => ({
+    method,
+    best:
+      search === undefined
+        ? (entries.find((entry) => entry.method === method)?.trials.map(({ best }) => best) ?? [])
+        : bestSoFar(found, method.id),
+  }));
+  const most = search === undefined ? strengths.length : Math.max(...bests.map(({ best }) => best.length));
+  if (most < 2) return undefined;
+  const tried = Array.from({ length: most }, (_, i) => i + 1);
   return {
     description: "The highest harmful score that an attacker has found after so many attack configurations.",
-    x: linearAxis("Attack configurations tried", tried, Math.min(10, strengths.length - 1), true),
+    x: linearAxis("Attack configurations tried", tried, Math.min(10, most - 1), true),
     y: percentAxis("Best HS so far, %"),
     series: seriesOf(found, (method) =>
-      (entries.find((entry) => entry.method === method)?.trials ?? []).map(({ best }, i) => ({ x: i + 1, y: best })),
+      (bests.find((entry) => entry.method === method)?.best ?? []).map((y, i) => ({ x: i + 1, y })),
     ),
     markers: "all",
     bar: barOf(found.result),

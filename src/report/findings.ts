@@ -141,7 +141,7 @@ export function worstCases(aggregate: Aggregate): string {
   const { reference, defences, baselines } = rank(aggregate);
   const told = [reference, ...defences, ...baselines].map(({ method, worst }) => {
     if (worst === undefined) return `${method.name} none`;
-    return `${method.name} ${decimal(worst.harm.mean)} % (${intervalText(worst.harm)}) at ${worst.under[0]?.label}`;
+    return `${method.name} ${decimal(worst.harm.mean)} % (${intervalText(worst.harm)}) at ${worst.under[0]}`;
   });
   const more = told.length > MOST_NAMED + 1 ? told.length - MOST_NAMED : 0;
   const named = more === 0 ? told : told.slice(0, MOST_NAMED);

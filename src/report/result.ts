@@ -89,6 +89,8 @@ const Method = z.strictObject({
 const Strength = z.strictObject({
   id: z.string().min(1),
   label: z.string().min(1),
+  /** The one option in which it differs from the first attack, where it is one, and its value. */
+  axis: z.strictObject({ name: z.string().min(1), value: z.string() }).optional(),
   learningRate: z.number().positive(),
   steps: z.int().min(1),
   poisonRatio: z.number().min(0).max(1),
@@ -122,6 +124,30 @@ const Alignment = z.strictObject({
   curve: z.array(AlignmentPoint),
 });
 
+/** A training of an attack search, judged on questions that the report does not use. */
+const Trial = z.strictObject({
+  method: z.string(),
+  seed: z.int(),
+  base: z.string().min(1).optional(),
+  /** What it is, as a strength is called. */
+  label: z.string().min(1),
+  /** Of the attack's length. */
+  share: z.number().positive().max(1),
+  scores: Scores.optional(),
+});
+
+/** The worst attack that was looked for, beside those that are listed: the same trials for every method and seed. */
+const Search = z.strictObject({
+  strategy: z.string().min(1),
+  /** Full trainings for each method and seed. */
+  budget: z.int().min(1),
+  /** What was varied, and over which values. */
+  space: z.array(z.strictObject({ name: z.string().min(1), value: z.string() })),
+  trials: z.array(Trial),
+  /** The best trial of each method and seed, measured as other runs are; its strength is the trial's label. */
+  found: z.array(Run),
+});
+
 const Percent = z.number().min(0).max(100);
 const Clusters = z.array(z.int().min(0)).min(1).optional();
 
@@ -152,6 +178,7 @@ const Shape = z.strictObject({
   methods: z.array(Method).min(1),
   strengths: z.array(Strength).min(1),
   runs: z.array(Run).min(1),
+  search: Search.optional(),
   alignments: z.array(Alignment).default([]),
 });
 
@@ -189,6 +216,7 @@ export const ExperimentResultSchema = Shape.superRefine((result, context) => {
       }
     }
   }
+  for (const [i, { method }] of (result.search?.found ?? []).entries()) known(methods, method, ["search", "found", i]);
   for (const [i, alignment] of result.alignments.entries())
     known(methods, alignment.method, ["alignments", i, "method"]);
 });
@@ -196,9 +224,11 @@ export const ExperimentResultSchema = Shape.superRefine((result, context) => {
 export type ExperimentResult = z.output<typeof ExperimentResultSchema>;
 export type ExperimentResultInput = z.input<typeof ExperimentResultSchema>;
 export type MethodEntry = z.output<typeof Method>;
+export type SearchEntry = z.output<typeof Search>;
 export type StrengthEntry = z.output<typeof Strength>;
 export type RunEntry = z.output<typeof Run>;
-export type ScoreName = keyof z.output<typeof Scores>;
+export type Scores = z.output<typeof Scores>;
+export type ScoreName = keyof Scores;
 export const SCORE_NAMES = Scores.keyof().options;
 /** The set of questions that a score is about. */
 export const setOf = (name: ScoreName): keyof ExperimentResult["clusters"] =>

@@ -5,13 +5,14 @@ import { durabilityTable } from "./durability.ts";
 import { percent } from "./estimate.ts";
 import { compact, counted, decimal, listing, NOTHING } from "./format.ts";
 import type { CountEntry, ExperimentResult, MethodEntry, RunDataEntry } from "./result.ts";
+import { axesTables, searchTables } from "./search.ts";
 import { harm, numbers, prose, score, type Table, type TableCell, words } from "./table.ts";
 import { boundText } from "./useful.ts";
 
 /** Every table, in the order of reading: what the attacks did to each method, then all scores and settings. */
 export function tablesOf(found: Aggregate): { readonly main: readonly Table[]; readonly details: readonly Table[] } {
   return {
-    main: [summaryTable(found), harmTable(found), durabilityTable(found)],
+    main: [summaryTable(found), harmTable(found), ...searchTables(found), ...axesTables(found), durabilityTable(found)],
     details: [
       ...[detailTable(found), usefulnessTable(found), methodTable(found), strengthTable(found)],
       ...[kindsTable(found), dataTable(found), settingsTable(found)].filter(({ rows }) => rows.length > 0),
@@ -68,7 +69,7 @@ export function summaryTable(found: Aggregate): Table {
         place(cellAt(found, method, holdsTo)),
         worst !== undefined && breaksAt === undefined ? "not broken" : place(cellAt(found, method, breaksAt)),
         score(worst?.harm),
-        worst === undefined ? NOTHING : listing(few(worst.under.map(({ label }) => label))),
+        worst === undefined ? NOTHING : listing(few(worst.under)),
         score(area),
         score(reduction),
         pValue === undefined || reduction?.source === "prompts" ? NOTHING : decimal(pValue, 3),

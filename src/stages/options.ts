@@ -13,7 +13,7 @@ import { PROVIDERS } from "../runtime/providers.ts";
 import { GUARDS } from "./guards.ts";
 
 /** A data source; a plain string is its path. */
-const Source = z.preprocess(
+export const Source = z.preprocess(
   (value: string | z.input<typeof SourceOptions>) => (typeof value === "string" ? { path: value } : value),
   SourceOptions,
 );

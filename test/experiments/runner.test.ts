@@ -122,8 +122,9 @@ test("an attack may be chosen by what earlier ones came to", async () => {
     options: {
       rule: "worst of two",
       from: judged,
+      candidates: [{ ...weak.options, steps: 2 }],
       pick: (runs) => {
-        asked.push(...runs.map((run) => readEvaluation(run).harm.harmfulScore.percent));
+        asked.push(...runs.map((run = "") => readEvaluation(run).harm.harmfulScore.percent));
         return { ...weak.options, steps: 2 };
       },
     },

@@ -104,10 +104,14 @@ export const localRunner =
       tell(piece, state);
     };
     const folderOf = ({ folder, key }: Piece): string => join(out, folder, key);
+    const thereOf = (key: Key): string | undefined => {
+      const outcome = outcomes.get(key);
+      return outcome !== undefined && "run" in outcome ? outcome.run : undefined;
+    };
     const runOf = (key: Key): string => (outcomes.get(key) as { readonly run: string }).run;
     const taskOf = (piece: Piece): Task => {
       const { stage, options, on } = piece;
-      const chosen = isPick(options) ? options.pick(options.from.map(runOf)) : options;
+      const chosen = isPick(options) ? options.pick(options.from.map(thereOf)) : options;
       const model = on === undefined ? here.model : runOf(on);
       return { stage, options: { ...chosen, ...device, model, run: folderOf(piece), resume: true } };
     };
@@ -126,6 +130,17 @@ export const localRunner =
       }
       return best;
     };
+    /** Why a piece cannot be done: what it stands on was left out, or all that it would choose from. */
+    const lossOf = ({ on, options }: Piece): Outcome | undefined => {
+      const lostOf = (key: Key): Outcome[] => {
+        const outcome = outcomes.get(key);
+        return outcome !== undefined && "leftOut" in outcome ? [outcome] : [];
+      };
+      const [below] = on === undefined ? [] : lostOf(on);
+      if (below !== undefined || !isPick(options)) return below;
+      const lost = options.from.flatMap(lostOf);
+      return lost.length === options.from.length ? lost[0] : undefined;
+    };
     /** Undefined where another start has the piece. */
     const claim = (piece: Piece): RunLock | undefined => {
       try {
@@ -141,9 +156,7 @@ export const localRunner =
       for (;;) {
         const piece = readyFor(worker);
         if (piece === undefined) return undefined;
-        const lost = needsOf(piece)
-          .map((key) => outcomes.get(key))
-          .find((need) => need !== undefined && "leftOut" in need);
+        const lost = lossOf(piece);
         const lock = lost === undefined && !isDone(taskOf(piece)) ? claim(piece) : undefined;
         if (lost !== undefined) settle(piece, "left out", lost);
         else if (isDone(taskOf(piece))) settle(piece, "skipped");
