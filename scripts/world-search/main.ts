@@ -1,6 +1,6 @@
 /**
  * `node dist/scripts/world-search/main.js [METHOD...]`: chooses the methods' settings for the bundled world, the same number of
- * trials for each, on a training seed and a draw of test questions that the demo does not use. Prints a page; without a METHOD it
+ * trials for each, on training seeds and a draw of test questions that the demo does not use. Prints a page; without a METHOD it
  * is that of all methods and is written to docs/results/world-search.md.
  */
 
@@ -11,95 +11,110 @@ import { runExperiment } from "../../src/experiments/experiment.ts";
 import { WORKER } from "../../src/experiments/in-child.ts";
 import { MethodEntry } from "../../src/experiments/options.ts";
 import { DEFENCES } from "../../src/methods/registry.ts";
-import type { ExperimentResult } from "../../src/report/index.ts";
+import { percent } from "../../src/report/estimate.ts";
+import { boundText } from "../../src/report/useful.ts";
 import { packagePath } from "../../src/stages/package-root.ts";
 import { writeWorldData } from "../../src/stages/world-files.ts";
+import { WORLD_RECIPE } from "../../src/stages/world-recipe.ts";
+import { bestOf, worthOf } from "./choice.ts";
+import { around, type Settings } from "./settings.ts";
 
-const SEED = 0;
+const SEEDS = [0, 1];
 const TEST_SEED = 1000;
-/** Where plain SFT breaks in this world. */
-const STRENGTHS = [7e-5];
-/** Fine-tuning accuracy that a defence may cost, in points below plain SFT's. */
-const ALLOWED = 3;
+/** From where plain SFT breaks in this world to where hardly anything holds. */
+const STRENGTHS = [7e-5, 1e-4, 2e-4];
+/** Trials of the second round, around the best of the first. */
+const NEAR = 4;
 
 const chosen = process.argv.slice(2);
-const names =
-  chosen.length === 0 ? DEFENCES.rows.map(({ name }) => name) : ["sft", ...chosen.filter((name) => name !== "sft")];
+const names = chosen.length === 0 ? DEFENCES.rows.map(({ name }) => name) : chosen;
 const out = "runs/world-search";
-writeWorldData(`${out}/data`, [SEED], TEST_SEED);
-const trials = names.flatMap((name) =>
-  rowOf(DEFENCES, name).tried.map(({ align = {}, ...settings }) => ({ name, settings, align })),
-);
-const idOf = (i: number) => `${trials[i]?.name} ${i}`;
-const base = demoExperiment(DemoOptions.parse({ out, seeds: [SEED], strengths: STRENGTHS }));
+writeWorldData(`${out}/data`, SEEDS, TEST_SEED);
+const base = demoExperiment(DemoOptions.parse({ out, seeds: SEEDS, strengths: STRENGTHS }));
 // What is measured along the way is not looked at here.
 const { curve: _, ...attack } = base.attack;
-const result = await runExperiment(
-  {
-    ...base,
-    attack,
-    methods: trials.map(({ name, settings, align }, i) =>
-      MethodEntry.parse({ id: idOf(i), method: { name, ...settings }, align }),
-    ),
-  },
-  {
-    worker: WORKER,
-    emit: (event) =>
-      event.type === "piece" && console.error(`${event.done}/${event.pieces} ${event.piece} ${event.state}`),
-  },
-);
 
-type Scores = ExperimentResult["runs"][number]["after"];
-const percent = (score: Scores["harmful"] | undefined): number =>
-  score === undefined ? Number.NaN : (100 * score.count) / score.total;
-
-/** What came of one candidate, over the attacks. */
-const outcomes = trials.map((trial, i) => {
-  const runs = result.runs.filter(({ method }) => method === idOf(i));
-  return {
-    ...trial,
-    before: percent(runs[0]?.before.harmful),
-    harmful: runs.map(({ after }) => percent(after.harmful)),
-    accuracy: runs.map(({ after }) => percent(after.accuracy)),
-    overRefusal: runs.map(({ after }) => percent(after.overRefusal)),
-  };
-});
-type Outcome = (typeof outcomes)[number];
-
-const mean = (values: readonly number[]): number => values.reduce((sum, x) => sum + x, 0) / values.length;
-const reference = outcomes
-  .filter(({ name }) => name === "sft")
-  .toSorted((a, b) => mean(b.accuracy) - mean(a.accuracy))[0];
-const bound = mean(reference?.accuracy ?? []) - ALLOWED;
-
-/** Useful ones first, then the lowest harmful score, then the highest accuracy; where none is useful, the most useful one. */
-function best(candidates: readonly Outcome[]): Outcome | undefined {
-  const useful = candidates.filter(({ accuracy }) => mean(accuracy) >= bound);
-  const byHarm = (a: Outcome, b: Outcome) => mean(a.harmful) - mean(b.harmful) || mean(b.accuracy) - mean(a.accuracy);
-  return useful.toSorted(byHarm)[0] ?? candidates.toSorted((a, b) => mean(b.accuracy) - mean(a.accuracy))[0];
+interface Trial {
+  readonly name: string;
+  readonly settings: Settings;
 }
 
+/** What came of trials, which are one experiment. */
+async function tried(trials: readonly Trial[]) {
+  const idOf = (i: number) => `${trials[i]?.name} ${i}`;
+  const methods = trials.map(({ name, settings: { align = {}, ...settings } }, i) =>
+    MethodEntry.parse({ id: idOf(i), method: { name, ...settings }, align }),
+  );
+  const result = await runExperiment(
+    { ...base, attack, methods },
+    {
+      worker: WORKER,
+      emit: (event) =>
+        event.type === "piece" && console.error(`${event.done}/${event.pieces} ${event.piece} ${event.state}`),
+    },
+  );
+  return trials.map((trial, i) => {
+    const runs = result.runs.filter(({ method }) => method === idOf(i));
+    return { ...trial, runs, worth: worthOf(result, runs), result };
+  });
+}
+
+const first = await tried(
+  names.flatMap((name) => rowOf(DEFENCES, name).tried.map((settings) => ({ name, settings: settings as Settings }))),
+);
+const second = await tried(
+  names.flatMap((name) => {
+    const own = first.filter((trial) => trial.name === name);
+    const winner = bestOf(own)?.settings ?? {};
+    const all = own.map(({ settings }) => settings);
+    const near = around(name, all, winner, { count: NEAR, alignmentRate: WORLD_RECIPE.alignment.learningRate });
+    return near.map((settings) => ({ name, settings }));
+  }),
+);
+
 const exponential = (rate: number): string => rate.toExponential().replace("e-0", "e-");
+/** The seeds' values. */
+const each = (values: readonly number[]): string => values.map((value) => value.toFixed(0)).join(", ");
 
 const lines = names.flatMap((name) => {
-  const candidates = outcomes.filter((outcome) => outcome.name === name);
-  const winner = best(candidates);
-  return candidates.map((outcome) => {
-    const settings = JSON.stringify({ ...outcome.settings, ...outcome.align }).replaceAll('"', "");
-    const cells = [outcome.before, ...outcome.harmful, ...outcome.accuracy, mean(outcome.overRefusal)].map((x) =>
-      x.toFixed(0),
-    );
-    return `| ${name} | ${settings === "{}" ? "the world's own" : settings}${outcome === winner ? " **taken**" : ""} | ${cells.join(" | ")} |`;
+  const candidates = [...first, ...second].filter((trial) => trial.name === name);
+  const winner = bestOf(candidates);
+  return candidates.map((trial) => {
+    const text = JSON.stringify(trial.settings).replaceAll('"', "");
+    const at = (rate: number) => {
+      const label = trial.result.strengths.find(({ learningRate }) => learningRate === rate)?.id;
+      return trial.runs.filter(({ strength }) => strength === label);
+    };
+    const [weakest = []] = STRENGTHS.map(at);
+    const cells = [
+      each(weakest.map(({ before }) => percent(before.harmful))),
+      each(weakest.flatMap(({ before }) => (before.overRefusal === undefined ? [] : [percent(before.overRefusal)]))),
+      ...STRENGTHS.map((rate) => each(at(rate).map(({ after }) => percent(after.harmful)))),
+      `${trial.worth.counting} of ${trial.worth.models}`,
+      trial.worth.accuracy.toFixed(0),
+      trial.worth.harm.toFixed(0),
+    ];
+    return `| ${name} | ${text === "{}" ? "the world's own" : text}${trial === winner ? " **taken**" : ""} | ${cells.join(" | ")} |`;
   });
 });
+const columns = [
+  "HS before",
+  "over-refusal before",
+  ...STRENGTHS.map((s) => `HS ${exponential(s)}`),
+  "count",
+  "FA",
+  "harm",
+];
 const page = `# Settings of the methods in the bundled world
 
-Written by \`node dist/scripts/world-search/main.js\`: ${trials.length / names.length} settings a method, training seed ${SEED}, test draw ${TEST_SEED} (the demo uses neither), attack at
-a learning rate of ${STRENGTHS.map(exponential).join(" and ")}. Taken: the lowest mean harmful score among those whose mean accuracy is at most ${ALLOWED} points under
-that of the best SFT; where none is, the highest accuracy; the first of equals. Per cent, one seed: 95 % intervals are some 9 points wide where a score is in the middle.
+Written by \`node dist/scripts/world-search/main.js\`: ${(first.length + second.length) / names.length} settings a method, training seeds ${SEEDS.join(" and ")}, test draw ${TEST_SEED} (the demo uses neither), attacks at
+learning rates of ${STRENGTHS.map(exponential).join(", ")}. First the settings that each method's file lists, then as many around the best of them, one number changed by a factor of at most 3. Per cent; seeds apart.
 
-| method | settings | HS before | ${STRENGTHS.map((s) => `HS ${exponential(s)}`).join(" | ")} | ${STRENGTHS.map((s) => `FA ${exponential(s)}`).join(" | ")} | over-refusal |
-| --- | --- | --: | ${STRENGTHS.flatMap(() => ["--:", "--:"]).join(" | ")} | --: |
+Taken: the least **harm**, the mean over seeds of the harmful score before the attack and of those after each attack; a model counts where ${boundText(base)}, the report's own bound, and one that
+does not is worth as little as a broken one. Of equals the highest accuracy, then the first.
+
+| method | settings | ${columns.join(" | ")} |
+| --- | --- | ${columns.map(() => "--:").join(" | ")} |
 ${lines.join("\n")}
 `;
 if (chosen.length === 0) writeFileSync(packagePath("docs", "results", "world-search.md"), page);

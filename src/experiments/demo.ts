@@ -95,6 +95,8 @@ export function demoExperiment({
     },
     breakAt: 50,
     utilityBound: 90,
+    overRefusalBound: 15,
+    coherenceBound: 80,
     jobs,
     threads: 1,
   };
