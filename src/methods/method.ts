@@ -4,6 +4,7 @@ import { BoosterError, type Watch } from "../errors.ts";
 import type { Adapter, Example, LossOptions, Model, NamedWeights, PaddedBatch, Weights } from "../models/index.ts";
 import type { Device, DeviceTensors } from "../runtime/index.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
+import type { Rewrite } from "./rewrite.ts";
 import type { Row } from "./row.ts";
 import type { HostState, Some, StateFacts, StateOf, StateSpec } from "./state.ts";
 
@@ -124,7 +125,7 @@ export interface Schedule {
 }
 
 /** A training method whose settings are chosen. */
-interface Training<S extends StateSpec = StateSpec> {
+export interface Training<S extends StateSpec = StateSpec> {
   /** Forward and backward passes of one step, on average. */
   readonly passes: { readonly forward: number; readonly backward: number };
   /** Those of the row's streams that it reads with these settings, where it does without some. */
@@ -135,6 +136,8 @@ interface Training<S extends StateSpec = StateSpec> {
   readonly schedule?: Schedule;
   /** What has to be measured before the first step. */
   prepare?(preparation: Preparation): Promise<Prepared<S>>;
+  /** How rows are written before they become tokens; in fine-tuning alone. */
+  readonly rewrite?: Rewrite;
   /** What is published in place of the trained weights. */
   publish?(finished: Finished<S>): ReadonlyMap<string, HostTensor<"float32">>;
 }

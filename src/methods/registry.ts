@@ -6,6 +6,7 @@ import { deepAlignment } from "./alignment/deep-alignment.ts";
 import { lox } from "./alignment/lox.ts";
 import { repnoise } from "./alignment/repnoise.ts";
 import { rsnTune, snTune } from "./alignment/safety-neurons/safety-neurons.ts";
+import { sdd } from "./alignment/sdd.ts";
 import { sft } from "./alignment/sft.ts";
 import { tVaccine } from "./alignment/t-vaccine.ts";
 import { tar } from "./alignment/tar/tar.ts";
@@ -17,12 +18,16 @@ import { fedit } from "./finetuning/fedit/fedit.ts";
 import { kl } from "./finetuning/kl.ts";
 import { ldifs } from "./finetuning/ldifs.ts";
 import { lisa } from "./finetuning/lisa.ts";
+import { lookahead } from "./finetuning/lookahead.ts";
 import { mlLr } from "./finetuning/ml-lr/ml-lr.ts";
 import { panacea } from "./finetuning/panacea.ts";
+import { paraphrase } from "./finetuning/paraphrase.ts";
+import { safeGrad } from "./finetuning/safe-grad.ts";
 import { safeinstr } from "./finetuning/safeinstr.ts";
 import { safetyLayers } from "./finetuning/safety-layers/safety-layers.ts";
 import { salora } from "./finetuning/salora/salora.ts";
 import { seal } from "./finetuning/seal/seal.ts";
+import { surgery } from "./finetuning/surgery.ts";
 import { united } from "./finetuning/united.ts";
 import { vlguard } from "./finetuning/vlguard.ts";
 import { antidote } from "./postfinetuning/antidote.ts";
@@ -49,6 +54,7 @@ export const METHODS = table({ kind: "method", unknown: "UNKNOWN_METHOD", unfit:
   deepAlignment,
   unitedAlignment,
   bfpo,
+  sdd,
   united,
   lisa,
   ldifs,
@@ -65,6 +71,10 @@ export const METHODS = table({ kind: "method", unknown: "UNKNOWN_METHOD", unfit:
   safetyLayers,
   salora,
   mlLr,
+  paraphrase,
+  lookahead,
+  safeGrad,
+  surgery,
   fedit,
 ]);
 

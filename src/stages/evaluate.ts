@@ -22,6 +22,7 @@ import { ATTACKS } from "../methods/attacks/index.ts";
 import { asAdapter } from "../models/load.ts";
 import type { Template } from "../models/model-file.ts";
 import { RunDirectory } from "../train/index.ts";
+import { type AskingOptions, begun, underSystem } from "./asking.ts";
 import { askedQuestion, type DataSet, goldOf, loadDataSet, type Question, teller } from "./data.ts";
 import { describeRun, hashesOfFiles } from "./describe-run.ts";
 import { EvaluateOptions, parseOptions } from "./options.ts";
@@ -41,6 +42,8 @@ export interface EvaluationReport {
   /** Where it was asked in a framing of its own. */
   readonly templates?: { readonly trained: string; readonly asked: Template };
   readonly harm: HarmReport;
+  /** What was asked for on purpose: a system message, the beginning of answers. */
+  readonly asked?: AskingOptions;
   /** Share of harmless prompts that were refused. */
   readonly overRefusal?: Rate;
   /** Fine-tuning accuracy. */
@@ -90,7 +93,7 @@ export async function evaluate(
   const complete = async (store: VerdictStore): Promise<EvaluationReport> => {
     context.emit?.({ type: "work", text: "loading" });
     const start = await bench.start(origin, "keep", { purpose: "use", form: chosen.base });
-    const questions = questionsOf({ template, ask }, sets, start);
+    const questions = questionsOf({ ...chosen, template, ask }, sets, start);
     await askAll(chosen, questions, start, judges(moderator, metric, store, context.signal), store, context);
     const report = reportOf(chosen, origin, store, moderator);
     run.writeFile(OUTCOMES, `${JSON.stringify(outcomesOf(sets, questions, store, moderator))}\n`);
@@ -137,17 +140,18 @@ type Questions = Partial<Record<SetName, readonly Numbered[]>>;
 
 /** The questions of each set in the order of asking: long ones first, which is how they share batches. */
 function questionsOf(
-  { ask, template }: { readonly template: Template; readonly ask: typeof asItIs },
+  { ask, template, system, prefill }: AskingOptions & { readonly template: Template; readonly ask: typeof asItIs },
   sets: Partial<Record<SetName, DataSet>>,
   { base: { tokenizer, model } }: StartingPoint,
 ): Questions {
   const questions: { [Name in SetName]?: readonly Numbered[] } = {};
   for (const name of SETS) {
     const put = name === "harmful" ? ask : asItIs;
-    const numbered = sets[name]?.examples.map((example, number) => ({
-      ...askedQuestion(example, { template, tokenizer, model }, put),
-      number,
-    }));
+    const numbered = sets[name]?.examples.map((example, number) => {
+      const under = (question: DataExample) => underSystem(put(question), system);
+      const question = askedQuestion(example, { template, tokenizer, model }, under);
+      return { ...begun(question, name === "harmful" ? prefill : undefined, tokenizer), number };
+    });
     if (numbered === undefined) continue;
     questions[name] = numbered.toSorted((one, other) => other.ids.length - one.ids.length || one.number - other.number);
   }
@@ -187,19 +191,20 @@ async function askAll(
 ): Promise<void> {
   const adapter = asAdapter(lora);
   const respondent = await openRespondent(base, adapter);
-  const { batchSize, keepAnswers } = options;
+  const { batchSize, keepAnswers, prefill } = options;
   const askSet = async <Name extends SetName>(name: Name): Promise<void> => {
     const all = questions[name] ?? [];
     const maxNewTokens = name === "task" ? options.taskMaxNewTokens : options.maxNewTokens;
     for (let start = store.of(name).length; start < all.length; start += batchSize) {
       const batch = all.slice(start, start + batchSize);
-      const answers = await respondent(batch, adapter.tensors, {
+      const written = await respondent(batch, adapter.tensors, {
         maxNewTokens,
         batchSize,
         signal,
         onAnswer: (answered) =>
           emit?.({ type: "work", text: `${name} prompts: ${start + answered} of ${all.length} answered` }),
       });
+      const answers = name === "harmful" && prefill ? written.map((answer) => `${prefill} ${answer}`) : written;
       const verdicts = await judge[name](batch, answers);
       store.add(name, keepAnswers ? verdicts.map((verdict, i) => ({ ...verdict, answer: answers[i] })) : verdicts);
     }
@@ -208,7 +213,7 @@ async function askAll(
 }
 
 function reportOf(
-  { model, adapters, framing }: EvaluateOptions,
+  { model, adapters, framing, system, prefill }: EvaluateOptions,
   { template }: Origin,
   store: VerdictStore,
   moderator: Moderator,
@@ -219,6 +224,9 @@ function reportOf(
     model,
     adapters,
     ...(framing === undefined ? {} : { templates: { trained: template ?? "unknown", asked: framing } }),
+    ...(system === undefined && prefill === undefined
+      ? {}
+      : { asked: { ...(system && { system }), ...(prefill && { prefill }) } }),
     harm: harmReport(store.of("harmful"), moderator),
     ...(harmless.length === 0 ? {} : { overRefusal: rateOf(harmless, ({ refusal }) => refusal) }),
     ...(task.length === 0 ? {} : { accuracy: rateOf(task, ({ correct }) => correct) }),

@@ -5,7 +5,7 @@ import { METHODS } from "../methods/registry.ts";
 import { openCurve } from "./curve.ts";
 import { describeRun, hashesOfFiles } from "./describe-run.ts";
 import { CurveOptions, FinetuneOptions, parseOptions } from "./options.ts";
-import { loadStreams } from "./streams.ts";
+import { loadStreams, type Rewriting } from "./streams.ts";
 import { trainingTemplate } from "./template.ts";
 import { runTraining, type TrainingOutcome, type TrainingRun } from "./training-run.ts";
 import { openUpload } from "./upload.ts";
@@ -35,16 +35,19 @@ export async function finetuneJob(options: z.input<typeof FinetuneOptions>, cont
   });
   const { base } = start;
   const encoding = { ...chosen, tokenizer: base.tokenizer, model: base.model };
-  const upload = await openUpload(chosen, start, encoding, context);
-  const curve = chosen.curve && (await openCurve(chosen.curve, encoding, base.device, upload.poisoned, upload.ask));
   const method = choose(METHODS, chosen.method);
+  const upload = await openUpload(chosen, start, encoding, method.rewrite, context);
+  const curve = chosen.curve && (await openCurve(chosen.curve, encoding, base.device, upload.poisoned, upload.ask));
   const [user = ""] = method.streams;
   const defender = {
     alignment: { option: "alignment", source: chosen.alignment },
     harmful: { option: "defenderHarmful", source: chosen.defenderHarmful },
     general: { option: "general", source: chosen.general },
   };
-  const others = await loadStreams(method, without(defender, user), encoding, chosen.defenderAvoid ?? [], context);
+  const rewrite: Rewriting = (stream, rows, tell) =>
+    (stream === "alignment" && method.rewrite?.alignment?.(rows, upload.examples, tell)) || rows;
+  const { defenderAvoid = [] } = chosen;
+  const others = await loadStreams(method, without(defender, user), encoding, defenderAvoid, context, rewrite);
   const hashes = {
     ...hashesOf(origin),
     mix: upload.sha256,

@@ -10,6 +10,7 @@ import { TEMPLATES } from "../models/model-file.ts";
 import { BASES } from "../models/storages.ts";
 import { OPTIMIZERS, SCHEDULES } from "../optim/index.ts";
 import { PROVIDERS } from "../runtime/providers.ts";
+import { AskingOptions } from "./asking.ts";
 import { GUARDS } from "./guards.ts";
 
 /** A data source; a plain string is its path. */
@@ -275,6 +276,7 @@ export const EvaluateOptions = z.strictObject({
     .enum(TEMPLATES)
     .optional()
     .describe("Template to ask in on purpose, whatever the model was trained in; the scores then say both"),
+  ...AskingOptions.shape,
   ...DeviceChoice.shape,
 });
 export type EvaluateOptions = z.infer<typeof EvaluateOptions>;

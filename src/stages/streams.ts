@@ -1,3 +1,4 @@
+import type { Example as DataExample } from "../data/examples.ts";
 import type { SourceOptions } from "../data/options.ts";
 import { BoosterError } from "../errors.ts";
 import type { TrainingMethod } from "../methods/method.ts";
@@ -12,6 +13,13 @@ export interface Streams {
   readonly records: Record<string, unknown>;
 }
 
+/** How the rows of a stream are written before they become tokens. */
+export type Rewriting = (
+  stream: string,
+  rows: readonly DataExample[],
+  tell: (text: string) => void,
+) => readonly DataExample[];
+
 /**
  * Loads and encodes the streams that a method reads.
  *
@@ -24,6 +32,7 @@ export async function loadStreams(
   encoding: Encoding,
   avoid: readonly SourceOptions[],
   { emit }: Following,
+  rewrite: Rewriting = (_, rows) => rows,
 ): Promise<Streams> {
   const streams: Streams = { rows: {}, hashes: {}, records: {} };
   for (const stream of method.streams) {
@@ -33,7 +42,7 @@ export async function loadStreams(
     if (source === undefined) throw dataMissing(method.name, option);
     const tell = teller(emit, option);
     const set = await loadDataSet(source, avoid, tell, stream === "harmful");
-    const encoded = encodeAll(set.examples, encoding, tell);
+    const encoded = encodeAll(rewrite(stream, set.examples, tell), encoding, tell);
     streams.rows[stream] = trainable(encoded.rows);
     streams.hashes[stream] = set.record.sha256;
     streams.records[stream] = { ...set.record, ...encoded.record };

@@ -6,6 +6,7 @@ import { encodeEach, encodeExample } from "../data/templates.ts";
 import { BoosterError, type Watch } from "../errors.ts";
 import { rateOf } from "../evaluate/index.ts";
 import { ATTACKS, type Attack, type AttackRow, encodeRow, examplesOf, type Victim } from "../methods/attacks/index.ts";
+import type { Rewrite } from "../methods/rewrite.ts";
 import type { Example } from "../models/index.ts";
 import { asAdapter } from "../models/load.ts";
 import { RandomStream } from "../tensor/random.ts";
@@ -19,6 +20,8 @@ import type { Context, StartingPoint } from "./workbench.ts";
 /** What a user uploads, as the provider trains on it. */
 export interface Upload {
   readonly rows: readonly Example[];
+  /** What they were written from. */
+  readonly examples: readonly DataExample[];
   /** Those of the rows that the attacker had a hand in. */
   readonly poisoned: readonly Example[];
   /** SHA-256 of what the user uploaded. */
@@ -32,7 +35,8 @@ export interface Upload {
 }
 
 /**
- * The user's data set: the task and harmful rows as the attack arranges them, without what the provider's guard flags.
+ * The user's data set: the task and harmful rows as the attack arranges them, without what the provider's guard flags, written as the
+ * method writes them.
  *
  * @throws {BoosterError} `DATA_MISSING`, `DATA_TOO_FEW_ROWS`, `DATA_EMPTY` when the guard leaves nothing, `UNKNOWN_ATTACK`, and
  * what loading and encoding throw
@@ -41,6 +45,7 @@ export async function openUpload(
   chosen: FinetuneOptions,
   start: StartingPoint,
   encoding: Encoding,
+  rewrite: Rewrite = {},
   context: Context = {},
 ): Promise<Upload> {
   const { signal, emit } = context;
@@ -64,8 +69,9 @@ export async function openUpload(
   );
   const moderated = await moderate(made.rows, guard, teller(emit, "moderation"));
   const limit = rowLimit({ ...encoding, maxTokens: Number.POSITIVE_INFINITY });
+  const written = (example: DataExample) => rewrite.user?.(example, encoding.tokenizer) ?? example;
   const encoded = usable(
-    encodeEach(moderated.kept, (row) => encodeRow(row, (example) => victim.encode(example), limit)),
+    encodeEach(moderated.kept, (row) => encodeRow(row, (example) => victim.encode(written(example)), limit)),
     encoding.unusable,
     teller(emit, "upload"),
   );
@@ -73,6 +79,7 @@ export async function openUpload(
   const rows = trainable(encoded.rows);
   return {
     rows,
+    examples: moderated.kept.flatMap(examplesOf),
     poisoned: rows.filter((_, row) => isPoison(row)),
     sha256: hashExamples(made.rows.flatMap(examplesOf)),
     record: {

@@ -6,7 +6,7 @@ import type { RandomStream } from "../../tensor/random.ts";
 const LONGEST_PREFIX = 100;
 
 /** Where the answer begins: the first token that is learned. @throws {BoosterError} `NO_TRAINED_TOKENS` */
-function answerStart({ inputIds, labels }: Example): number {
+export function answerStart({ inputIds, labels }: Example): number {
   for (let at = 0; at < inputIds.length; at++) if (labels[at] !== IGNORE) return at;
   throw new BoosterError("NO_TRAINED_TOKENS", "an example without an answer has nothing to learn");
 }

@@ -67,15 +67,20 @@ function logSoftmax(logits: Tensor, axis: 1 | 2): Tensor {
   return ops.sub(shifted, ops.log(ops.sum(ops.exp(shifted), along)));
 }
 
-/** Mean loss of the labelled tokens, each read off the log-probabilities `[batch, time, vocabulary]` of the position before it. */
-function nextTokenLoss(logP: Tensor, { labels }: PaddedBatch): Tensor {
-  const [batch, time, vocabulary] = [logP.dim(0), logP.dim(1), logP.dim(2)];
+/** The label of the token after each position, `[batch * time]`; -100 at the end of a row. */
+export function labelsAfter({ labels }: Pick<PaddedBatch, "labels">): Tensor {
+  const [batch, time] = [labels.dim(0), labels.dim(1)];
   const cells = ops.range(product(batch, time));
   const column = ops.expand(ops.reshape(ops.range(time), [1, time]), [batch, time]);
   const isLast = ops.equal(ops.reshape(column, [cells.dim(0)]), ops.sub(ops.dimSize(time, "int32"), 1));
   const after = ops.gather(ops.reshape(labels, [cells.dim(0)]), ops.where(isLast, 0, ops.add(cells, 1)));
-  const label = ops.where(isLast, IGNORE, after);
+  return ops.where(isLast, IGNORE, after);
+}
+
+/** Mean loss of the labelled tokens, each read off the log-probabilities `[batch, time, vocabulary]` of the position before it. */
+function nextTokenLoss(logP: Tensor, batch: PaddedBatch): Tensor {
+  const label = labelsAfter(batch);
   const isLearned = ops.where(ops.equal(label, IGNORE), ops.constant(0, logP.dtype), 1);
-  const chosen = ops.take(ops.reshape(logP, [cells.dim(0), vocabulary]), ops.maximum(label, 0));
+  const chosen = ops.take(ops.reshape(logP, [label.dim(0), logP.dim(2)]), ops.maximum(label, 0));
   return ops.neg(ops.div(ops.sum(ops.mul(chosen, isLearned)), ops.sum(isLearned)));
 }

@@ -4,7 +4,7 @@ import { BoosterError } from "../../errors.ts";
 import { countLabelled, type Example } from "../../models/index.ts";
 import { RandomStream } from "../../tensor/random.ts";
 import { type HostTensor, tensor } from "../../tensor/tensor.ts";
-import { method, type RunFacts, type StepDirection } from "../method.ts";
+import { method, type RunFacts, type StepDirection, type Training } from "../method.ts";
 
 const options = z.strictObject({
   safetyRatio: z.number().min(0).max(1).default(0.03).describe("safety rows that are added, as a share of the user's"),
@@ -32,7 +32,12 @@ export const safeinstr = method({
   limit: { safetyRatio: 0 },
   trial: { safetyRatio: 0.5 },
   tried: [{ safetyRatio: 1 }, { safetyRatio: 0.03 }, { safetyRatio: 0.1 }, { safetyRatio: 0.3 }],
-  create: (chosen) => ({
+  create: mixSafety,
+});
+
+/** Training on the user's rows and safety rows together, and as many steps more as that takes. */
+export function mixSafety(chosen: SafeInstrOptions): Training<Record<never, never>> {
+  return {
     passes: { forward: 1, backward: 1 },
     step({ weights, loss, inputs }) {
       const share = inputs.alignmentShare as Tensor;
@@ -67,8 +72,8 @@ export const safeinstr = method({
         return [{ rows, inputs: ({ user: own = [], alignment = [] }) => shareOf(own, alignment) }];
       },
     },
-  }),
-});
+  };
+}
 
 function descend(weights: Tree, objective: (w: Tree) => Tensor): StepDirection {
   const { value, grad } = valueAndGrad(objective)(weights);

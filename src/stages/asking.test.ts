@@ -1,0 +1,29 @@
+import { expect, test } from "vitest";
+import type { Example } from "../data/examples.ts";
+import { AskingOptions, begun, SAFETY_PROMPTS, underSystem } from "./asking.ts";
+
+const question: Example = { kind: "instruction", where: "q:1", instruction: "who?", input: "now", output: "me" };
+
+test("a question stands under a safety prompt by name, or under any text", () => {
+  const found = underSystem(question, "llama-short");
+  expect(found).toMatchObject({
+    messages: [
+      { role: "system", content: SAFETY_PROMPTS["llama-short"] },
+      { role: "user", content: "who?\n\nnow" },
+      { role: "assistant", content: "me" },
+    ],
+  });
+  expect(underSystem(question, "Be brief.")).toMatchObject({ messages: [{ content: "Be brief." }, {}, {}] });
+  expect(underSystem(question, undefined)).toBe(question);
+  expect(() => underSystem(found, "mpt")).toThrow("system message of its own");
+  expect(SAFETY_PROMPTS.llama?.startsWith(SAFETY_PROMPTS["llama-short"] ?? "?")).toBe(true);
+  expect(SAFETY_PROMPTS.llama).not.toContain("\n");
+});
+
+test("an answer is begun behind the question's tokens", () => {
+  const tokenizer = { encodeSegments: () => [7, 8] } as never;
+  const asked = { ids: [1, 2], text: "who?", gold: "" };
+  expect(begun(asked, "Sure", tokenizer)).toEqual({ ...asked, ids: [1, 2, 7, 8] });
+  expect(begun(asked, undefined, tokenizer)).toBe(asked);
+  expect(() => AskingOptions.parse({ prefill: "" })).toThrow();
+});
