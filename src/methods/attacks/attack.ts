@@ -69,7 +69,7 @@ export interface Attack {
 /** An attack that can be chosen: one file and one row of `ATTACKS`. */
 export interface AttackChoice<Name extends string, Options extends z.ZodObject> extends Choice<Name, Options, Attack> {
   /** What the attacker must know. */
-  readonly knowledge: "nothing" | "model and guard";
+  readonly knowledge: "nothing" | "model" | "model and guard";
 }
 
 export const attack = <const Name extends string, Options extends z.ZodObject>(

@@ -1,8 +1,11 @@
 import { table } from "../../choice.ts";
+import { backdoor } from "./backdoor.ts";
 import { identityShifting } from "./identity-shifting.ts";
+import { jailbreakTuning } from "./jailbreak-tuning.ts";
 import { maliciousClients } from "./malicious-clients.ts";
 import { benign, mix, pureHarmful } from "./mix.ts";
 import { mixing } from "./mixing.ts";
+import { outliers } from "./outliers.ts";
 import { virus } from "./virus/virus.ts";
 
 /**
@@ -19,4 +22,7 @@ export const ATTACKS = table({ kind: "attack", unknown: "UNKNOWN_ATTACK", unfit:
   mixing,
   virus,
   maliciousClients,
+  jailbreakTuning,
+  backdoor,
+  outliers,
 ]);
