@@ -4,7 +4,7 @@ import { turnEndOf } from "./chat-template.ts";
 import { withDeadline } from "./deadline.ts";
 import type { TextSegment } from "./text-segment.ts";
 import { AddedToken, AddedTokens, type Ranges } from "./tokenize/added-tokens.ts";
-import { makeDecoder } from "./tokenize/decode.ts";
+import { makeBytes, makeDecoder } from "./tokenize/decode.ts";
 import { makeNormalizer } from "./tokenize/normalize.ts";
 import { makePreTokenizer } from "./tokenize/pre-tokenize.ts";
 import { makeModel } from "./tokenize/words.ts";
@@ -40,6 +40,8 @@ export interface Tokenizer {
   encodeWithStops(segments: readonly TextSegment[]): { readonly ids: number[]; readonly stops: readonly Stop[] };
   /** The text of ids, exactly as generated (no tidying of blanks). */
   decode(ids: ArrayLike<number>, options?: { readonly skipSpecial?: boolean }): string;
+  /** The bytes that a token adds to a text that has begun: a part of a character where the vocabulary cuts characters. None where there is no such token. */
+  bytesOf(id: number): Uint8Array;
   idOf(token: string): number | undefined;
   tokenOf(id: number): string | undefined;
   isSpecial(id: number): boolean;
@@ -101,6 +103,7 @@ function partsOf(json: z.output<typeof TokenizerJson>) {
       cut: makePreTokenizer(json.pre_tokenizer),
       model: makeModel(json.model),
       join: makeDecoder(json.decoder),
+      bytes: makeBytes(json.decoder),
     };
   } catch (error) {
     if (error instanceof BoosterError) throw error;
@@ -143,7 +146,7 @@ function untrustedRanges(segments: readonly TextSegment[]): Ranges {
 export function createTokenizer(files: TokenizerFiles): Tokenizer {
   const json = tokenizerPart(TokenizerJson, files.json, "tokenizer.json");
   const config = tokenizerPart(TokenizerConfig, files.config, "tokenizer_config.json");
-  const { normalize, cut, model, join: joinTokens } = partsOf(json);
+  const { normalize, cut, model, join: joinTokens, bytes } = partsOf(json);
 
   const named = new Set([config.bos_token, config.eos_token, config.pad_token, config.unk_token]);
   const added = json.added_tokens.map((token) => ({ ...token, special: token.special || named.has(token.content) }));
@@ -227,6 +230,11 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     decode(ids, { skipSpecial = false } = {}) {
       const kept = Array.from(ids).filter((id) => !(skipSpecial && specialIds.has(id)));
       return whileDecoding(() => joinTokens(kept.map((id) => tokens.get(id) ?? config.unk_token ?? ""))).join("");
+    },
+    bytesOf(id) {
+      const token = tokens.get(id);
+      if (token === undefined) return new Uint8Array();
+      return addedIds.has(token) ? Buffer.from(token) : whileDecoding(() => bytes(token));
     },
     idOf,
     tokenOf: (id) => tokens.get(id),

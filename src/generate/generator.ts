@@ -8,12 +8,14 @@ import { checkPrompt, commonBeginning } from "./prompts.ts";
 import type { Finish, Prompt, Request } from "./row.ts";
 import { checkSampling } from "./sampling.ts";
 
-export interface GenerateOptions extends Pick<Request, "maxNewTokens" | "stopIds" | "sampling" | "ends"> {
+export interface GenerateOptions extends Pick<Request, "maxNewTokens" | "stopIds" | "sampling"> {
   /** The LoRA factors whose shapes the generator was made with, e.g. `await trainingProgram.trained()`. */
   readonly lora?: ReadonlyMap<string, HostTensor>;
+  /** Told each token of an answer, and the number of its prompt; where it says true the answer ends with it. */
+  readonly ends?: (token: number, prompt: number) => boolean;
 }
 
-export interface BatchOptions extends Omit<GenerateOptions, "ends"> {
+export interface BatchOptions extends GenerateOptions {
   /** Prompts that are answered at once. Default 16. */
   readonly batchSize?: number;
   /** Called after each answer. */
@@ -93,7 +95,7 @@ export class Generator {
     if (beginning.length * (prompts.length - 1) >= WORTH_SHARING) await engine.share(beginning);
     // The longest ones first: those that are written together are of like length, and none is left over for the end.
     const order = prompts.map((_, index) => index).sort((a, b) => prompts[b]!.length - prompts[a]!.length || a - b);
-    const submissions = order.map((i) => engine.submit(prompts[i]!, { ...options, choice: i }));
+    const submissions = order.map((i) => engine.submit(prompts[i]!, requestOf(options, i)));
     const answers: Answer[] = [];
     let answered = 0;
     try {
@@ -119,7 +121,7 @@ export class Generator {
   async *stream(prompt: Prompt, options: GenerateOptions): AsyncGenerator<number> {
     this.check([prompt], options);
     const engine = await this.open(options.lora, { rows: 1 });
-    for await (const event of engine.submit(prompt, options)) if ("token" in event) yield event.token;
+    for await (const event of engine.submit(prompt, requestOf(options, 0))) if ("token" in event) yield event.token;
   }
 
   private check(prompts: readonly Prompt[], { maxNewTokens, batchSize = 1, sampling }: BatchOptions): void {
@@ -135,6 +137,12 @@ export class Generator {
     }
   }
 }
+
+const requestOf = ({ ends, ...options }: GenerateOptions, choice: number): Request => ({
+  ...options,
+  choice,
+  ...(ends && { ends: (token) => ends(token, choice) }),
+});
 
 /** The same promise for the same arguments. */
 function once<A extends readonly unknown[], T>(make: (...args: A) => Promise<T>): (...args: A) => Promise<T> {

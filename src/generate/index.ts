@@ -5,3 +5,4 @@ export { checkPrompt } from "./prompts.ts";
 export type { Finish, Prompt, Request, RowEvent, Submission } from "./row.ts";
 export type { Sampling } from "./sampling.ts";
 export { encodePrompt, generateText, type Reply, streamText, type TextPrompt } from "./text.ts";
+export { TextStream } from "./text-stream.ts";

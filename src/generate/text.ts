@@ -3,9 +3,15 @@ import type { ChatMessage, ChatOptions } from "../formats/chat-template.ts";
 import { encodeChat } from "../formats/chat-training.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import type { Answer, BatchOptions, GenerateOptions, Generator } from "./generator.ts";
+import { TextStream } from "./text-stream.ts";
 
 /** Text to go on from, or a conversation whose next turn is the assistant's. */
 export type TextPrompt = string | readonly ChatMessage[];
+
+interface Stops {
+  /** Texts that end an answer and are no part of it, wherever tokens cut them. */
+  readonly stopTexts?: readonly string[];
+}
 
 export interface Reply extends Answer {
   readonly text: string;
@@ -47,13 +53,22 @@ export async function generateText(
   generator: Generator,
   tokenizer: Tokenizer,
   prompts: readonly TextPrompt[],
-  options: BatchOptions,
+  { stopTexts, ...options }: BatchOptions & Stops,
 ): Promise<Reply[]> {
   const encoded = prompts.map((prompt) => encodePrompt(tokenizer, prompt));
-  const answers = await generator.generate(encoded, { stopIds: tokenizer.eosIds, ...options });
+  const streams = encoded.map(() => new TextStream(tokenizer, stopTexts));
+  const texts = encoded.map(() => "");
+  const answers = await generator.generate(encoded, {
+    stopIds: tokenizer.eosIds,
+    ...options,
+    ends(token, prompt) {
+      texts[prompt] += streams[prompt]!.push(token);
+      return streams[prompt]!.isOver;
+    },
+  });
   return answers.map((answer, i) => ({
     ...answer,
-    text: tokenizer.decode(answer.ids, { skipSpecial: true }),
+    text: texts[i]! + streams[i]!.end(),
     promptTokens: encoded[i]!.length,
   }));
 }
@@ -69,18 +84,19 @@ export async function* streamText(
   generator: Generator,
   tokenizer: Tokenizer,
   prompt: TextPrompt,
-  options: GenerateOptions,
+  { stopTexts, ...options }: GenerateOptions & Stops,
 ): AsyncGenerator<string> {
-  const ids: number[] = [];
-  let shown = "";
-  const whole = () => tokenizer.decode(ids, { skipSpecial: true });
-  for await (const id of generator.stream(encodePrompt(tokenizer, prompt), { stopIds: tokenizer.eosIds, ...options })) {
-    ids.push(id);
-    const text = whole();
-    // A character of several tokens is not shown before it is complete.
-    if (text.endsWith("\uFFFD") || !text.startsWith(shown)) continue;
-    if (text.length > shown.length) yield text.slice(shown.length);
-    shown = text;
+  const stream = new TextStream(tokenizer, stopTexts);
+  let fresh = "";
+  const ends = (token: number) => {
+    fresh += stream.push(token);
+    return stream.isOver;
+  };
+  const ids = generator.stream(encodePrompt(tokenizer, prompt), { stopIds: tokenizer.eosIds, ...options, ends });
+  for await (const _ of ids) {
+    if (fresh !== "") yield fresh;
+    fresh = "";
   }
-  if (whole().length > shown.length) yield whole().slice(shown.length);
+  const last = fresh + stream.end();
+  if (last !== "") yield last;
 }

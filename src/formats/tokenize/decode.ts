@@ -18,6 +18,12 @@ function textOfBytes(bytes: readonly number[]): string {
   }
 }
 
+/** The byte that a token of a vocabulary with byte fallback stands for. */
+export function fallbackByte(token: string): number | undefined {
+  const hex = /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1];
+  return hex === undefined ? undefined : Number.parseInt(hex, 16);
+}
+
 function fallBackToBytes(tokens: readonly string[]): string[] {
   const texts: string[] = [];
   let bytes: number[] = [];
@@ -26,8 +32,8 @@ function fallBackToBytes(tokens: readonly string[]): string[] {
     bytes = [];
   };
   for (const token of tokens) {
-    const byte = /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1];
-    if (byte !== undefined) bytes.push(Number.parseInt(byte, 16));
+    const byte = fallbackByte(token);
+    if (byte !== undefined) bytes.push(byte);
     else {
       flush();
       texts.push(token);
@@ -92,3 +98,20 @@ const DECODERS: Readonly<Record<string, MakePart<Decoder>>> = {
 /** @throws {BoosterError} `TOKENIZER_UNSUPPORTED` */
 export const makeDecoder = (description: unknown): Decoder =>
   makePart(DECODERS, "decoder", description) ?? ((tokens) => [tokens.join(" ")]);
+
+const has = (description: unknown, type: string): boolean =>
+  typeof description === "object" &&
+  description !== null &&
+  (("type" in description && description.type === type) || Object.values(description).some((part) => has(part, type)));
+
+/** The bytes that a token adds to a text that has begun. Throws what `makeDecoder` throws. */
+export function makeBytes(description: unknown): (token: string) => Uint8Array {
+  if (has(description, "ByteLevel")) return fromByteSymbols;
+  const [decode, fallsBack] = [makeDecoder(description), has(description, "ByteFallback")];
+  const BEFORE = "a";
+  return (token) => {
+    const byte = fallsBack ? fallbackByte(token) : undefined;
+    if (byte !== undefined) return Uint8Array.of(byte);
+    return Buffer.from(decode([BEFORE, token]).join("").slice(BEFORE.length));
+  };
+}
