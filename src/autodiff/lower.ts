@@ -16,7 +16,7 @@ export interface OnnxNode {
 export interface OnnxConstant {
   readonly dtype: DType;
   readonly shape: readonly number[];
-  readonly values: readonly number[];
+  readonly values: ArrayLike<number>;
 }
 
 /** A graph ready to be encoded; nodes stand in the order in which they should run. */

@@ -21,6 +21,12 @@ export const AnswerOptions = z.strictObject({
   topK: z.int().positive().optional().describe("Draw among this many likeliest tokens only"),
   topP: z.number().positive().max(1).default(1).describe("Draw among the likeliest tokens of this probability"),
   seed: z.int().nonnegative().default(42).describe("Same seed, same answers"),
+  activations: z
+    .enum(["float32", "rounded"])
+    .default("float32")
+    .describe(
+      "rounded: what weights of 8 or 4 bits are multiplied with is rounded to 8 bits, as in llama.cpp: faster, other answers",
+    ),
   ...DeviceChoice.shape,
 });
 export type AnswerOptions = z.output<typeof AnswerOptions>;
@@ -44,7 +50,7 @@ export async function openAnswerer(config: AnswerOptions): Promise<Answerer> {
   const { temperature, topK, topP, seed, maxNewTokens } = config;
   const sampling = { temperature, topP, seed, ...(topK === undefined ? {} : { topK }) };
   return {
-    generator: await Generator.create({ device, model, weights }),
+    generator: await Generator.create({ device, model, weights, activations: config.activations }),
     tokenizer,
     options: { maxNewTokens, ...(temperature === 0 ? {} : { sampling }) },
     prompt(messages) {

@@ -6,6 +6,8 @@ import type { Decode, Prefill, Wanted } from "./programs.ts";
 import { packPrompts } from "./prompts.ts";
 import { type Prompt, type Request, Row, type Submission } from "./row.ts";
 
+export const ROWS = 32;
+
 export interface EngineLimits {
   /** Rows that are written at once. Default 32. */
   readonly rows?: number;
@@ -66,7 +68,7 @@ export class Engine {
     private readonly args: Arguments,
     limits: EngineLimits = {},
   ) {
-    this.limits = { rows: 32, cacheBytes: process.availableMemory() / 4, part: 512, ...limits };
+    this.limits = { rows: ROWS, cacheBytes: process.availableMemory() / 4, part: 512, ...limits };
     this.none = new Beginning(model, 1);
   }
 

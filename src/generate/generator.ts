@@ -1,8 +1,7 @@
 import { BoosterError, stopIfAsked } from "../errors.ts";
-import { type Widening, widening } from "../models/storages.ts";
-import { typesOf } from "../runtime/index.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
-import { Engine, type EngineLimits, type Programs } from "./engine.ts";
+import { Engine, type EngineLimits, type Programs, ROWS } from "./engine.ts";
+import { FEW, type Form, formsOf } from "./forms.ts";
 import { type GeneratorOptions, programsOf } from "./programs.ts";
 import { checkPrompt, commonBeginning } from "./prompts.ts";
 import type { Finish, Prompt, Request } from "./row.ts";
@@ -30,8 +29,11 @@ export interface Answer {
   readonly finish: Finish;
 }
 
-/** Weights are widened where this many times their size in float32 is free. */
-const ROOM = 2;
+/** A form of the weights, and the programs that read it. */
+interface Written {
+  readonly form: Form;
+  readonly programs: Programs;
+}
 
 /** Reading that has to be saved for a common beginning to be worth programs of its own, in tokens. */
 const WORTH_SHARING = 512;
@@ -46,26 +48,22 @@ const WORTH_SHARING = 512;
  * const [answer] = await generator.generate([[1, 5, 9]], { maxNewTokens: 32, stopIds: [2] });
  */
 export class Generator {
-  readonly options: GeneratorOptions;
-  private readonly programs: Programs;
-  /** Absent where weights are expanded at each token, which takes several times as long but no memory. */
-  private readonly widening: Widening | undefined;
-
-  private constructor(options: GeneratorOptions) {
-    this.options = options;
-    const { device, model, weights } = options;
-    const found = widening(device, model, weights);
-    // The numbers are the same either way.
-    if (found.bytes > 0 && ROOM * found.bytes <= process.availableMemory()) this.widening = found;
-    const { prefill, decode } = programsOf(options, this.widening?.types ?? typesOf(weights));
-    this.programs = { prefill: once(prefill), decode: once(decode) };
-  }
+  private constructor(
+    readonly options: GeneratorOptions,
+    private readonly few: Written,
+    private readonly many: Written,
+  ) {}
 
   /** @throws {BoosterError} `MISSING_WEIGHT`, and what compiling throws. */
   static async create(options: GeneratorOptions): Promise<Generator> {
-    const generator = new Generator(options);
-    await generator.programs.prefill("tokens");
-    await generator.programs.decode("tokens", false);
+    const { few, many } = await formsOf(options);
+    const written = (form: Form): Written => {
+      const { prefill, decode } = programsOf(options, form);
+      return { form, programs: { prefill: once(prefill), decode: once(decode) } };
+    };
+    const whenFew = written(few);
+    const generator = new Generator(options, whenFew, many === few ? whenFew : written(many));
+    await generator.many.programs.prefill("tokens");
     return generator;
   }
 
@@ -74,9 +72,10 @@ export class Generator {
     lora: GenerateOptions["lora"] = new Map<string, HostTensor>(),
     limits: EngineLimits = {},
   ): Promise<Engine> {
-    const { device, model, weights } = this.options;
-    const base = (await this.widening?.widen()) ?? weights;
-    return new Engine(model, this.programs, { base, tensors: await device.uploadAll(lora) }, limits);
+    const { device, model } = this.options;
+    const { form, programs } = (limits.rows ?? ROWS) <= FEW ? this.few : this.many;
+    const args = { base: await form.weights(), tensors: await device.uploadAll(lora) };
+    return new Engine(model, programs, args, limits);
   }
 
   /**
@@ -90,7 +89,7 @@ export class Generator {
     const { batchSize = 16, onProgress, signal, lora } = options;
     this.check(prompts, options);
     if (prompts.length === 0) return [];
-    const engine = await this.open(lora, { rows: batchSize });
+    const engine = await this.open(lora, { rows: Math.min(batchSize, prompts.length) });
     const beginning = commonBeginning(prompts);
     if (beginning.length * (prompts.length - 1) >= WORTH_SHARING) await engine.share(beginning);
     // The longest ones first: those that are written together are of like length, and none is left over for the end.

@@ -1,4 +1,5 @@
 import { type Dim, dim, ops, type Shape, type Tensor, type TensorType } from "../autodiff/index.ts";
+import type { Activations } from "../models/blocks.ts";
 import {
   type Adapter,
   type Attend,
@@ -22,6 +23,8 @@ export interface GeneratorOptions {
   readonly weights: DeviceTensors;
   /** Names and shapes of the LoRA factors that each call brings. Absent: the weights alone (plain or merged). */
   readonly adapter?: Adapter<ReadonlyMap<string, HostTensor>>;
+  /** `rounded`: products with matrices in groups of few bits round the other side to 8 bits, as llama.cpp does: faster, other answers. Default `float32`. */
+  readonly activations?: Activations | undefined;
 }
 
 /** What leaves the device: the most likely token of each row, int32 `[batch]`, or all logits, `[batch, vocabulary]`. */
@@ -47,8 +50,16 @@ export type Decode = Program<Next & { readonly fresh: Tensor }>;
 
 const int32 = (...shape: Shape): TensorType => ({ dtype: "int32", shape });
 
-/** Traces the programs of a model; weights, of the types of `base`, and LoRA factors are arguments of each call. */
-export function programsOf(options: GeneratorOptions, base: Readonly<Record<string, TensorType>>) {
+/** How the programs are given a model's weights. */
+export interface ProgramWeights {
+  /** Of those that are arguments of each call. */
+  readonly types: Readonly<Record<string, TensorType>>;
+  /** Matrices that a program reads as they are stored, as a part of itself, see `blockParts`. */
+  readonly blocks: Readonly<Record<"prefill" | "decode", () => ReadonlyMap<string, HostTensor>>>;
+}
+
+/** Traces the programs of a model; weights and LoRA factors are arguments of each call. */
+export function programsOf(options: GeneratorOptions, { types: base, blocks }: ProgramWeights) {
   const { device, model, adapter = { scale: 1, tensors: new Map<string, HostTensor>() } } = options;
   const common = { base, tensors: typesOf(adapter.tensors) };
   const weightsIn = ({ base, tensors }: Mapped<typeof common, Tensor>) =>
@@ -61,34 +72,39 @@ export function programsOf(options: GeneratorOptions, base: Readonly<Record<stri
 
   return {
     prefill(wanted: Wanted): Promise<Prefill> {
+      const frozen = Object.fromEntries(blocks.prefill());
       const types = {
         ...common,
+        base: { ...base, ...typesOf(frozen) },
         prompts: rowTypes("prompts"),
         start: int32(1),
         length: int32(dim("prompts.tokens")),
         places: int32(dim("places")),
         past: past(1, () => dim("past")),
       };
-      return device.compile(types, (given) => {
+      const read = (given: Mapped<typeof types, Tensor>) => {
         const [weights, rows] = [weightsIn(given), rowsOf(given.prompts)];
         const cache: Past[] = [];
         const where = behind(model, weights, rows, given, cache);
         const hidden = model.hidden({ weights, ids: rows.ids, where });
         return { ...nextOf(weights, hidden, wanted), cache };
-      });
+      };
+      return device.compile(types, read, { base: frozen });
     },
 
     /** @param isShared whether the rows have a beginning in common */
     decode(wanted: Wanted, isShared: boolean): Promise<Decode> {
+      const frozen = Object.fromEntries(blocks.decode());
       const types = {
         ...common,
+        base: { ...base, ...typesOf(frozen) },
         ids: int32(dim("batch")),
         positions: int32(dim("batch")),
         own: int32(dim("batch")),
         cache: past(dim("batch"), (layer) => dim(`capacity ${model.attention(layer).window ?? ""}`.trimEnd())),
         shared: isShared ? past(1, () => dim("shared")) : [],
       };
-      return device.compile(types, ({ ids, positions, own, cache, shared, ...given }) => {
+      const decode = ({ ids, positions, own, cache, shared, ...given }: Mapped<typeof types, Tensor>) => {
         const weights = weightsIn(given);
         const fresh: Tensor[] = [];
         const attend: Attend = (layer, q, k, v) => {
@@ -98,7 +114,8 @@ export function programsOf(options: GeneratorOptions, base: Readonly<Record<stri
         };
         const hidden = model.hidden({ weights, ids, where: { positions, length: ops.add(positions, 1), attend } });
         return { ...nextOf(weights, hidden, wanted), fresh: ops.concat(fresh, 1) };
-      });
+      };
+      return device.compile(types, decode, { base: frozen });
     },
   };
 }

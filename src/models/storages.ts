@@ -1,6 +1,6 @@
 import { ops, type Tensor, type TensorType, type Tree } from "../autodiff/index.ts";
 import { BoosterError } from "../errors.ts";
-import { type Device, type DeviceTensors, typesOf } from "../runtime/index.ts";
+import { type Device, type DeviceTensor, type DeviceTensors, fromOrt, typesOf } from "../runtime/index.ts";
 import { MIDDLE, quantiseGroups, type Stored, storedHalves, widened } from "../tensor/stored.ts";
 import { type DType, type HostTensor, sizeOf } from "../tensor/tensor.ts";
 import type { Model } from "./architecture.ts";
@@ -164,13 +164,27 @@ export interface Widening {
   widen(): Promise<DeviceTensors>;
 }
 
-/** How weights become float32 for the time of a call that uses each of them many times. */
-export function widening(device: Device, model: Pick<Model, "weights">, tensors: DeviceTensors): Widening {
+/** A matrix among weights in host memory that is not float32. */
+export function storedOf(tensors: DeviceTensors, name: string): Stored | undefined {
+  const [codes, scales, minima] = ["", SUFFIXES.scales, SUFFIXES.minima].map((suffix) => tensors[name + suffix]);
+  if (codes === undefined || storageOf({ dtype: codes.type as DType }) === undefined) return undefined;
+  const part = (x: DeviceTensor) => fromOrt(x) as HostTensor<"float32">;
+  return { codes: fromOrt(codes), ...(scales && { scales: part(scales) }), ...(minima && { minima: part(minima) }) };
+}
+
+/** How weights become float32 for the time of a call that uses each of them many times; those of `which`, by default all. */
+export function widening(
+  device: Device,
+  model: Pick<Model, "weights">,
+  tensors: DeviceTensors,
+  which: (name: string) => boolean = () => true,
+): Widening {
   const shapeOf = (name: string) => model.weights.get(name) as readonly number[];
-  const own = Object.entries(tensors).filter(([name]) => model.weights.has(name));
-  const isStored = ([, { type }]: (typeof own)[number]) => storageOf({ dtype: type as DType }) !== undefined;
-  const stored = own.filter(isStored).map(([name]) => name);
-  const rest = Object.fromEntries(own.filter((entry) => !isStored(entry)));
+  const isStored = (name: string) =>
+    model.weights.has(name) && storageOf({ dtype: tensors[name]?.type as DType }) !== undefined && which(name);
+  const stored = Object.keys(tensors).filter(isStored);
+  const parts = new Set(stored.flatMap((name) => ["", ...Object.values(SUFFIXES)].map((suffix) => name + suffix)));
+  const rest = Object.fromEntries(Object.entries(tensors).filter(([name]) => !parts.has(name)));
   return {
     types: {
       ...typesOf(rest),

@@ -3,6 +3,7 @@ import { BoosterError } from "../errors.ts";
 import { softCap } from "../nn/index.ts";
 import type { DType } from "../tensor/tensor.ts";
 import type { Model } from "./architecture.ts";
+import { blockProductOf } from "./blocks.ts";
 import { expanded, storageOf, storedProduct } from "./storages.ts";
 
 /**
@@ -56,9 +57,10 @@ export function weightsOf(
     return expanded(all, name, (part) => (after === undefined ? part : ops.apart(part, after)));
   }
   const product = (x: Tensor, name: string): Tensor =>
-    isStored(name)
+    blockProductOf(x, all, name) ??
+    (isStored(name)
       ? storedProduct(x, (after) => tensor(name, after), true)
-      : ops.matmul(x, argument(name), { transB: true });
+      : ops.matmul(x, argument(name), { transB: true }));
   return {
     get dtype() {
       return isStored(head) ? "float32" : argument(head).dtype;

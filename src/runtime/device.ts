@@ -50,10 +50,16 @@ export class Device {
    * Traces `fn` once with symbolic tensors, lowers the result and prepares it to run. Arguments and results are trees of
    * names: `{ base: typesOf(weights), batch: batchTypes("rows", 1) }` in, `{ loss, gradient: { ... } }` out.
    *
+   * @param frozen numbers of arguments, under their paths, that are the same in all calls: they become a part of the program, in the layout
+   * that its kernels read best
    * @throws {BoosterError} `SHAPE_MISMATCH` and others while tracing; `SESSION_FAILED` when the provider refuses.
    */
-  compile<I extends Nested, R extends Nested>(inputs: I, fn: (inputs: Mapped<I, Tensor>) => R): Promise<Program<R>> {
-    return this.compileStep(inputs, {}, (given) => ({ outputs: fn(given), state: {} }));
+  compile<I extends Nested, R extends Nested>(
+    inputs: I,
+    fn: (inputs: Mapped<I, Tensor>) => R,
+    frozen: Nested = {},
+  ): Promise<Program<R>> {
+    return this.compileStep(inputs, {}, (given) => ({ outputs: fn(given), state: {} }), frozen);
   }
 
   /** `compile` for a function that also reads, and replaces, what lives on the device from call to call. */
@@ -61,6 +67,7 @@ export class Device {
     inputs: I,
     state: S,
     fn: (inputs: Mapped<I, Tensor>, state: Mapped<S, Tensor>) => StepResult<R>,
+    frozen: Nested = {},
   ): Promise<Program<R>> {
     const declared = new Map<string, TensorType>();
     const symbols = <T extends Nested>(types: T, prefix: string) =>
@@ -72,7 +79,8 @@ export class Device {
     const named = (prefix: string, tensors: Nested) =>
       Object.fromEntries(leaves<Tensor>(tensors).map(([path, x]) => [prefix + path, x]));
     const graph = lower({ ...named(OUT, result.outputs), ...named(NEXT, result.state) }, this.provider, declared);
-    const bytes = encodeModel(graph);
+    const frozenHere = new Map(leaves<HostTensor>(frozen));
+    const bytes = encodeModel(graph, frozenHere);
     const key = createHash("sha256").update(bytes).digest("hex");
     const { profilePrefix } = this.options;
     const trace = profilePrefix === undefined ? undefined : `${profilePrefix}-${key.slice(0, 8)}`;
@@ -80,7 +88,9 @@ export class Device {
     const onDevice = [...graph.outputs.keys()].filter((name) => name.startsWith(NEXT));
     const session = known ?? this.createSession(graph, bytes, onDevice, trace);
     this.sessions.set(key, session);
-    return new Program(this, await session, graph, typesOf<R>(result.outputs), trace);
+    const isGiven = ([path]: readonly [string, unknown]) => !frozenHere.has(path);
+    const asked = { ...graph, inputs: new Map([...graph.inputs].filter(isGiven)) };
+    return new Program(this, await session, asked, typesOf<R>(result.outputs), trace);
   }
 
   protected async createSession(

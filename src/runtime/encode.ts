@@ -3,7 +3,7 @@ import { showDim } from "../autodiff/dim.ts";
 import type { OnnxConstant, OnnxGraph, OnnxNode } from "../autodiff/lower.ts";
 import { ONNX_TYPES } from "../autodiff/ops/index.ts";
 import type { OnnxAttribute, TensorType } from "../autodiff/tensor.ts";
-import { tensor } from "../tensor/tensor.ts";
+import { type HostTensor, tensor } from "../tensor/tensor.ts";
 import {
   type AttributeProtoSchema,
   AttributeProto_AttributeType as AttributeType,
@@ -90,7 +90,7 @@ const anchored = (nodes: readonly OnnxNode[]): OnnxNode[] =>
  * then computed when its turn in the trace comes, not when something else happens to lead there. A pass that is finished
  * before the next one begins is freed before the next one begins; without this, Booster's three passes overlap.
  */
-export function encodeModel(graph: OnnxGraph): Uint8Array {
+export function encodeModel(graph: OnnxGraph, frozen: ReadonlyMap<string, HostTensor> = new Map()): Uint8Array {
   const nodes = anchored(graph.nodes).map(({ type, domain, inputs, outputs, attributes }, i) => ({
     name: `${type}_${i}`,
     opType: type,
@@ -101,6 +101,8 @@ export function encodeModel(graph: OnnxGraph): Uint8Array {
   }));
   const shapes = nodes.length <= LARGE;
   const constants = [...graph.constants, [FLAT, FLAT_SHAPE] as const];
+  const given = [...graph.inputs].filter(([name]) => !frozen.has(name));
+  const fixed = [...frozen].filter(([name]) => graph.inputs.has(name));
   const model = create(ModelProtoSchema, {
     irVersion: IR_VERSION,
     producerName: "booster",
@@ -111,9 +113,14 @@ export function encodeModel(graph: OnnxGraph): Uint8Array {
     graph: {
       name: "program",
       node: nodes.reverse(),
-      initializer: constants.map(([name, value]) => constantProto(name, value)),
+      initializer: [
+        ...constants.map(([name, value]) => constantProto(name, value)),
+        ...fixed.map(([name, { dtype, shape, data }]) =>
+          constantProto(name, { dtype, shape, values: data as Float32Array }),
+        ),
+      ],
       // A constant that could be overridden is not looked into when shapes are inferred.
-      input: [...graph.inputs, ...(shapes ? [] : constants)].map(([name, type]) => valueInfo(name, type, shapes)),
+      input: [...given, ...(shapes ? [] : constants)].map(([name, type]) => valueInfo(name, type, shapes)),
       output: [...graph.outputs].map(([name, type]) => valueInfo(name, type, shapes)),
     },
   });

@@ -247,6 +247,23 @@ const REFERENCES: Readonly<Record<string, Reference>> = {
       const scale = at(scales, [row as number, Math.floor((column as number) / group)]);
       return (at(codes, [row as number, column as number]) - zero) * scale;
     }),
+  blockProduct: ([x, codes, scales], { bits }: { bits: number }) => {
+    const [rows, out, groups, bytes] = [x.shape[0], ...codes.shape] as [number, number, number, number];
+    const group = (bytes * 8) / bits;
+    const codeAt = (o: number, g: number, k: number) => {
+      const byte = at(codes, [o, g, Math.floor((k * bits) / 8)]);
+      return bits === 8 ? byte - 128 : (k % 2 === 0 ? byte % 16 : Math.floor(byte / 16)) - 8;
+    };
+    return fill([rows, out], ([row, o]) =>
+      total(
+        indices([groups, group]).map(([g, k]) => {
+          const [i, j] = [g as number, k as number];
+          const weight = codeAt(o as number, i, j) * at(scales, [o as number, i]);
+          return at(x, [row as number, i * group + j]) * weight;
+        }),
+      ),
+    );
+  },
 };
 
 const CASES = Number(process.env.BOOSTER_CONFORMANCE ?? 3);

@@ -1,4 +1,5 @@
 import type { Op } from "../tensor.ts";
+import { BLOCK_OPS } from "./block-product.ts";
 import { BROADCAST_OPS } from "./broadcast.ts";
 import { COMPARE_OPS } from "./compare.ts";
 import { CONSTANT_OPS } from "./constant.ts";
@@ -13,6 +14,7 @@ import { SHAPE_OPS } from "./shape.ts";
 import { STORED_OPS } from "./stored.ts";
 import { TRIGONOMETRY_OPS } from "./trigonometry.ts";
 
+export * from "./block-product.ts";
 export * from "./broadcast.ts";
 export * from "./compare.ts";
 export * from "./constant.ts";
@@ -42,4 +44,5 @@ export const OPS: readonly Op[] = [
   ...NEURAL_OPS,
   ...CONTROL_OPS,
   ...STORED_OPS,
+  ...BLOCK_OPS,
 ];
