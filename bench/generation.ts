@@ -5,7 +5,7 @@ import { encodePrompt } from "../src/generate/index.ts";
 import { openSource } from "../src/models/source.ts";
 import { packagePath } from "../src/stages/package-root.ts";
 import { measureInChild } from "./child.ts";
-import { writeWidened } from "./gguf-widened.ts";
+import { type BenchFormat, writeInFormat } from "./gguf-formats.ts";
 import { figure, gigabytes, median, NOTHING, type Section } from "./report.ts";
 
 /** What a generation process is asked to do. */
@@ -25,6 +25,7 @@ const Result = z.object({
 });
 
 interface Measured extends z.infer<typeof Result> {
+  readonly format: BenchFormat;
   readonly name: string;
   readonly batch: number;
   readonly tokensPerSecond: number;
@@ -61,21 +62,36 @@ interface Options {
   readonly progress: (text: string) => void;
 }
 
+/** What is measured of a file, ours first: its tokens are those that the others are compared with. */
+const FORMATS: readonly { readonly format: BenchFormat; readonly hasRounded: boolean }[] = [
+  { format: "F32", hasRounded: false },
+  { format: "Q8_0", hasRounded: true },
+  { format: "Q4_0", hasRounded: true },
+];
+
 /**
- * New tokens a second, reading the prompts included, greedy, never stopping early: ours in float32 beside llama.cpp with the
- * same weights in F16 and F32, one prompt and sixteen at once.
+ * New tokens a second, reading the prompts included, greedy, never stopping early: ours beside llama.cpp with the
+ * same file, one prompt and sixteen at once.
  */
 export async function generation({ model, scratch, quick, progress }: Options): Promise<Section> {
   const newTokens = quick ? 16 : 64;
   const runs = quick ? 1 : 5;
   const installed = existsSync(join(LLAMA, "node_modules"));
-  const programs = [{ name: "ours, float32", args: [join(import.meta.dirname, "ours-generation.js"), model] }];
-  for (const format of installed ? (["F16", "F32"] as const) : []) {
+  const ours = join(import.meta.dirname, "ours-generation.js");
+  const programs = FORMATS.flatMap(({ format, hasRounded }) => {
     const file = join(scratch, `model-${format}.gguf`);
     progress(`generation: writing the weights in ${format}`);
-    writeWidened(model, file, format);
-    programs.push({ name: `llama.cpp, ${format}`, args: [join(LLAMA, "generate.js"), file] });
-  }
+    writeInFormat(model, file, format);
+    return [
+      { format, name: "ours", args: (request: string) => [ours, file, request] },
+      ...(hasRounded
+        ? [{ format, name: "ours, rounded", args: (request: string) => [ours, file, request, "rounded"] }]
+        : []),
+      ...(installed
+        ? [{ format, name: "llama.cpp", args: (request: string) => [join(LLAMA, "generate.js"), file, request] }]
+        : []),
+    ];
+  });
   const tokenizer = openSource(model).base.tokenizer();
   const prompts = QUESTIONS.map((content) => encodePrompt(tokenizer, [{ role: "user", content }]));
   const measured: Measured[] = [];
@@ -85,29 +101,31 @@ export async function generation({ model, scratch, quick, progress }: Options): 
       request,
       JSON.stringify({ prompts: prompts.slice(0, batch), newTokens, runs } satisfies GenerationRequest),
     );
-    for (const { name, args } of programs) {
-      progress(`generation: ${name}, batch ${batch}`);
-      const result = await measureInChild(Result, process.execPath, [...args, request]);
-      measured.push({ name, batch, ...result, tokensPerSecond: (batch * newTokens) / median(result.seconds) });
+    for (const { format, name, args } of programs) {
+      progress(`generation: ${format}, ${name}, batch ${batch}`);
+      const result = await measureInChild(Result, process.execPath, args(request));
+      measured.push({ format, name, batch, ...result, tokensPerSecond: (batch * newTokens) / median(result.seconds) });
     }
   }
-  const own = (batch: number) => measured.find((entry) => entry.batch === batch);
+  const of = (name: string, { format, batch }: Measured) =>
+    measured.find((entry) => entry.name === name && entry.format === format && entry.batch === batch);
   const version = measured.find((entry) => entry.version !== undefined)?.version;
   return {
     title: "Generation: SmolLM2-135M",
     tables: [
       {
         title: `New tokens a second, ${newTokens} new tokens to each prompt`,
-        header: ["who", "batch", "tokens/s", "ours, times as fast", "same first tokens as ours", "peak GB"],
-        rows: measured.map(({ name, batch, first, tokensPerSecond, peakRssBytes }) => {
-          const reference = own(batch);
-          const isOwn = name === programs[0]?.name;
+        header: ["file", "batch", "who", "tokens/s", "times llama.cpp", "same first tokens as ours", "peak GB"],
+        rows: measured.map((entry) => {
+          const { format, name, batch, first, tokensPerSecond, peakRssBytes } = entry;
+          const [own, peer] = [of("ours", entry), of("llama.cpp", entry)];
           return [
-            name,
+            format,
             String(batch),
+            name,
             figure(tokensPerSecond),
-            isOwn ? NOTHING : figure((reference?.tokensPerSecond ?? Number.NaN) / tokensPerSecond),
-            isOwn ? NOTHING : `${agreement(first, reference?.first ?? [])} of ${newTokens}`,
+            peer === undefined ? NOTHING : figure(tokensPerSecond / peer.tokensPerSecond),
+            own === entry ? NOTHING : `${agreement(first, own?.first ?? [])} of ${newTokens}`,
             gigabytes(peakRssBytes),
           ];
         }),
@@ -116,7 +134,7 @@ export async function generation({ model, scratch, quick, progress }: Options): 
     targets: [],
     notes: [
       installed
-        ? `llama.cpp ${version} through node-llama-cpp, each prompt a sequence of one context.`
+        ? `llama.cpp ${version} through node-llama-cpp, each prompt a sequence of one context. It rounds what Q8_0 and Q4_0 are multiplied with to 8 bits, as "ours, rounded" does.`
         : "Ours alone: llama.cpp needs `bench/peers/llama/setup.sh`.",
     ],
     data: measured,

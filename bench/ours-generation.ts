@@ -1,7 +1,7 @@
 /**
  * One measurement of our own generation, in a process of its own: greedy, all prompts in one batch. Prints one line of JSON.
  *
- *     node dist/bench/ours-generation.js MODEL REQUEST.json
+ *     node dist/bench/ours-generation.js MODEL REQUEST.json [ACTIVATIONS]
  */
 import { readFileSync } from "node:fs";
 import { Generator } from "../src/generate/index.ts";
@@ -10,9 +10,13 @@ import { Device } from "../src/runtime/index.ts";
 import type { GenerationRequest } from "./generation.ts";
 import { peakMemory } from "./memory.ts";
 
-const [path = "", requestFile = ""] = process.argv.slice(2);
+const [path = "", requestFile = "", activations] = process.argv.slice(2);
 const { prompts, newTokens, runs } = JSON.parse(readFileSync(requestFile, "utf8")) as GenerationRequest;
-const generator = await Generator.create(await loadModel(path, new Device()));
+const loaded = await loadModel(path, new Device());
+const generator = await Generator.create({
+  ...loaded,
+  activations: activations === "rounded" ? activations : "float32",
+});
 const seconds: number[] = [];
 let first: readonly number[] = [];
 for (let run = -1; run < runs; run++) {
