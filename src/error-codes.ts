@@ -143,6 +143,7 @@ const CODES = {
     PROMPT_RENDERED: "a prompt stands in some chat template already",
     PROXY_UNFIT: "a model's states do not tell malicious prompts from benign ones",
     REFUSAL_INVALID: "a row has no question and answer in its refusal",
+    RESULTS_DIFFER: "two experiments cannot be told together",
     RESULT_INVALID: "the file is no result of an experiment",
     RESULT_NOT_FOUND: "there is no result of an experiment",
     ROW_NOT_OBJECT: "a row is no JSON object",

@@ -20,7 +20,8 @@ export function buildCommand(
   const { own, settings } = commandFields(spec, false);
   const fields = [...own, ...settings];
   const positional = (spec.positional ?? []).map((name) => fields.find(({ path }) => path.join(".") === name)!);
-  for (const field of positional) command.argument(`[${field.flag.join(".")}]`);
+  // A list takes all that is left.
+  for (const { flag, kind } of positional) command.argument(`[${flag.join(".")}${kind === "list" ? "..." : ""}]`);
   addFlags(command, fields);
   let all = false;
   for (const flag of Object.keys(COMMON_FLAGS)) command.option(flag === "--config" ? `${flag} <file>` : flag);
@@ -64,7 +65,7 @@ const quoted = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text :
 const attribute = (field: Field): string => field.flag.join(".");
 
 function read(field: Field, given: unknown): GivenFlag[] {
-  if (given === undefined) return [];
+  if (given === undefined || (Array.isArray(given) && given.length === 0)) return [];
   if (typeof given !== "string") return [{ path: field.path, value: given }];
   try {
     return [{ path: field.path, value: readFlag(field, given) }];

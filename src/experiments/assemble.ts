@@ -36,18 +36,25 @@ const POINTS = 40;
 type Run = ExperimentResultInput["runs"][number];
 type AlignmentCurve = NonNullable<ExperimentResultInput["alignments"]>[number]["curve"];
 
+/** What is known of an experiment besides its cells. */
+export interface Beside {
+  /** On cells that were left out. */
+  readonly notes?: readonly string[];
+  readonly searches?: Searches | undefined;
+  /** What tells its model from others. */
+  readonly base?: string;
+}
+
 /**
  * Everything that an experiment found, from its cells on disk. Numbers come from the runs alone.
  *
  * @param wallSeconds time that the experiment has taken so far
- * @param notes on cells that were left out
  */
 export function assemble(
   options: ExperimentOptions,
   cells: readonly CellResult[],
   wallSeconds: number,
-  notes: readonly string[] = [],
-  searches?: Searches,
+  { notes = [], searches, base }: Beside = {},
 ): ExperimentResult {
   const { methods, strengths } = options;
   const attack = attackOf(options);
@@ -73,6 +80,7 @@ export function assemble(
     title: options.title,
     threatModel: attack.threatModel,
     model: options.modelName ?? basename(publicName(options.model)),
+    ...(base !== undefined && { base }),
     task: options.taskName ?? options.evaluate.taskMetric ?? "none",
     moderator: {
       name: moderator?.name ?? "none",
@@ -84,7 +92,9 @@ export function assemble(
     ...(options.utilityBound === undefined ? {} : { utilityBound: options.utilityBound }),
     ...(options.overRefusalBound === undefined ? {} : { overRefusalBound: options.overRefusalBound }),
     ...(options.coherenceBound === undefined ? {} : { coherenceBound: options.coherenceBound }),
-    clusters: Object.fromEntries(Object.entries(shared).map(([name, { clusters }]) => [name, [...clusters]])),
+    questions: Object.fromEntries(
+      Object.entries(shared).map(([name, { sha256, clusters }]) => [name, { sha256, clusters: [...clusters] }]),
+    ),
     settings: settingsTable(options, attack, cells[0]?.after.templates),
     notes: [...notes],
     wallSeconds,

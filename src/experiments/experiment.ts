@@ -66,8 +66,8 @@ export async function runExperiment(
       hint: "Lower the learning rates.",
     });
   }
-  const searched = searchesOf(chosen, plan, outcomes, (cell) => resultOf(cell, outcomes));
-  const result = assemble(chosen, cells, time.seconds(), notes, searched);
+  const searches = searchesOf(chosen, plan, outcomes, (cell) => resultOf(cell, outcomes));
+  const result = assemble(chosen, cells, time.seconds(), { notes, searches, base: plan.identity });
   for (const [name, text] of Object.entries({
     "result.json": renderJson(result),
     "report.html": renderHtml(result),

@@ -71,6 +71,8 @@ export interface SearchCell extends Cell {
 }
 
 export interface Plan {
+  /** Of the model that all starts from. */
+  readonly identity: string;
   /** Each stands behind those that it needs. First seeds first, so that early results compare all methods. */
   readonly pieces: readonly Piece[];
   /** In the order of methods, strengths, seeds. */
@@ -213,7 +215,7 @@ export function planOf(given: ExperimentOptions, hashes: Hashes): Plan {
   };
   for (const seed of options.seeds) for (const method of options.methods.keys()) planGroup(method, seed);
   const inOrder = cells.toSorted((a, b) => a.method - b.method || a.strength - b.strength || a.seed - b.seed);
-  return { pieces: [...pieces.values()], cells: inOrder, searches, candidates };
+  return { identity, pieces: [...pieces.values()], cells: inOrder, searches, candidates };
 }
 
 /** The only options there are, or a choice of several. */

@@ -67,7 +67,7 @@ test("intervals are over seeds and questions, with a seed that nobody saw", () =
 
 test("fewer clusters, a wider interval; with base models these are what varies", () => {
   const outcomes = "0".repeat(100);
-  const clusters = { harmful: Array.from({ length: 100 }, (_, i) => i % 4) };
+  const questions = { harmful: { sha256: "a", clusters: Array.from({ length: 100 }, (_, i) => i % 4) } };
   const told = small({ sft: [[0], [0]] });
   const runs = told.runs.map((run) => ({
     ...run,
@@ -76,8 +76,10 @@ test("fewer clusters, a wider interval; with base models these are what varies",
   const high = (more: Partial<ExperimentResultInput>) =>
     aggregate(parseResult({ ...told, runs, ...more })).cells[0]?.after.harmful;
   expect(high({})?.high).toBeCloseTo(100 * (1 - 0.025 ** (1 / 100)), 0);
-  expect(high({ clusters })?.high).toBeCloseTo(100 * (1 - 0.025 ** (1 / 4)), 0);
-  expect(() => high({ clusters: { harmful: [0, 1] } })).toThrow("the clusters have 2 questions");
+  expect(high({ questions })?.high).toBeCloseTo(100 * (1 - 0.025 ** (1 / 4)), 0);
+  expect(() => high({ questions: { harmful: { sha256: "a", clusters: [0, 1] } } })).toThrow(
+    "the clusters have 2 questions",
+  );
   const bases = ["a", "b"].flatMap((base) => [0, 1, 2].flatMap((seed) => runs.map((run) => ({ ...run, seed, base }))));
   const several = high({ runs: bases });
   expect(several).toMatchObject({ source: "bases", values: [0, 0, 0, 0, 0, 0] });

@@ -81,7 +81,11 @@ export const estimateOf = (
   runs: readonly RunEntry[],
   moment: "before" | "after",
   name: ScoreName,
-): Estimate | undefined => estimate(runs.flatMap((run) => sampleOf(result, run, { moment, name }) ?? []));
+): Estimate | undefined => {
+  const measured = runs.filter((run) => run[moment][name] !== undefined);
+  const found = estimate(measured.flatMap((run) => sampleOf(result, run, { moment, name }) ?? []));
+  return found && { ...found, folders: measured.map(({ folders }) => folders?.[moment]) };
+};
 
 const scores = (result: ExperimentResult, runs: readonly RunEntry[], moment: "before" | "after"): Cell["after"] =>
   Object.fromEntries(
@@ -101,9 +105,9 @@ function breakSteps(runs: readonly RunEntry[], bar: number): BreakSteps | undefi
 }
 
 /** One alignment: a seed of a base model. */
-const seatOf = ({ base = "", seed }: RunEntry): string => JSON.stringify([base, seed]);
+export const seatOf = ({ base = "", seed }: RunEntry): string => JSON.stringify([base, seed]);
 
-const bySeat = (a: RunEntry, b: RunEntry): number =>
+export const bySeat = (a: RunEntry, b: RunEntry): number =>
   a.seed - b.seed || ((a.base ?? "") < (b.base ?? "") ? -1 : a.base === b.base ? 0 : 1);
 
 function cellOf(result: ExperimentResult, method: MethodEntry, strength: StrengthEntry): Cell[] {

@@ -11,6 +11,8 @@ export interface Estimate {
   readonly values: readonly number[];
   /** What varies besides the questions: base models, seeds of one base model, or nothing where there is one seed. */
   readonly source: "bases" | "seeds" | "prompts";
+  /** Folders of the evaluations that the values come from, where these are known. */
+  readonly folders?: readonly (string | undefined)[];
 }
 
 /** What each question came to in one seed, in per cent; NaN where it is not known. */
@@ -46,7 +48,7 @@ export function sampleOf(
   const score = run[moment][name];
   if (score === undefined) return undefined;
   const { outcomes } = score;
-  const told = result.clusters[setOf(name)];
+  const told = result.questions[setOf(name)]?.clusters;
   const clusters = told?.length === (outcomes?.length ?? score.total) ? told : undefined;
   const questions =
     outcomes === undefined

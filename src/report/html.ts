@@ -1,5 +1,6 @@
 import { type Aggregate, aggregate } from "./aggregate.ts";
 import { renderChart, renderLegend } from "./chart.ts";
+import type { Comparison } from "./compare.ts";
 import { percent } from "./estimate.ts";
 import {
   alignmentPanels,
@@ -17,7 +18,7 @@ import { greyOf } from "./ranking.ts";
 import type { ExperimentResult, StrengthEntry } from "./result.ts";
 import { STYLE } from "./style.ts";
 import { element, escapeHtml } from "./svg.ts";
-import { cellOf, type Table } from "./table.ts";
+import { cellOf, type Table, type TableCell } from "./table.ts";
 import { DEFINITIONS, tablesOf } from "./tables.ts";
 
 /** Escaped text in which "50 %" and "5e-5" are not broken across lines. */
@@ -32,14 +33,29 @@ const COLUMN_CLASS = { words: "words", prose: "prose", number: "num" } as const;
 
 type Row = Table["rows"][number];
 
+/** A file of a run, seen from the page: no name in a path is more than a name. */
+const linkTo = (folder: string, file: string): string =>
+  `./${[...folder.split("/"), file].map((name) => (name === ".." ? name : encodeURIComponent(name))).join("/")}`;
+
+/** The single values, each a way to what it was measured in. */
+function renderRuns(runs: NonNullable<TableCell["runs"]>): string {
+  const links = runs.map(({ text, folder }) =>
+    element("a", { href: linkTo(folder, "evaluation.json") }, escapeHtml(text)),
+  );
+  return links.length === 0 ? "" : element("small", { class: "runs" }, links.join(" "));
+}
+
 function renderRow(row: Row, columns: Table["columns"], previous: Row | undefined): string {
   const cells = row.map((given, i) => {
-    const { text, note, harm = 0 } = cellOf(given);
-    const content = escapeHtml(text) + (note === undefined ? "" : element("small", {}, escapeHtml(note)));
+    const { text, note, harm = 0, runs = [] } = cellOf(given);
+    const small = note === undefined ? "" : element("small", {}, escapeHtml(note));
+    const content = escapeHtml(text) + small + renderRuns(runs);
     if (i === 0) return element("th", { scope: "row" }, content);
     const name = COLUMN_CLASS[columns[i]?.kind ?? "words"];
+    // Narrow screens show a row as a list, in which each value needs its name.
+    const label = { "data-label": columns[i]?.text ?? "" };
     const tint = { class: `${name} tint`, style: `--a:${(0.04 + 0.0026 * harm).toFixed(3)}` };
-    return element("td", harm < 0.5 ? { class: name } : tint, content);
+    return element("td", { ...label, ...(harm < 0.5 ? { class: name } : tint) }, element("span", {}, content));
   });
   const first = (of: Row) => cellOf(of[0] ?? "").text;
   const same = previous !== undefined && first(previous) === first(row);
@@ -156,13 +172,25 @@ export function renderHtml(result: ExperimentResult): string {
     heading("Terms"),
     element("dl", { class: "terms" }, definitions(DEFINITIONS).join("")),
   ];
+  return renderPage(result.title, body);
+}
+
+/** Two experiments beside each other, as a page. */
+export const comparisonHtml = ({ headline, tables }: Comparison): string =>
+  renderPage("Comparison", [
+    paragraph("Comparison", "kicker"),
+    element("h1", {}, prose(headline)),
+    ...tables.map(renderTable),
+  ]);
+
+function renderPage(title: string, body: readonly string[]): string {
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${escapeHtml(result.title)}</title>
+<title>${escapeHtml(title)}</title>
 <style>
 ${STYLE}
 </style>

@@ -1,4 +1,5 @@
 import { aggregate } from "./aggregate.ts";
+import type { Comparison } from "./compare.ts";
 import { findings, headline, worstCases } from "./findings.ts";
 import type { ExperimentResult } from "./result.ts";
 import { flatText, type Table } from "./table.ts";
@@ -10,6 +11,10 @@ export const escapeMarkdown = (text: string): string =>
     .replace(/\s+/g, " ")
     .trim()
     .replace(/[\\`*_{}[\]<>|#~$&]/g, "\\$&");
+
+/** Two experiments beside each other, as Markdown. */
+export const comparisonMarkdown = ({ headline, tables }: Comparison): string =>
+  ["# Comparison", "", `**${escapeMarkdown(headline)}.**`, "", ...tables.map(renderTable)].join("\n");
 
 function renderTable({ title, caption, columns, rows }: Table): string {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;

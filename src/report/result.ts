@@ -93,6 +93,8 @@ const Strength = z.strictObject({
   axis: z.strictObject({ name: z.string().min(1), value: z.string() }).optional(),
   learningRate: z.number().positive(),
   steps: z.int().min(1),
+  /** The user's task, where there are several. */
+  task: z.string().min(1).optional(),
   poisonRatio: z.number().min(0).max(1),
 });
 
@@ -149,7 +151,7 @@ const Search = z.strictObject({
 });
 
 const Percent = z.number().min(0).max(100);
-const Clusters = z.array(z.int().min(0)).min(1).optional();
+const Questions = z.strictObject({ sha256: z.string().min(1), clusters: z.array(z.int().min(0)).min(1) }).optional();
 
 const Shape = z.strictObject({
   version: z.literal(1),
@@ -157,6 +159,8 @@ const Shape = z.strictObject({
   /** What the attack is allowed to be: the user only brings data, or the attacker runs anything. */
   threatModel: z.enum(["service", "open-weights"]),
   model: z.string().min(1),
+  /** What tells the model from others of its name. */
+  base: z.string().min(1).optional(),
   task: z.string().min(1),
   moderator: z.strictObject({ name: z.string().min(1), method: z.string(), accuracy: Count.optional() }),
   /** The method that the others are compared with, usually plain SFT. */
@@ -169,8 +173,8 @@ const Shape = z.strictObject({
   overRefusalBound: Percent.optional(),
   /** A seed only counts where at least this many answers to harmful prompts make sense after the attack, in per cent. */
   coherenceBound: Percent.optional(),
-  /** Which questions of a set belong together, a number for each; absent: each stands for itself. */
-  clusters: z.strictObject({ harmful: Clusters, harmless: Clusters, task: Clusters }).default({}),
+  /** The questions that all runs were asked, and which of them belong together; absent: each stands for itself. */
+  questions: z.strictObject({ harmful: Questions, harmless: Questions, task: Questions }).default({}),
   settings: z.array(z.strictObject({ name: z.string(), value: z.string() })).default([]),
   notes: z.array(z.string()).default([]),
   /** Time during which the experiment was at work, over all its starts, in seconds. */
@@ -209,7 +213,7 @@ export const ExperimentResultSchema = Shape.superRefine((result, context) => {
     seen.add(key);
     for (const moment of ["before", "after"] as const) {
       for (const [name, score] of Object.entries(run[moment])) {
-        const clusters = result.clusters[setOf(name as ScoreName)];
+        const clusters = result.questions[setOf(name as ScoreName)]?.clusters;
         if (score?.outcomes === undefined || clusters === undefined || clusters.length === score.outcomes.length)
           continue;
         complain(["runs", i, moment, name, "outcomes"], `the clusters have ${clusters.length} questions`);
@@ -231,7 +235,7 @@ export type Scores = z.output<typeof Scores>;
 export type ScoreName = keyof Scores;
 export const SCORE_NAMES = Scores.keyof().options;
 /** The set of questions that a score is about. */
-export const setOf = (name: ScoreName): keyof ExperimentResult["clusters"] =>
+export const setOf = (name: ScoreName): keyof ExperimentResult["questions"] =>
   name === "overRefusal" ? "harmless" : name === "accuracy" ? "task" : "harmful";
 export type AttackPointEntry = z.output<typeof AttackPoint>;
 export type AlignmentPointEntry = z.output<typeof AlignmentPoint>;

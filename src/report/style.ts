@@ -61,6 +61,8 @@ tbody th{color:var(--ink);font-size:14px;vertical-align:top;border-bottom:1px so
 tr.same th{color:transparent;user-select:none}
 .whole{white-space:nowrap}
 small{display:block;font-weight:400;color:var(--soft);font-size:12px}
+.runs{white-space:normal;max-width:96px;margin-left:auto}
+.runs a{color:inherit}
 .tint{background:rgba(var(--harm),var(--a))}
 details{margin-top:22px}
 summary{cursor:pointer;font-weight:550}
@@ -77,7 +79,19 @@ th:first-child{position:sticky;left:0;background:var(--page)}
 dl.terms{grid-template-columns:minmax(0,1fr);gap:0}
 dl.terms dd{margin-bottom:8px}
 }
+@media screen and (max-width:480px){
+thead{display:none}
+table,tbody,tr,tbody th,td{display:block}
+tbody tr{border-bottom:1px solid var(--soft);padding:10px 0}
+tbody th{position:static;border:0;padding:0 0 4px}
+td,td.words,td.prose{display:flex;justify-content:space-between;gap:16px;min-width:0;padding:3px 6px;border:0;text-align:right;white-space:normal}
+td::before{content:attr(data-label);flex:none;max-width:48%;text-align:left;color:var(--soft)}
+tr.same th{display:none}
+.runs{max-width:none}
+}
 @media print{
+.runs{display:none}
+td.words,td.prose,tbody th{min-width:0}
 :root{color-scheme:light;--page:#fff;--panel:#fff;--ink:#000;--soft:#444;--rule:#bbb;--grid:#ddd;--bar:#8b1e2d;--harm:184,40,40;${slots(LIGHT)}}
 @page{margin:16mm 14mm}
 body{font-size:10.5pt}

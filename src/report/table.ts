@@ -8,6 +8,8 @@ export interface TableCell {
   readonly note?: string;
   /** 0 (good) to 100 (bad), for a tint. */
   readonly harm?: number;
+  /** The single values behind it, each with the folder that it was measured in. */
+  readonly runs?: readonly { readonly text: string; readonly folder: string }[];
 }
 
 /** Short words stay on one line, prose may wrap, numbers stand to the right. */
@@ -44,6 +46,11 @@ export function flatText(cell: TableCell | string, escaped: (text: string) => st
 export const score = (value: Estimate | undefined): TableCell => ({
   text: value === undefined ? NOTHING : decimal(value.mean),
   ...(value && { note: intervalText(value) }),
+  ...(value?.folders && {
+    runs: value.folders.flatMap((folder, i) =>
+      folder === undefined ? [] : [{ text: decimal(value.values[i] as number), folder }],
+    ),
+  }),
 });
 
 /** The same, tinted by how bad it is. */

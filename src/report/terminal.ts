@@ -1,4 +1,5 @@
 import { aggregate } from "./aggregate.ts";
+import type { Comparison } from "./compare.ts";
 import { headline, worstCases } from "./findings.ts";
 import type { ExperimentResult } from "./result.ts";
 import { flatText, type Table } from "./table.ts";
@@ -20,6 +21,10 @@ function renderTable({ title, columns, rows }: Table): string[] {
 }
 
 const inOneLine = (cell: Table["rows"][number][number]): string => flatText(cell, escapeTerminal);
+
+/** Two experiments beside each other, for a terminal. */
+export const comparisonText = ({ headline, tables }: Comparison): string =>
+  [escapeTerminal(headline), "", ...tables.flatMap(renderTable)].join("\n");
 
 /** The headline and the two main tables as plain text for a terminal, without colours. */
 export function renderTerminalTable(result: ExperimentResult): string {

@@ -26,7 +26,8 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, string, Command
     ["evaluate", "Measure how harmful, useful and over-careful a model is", () => import("./evaluate.ts")],
     ["estimate", "Say what memory and time a training will take", () => import("./estimate.ts")],
     ["experiment", "Compare methods under growing attacks, and report", () => import("./experiment.ts")],
-    ["report", "Render a result as HTML, Markdown, CSV, LaTeX or text", () => import("./report.ts")],
+    ["report", "Render results as HTML, Markdown, CSV, LaTeX or text", () => import("./report.ts")],
+    ["compare", "Tell two experiments beside each other", () => import("./compare.ts")],
   ],
   "Talk to a model": [
     ["generate", "Answer one or more prompts", () => import("./generate.ts")],

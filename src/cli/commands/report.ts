@@ -1,10 +1,8 @@
-import { readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { dirname } from "node:path";
 import { z } from "zod";
-import { BoosterError } from "../../errors.ts";
 import { writeFileAtomic } from "../../formats/atomic-file.ts";
 import {
-  parseResult,
+  merged,
   renderCsv,
   renderHtml,
   renderJson,
@@ -13,6 +11,7 @@ import {
   renderTerminalTable,
 } from "../../report/index.ts";
 import { defineCommand } from "../command.ts";
+import { readResult } from "../results.ts";
 
 const RENDERERS = {
   text: renderTerminalTable,
@@ -24,33 +23,20 @@ const RENDERERS = {
 } as const;
 type Format = keyof typeof RENDERERS;
 
-/** What an experiment calls its result in its folder. */
-const RESULT_FILE = "result.json";
-
-function readResult(path: string): unknown {
-  const file = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? join(path, RESULT_FILE) : path;
-  try {
-    return JSON.parse(readFileSync(file, "utf8"));
-  } catch (cause) {
-    const missing = (cause as NodeJS.ErrnoException).code !== undefined;
-    throw new BoosterError(missing ? "RESULT_NOT_FOUND" : "RESULT_INVALID", "the result cannot be read", {
-      expected: `the JSON file that an experiment wrote, or its folder with ${RESULT_FILE}`,
-      found: cause instanceof Error ? cause.message : String(cause),
-      where: file,
-      cause,
-    });
-  }
-}
-
 /** `booster report` */
 export const command = defineCommand({
-  details: "Renders the result of an experiment again: nothing is computed but the tables and the drawings.",
+  details: `Renders the result of an experiment again, or those of several as one: more seeds, attacks or methods, base models from other
+pretraining seeds, other tasks. Nothing is computed but the tables and the drawings.`,
   examples: [
     "booster report runs/demo --format html --out report.html  # a page that needs nothing else",
     "booster report runs/demo/result.json --format latex  # a table for a paper, on standard output",
+    "booster report runs/base-0 runs/base-1 runs/base-2  # one report over three base models",
   ],
   options: z.strictObject({
-    result: z.string().min(1).describe("Result file (JSON), or the folder of the experiment"),
+    result: z
+      .array(z.string().min(1))
+      .min(1)
+      .describe("Result files (JSON), or folders of experiments; several are told as one"),
     format: z
       .enum(Object.keys(RENDERERS) as [Format, ...Format[]])
       .default("text")
@@ -58,8 +44,9 @@ export const command = defineCommand({
     out: z.string().min(1).optional().describe("File to write; standard output without it"),
   }),
   positional: ["result"],
-  async run({ result: path, format, out }, { output }) {
-    const text = RENDERERS[format](parseResult(readResult(path), path));
+  async run({ result: paths, format, out }, { output }) {
+    const from = out === undefined ? undefined : dirname(out);
+    const text = RENDERERS[format](merged(paths.map((path) => readResult(path, from))));
     if (out === undefined) {
       output.result({ format, text }, () => text.replace(/\n$/, ""));
       return;
