@@ -104,6 +104,21 @@ export function peakBytes(graph: OnnxGraph, sizes: Sizes): number {
   return most;
 }
 
+/** Regions of ONNX Runtime's arena double until they are that large; bytes. */
+const REGION = 2 ** 30;
+/** Results with the gaps between them. */
+const GAPS = 1.05;
+
+/**
+ * Memory that an arena takes for results of so many bytes at once. They lie in regions of 1, 2, 4 MB and so on up to a gigabyte, in the smallest
+ * that has room, so that the last one is used no further than is needed. A second one of a gigabyte and those after it are all alike, and
+ * in the course of a few batches every one is used to its end.
+ */
+export function arenaBytes(bytes: number): number {
+  const spread = GAPS * bytes;
+  return spread <= 2 * REGION ? spread : REGION * Math.ceil(spread / REGION);
+}
+
 /** Multiplications and additions of a node's matrix product; 0 where it is none. */
 function flopsOf(graph: OnnxGraph, { type, inputs, outputs, attributes }: OnnxNode, sizes: Sizes): number {
   if (!PRODUCTS.has(type)) return 0;
@@ -116,6 +131,22 @@ function flopsOf(graph: OnnxGraph, { type, inputs, outputs, attributes }: OnnxNo
 export const flopsOfCall = (graph: OnnxGraph, sizes: Sizes): number =>
   graph.nodes.reduce((sum, node) => sum + flopsOf(graph, node, sizes), 0);
 
+/** Bytes that a memory could move in the time in which a kernel without vector instructions moves one. */
+const SCALAR: Readonly<Record<string, number>> = { DequantizeLinear: 3.4 };
+const BROADCAST = new Set(["Add", "Sub", "Mul", "Div"]);
+/** And in the time in which such a kernel goes on to the next row, where it has a number for each row. */
+const ROW_BYTES = 800;
+
+/** What a kernel without products takes, in bytes that a memory could move in that time. */
+function movedBy(graph: OnnxGraph, { type, inputs, outputs }: OnnxNode, sizes: Sizes): number {
+  const moved = [...inputs, ...outputs].reduce((sum, name) => sum + bytesOf(graph, name, sizes), 0);
+  const [result] = outputs.map((name) => typeOf(graph, name));
+  const width = numberOf(result?.shape.at(-1) ?? 1, sizes);
+  const byRow = inputs.some((name) => typeOf(graph, name)?.shape.at(-1) === 1) && width > 1;
+  const rows = result !== undefined && BROADCAST.has(type) && byRow ? elementsOf(result, sizes) / width : 0;
+  return (SCALAR[type] ?? 1) * moved + ROW_BYTES * rows;
+}
+
 /**
  * Time of a call: each kernel takes what its arithmetic takes, or its memory where that is more.
  * Source: Williams et al., "Roofline", CACM 2009.
@@ -124,9 +155,8 @@ export function secondsOf(graph: OnnxGraph, sizes: Sizes, machine: Machine): num
   let seconds = 0;
   for (const node of graph.nodes) {
     if (FREE.has(node.type)) continue;
-    const moved = [...node.inputs, ...node.outputs].reduce((sum, name) => sum + bytesOf(graph, name, sizes), 0);
     const arithmetic = flopsOf(graph, node, sizes) / machine.flopsPerSecond;
-    seconds += machine.secondsPerKernel + Math.max(arithmetic, moved / machine.bytesPerSecond);
+    seconds += machine.secondsPerKernel + Math.max(arithmetic, movedBy(graph, node, sizes) / machine.bytesPerSecond);
   }
   return seconds;
 }

@@ -1,4 +1,4 @@
-export { bytesOfAll, type Machine } from "./cost.ts";
+export { arenaBytes, bytesOfAll, type Machine } from "./cost.ts";
 export { Device, type DeviceOptions } from "./device.ts";
 export { DryDevice } from "./dry-device.ts";
 export { machineOf } from "./machine.ts";

@@ -1,9 +1,10 @@
-import { bytesOfAll, DryDevice, type Machine, machineOf } from "../runtime/index.ts";
+import { arenaBytes, bytesOfAll, DryDevice, type Machine, machineOf } from "../runtime/index.ts";
+import { microBatches } from "../train/stepper.ts";
 import { TrainingProgram } from "../train/training-program.ts";
 import { TrainingStepper } from "../train/training-stepper.ts";
 import { alignJob } from "./align.ts";
 import { finetuneJob } from "./finetune.ts";
-import { availableMemory, batchesOf, largestSteps, SCATTER } from "./memory.ts";
+import { availableMemory, largestSteps } from "./memory.ts";
 import { type BaseChoice, DeviceChoice, type TrainingOptions } from "./options.ts";
 import { programOf, type TrainingRun } from "./training-run.ts";
 import { type Context, deviceOf, Workbench } from "./workbench.ts";
@@ -96,7 +97,7 @@ export async function estimateTraining(job: TrainingRun, machine: Machine): Prom
   const program = await TrainingProgram.compile({ ...compiled, device });
   const stepper = new TrainingStepper({ program, rows: job.streams, facts });
   const spent = () => device.tallies.reduce((sum, { seconds }) => sum + seconds, 0);
-  const take = (step: number) => stepper.step(batchesOf(batches, step, job.options.microBatches), 0, step);
+  const take = (step: number) => stepper.step(microBatches(batches, step, job.options.microBatches), 0, step);
   const spread = Array.from({ length: Math.min(SPREAD, steps) }, (_, i) => Math.floor((i * steps) / SPREAD));
   for (const step of spread) await take(step);
   const seconds = (spent() / spread.length) * steps;
@@ -107,7 +108,7 @@ export async function estimateTraining(job: TrainingRun, machine: Machine): Prom
     weights: bytesOfAll(frozen),
     training: STATES * bytesOfAll(program.state.current) + COPIES * bytesOfAll(adapter.tensors),
     program: NODE_BYTES * sum(device.tallies.map(({ graph }) => graph.nodes.length)),
-    results: SCATTER * sum(device.tallies.map(({ peakBytes }) => peakBytes)),
+    results: sum(device.tallies.map(({ peakBytes }) => arenaBytes(peakBytes))),
   };
   return { steps, seconds, bytes: sum(Object.values(memory)), memory };
 }

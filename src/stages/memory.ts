@@ -2,12 +2,8 @@ import { freemem, totalmem } from "node:os";
 import { BoosterError } from "../errors.ts";
 import type { Example } from "../models/index.ts";
 import { bytesOfAll } from "../runtime/index.ts";
-import type { BatchSource } from "../train/index.ts";
-import { split } from "../train/stepper.ts";
-import type { TrainingProgram } from "../train/training-program.ts";
-
-/** Results lie apart in memory, and further apart the more batches of other sizes there were: what they take with the gaps, measured after a dozen steps. */
-export const SCATTER = 1.3;
+import type { BatchSource, TrainingStepper } from "../train/index.ts";
+import { microBatches } from "../train/stepper.ts";
 
 /**
  * What this process may still take; bytes. In a container that is its limit less what the process has: what files occupy is given back
@@ -21,10 +17,6 @@ export function availableMemory(): number {
 
 type Sources = Readonly<Record<string, BatchSource>>;
 type Streams = Readonly<Record<string, readonly Example[]>>;
-
-/** Each stream's batch of a step, in parts. */
-export const batchesOf = (sources: Sources, step: number, parts: number): Record<string, Int32Array[]> =>
-  Object.fromEntries(Object.entries(sources).map(([stream, source]) => [stream, split(source.batch(step), parts)]));
 
 /** The steps whose batches have the most tokens. */
 export function largestSteps(sources: Sources, streams: Streams, steps: number, count: number): readonly number[] {
@@ -44,22 +36,12 @@ export function largestSteps(sources: Sources, streams: Streams, steps: number, 
  *
  * @throws {BoosterError} `MEMORY_TOO_SMALL`
  */
-export async function checkMemory(
-  program: TrainingProgram,
-  sources: Sources,
-  streams: Streams,
-  steps: number,
-): Promise<void> {
-  const [largest = 0] = largestSteps(sources, streams, steps, 1);
-  const { microBatches = 1 } = program.options;
-  const batches = Object.fromEntries(
-    Object.entries(batchesOf(sources, largest, microBatches)).map(([stream, parts]) => [
-      stream,
-      parts.map((rows) => Array.from(rows, (row) => streams[stream]?.[row] as Example)),
-    ]),
-  );
+export async function checkMemory(stepper: TrainingStepper, sources: Sources, steps: number): Promise<void> {
+  const { program, rows } = stepper.options;
+  const [largest = 0] = largestSteps(sources, rows, steps, 1);
+  const results = await stepper.peakBytes(microBatches(sources, largest, program.options.microBatches ?? 1), largest);
   // The state's other half, and a copy of it while a checkpoint is written.
-  const needed = SCATTER * (await program.peakBytes(batches)) + 2 * bytesOfAll(program.state.current);
+  const needed = results + 2 * bytesOfAll(program.state.current);
   const available = availableMemory();
   if (needed <= available) return;
   const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;

@@ -154,13 +154,13 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
   for (const text of advice?.(training) ?? []) emit?.({ type: "notice", text: `${name}: ${text}` });
   emit?.({ type: "work", text: "compiling", preparing: true });
   const program = await TrainingProgram.compile(compiled);
-  if (!training.force) await checkMemory(program, batches, job.streams, steps);
+  const stepper = new TrainingStepper({ program, rows: job.streams, facts });
+  if (!training.force) await checkMemory(stepper, batches, steps);
   if (resume) refuseOutdated(folder);
   const run = RunDirectory.open(folder, job.description, { resume, keep: KEPT_CHECKPOINTS });
   try {
     run.writeFile("data.json", `${JSON.stringify(job.data, undefined, 2)}\n`);
     for (const [file, content] of Object.entries(job.files ?? {})) run.writeFile(file, content);
-    const stepper = new TrainingStepper({ program, rows: job.streams, facts });
     const evaluation = await job.evaluation?.({
       base,
       scale: compiled.adapter.scale,

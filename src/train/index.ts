@@ -2,14 +2,14 @@ export { type Checkpoint, CheckpointStore, type NewestCheckpoint } from "./check
 export { Child, runInChild, serveParent } from "./child.ts";
 export type { Event, Following } from "./event.ts";
 export { type Json, sortedJson } from "./json-differences.ts";
-export { type BatchSource, type Evaluation, type TrainingPlan, type TrainingResult, train } from "./loop.ts";
+export { type Evaluation, type TrainingPlan, type TrainingResult, train } from "./loop.ts";
 export { sha256 } from "./manifest.ts";
 export { type MetricsRow, readMetrics } from "./metrics.ts";
 export type { Progress } from "./pace.ts";
 export { duration, ProgressReporter, type ProgressStyle, type ProgressTarget } from "./progress.ts";
 export { type OpenRunOptions, type RunDescription, RunDirectory, readDescription } from "./run-directory.ts";
 export { type StopSignals, stopOnSignals } from "./signals.ts";
-export type { Stepper, StepResult } from "./stepper.ts";
+export type { BatchSource, Stepper, StepResult } from "./stepper.ts";
 export { type TrainingOptions, TrainingProgram } from "./training-program.ts";
 export { TrainingStepper } from "./training-stepper.ts";
 export { watchOf } from "./watch.ts";

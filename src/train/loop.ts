@@ -1,16 +1,12 @@
 import { setImmediate } from "node:timers/promises";
-import type { BatchSampler } from "../data/batches.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import type { Following } from "./event.ts";
 import { assertFinite, assertProgress, assertSound } from "./non-finite.ts";
 import { Pace } from "./pace.ts";
 import type { RunDirectory } from "./run-directory.ts";
 import { ofStream } from "./run-facts.ts";
-import { type Stepper, type StepResult, split } from "./stepper.ts";
+import { type BatchSource, microBatches, type Stepper, type StepResult } from "./stepper.ts";
 import { watchOf } from "./watch.ts";
-
-/** Where a stream's batches come from: a pure function of the step, so that resuming needs no sampler state. */
-export type BatchSource = Pick<BatchSampler, "stepsPerEpoch" | "batch">;
 
 /** A measurement beside the training loss. */
 export interface Evaluation {
@@ -113,7 +109,11 @@ const isDue = (every: number | undefined, step: number, last: boolean): boolean 
 async function takeStep(plan: TrainingPlan, counters: Counters): Promise<StepResult> {
   const { stepper, run } = plan;
   const learningRate = plan.learningRate(counters.step);
-  const result = await stepper.step(microBatches(plan, counters.step), learningRate, counters.step);
+  const result = await stepper.step(
+    microBatches(sourcesOf(plan), counters.step, plan.microBatches ?? 1),
+    learningRate,
+    counters.step,
+  );
   counters.step++;
   counters.tokens += result.tokens;
   counters.skippedInARow = result.applied ? 0 : counters.skippedInARow + 1;
@@ -132,20 +132,16 @@ async function takeStep(plan: TrainingPlan, counters: Counters): Promise<StepRes
   return result;
 }
 
-/** Each stream's batch of this step, cut into parts. */
-const microBatches = (plan: TrainingPlan, step: number): Record<string, Int32Array[]> =>
-  mapStreams(plan, (source) => split(source.batch(step), plan.microBatches ?? 1));
-
 /** The batches of the steps that were skipped in a row, oldest first. */
 function recentRows(plan: TrainingPlan, { step, skippedInARow }: Counters): Record<string, Int32Array[]> {
-  return mapStreams(plan, (source) =>
-    Array.from({ length: skippedInARow }, (_, i) => source.batch(step - skippedInARow + i)),
-  );
+  const recent = (source: BatchSource) =>
+    Array.from({ length: skippedInARow }, (_, i) => source.batch(step - skippedInARow + i));
+  return Object.fromEntries(Object.entries(sourcesOf(plan)).map(([stream, source]) => [stream, recent(source)]));
 }
 
-function mapStreams<T>({ batches, stepper }: TrainingPlan, make: (source: BatchSource) => T): Record<string, T> {
-  return Object.fromEntries(stepper.streams.map((name) => [name, make(ofStream(batches, stepper.streams, name))]));
-}
+/** @throws {BoosterError} `STREAM_MISSING` */
+const sourcesOf = ({ batches, stepper: { streams } }: TrainingPlan): Record<string, BatchSource> =>
+  Object.fromEntries(streams.map((stream) => [stream, ofStream(batches, streams, stream)]));
 
 /** Puts stepper, counters and metrics back to the newest whole checkpoint, or to the start. */
 async function restore(plan: TrainingPlan): Promise<{ counters: Counters; saved: number | undefined }> {

@@ -1,3 +1,4 @@
+import type { BatchSampler } from "../data/batches.ts";
 import type { Watch } from "../errors.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 
@@ -35,6 +36,17 @@ export interface Stepper {
   /** The trainable tensors alone, as they are published. */
   adapter(): Promise<ReadonlyMap<string, HostTensor<"float32">>>;
 }
+
+/** Where a stream's batches come from: a pure function of the step, so that resuming needs no sampler state. */
+export type BatchSource = Pick<BatchSampler, "stepsPerEpoch" | "batch">;
+
+/** Each stream's batch of a step, in parts that are computed one after the other. */
+export const microBatches = (
+  sources: Readonly<Record<string, BatchSource>>,
+  step: number,
+  parts: number,
+): Record<string, Int32Array[]> =>
+  Object.fromEntries(Object.entries(sources).map(([stream, source]) => [stream, split(source.batch(step), parts)]));
 
 /** Rows in parts as equal as can be; some are empty when there are fewer rows. */
 export function split(rows: Int32Array, parts: number): Int32Array[] {

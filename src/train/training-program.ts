@@ -195,10 +195,10 @@ export class TrainingProgram {
     return Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, Number(data[0])]));
   }
 
-  /** What the results of a step take at most on these batches; bytes. */
-  async peakBytes(batches: Batches): Promise<number> {
-    const program = await this.program("step");
-    return program.peakBytes(await this.feeds("step", { batches, learningRate: 0, inputs: {} }));
+  /** What the results of a call take at most; bytes. */
+  async peakBytes({ program: name = "step", batches, learningRate, inputs = {} }: ProgramCall): Promise<number> {
+    const program = await this.program(name);
+    return program.peakBytes(await this.feeds(name, { batches, learningRate, inputs }));
   }
 
   private async feeds(name: string, { batches, learningRate, inputs }: Required<Omit<ProgramCall, "program">>) {

@@ -1,6 +1,7 @@
 import { BoosterError, type Watch } from "../errors.ts";
 import type { Call, RunFacts, TrainingMethod } from "../methods/method.ts";
 import type { Example } from "../models/index.ts";
+import { arenaBytes } from "../runtime/index.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { type Stepper, type StepResult, split } from "./stepper.ts";
 import type { TrainingProgram } from "./training-program.ts";
@@ -11,6 +12,9 @@ export interface StepperOptions {
   readonly rows: Readonly<Record<string, readonly Example[]>>;
   readonly facts: RunFacts;
 }
+
+/** Each stream's batch of a step, in parts. */
+type Planned = Readonly<Record<string, readonly Int32Array[]>>;
 
 /**
  * A compiled training program fed with rows, as its method plans: what `train` drives.
@@ -25,17 +29,13 @@ export class TrainingStepper implements Stepper {
   seconds = 0;
   private readonly readers: ReturnType<TrainingMethod["schedule"]["readers"]>;
 
-  constructor(private readonly options: StepperOptions) {
+  constructor(readonly options: StepperOptions) {
     const { method } = options.program.options;
     this.streams = method.streams;
     this.readers = method.schedule.readers(options.rows, options.facts.seed);
   }
 
-  async step(
-    batches: Readonly<Record<string, readonly Int32Array[]>>,
-    learningRate: number,
-    step: number,
-  ): Promise<StepResult> {
+  async step(batches: Planned, learningRate: number, step: number): Promise<StepResult> {
     const { program, facts } = this.options;
     const calls = program.options.method.schedule.calls(step, facts);
     const start = performance.now();
@@ -61,31 +61,43 @@ export class TrainingStepper implements Stepper {
     return { applied, tokens, metrics: { loss, ...others } };
   }
 
-  private async run(
+  /** What the results of a step take at most on these batches, each program in memory of its own; bytes. */
+  async peakBytes(planned: Planned, step: number): Promise<number> {
+    const { program, facts } = this.options;
+    const most = new Map<string, number>();
+    for (const each of program.options.method.schedule.calls(step, facts)) {
+      const call = await this.filled(each, planned, 0, step);
+      most.set(call.program, Math.max(most.get(call.program) ?? 0, await program.peakBytes(call)));
+    }
+    return [...most.values()].reduce((sum, bytes) => sum + arenaBytes(bytes), 0);
+  }
+
+  private async run(planned: Call, batches: Planned, learningRate: number, step: number) {
+    const call = await this.filled(planned, batches, learningRate, step);
+    const { applied, ...metrics } = await this.options.program.run(call);
+    const tokens = Object.values(call.batches)
+      .flat(2)
+      .reduce((sum, { inputIds }) => sum + inputIds.length, 0);
+    return { applied: applied === 1, tokens, metrics };
+  }
+
+  /** A call with the examples that it reads. */
+  private async filled(
     { program: name = "step", rows = {}, inputs }: Call,
-    planned: Readonly<Record<string, readonly Int32Array[]>>,
+    planned: Planned,
     learningRate: number,
     step: number,
   ) {
     const { program } = this.options;
     const { microBatches = 1 } = program.options;
     const batches: Record<string, Example[][]> = {};
-    let tokens = 0;
     for (const stream of await program.streamsOf(name)) {
       const own = rows[stream];
       const parts = own === undefined ? (planned[stream] ?? []) : split(own, microBatches);
       batches[stream] = parts.map((part) => Array.from(part, (row) => this.row(stream, row, step)));
-      for (const { inputIds } of batches[stream].flat()) tokens += inputIds.length;
     }
-    const { applied, ...metrics } = await program.run({
-      program: name,
-      batches,
-      learningRate,
-      ...(inputs && {
-        inputs: inputs(Object.fromEntries(Object.entries(batches).map(([stream, parts]) => [stream, parts.flat()]))),
-      }),
-    });
-    return { applied: applied === 1, tokens, metrics };
+    const whole = Object.fromEntries(Object.entries(batches).map(([stream, parts]) => [stream, parts.flat()]));
+    return { program: name, batches, learningRate, ...(inputs && { inputs: inputs(whole) }) };
   }
 
   private row(stream: string, row: number, step: number): Example {
