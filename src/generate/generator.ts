@@ -54,7 +54,7 @@ export class Generator {
     private readonly many: Written,
   ) {}
 
-  /** @throws {BoosterError} `MISSING_WEIGHT`, and what compiling throws. */
+  /** @throws {BoosterError} `MISSING_WEIGHT`, and what compiling throws; where weights are stored in few bits the first answer may throw it. */
   static async create(options: GeneratorOptions): Promise<Generator> {
     const { few, many } = await formsOf(options);
     const written = (form: Form): Written => {
@@ -62,9 +62,10 @@ export class Generator {
       return { form, programs: { prefill: once(prefill), decode: once(decode) } };
     };
     const whenFew = written(few);
-    const generator = new Generator(options, whenFew, many === few ? whenFew : written(many));
-    await generator.many.programs.prefill("tokens");
-    return generator;
+    // Programs of the form that is used are compiled by its first row; of two forms it may be either.
+    if (many !== few) return new Generator(options, whenFew, written(many));
+    await whenFew.programs.prefill("tokens");
+    return new Generator(options, whenFew, whenFew);
   }
 
   /** The engine that writes answers, for rows that come one by one; all of them have the same LoRA factors. */
