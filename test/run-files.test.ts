@@ -74,6 +74,7 @@ test("every file of a run, and every field of those in JSON", async () => {
     harmful: { path: world.data("test-harmful"), limit: 2 },
     harmless: { path: world.data("test-harmless"), limit: 2 },
     task: { path: world.data("test-reviews"), limit: 2 },
+    fresh: { path: world.data("attack-0"), limit: 2 },
     taskMetric: "sst2",
     moderator: "world",
     maxNewTokens: 2,

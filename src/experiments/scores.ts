@@ -40,7 +40,7 @@ export function sharedSets(all: readonly (Outcomes | undefined)[]): Outcomes["se
 
 /** Counts of an evaluation, and of questions that all evaluations share which of them count. */
 export function scoresOf(
-  { harm, overRefusal, accuracy }: EvaluationReport,
+  { harm, overRefusal, accuracy, freshHarmfulScore }: EvaluationReport,
   outcomes: Outcomes | undefined,
   shared: Outcomes["sets"],
 ): Run["before"] {
@@ -57,5 +57,6 @@ export function scoresOf(
     coherent: of("coherent", coherent),
     ...(overRefusal === undefined ? {} : { overRefusal: of("overRefusal", overRefusal) }),
     ...(accuracy === undefined ? {} : { accuracy: of("accuracy", accuracy) }),
+    ...(freshHarmfulScore === undefined ? {} : { fresh: of("fresh", freshHarmfulScore) }),
   };
 }

@@ -154,8 +154,13 @@ function overSweep(result: ExperimentResult, runs: readonly RunEntry[]): Sample[
   return [combined(parts) ?? []].flat();
 }
 
-/** HS of one seed below the reference's, over the attacks after which both count. */
-function below(result: ExperimentResult, own: readonly RunEntry[], reference: readonly RunEntry[]): Sample[] {
+/** HS of one seed below another's, over the attacks after which both count. */
+function below(
+  result: ExperimentResult,
+  own: readonly RunEntry[],
+  reference: readonly RunEntry[],
+  name: ScoreName = "harmful",
+): Sample[] {
   const pairs = own.flatMap((run) => {
     const other = reference.find(({ strength }) => strength === run.strength);
     return other === undefined ? [] : [{ run, other }];
@@ -163,8 +168,8 @@ function below(result: ExperimentResult, own: readonly RunEntry[], reference: re
   const others = new Map(pairs.map(({ run, other }) => [run, other]));
   const parts = weighed(result, [...others.keys()]).flatMap(({ run, weight }) => {
     const other = others.get(run) as RunEntry;
-    const mine = sampleOf(result, run, { moment: "after", name: "harmful", fromEnd: true });
-    const theirs = sampleOf(result, other, { moment: "after", name: "harmful" });
+    const mine = sampleOf(result, run, { moment: "after", name, fromEnd: true });
+    const theirs = sampleOf(result, other, { moment: "after", name });
     if (mine === undefined || theirs === undefined) return [];
     return [
       { sample: theirs, weight },
@@ -172,6 +177,25 @@ function below(result: ExperimentResult, own: readonly RunEntry[], reference: re
     ];
   });
   return [combined(parts) ?? []].flat();
+}
+
+/**
+ * A score of a method below another one's, seed by seed, over the attacks after which both count.
+ *
+ * @param cells of the one method, and of the other
+ */
+export function reductionOf(
+  result: ExperimentResult,
+  cells: readonly Cell[],
+  others: readonly Cell[],
+  name: ScoreName = "harmful",
+): Estimate | undefined {
+  const reference = seatsOf(usefulIn(others));
+  const own = [...seatsOf(usefulIn(cells))];
+  return estimate(
+    own.flatMap(([seat, runs]) => below(result, runs, reference.get(seat) ?? [], name)),
+    -100,
+  );
 }
 
 /** A listed attack's label; a found one is called by its own. */
@@ -194,14 +218,10 @@ function summarise(result: ExperimentResult, method: MethodEntry, all: readonly 
   const counting = cells.filter(({ useful }) => useful.length > 0);
   const first = counting.findIndex((cell) => cell.broken);
   const seats = seatsOf(usefulIn(counting));
-  const references = seatsOf(usefulIn(all.filter((cell) => cell.method.id === result.reference)));
   const found = (result.search?.found ?? []).filter((run) => run.method === method.id && isUseful(result, run));
   const areas = [...seats.values()].flatMap((runs) => overSweep(result, runs));
-  const reduced =
-    method.id === result.reference
-      ? []
-      : [...seats].flatMap(([seat, runs]) => below(result, runs, references.get(seat) ?? []));
-  const reduction = estimate(reduced, -100);
+  const reference = all.filter((cell) => cell.method.id === result.reference);
+  const reduction = method.id === result.reference ? undefined : reductionOf(result, cells, reference);
   const alignments = uniqueSeeds(cells.flatMap((cell) => cell.runs));
   return {
     method,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { smallResult, syntheticResult } from "../../test/report/synthetic-result.ts";
+import { acceptanceTable } from "./acceptance.ts";
 import { aggregate } from "./aggregate.ts";
 import { renderCsv } from "./csv.ts";
 import { durability, durabilityTable } from "./durability.ts";
@@ -7,7 +8,7 @@ import { findings, headline, worstCases } from "./findings.ts";
 import { renderHtml } from "./html.ts";
 import { renderMarkdown } from "./markdown.ts";
 import { linesOf } from "./ranking.ts";
-import { type ExperimentResultInput, parseResult } from "./result.ts";
+import { type ExperimentResult, type ExperimentResultInput, parseResult } from "./result.ts";
 import { axesTables, bestSoFar, searchTables } from "./search.ts";
 import { dataTable } from "./tables.ts";
 
@@ -124,6 +125,30 @@ test("what breaks a method, one option at a time", () => {
     ["BOOSTER", "the first attack does", "the first attack does"],
   ]);
   expect(axesTables(aggregate(told))).toEqual([]);
+});
+
+test("four questions to each defence: answered where the interval leaves out zero, unknown where nothing was measured", () => {
+  const eight = (value: number) => [Array<number>(8).fill(value)];
+  const told = small({ sft: eight(100), booster: eight(0), weak: eight(95), noise: eight(100) });
+  const row = (result: ExperimentResult, i: number) =>
+    acceptanceTable(aggregate(result)).rows[i]?.map((cell) => (typeof cell === "string" ? cell : cell.text));
+  expect(row(told, 0)).toEqual(["BOOSTER", "yes", "not measured", "yes", "not measured"]);
+  expect(row(told, 1)).toEqual(["WEAK", "not certain", "not measured", "not certain", "not measured"]);
+  const [strength] = told.strengths;
+  const fresh = (method: string) => ({ fresh: { count: method === "booster" ? 100 : 0, total: 100 } });
+  const more = parseResult({
+    ...told,
+    strengths: [
+      { ...strength, task: "one" },
+      { ...strength, id: "other", label: "other", task: "two" },
+    ],
+    runs: told.runs.flatMap((run) => {
+      const one = { ...run, after: { ...run.after, ...fresh(run.method) } };
+      const held = { harmful: { count: 0, total: 100 } };
+      return [one, { ...one, strength: "other", after: { ...one.after, ...held } }];
+    }),
+  });
+  expect(row(more, 0)).toEqual(["BOOSTER", "not certain", "no", "not certain", "not certain"]);
 });
 
 test("the data block tells rows, rows left out and the poison by rows and tokens", () => {

@@ -33,6 +33,8 @@ const Scores = z.strictObject({
   coherent: Score.optional(),
   overRefusal: Score.optional(),
   accuracy: Score.optional(),
+  /** HS on prompts of another make than the training data's. */
+  fresh: Score.optional(),
 });
 
 /** What a training run's data came to. */
@@ -174,7 +176,7 @@ const Shape = z.strictObject({
   /** A seed only counts where at least this many answers to harmful prompts make sense after the attack, in per cent. */
   coherenceBound: Percent.optional(),
   /** The questions that all runs were asked, and which of them belong together; absent: each stands for itself. */
-  questions: z.strictObject({ harmful: Questions, harmless: Questions, task: Questions }).default({}),
+  questions: z.strictObject({ harmful: Questions, harmless: Questions, task: Questions, fresh: Questions }).default({}),
   settings: z.array(z.strictObject({ name: z.string(), value: z.string() })).default([]),
   notes: z.array(z.string()).default([]),
   /** Time during which the experiment was at work, over all its starts, in seconds. */
@@ -236,7 +238,7 @@ export type ScoreName = keyof Scores;
 export const SCORE_NAMES = Scores.keyof().options;
 /** The set of questions that a score is about. */
 export const setOf = (name: ScoreName): keyof ExperimentResult["questions"] =>
-  name === "overRefusal" ? "harmless" : name === "accuracy" ? "task" : "harmful";
+  name === "overRefusal" ? "harmless" : name === "accuracy" ? "task" : name === "fresh" ? "fresh" : "harmful";
 export type AttackPointEntry = z.output<typeof AttackPoint>;
 export type AlignmentPointEntry = z.output<typeof AlignmentPoint>;
 export type CountEntry = z.output<typeof Count>;

@@ -1,5 +1,6 @@
 import { mean } from "../evaluate/statistics.ts";
 import { duration } from "../train/index.ts";
+import { acceptanceTable } from "./acceptance.ts";
 import { type Aggregate, type BreakSteps, type Cell, cellAt } from "./aggregate.ts";
 import { durabilityTable } from "./durability.ts";
 import { percent } from "./estimate.ts";
@@ -12,7 +13,14 @@ import { boundText } from "./useful.ts";
 /** Every table, in the order of reading: what the attacks did to each method, then all scores and settings. */
 export function tablesOf(found: Aggregate): { readonly main: readonly Table[]; readonly details: readonly Table[] } {
   return {
-    main: [summaryTable(found), harmTable(found), ...searchTables(found), ...axesTables(found), durabilityTable(found)],
+    main: [
+      summaryTable(found),
+      harmTable(found),
+      ...searchTables(found),
+      ...axesTables(found),
+      durabilityTable(found),
+      acceptanceTable(found),
+    ].filter(({ rows }) => rows.length > 0),
     details: [
       ...[detailTable(found), usefulnessTable(found), methodTable(found), strengthTable(found)],
       ...[kindsTable(found), dataTable(found), settingsTable(found)].filter(({ rows }) => rows.length > 0),

@@ -48,6 +48,8 @@ export interface EvaluationReport {
   readonly overRefusal?: Rate;
   /** Fine-tuning accuracy. */
   readonly accuracy?: Rate;
+  /** Harmful score on prompts of another make than the training data's. */
+  readonly freshHarmfulScore?: Rate;
 }
 
 /**
@@ -131,6 +133,9 @@ export function metricOf({
 
 const asItIs = (question: DataExample): DataExample => question;
 
+/** Whether harm is what a set asks for. */
+const isHarm = (name: SetName): boolean => name === "harmful" || name === "fresh";
+
 /** A question with its number in its set. */
 interface Numbered extends Question {
   readonly number: number;
@@ -146,11 +151,11 @@ function questionsOf(
 ): Questions {
   const questions: { [Name in SetName]?: readonly Numbered[] } = {};
   for (const name of SETS) {
-    const put = name === "harmful" ? ask : asItIs;
+    const put = isHarm(name) ? ask : asItIs;
     const numbered = sets[name]?.examples.map((example, number) => {
       const under = (question: DataExample) => underSystem(put(question), system);
       const question = askedQuestion(example, { template, tokenizer, model }, under);
-      return { ...begun(question, name === "harmful" ? prefill : undefined, tokenizer), number };
+      return { ...begun(question, isHarm(name) ? prefill : undefined, tokenizer), number };
     });
     if (numbered === undefined) continue;
     questions[name] = numbered.toSorted((one, other) => other.ids.length - one.ids.length || one.number - other.number);
@@ -168,17 +173,21 @@ const judges = (
   metric: TaskMetric | undefined,
   store: VerdictStore,
   signal: AbortSignal | undefined,
-): Judges => ({
-  async harmful(questions, answers) {
+): Judges => {
+  const harmIn = (name: "harmful" | "fresh") => async (questions: readonly Question[], answers: readonly string[]) => {
     const exchanges = questions.map(({ text }, i) => ({ prompt: text, answer: answers[i] ?? "" }));
     const verdicts = await judgeHarm(exchanges, moderator, metric, signal);
-    checkJudged(moderator, [...store.of("harmful"), ...verdicts]);
+    checkJudged(moderator, [...store.of(name), ...verdicts]);
     return verdicts;
-  },
-  harmless: async (_, answers) => answers.map((answer) => ({ refusal: refuses(moderator, answer) })),
-  task: async (questions, answers) =>
-    questions.map(({ gold }, i) => ({ correct: metric?.correct(answers[i] ?? "", gold) ?? false })),
-});
+  };
+  return {
+    harmful: harmIn("harmful"),
+    fresh: harmIn("fresh"),
+    harmless: async (_, answers) => answers.map((answer) => ({ refusal: refuses(moderator, answer) })),
+    task: async (questions, answers) =>
+      questions.map(({ gold }, i) => ({ correct: metric?.correct(answers[i] ?? "", gold) ?? false })),
+  };
+};
 
 /** Asks what has not been asked yet, batch by batch; each finished batch is judged and stored at once. */
 async function askAll(
@@ -204,7 +213,7 @@ async function askAll(
         onAnswer: (answered) =>
           emit?.({ type: "work", text: `${name} prompts: ${start + answered} of ${all.length} answered` }),
       });
-      const answers = name === "harmful" && prefill ? written.map((answer) => `${prefill} ${answer}`) : written;
+      const answers = isHarm(name) && prefill ? written.map((answer) => `${prefill} ${answer}`) : written;
       const verdicts = await judge[name](batch, answers);
       store.add(name, keepAnswers ? verdicts.map((verdict, i) => ({ ...verdict, answer: answers[i] })) : verdicts);
     }
@@ -218,7 +227,7 @@ function reportOf(
   store: VerdictStore,
   moderator: Moderator,
 ): EvaluationReport {
-  const [harmless, task] = [store.of("harmless"), store.of("task")];
+  const [harmless, task, fresh] = [store.of("harmless"), store.of("task"), store.of("fresh")];
   return {
     version: 1,
     model,
@@ -230,6 +239,7 @@ function reportOf(
     harm: harmReport(store.of("harmful"), moderator),
     ...(harmless.length === 0 ? {} : { overRefusal: rateOf(harmless, ({ refusal }) => refusal) }),
     ...(task.length === 0 ? {} : { accuracy: rateOf(task, ({ correct }) => correct) }),
+    ...(fresh.length === 0 ? {} : { freshHarmfulScore: harmReport(fresh, moderator).harmfulScore }),
   };
 }
 

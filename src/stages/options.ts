@@ -134,11 +134,6 @@ const UnusableChoice = z.strictObject({
     ),
 });
 
-const ThreatModel = z
-  .enum(["service", "open-weights"])
-  .default("service")
-  .describe("Who trains the attacked model: the provider on a user's data, or the attacker");
-
 /** Stage 1: teach a base model to refuse, with or without a defence. */
 export const AlignOptions = z.strictObject({
   ...RunChoice.shape,
@@ -207,7 +202,10 @@ export const FinetuneOptions = z.strictObject({
     .describe(
       "Guard that reads the uploaded rows and drops those that it flags, with its own settings; none by default",
     ),
-  threatModel: ThreatModel,
+  threatModel: z
+    .enum(["service", "open-weights"])
+    .default("service")
+    .describe("Who trains the attacked model: the provider on a user's data, or the attacker"),
   curve: CurveOptions.optional().describe("What is measured along the way"),
   ...AvoidChoice.shape,
   ...TemplateOptions.shape,
@@ -259,6 +257,7 @@ export const EvaluateOptions = z.strictObject({
   harmful: Source.describe("Harmful prompts, unseen in training; their answers are not used"),
   harmless: Source.optional().describe("Harmless prompts, to see whether the model refuses too much"),
   task: Source.optional().describe("Rows of the user's task, unseen in training"),
+  fresh: Source.optional().describe("Harmful prompts of another make than those of the training data"),
   taskMetric: z
     .enum([...TASK_METRICS.map(({ name }) => name), ...Object.keys(FORMER_METRICS)])
     .optional()

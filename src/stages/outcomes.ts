@@ -47,6 +47,7 @@ export function outcomesOf(
       coherent: ({ coherent }) => coherent,
     }),
     ...scoresOf("harmless", { overRefusal: ({ refusal }) => refusal }),
+    ...scoresOf("fresh", { fresh: ({ harmful }) => harmful }),
     ...scoresOf("task", { accuracy: ({ correct }) => correct }),
   ];
   return {

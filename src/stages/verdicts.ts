@@ -9,26 +9,30 @@ const FILE = "verdicts.json";
 /** There only where answers are to be kept. */
 const answer = z.string().optional();
 
+const Harm = z.array(
+  z.strictObject({
+    harmful: z.boolean().exactOptional(),
+    unjudged: z.string().exactOptional(),
+    categories: z.array(z.string()).readonly().exactOptional(),
+    coherent: z.boolean(),
+    coherentReference: z.boolean(),
+    refusal: z.boolean(),
+    leaks: z.boolean().exactOptional(),
+    answer,
+  }),
+);
+
 const Shape = z.strictObject({
-  harmful: z.array(
-    z.strictObject({
-      harmful: z.boolean().exactOptional(),
-      unjudged: z.string().exactOptional(),
-      categories: z.array(z.string()).readonly().exactOptional(),
-      coherent: z.boolean(),
-      coherentReference: z.boolean(),
-      refusal: z.boolean(),
-      leaks: z.boolean().exactOptional(),
-      answer,
-    }),
-  ),
+  harmful: Harm,
   harmless: z.array(z.strictObject({ refusal: z.boolean(), answer })),
   task: z.array(z.strictObject({ correct: z.boolean(), answer })),
+  // An earlier program began without.
+  fresh: Harm.default([]),
 });
 type Verdicts = z.output<typeof Shape>;
 
 /** The kinds of questions of an evaluation, in the order in which they are asked. */
-export const SETS = ["harmful", "harmless", "task"] as const;
+export const SETS = ["harmful", "harmless", "task", "fresh"] as const;
 export type SetName = (typeof SETS)[number];
 export type Verdict<Name extends SetName> = Verdicts[Name][number];
 
@@ -44,7 +48,9 @@ export class VerdictStore {
   constructor(run: RunDirectory) {
     this.run = run;
     const path = join(run.path, FILE);
-    this.found = existsSync(path) ? parse(readFileSync(path, "utf8"), path) : { harmful: [], harmless: [], task: [] };
+    this.found = existsSync(path)
+      ? parse(readFileSync(path, "utf8"), path)
+      : { harmful: [], harmless: [], task: [], fresh: [] };
   }
 
   of<Name extends SetName>(name: Name): readonly Verdict<Name>[] {

@@ -8,7 +8,10 @@ import { resumed, runLong } from "../long-run.ts";
 import { columns } from "../output.ts";
 
 /** The scores as a person reads them. */
-export function describeScores({ harm, overRefusal, accuracy, templates }: EvaluationReport, run: string): string {
+export function describeScores(
+  { harm, overRefusal, accuracy, freshHarmfulScore, templates }: EvaluationReport,
+  run: string,
+): string {
   const { moderator } = harm;
   return [
     columns([
@@ -20,6 +23,7 @@ export function describeScores({ harm, overRefusal, accuracy, templates }: Evalu
       ...(harm.taskLeakage === undefined ? [] : [["task leakage", rateText(harm.taskLeakage)]]),
       ...(overRefusal === undefined ? [] : [["over-refusal", rateText(overRefusal)]]),
       ...(accuracy === undefined ? [] : [["fine-tuning accuracy", rateText(accuracy)]]),
+      ...(freshHarmfulScore === undefined ? [] : [["harmful score, fresh prompts", rateText(freshHarmfulScore)]]),
       ...(templates === undefined ? [] : [["template", `${templates.trained}, asked in ${templates.asked}`]]),
       ["moderator", moderatorText(moderator)],
     ]),

@@ -42,7 +42,12 @@ export const shortened = ({ curve: _, ...attack }: Attack, share: number): Attac
     ? { ...attack, epochs: attack.epochs * share }
     : { ...attack, steps: Math.max(1, Math.round(attack.steps * share)) };
 
-export const questionsOf = ({ harmful, harmless, task }: SearchOptions) => ({ harmful, harmless, task });
+export const questionsOf = ({ harmful, harmless, task }: SearchOptions) => ({
+  harmful,
+  harmless,
+  task,
+  fresh: undefined,
+});
 
 export const boundsOf = ({ utilityBound, overRefusalBound, coherenceBound }: ExperimentOptions): Bounds => ({
   utilityBound,
