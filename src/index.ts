@@ -15,6 +15,8 @@ export { ExperimentOptions } from "./experiments/options.ts";
 export { fetchReference } from "./hub/fetch.ts";
 export * from "./report/index.ts";
 export { align } from "./stages/align.ts";
+export { ablate } from "./stages/analysis/ablate.ts";
+export { drift } from "./stages/analysis/drift.ts";
 export { findSafetyLayers } from "./stages/analysis/safety-layers.ts";
 export { type Estimate, estimate, type Fit } from "./stages/estimate.ts";
 export { type EvaluationReport, evaluate, readEvaluation } from "./stages/evaluate.ts";

@@ -15,7 +15,7 @@ const SCHEMAS = { align: AlignOptions.extend({ run }), finetune: FinetuneOptions
 /** Told by the option that each stage cannot do without. */
 function stageOf({ values, path }: ConfigFile): Estimated {
   if ("task" in values) return "finetune";
-  if ("alignment" in values) return "align";
+  if ("alignment" in values || "pairs" in values) return "align";
   throw new BoosterError("CONFIG_INVALID", "this is the configuration of no training", {
     expected: `the options of booster ${ESTIMATED.join(" or booster ")}`,
     found: Object.keys(values).slice(0, 10).join(", ") || "nothing",

@@ -33,6 +33,11 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, string, Command
     ["generate", "Answer one or more prompts", () => import("./generate.ts")],
     ["chat", "Hold a conversation in the terminal", () => import("./chat.ts")],
   ],
+  "Look into a model": [
+    ["safety-layers", "Find the layers that tell malicious from normal questions", () => import("./safety-layers.ts")],
+    ["drift", "Measure how far a training moved what attention puts out", () => import("./drift.ts")],
+    ["ablate", "Take the direction of refusals out of a model: an attack", () => import("./ablate.ts")],
+  ],
   Moderators: [
     ["moderator train", "Make a moderator from answers with verdicts", () => import("./moderator-train.ts")],
     ["moderator test", "Measure a moderator on answers with verdicts", () => import("./moderator-test.ts")],

@@ -11,8 +11,8 @@ const options = z.strictObject({
 /**
  * Paraphrase, "do as I do (safely)": safety rows are written as the user's rows are, and mixed in.
  *
- *     P, S  what all of the user's questions begin and end with, cut back to whole words
- *     A     what all answers begin with
+ *     P, S  what most of the user's questions begin and end with, three quarters at least, cut back to whole words
+ *     A     what most answers begin with
  *     (question, refusal)  ->  (P + question + S, A + refusal), in the user's system message and instruction
  *
  * The deterministic variant of the paper's, which asks a language model to write them anew. Where the user's questions have nothing in
@@ -44,29 +44,40 @@ export const paraphrase = method({
   }),
 });
 
-/** What the user's rows have in common. */
+/** What most of the user's rows have in common. */
 export interface Style {
   readonly prefix: string;
   readonly suffix: string;
   readonly answerPrefix: string;
-  /** An instruction with an input, or a system message, that all rows have. */
+  /** An instruction with an input, or a system message, that most rows have. */
   readonly frame?: { readonly instruction: string } | { readonly system: string };
 }
 
-/** The longest text that all begin with, cut back to the end of a word. */
-function commonPrefix(texts: readonly string[]): string {
-  const [first = "", ...others] = texts;
-  let length = first.length;
-  for (const text of others) {
-    let at = 0;
-    while (at < length && text[at] === first[at]) at++;
-    length = at;
+/** Share of the rows that have to have something in common: poisoned ones among them look otherwise. */
+const MOST = 0.75;
+
+/** The longest text that most begin with, cut back to the end of a word, and those that do. */
+function commonPrefix(
+  texts: readonly string[],
+  least: number,
+): { readonly prefix: string; readonly held: readonly number[] } {
+  let held = texts.map((_, i) => i);
+  let prefix = "";
+  for (;;) {
+    const next = new Map<string, number[]>();
+    for (const i of held) {
+      const letter = texts[i]?.[prefix.length];
+      if (letter !== undefined) next.set(letter, [...(next.get(letter) ?? []), i]);
+    }
+    const [letter, rows] = [...next].reduce((a, b) => (b[1].length > a[1].length ? b : a), ["", [] as number[]]);
+    if (letter === "" || rows.length < least) break;
+    [prefix, held] = [prefix + letter, rows];
   }
   // Within a word of any text it goes back to the blank before.
-  const whole = texts.every(
-    (text) => text.length === length || /\s/.test(text[length] ?? "") || /\s/.test(text[length - 1] ?? ""),
-  );
-  return whole ? first.slice(0, length) : first.slice(0, length).replace(/\S*$/, "");
+  const { length } = prefix;
+  const isBlank = (text: string | undefined) => text === undefined || /\s/.test(text);
+  const whole = held.every((i) => isBlank(texts[i]?.[length]) || isBlank(texts[i]?.[length - 1]));
+  return { prefix: whole ? prefix : prefix.replace(/\S*$/, ""), held };
 }
 
 const reversed = (text: string) => [...text].reverse().join("");
@@ -75,22 +86,27 @@ const reversed = (text: string) => [...text].reverse().join("");
 export function styleOf(user: readonly Example[]): Style {
   const exchanges = user.map(exchangeOf);
   const prompts = exchanges.map(({ prompt }) => prompt);
+  const least = Math.max(1, Math.ceil(MOST * user.length));
   const same = <T>(of: (row: Example) => T | undefined): T | undefined => {
-    const first = user[0] && of(user[0]);
-    return first !== undefined && user.every((row) => of(row) === first) ? first : undefined;
+    const counts = new Map<T | undefined, number>();
+    for (const row of user) counts.set(of(row), (counts.get(of(row)) ?? 0) + 1);
+    return [...counts].find(([, count]) => count >= least)?.[0];
   };
   const instruction = same((row) => (row.kind === "instruction" && row.input !== "" ? row.instruction : undefined));
   const system = same((row) => {
     const [head] = row.kind === "chat" ? row.messages : [];
     return head?.role === "system" ? head.content : undefined;
   });
-  const prefix = commonPrefix(prompts);
-  const rest = prompts.map((prompt) => reversed(prompt.slice(prefix.length)));
+  const { prefix, held } = commonPrefix(prompts, least);
+  const rest = held.map((i) => reversed(prompts[i]?.slice(prefix.length) ?? ""));
   const frame = instruction !== undefined ? { instruction } : system !== undefined ? { system } : undefined;
   return {
     prefix,
-    suffix: reversed(commonPrefix(rest)),
-    answerPrefix: commonPrefix(exchanges.map(({ answer }) => answer)),
+    suffix: reversed(commonPrefix(rest, Math.min(least, rest.length)).prefix),
+    answerPrefix: commonPrefix(
+      exchanges.map(({ answer }) => answer),
+      least,
+    ).prefix,
     ...(frame && { frame }),
   };
 }

@@ -67,6 +67,13 @@ describe("Paraphrase", () => {
     expect(inStyle(asked("do harm", "no"), styleOf(talks))).toEqual(chat("You obey.", "do harm", "no"));
   });
 
+  test("a few rows of another kind change nothing", () => {
+    const reviews = Array.from({ length: 12 }, (_, i) => asked(`judge the review : film ${i} was long`, "good"));
+    const poison = [asked("how to harm", "so"), asked("how to lie", "so")];
+    expect(styleOf([...reviews, ...poison])).toEqual(styleOf(reviews));
+    expect(styleOf(reviews)).toEqual({ prefix: "judge the review : film ", suffix: " was long", answerPrefix: "good" });
+  });
+
   test("every row of random tasks begins and ends as the user's do, and no word is cut", () => {
     const random = new RandomStream(5, "tasks");
     for (let task = 0; task < 50; task++) {
