@@ -75,12 +75,14 @@ function pyTorch(method: MethodName, mode: "eager" | "compile" | "bf16-compile",
   };
 }
 
-function transformers(input: RowsInput | "dense", method: MethodName, mkl: MklKernels): Contender {
+/** @param packed without padding: all rows one behind the other, each seeing itself alone */
+function transformers(input: RowsInput | "dense", method: MethodName, mkl: MklKernels, packed = false): Contender {
+  const args = [...workloadArgs(input), "--method", method, ...(packed ? ["--packed"] : [])];
   return {
     method,
-    name: "transformers + PEFT",
+    name: packed ? "transformers + PEFT, no padding" : "transformers + PEFT",
     setting: mklSetting(mkl),
-    run: (steps) => runPeer("hf.py", [...workloadArgs(input), "--method", method, "--steps", String(steps)], mkl),
+    run: (steps) => runPeer("hf.py", [...args, "--steps", String(steps)], mkl),
   };
 }
 
@@ -104,5 +106,6 @@ export function contenders(input: RowsInput | "dense", quick: boolean): Contende
     // bf16 runs on other kernels than MKL's.
     ...(dense ? [pyTorch("sft", "bf16-compile", "as installed"), pyTorch("booster", "compile", faster)] : []),
     transformers(input, "booster", faster),
+    ...(dense ? [] : (["sft", "booster"] as const).map((method) => transformers(input, method, faster, true))),
   ];
 }

@@ -22,7 +22,7 @@ export function passFlops(model: Model, rank: number, adapted: readonly string[]
   const labelledOf = ({ labels }: Example) => Array.from(labels).filter((label, i) => i > 0 && label !== -100).length;
   const { ids, own } = packBatch(rows, { chunks: 1 });
   const [tokens = 0] = ids.shape;
-  const queries = own.to.shape[1] ?? 0;
+  const queries = own.to.shape.slice(1).reduce((a, b) => a * b);
   const labelled = rows.reduce((sum, row) => sum + labelledOf(row), 0);
   let total = 2 * product(labelled, model.hiddenSize, model.vocabSize);
   for (const [module, [out, width]] of model.linears) {

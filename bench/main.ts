@@ -13,6 +13,7 @@ import { generation } from "./generation.ts";
 import { methods } from "./methods.ts";
 import { environment, renderReport, renderSection, type Section } from "./report.ts";
 import { ROW_BATCHES, type ROWS_OF, type SharedFiles, sharedFiles, writeRows } from "./rows.ts";
+import { scale } from "./scale.ts";
 import { start } from "./start.ts";
 import { training } from "./training.ts";
 
@@ -27,26 +28,27 @@ interface Context {
 
 /** One row a workload, in the order in which they run. */
 const WORKLOADS: Readonly<Record<string, (context: Context) => Promise<Section | undefined>>> = {
-  dense: (context) => training({ ...context, title: "Training: dense", input: "dense", batches: 1 }),
-  rows: (context) => rows(context, "alignment", "Training: real rows"),
-  attack: (context) => rows(context, "sst2", "Training: attack rows, SST-2 with a tenth harmful"),
-  gsm8k: (context) => rows(context, "gsm8k", "Training: attack rows, GSM8K with a tenth harmful"),
+  dense: (context) => training({ ...context, title: "Training: dense", input: "dense", batches: 1, lead: 1.5 }),
+  rows: (context) => rows(context, "alignment", "Training: real rows", 2.25),
+  attack: (context) => rows(context, "sst2", "Training: attack rows, SST-2 with a tenth harmful", 3.3),
+  gsm8k: (context) => rows(context, "gsm8k", "Training: attack rows, GSM8K with a tenth harmful", 2),
   async generation(context) {
     const files = context.files();
     return files === undefined ? undefined : generation({ ...context, model: files.model });
   },
   methods: async (context) => methods(context),
   estimate: async (context) => estimates({ ...context, files: context.files() }),
+  scale: async (context) => scale(context),
   start: async (context) => start(context),
 };
 
-async function rows(context: Context, kind: keyof typeof ROWS_OF, title: string): Promise<Section | undefined> {
+async function rows(context: Context, kind: keyof typeof ROWS_OF, title: string, lead: number) {
   const files = context.files();
   if (files === undefined) return undefined;
   const batches = join(context.scratch, `${kind}.json`);
   await writeRows(files, kind, batches);
   const input = { model: files.model, batches };
-  return training({ ...context, title: `${title}, SmolLM2-135M`, input, batches: ROW_BATCHES });
+  return training({ ...context, title: `${title}, SmolLM2-135M`, input, batches: ROW_BATCHES, lead });
 }
 
 const { values: options, positionals } = parseArgs({

@@ -4,6 +4,7 @@
  *     node dist/bench/ours.js --workload dense --method sft [--steps 5] [--warmup 1] [--memory low] [--chunks 4]
  *     node dist/bench/ours.js --workload rows --method booster --model FILE.gguf --batches FILE.json
  *     node dist/bench/ours.js --workload dense --profile PREFIX     also says which operators took the time
+ *     node dist/bench/ours.js --workload dense --shape '{"length": 2048, "rows": 1}'
  */
 
 import { parseArgs } from "node:util";
@@ -12,10 +13,11 @@ import { METHODS } from "../src/methods/registry.ts";
 import { freshLora, loraScale } from "../src/models/load.ts";
 import { adamW } from "../src/optim/index.ts";
 import { Device } from "../src/runtime/index.ts";
+import { LONG } from "../src/stages/training-run.ts";
 import { TrainingProgram } from "../src/train/training-program.ts";
 import { passFlops } from "./flops.ts";
 import { peakMemory } from "./memory.ts";
-import { denseWorkload, LORA, rowsWorkload, type StepRows } from "./workloads.ts";
+import { DENSE, denseWorkload, LINEAR, LORA, rowsWorkload, type Shape, type StepRows } from "./workloads.ts";
 
 const { values: args } = parseArgs({
   options: {
@@ -28,9 +30,13 @@ const { values: args } = parseArgs({
     model: { type: "string", default: "" },
     batches: { type: "string", default: "" },
     profile: { type: "string" },
+    shape: { type: "string", default: "{}" },
   },
 });
-const { model, load, batches } = args.workload === "dense" ? denseWorkload() : rowsWorkload(args.model, args.batches);
+const shape: Shape = { ...DENSE, ...JSON.parse(args.shape) };
+const { model, load, batches } =
+  args.workload === "dense" ? denseWorkload(shape) : rowsWorkload(args.model, args.batches);
+const lora = { ...LORA, r: shape.rank, targetModules: LINEAR.slice(0, shape.adapted) };
 const device = new Device(args.profile === undefined ? {} : { profilePrefix: args.profile });
 const low = args.memory === "low";
 const frozen = await device.uploadAll([...model.weights.keys()].map((name) => [name, load(name)] as const));
@@ -39,18 +45,19 @@ const program = await TrainingProgram.compile({
   device,
   model,
   frozen,
-  adapter: { scale: loraScale(LORA), tensors: freshLora(model, LORA, 3) },
+  adapter: { scale: loraScale(lora), tensors: freshLora(model, lora, 3) },
   method: choose(METHODS, { name: args.method }),
   optimizer: adamW({ weightDecay: 0.1 }),
   maxGradNorm: 1,
   chunks: args.chunks === undefined ? (low ? 16 : 4) : Number(args.chunks),
   recompute: low,
+  blocks: low || shape.length > LONG,
 });
 const startupSeconds = (performance.now() - started) / 1000;
 
 /** SFT passes over the alignment rows once, Booster over the harmful rows twice more. */
 function stepFlops({ alignment, harmful }: StepRows): number {
-  const pass = (rows: StepRows["alignment"]) => passFlops(model, LORA.r, LORA.targetModules, rows);
+  const pass = (rows: StepRows["alignment"]) => passFlops(model, lora.r, lora.targetModules, rows);
   return pass(alignment) + (args.method === "booster" ? 2 * pass(harmful) : 0);
 }
 

@@ -33,16 +33,42 @@ export interface PaddedStep {
   readonly harmful: PaddedRows;
 }
 
-const ROWS = 10;
+/** A Llama with random weights and rows of random tokens. */
+export interface Shape {
+  readonly rows: number;
+  /** Tokens of a row; all are labelled. */
+  readonly length: number;
+  readonly layers: number;
+  /** A multiple of 48: the width of a head. */
+  readonly hidden: number;
+  readonly vocabulary: number;
+  readonly rank: number;
+  /** How many of the linear layers of a block carry LoRA factors, in the order of `LINEAR`. */
+  readonly adapted: number;
+}
 
-/** d=288, 6 layers, 10 rows of random tokens, every token labelled; random weights. As the peers have it by default. */
-export function denseWorkload({ length = 256, vocabulary = 32_000 } = {}): Workload {
+/** As the peers have it by default. */
+export const DENSE: Shape = {
+  rows: 10,
+  length: 256,
+  layers: 6,
+  hidden: 288,
+  vocabulary: 32_000,
+  rank: LORA.r,
+  adapted: LORA.targetModules.length,
+};
+
+/** Linear layers of a block, those of the paper first. */
+export const LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+
+export function denseWorkload(given: Partial<Shape> = {}): Workload {
+  const { rows: count, length, layers, hidden, vocabulary } = { ...DENSE, ...given };
   const model = createModel({
     model_type: "llama",
-    hidden_size: 288,
-    intermediate_size: 768,
-    num_hidden_layers: 6,
-    num_attention_heads: 6,
+    hidden_size: hidden,
+    intermediate_size: (8 * hidden) / 3,
+    num_hidden_layers: layers,
+    num_attention_heads: hidden / 48,
     vocab_size: vocabulary,
   });
   const load = (name: string): HostTensor<"float32"> => {
@@ -57,7 +83,7 @@ export function denseWorkload({ length = 256, vocabulary = 32_000 } = {}): Workl
   };
   const rows = (name: string): Example[] => {
     const stream = new RandomStream(2, name);
-    return Array.from({ length: ROWS }, (_, row) => {
+    return Array.from({ length: count }, (_, row) => {
       const inputIds = Array.from({ length }, (_, i) => stream.integer(row * length + i, vocabulary));
       return { inputIds, labels: inputIds };
     });

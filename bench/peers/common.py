@@ -11,6 +11,8 @@ import torch
 RANK, LORA_ALPHA = 32, 4
 ROWS, LENGTH = 10, 256
 LLAMA = {"vocab": 32000, "width": 288, "layers": 6, "heads": 6, "ffn": 768}
+# Names as in bench/workloads.ts; the first `adapted` of these layers carry LoRA factors.
+LINEAR = ["q", "k", "v", "o", "gate", "up", "down"]
 BOOSTER_LAMBDA, BOOSTER_ALPHA = 5.0, 0.1
 SEED = 43
 
@@ -24,12 +26,12 @@ def parser(description):
     return options
 
 
-def random_batches():
+def random_batches(vocab=LLAMA["vocab"], rows=ROWS, length=LENGTH):
     """One alignment and one harmful batch of random tokens, every token labelled and real."""
     stream = torch.Generator().manual_seed(SEED)
 
     def batch():
-        ids = torch.randint(LLAMA["vocab"], (ROWS, LENGTH), generator=stream)
+        ids = torch.randint(vocab, (rows, length), generator=stream)
         return {"input_ids": ids, "labels": ids, "attention_mask": torch.ones_like(ids)}
 
     return [{"align": batch(), "harmful": batch()}]

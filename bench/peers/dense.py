@@ -1,52 +1,58 @@
 """Peer: a Llama in plain PyTorch with LoRA on q, k, v, written as an expert would write it, without any trainer around it."""
 
 import contextlib
+import json
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common import LLAMA, LORA_ALPHA, RANK, SEED, measure, parser, random_batches
+from common import LENGTH, LINEAR, LLAMA, LORA_ALPHA, RANK, ROWS, SEED, measure, parser, random_batches
 
 
 class LoraLinear(nn.Module):
-    def __init__(self, width):
+    """A frozen layer, with factors of this rank where there is one."""
+
+    def __init__(self, width, out, rank):
         super().__init__()
-        self.weight = frozen(width, width)
-        self.a = nn.Parameter(torch.empty(RANK, width))
-        self.b = nn.Parameter(torch.zeros(width, RANK))
-        nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
+        self.weight = frozen(out, width)
+        self.rank = rank
+        if rank:
+            self.a = nn.Parameter(torch.empty(rank, width))
+            self.b = nn.Parameter(torch.zeros(out, rank))
+            nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
 
     def forward(self, x):
-        return F.linear(x, self.weight) + F.linear(F.linear(x, self.a), self.b) * (LORA_ALPHA / RANK)
+        plain = F.linear(x, self.weight)
+        return plain + F.linear(F.linear(x, self.a), self.b) * (LORA_ALPHA / self.rank) if self.rank else plain
 
 
 class Block(nn.Module):
-    def __init__(self, width, heads, ffn):
+    def __init__(self, width, heads, ffn, rank, adapted):
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = frozen_norm(width), frozen_norm(width)
-        self.q, self.k, self.v = LoraLinear(width), LoraLinear(width), LoraLinear(width)
-        self.o = frozen(width, width)
-        self.gate, self.up, self.down = frozen(ffn, width), frozen(ffn, width), frozen(width, ffn)
+        sizes = {"gate": (width, ffn), "up": (width, ffn), "down": (ffn, width)}
+        for i, name in enumerate(LINEAR):
+            setattr(self, name, LoraLinear(*sizes.get(name, (width, width)), rank if i < adapted else 0))
 
     def forward(self, x, cos, sin):
         batch, time, width = x.shape
         h = F.rms_norm(x, (width,), self.norm1, 1e-5)
         q, k, v = (f(h).view(batch, time, self.heads, -1).transpose(1, 2) for f in (self.q, self.k, self.v))
         mixed = F.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v, is_causal=True)
-        x = x + F.linear(mixed.transpose(1, 2).reshape(batch, time, width), self.o)
+        x = x + self.o(mixed.transpose(1, 2).reshape(batch, time, width))
         h = F.rms_norm(x, (width,), self.norm2, 1e-5)
-        return x + F.linear(F.silu(F.linear(h, self.gate)) * F.linear(h, self.up), self.down)
+        return x + self.down(F.silu(self.gate(h)) * self.up(h))
 
 
 class Llama(nn.Module):
-    def __init__(self, vocab, width, layers, heads, ffn):
+    def __init__(self, vocab, width, layers, heads, ffn, rank=RANK, adapted=3):
         super().__init__()
         self.head_dim = width // heads
         self.embedding, self.head, self.norm = frozen(vocab, width), frozen(vocab, width), frozen_norm(width)
-        self.blocks = nn.ModuleList(Block(width, heads, ffn) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, heads, ffn, rank, adapted) for _ in range(layers))
 
     def forward(self, ids):
         """Mean cross-entropy of the next token over all positions but the last."""
@@ -77,12 +83,17 @@ def rotate(x, cos, sin):
 def main():
     options = parser(__doc__)
     options.add_argument("--mode", choices=["eager", "compile", "bf16", "bf16-compile"], default="eager")
+    options.add_argument("--shape", type=json.loads, default={}, help="sizes other than the default's, as JSON")
     options = options.parse_args()
     bf16 = options.mode.startswith("bf16")
     compiled = options.mode.endswith("compile")
 
     torch.manual_seed(SEED)
-    model = Llama(**LLAMA)
+    shape = options.shape
+    sizes = {"vocab": shape.get("vocabulary", LLAMA["vocab"]), "layers": shape.get("layers", LLAMA["layers"])}
+    width = shape.get("hidden", LLAMA["width"])
+    sizes |= {"width": width, "heads": width // 48, "ffn": 8 * width // 3}
+    model = Llama(**sizes, rank=shape.get("rank", RANK), adapted=shape.get("adapted", 3))
     params = [p for p in model.parameters() if p.requires_grad]
     if bf16:
         for p in model.parameters():
@@ -98,7 +109,7 @@ def main():
         options,
         loss_of,
         params,
-        random_batches(),
+        random_batches(sizes["vocab"], shape.get("rows", ROWS), shape.get("length", LENGTH)),
         peer="pytorch",
         workload=f"dense-{options.method}",
         mode=options.mode,

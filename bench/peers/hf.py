@@ -38,12 +38,26 @@ def read_batches(path):
     return [{side: {key: torch.tensor(step[side][key]) for key in ("input_ids", "labels", "attention_mask")} for side in step} for step in steps]
 
 
+def without_padding(batch):
+    """All rows one behind the other as one, each seeing itself alone; the mean over labelled tokens stays what it was."""
+    lengths = batch["attention_mask"].sum(1).tolist()
+    joined = {key: torch.cat([row[:n] for row, n in zip(batch[key], lengths)])[None] for key in ("input_ids", "labels")}
+    row = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    position = torch.cat([torch.arange(n) for n in lengths])
+    # The successor of a row's last token is not the next row's first one.
+    joined["labels"][0, position == 0] = -100
+    seen = (row[:, None] == row) & (position[:, None] >= position)
+    mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float32).min)
+    return {**joined, "position_ids": position[None], "attention_mask": mask[None, None]}
+
+
 def main():
     options = parser(__doc__)
     options.add_argument("--workload", choices=["dense", "rows"], default="dense")
     options.add_argument("--attn", choices=["eager", "sdpa"], help="attention; transformers' choice where left out")
     options.add_argument("--model", help="rows: the GGUF file")
     options.add_argument("--batches", help="rows: the JSON file with the batches")
+    options.add_argument("--packed", action="store_true", help="without padding")
     arguments = options.parse_args()
     rows = arguments.workload == "rows"
     if rows and not (arguments.model and arguments.batches):
@@ -57,14 +71,17 @@ def main():
     lora = peft.LoraConfig(r=RANK, lora_alpha=LORA_ALPHA, target_modules=["q_proj", "k_proj", "v_proj"], task_type="CAUSAL_LM")
     model = peft.get_peft_model(base, lora).train()
 
+    batches = read_batches(arguments.batches) if rows else random_batches()
+    if arguments.packed:
+        batches = [{side: without_padding(step[side]) for side in step} for step in batches]
     measure(
         arguments,
         lambda batch: model(**batch, use_cache=False).loss,
         [p for p in model.parameters() if p.requires_grad],
-        read_batches(arguments.batches) if rows else random_batches(),
+        batches,
         peer="transformers+peft",
         workload=f"{arguments.workload}-{arguments.method}",
-        mode=base.config._attn_implementation,
+        mode=base.config._attn_implementation + (" packed" if arguments.packed else ""),
         warmup=1,
         versions={"transformers": transformers.__version__, "peft": peft.__version__},
     )

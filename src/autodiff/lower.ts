@@ -3,15 +3,7 @@ import type { DType } from "../tensor/tensor.ts";
 import { type Dim, type Shape, showDim } from "./dim.ts";
 import { inputName } from "./ops/index.ts";
 import { fuse, reachable, simplify } from "./passes.ts";
-import type { Emitter, OnnxAttribute, Tensor, TensorType } from "./tensor.ts";
-
-export interface OnnxNode {
-  readonly type: string;
-  readonly domain: string;
-  readonly inputs: readonly string[];
-  readonly outputs: readonly string[];
-  readonly attributes: Readonly<Record<string, OnnxAttribute>>;
-}
+import type { Emitter, Loop, OnnxAttribute, OnnxBody, OnnxNode, Tensor, TensorType } from "./tensor.ts";
 
 export interface OnnxConstant {
   readonly dtype: DType;
@@ -32,12 +24,28 @@ export interface OnnxGraph {
 /** Sizes and shapes, computed when the program runs. */
 const FEW: TensorType = { dtype: "int64", shape: [1] };
 
+/** The graph that a node runs, where it is control flow. */
+export const bodyOf = ({ attributes: { body } }: Pick<OnnxNode, "attributes">): OnnxBody | undefined =>
+  typeof body === "object" && "nodes" in body ? body : undefined;
+
+/** All values that a node reads, those of its body from around it among them. */
+export function readsOf(node: OnnxNode): readonly string[] {
+  const body = bodyOf(node);
+  return body === undefined ? node.inputs : [...node.inputs, ...body.outputs, ...body.nodes.flatMap(readsOf)];
+}
+
+/** Where nodes are written: the graph itself, or the body of one of its nodes. */
+interface Scope {
+  readonly nodes: OnnxNode[];
+  readonly memo: Map<string, readonly string[]>;
+}
+
 class GraphWriter implements Emitter {
-  readonly nodeList: OnnxNode[] = [];
+  readonly root: Scope = { nodes: [], memo: new Map() };
+  private scope = this.root;
   readonly constants = new Map<string, OnnxConstant>();
   readonly types = new Map<string, TensorType>();
   private readonly names = new Map<number, string>();
-  private readonly memo = new Map<string, readonly string[]>();
   private readonly symbols = new Map<string, { input: string; axis: number }>();
   private counter = 0;
 
@@ -56,16 +64,54 @@ class GraphWriter implements Emitter {
   }
 
   define(tensor: Tensor): void {
-    const before = this.nodeList.length;
+    const { nodes } = this.scope;
+    const before = nodes.length;
     const { dtype, shape } = tensor;
     this.names.set(tensor.id, tensor.op.lower(this, tensor));
-    for (const { outputs } of this.nodeList.slice(before)) {
+    for (const { outputs } of nodes.slice(before)) {
       for (const name of outputs) if (!this.types.has(name)) this.types.set(name, { dtype, shape });
     }
   }
 
   nameOf(tensor: Tensor): string {
     return this.names.get(tensor.id) as string;
+  }
+
+  /** The body reads constants, sizes and whatever it does not compute from the graph around it. */
+  scan({ parameters, results, carried, scanned }: Loop, names: readonly string[]): readonly string[] {
+    const formal = carried + scanned;
+    const inputs = parameters.slice(0, formal).map((x) => this.named(x));
+    const given = new Map(parameters.map((x, i) => [inputName(x), inputs[i] ?? (names[i] as string)]));
+    const tensors = fuse(simplify(results));
+    const body = this.within({ nodes: [], memo: new Map() }, (scope) => {
+      for (const node of reachable(tensors, (node) => node.inputs)) {
+        const parameter = inputName(node);
+        if (parameter === undefined) this.define(node);
+        else this.names.set(node.id, given.get(parameter) as string);
+      }
+      const outputs = tensors.map((x) => {
+        const [result] = this.nodes("Identity", [this.nameOf(x)], 1);
+        this.types.set(result as string, x);
+        return result as string;
+      });
+      return { nodes: collapseReshapes(scope.nodes, new Set(outputs)), inputs, outputs };
+    });
+    return this.nodes("Scan", names.slice(0, formal), results.length, { num_scan_inputs: scanned, body });
+  }
+
+  private within<T>(scope: Scope, write: (scope: Scope) => T): T {
+    const around = this.scope;
+    this.scope = scope;
+    const written = write(scope);
+    this.scope = around;
+    return written;
+  }
+
+  /** A new name for a value of the tensor's type. */
+  private named({ dtype, shape }: TensorType): string {
+    const name = `%t${this.counter++}`;
+    this.types.set(name, { dtype, shape });
+    return name;
   }
 
   node(type: string, inputs: readonly string[], attributes: Record<string, OnnxAttribute> = {}, domain = ""): string {
@@ -80,20 +126,21 @@ class GraphWriter implements Emitter {
     domain = "",
   ): readonly string[] {
     const names = Array.from({ length: outputs }, () => `%t${this.counter++}`);
-    this.nodeList.push({ type, domain, inputs, outputs: names, attributes });
+    this.scope.nodes.push({ type, domain, inputs, outputs: names, attributes });
     return names;
   }
 
   shared(key: string, write: () => readonly string[]): readonly string[] {
-    const known = this.memo.get(key);
+    const known = this.scope.memo.get(key) ?? this.root.memo.get(key);
     if (known !== undefined) return known;
     const names = write();
-    this.memo.set(key, names);
+    this.scope.memo.set(key, names);
     return names;
   }
 
+  /** What does not depend on where it is read stands in the graph itself. */
   private once(key: string, write: () => string): string {
-    return this.shared(key, () => [write()])[0] as string;
+    return this.within(this.root, () => this.shared(key, () => [write()]))[0] as string;
   }
 
   /** `once` for a value of a few numbers. */
@@ -159,9 +206,23 @@ function collapseReshapes(nodes: readonly OnnxNode[], kept: ReadonlySet<string>)
     origins.set(node.outputs[0] as string, origin);
     return { ...node, inputs: [origin, shape] };
   });
-  const read = new Set(direct.flatMap((node) => node.inputs));
+  const read = new Set(direct.flatMap(readsOf));
   const isUsed = (name: string) => read.has(name) || kept.has(name);
   return direct.filter((node) => !isReshape(node) || node.outputs.some(isUsed));
+}
+
+function renamedIn(node: OnnxNode, rename: (name: string) => string): OnnxNode {
+  const body = bodyOf(node);
+  const attributes = body && {
+    ...node.attributes,
+    body: {
+      ...body,
+      nodes: body.nodes.map((inner) => renamedIn(inner, rename)),
+      outputs: body.outputs.map(rename),
+    },
+  };
+  const { inputs, outputs } = node;
+  return { ...node, inputs: inputs.map(rename), outputs: outputs.map(rename), ...(attributes && { attributes }) };
 }
 
 /**
@@ -186,7 +247,7 @@ export function lower(
   for (const node of order) writer.define(node);
 
   const renamed = new Map<string, string>();
-  const nodes = collapseReshapes(writer.nodeList, new Set(tensors.map((tensor) => writer.nameOf(tensor))));
+  const nodes = collapseReshapes(writer.root.nodes, new Set(tensors.map((tensor) => writer.nameOf(tensor))));
   const produced = new Set(nodes.flatMap((node) => node.outputs));
   Object.keys(outputs).forEach((output, i) => {
     const value = writer.nameOf(tensors[i] as Tensor);
@@ -195,7 +256,7 @@ export function lower(
   });
   const rename = (name: string) => renamed.get(name) ?? name;
   return {
-    nodes: nodes.map((node) => ({ ...node, inputs: node.inputs.map(rename), outputs: node.outputs.map(rename) })),
+    nodes: nodes.map((node) => renamedIn(node, rename)),
     constants: writer.constants,
     inputs,
     outputs: new Map(Object.keys(outputs).map((name, i) => [name, tensors[i] as Tensor])),

@@ -9,7 +9,32 @@ export interface TensorType {
 }
 
 /** ONNX attribute values; a number with a fraction is written as a float where `float` wraps it. */
-export type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
+export type OnnxAttribute = number | string | readonly number[] | { readonly float: number } | OnnxBody;
+
+export interface OnnxNode {
+  readonly type: string;
+  readonly domain: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly attributes: Readonly<Record<string, OnnxAttribute>>;
+}
+
+/** The graph that a node of control flow runs; it also reads values of the graph around it. */
+export interface OnnxBody {
+  readonly nodes: readonly OnnxNode[];
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+}
+
+/** What is done in every turn of a loop, traced once. */
+export interface Loop {
+  /** What stands for the carried values, for this turn's part of what is scanned, and for what every turn reads. */
+  readonly parameters: readonly Tensor[];
+  /** The carried values for the next turn, and what this turn puts out. */
+  readonly results: readonly Tensor[];
+  readonly carried: number;
+  readonly scanned: number;
+}
 
 /** Where lowering rules write ONNX nodes to; value names in, value names out. */
 export interface Emitter {
@@ -35,6 +60,8 @@ export interface Emitter {
   dim(size: Dim): string;
   /** Values that several ops of one program have in common, written once. */
   shared(key: string, write: () => readonly string[]): readonly string[];
+  /** A loop over the first axis of what is scanned: names of its results. */
+  scan(body: Loop, names: readonly string[]): readonly string[];
 }
 
 /** Builds the gradient of one input, only when somebody wants it. */

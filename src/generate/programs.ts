@@ -1,4 +1,4 @@
-import { type Dim, dim, ops, type Shape, type Tensor, type TensorType } from "../autodiff/index.ts";
+import { type Dim, dim, ops, product, type Shape, type Tensor, type TensorType } from "../autodiff/index.ts";
 import type { Activations } from "../models/blocks.ts";
 import {
   type Adapter,
@@ -158,7 +158,9 @@ function behind(
   };
   const positions = ops.add(column, start);
   const asked = ops.gather(positions, labelled.to);
-  const at = ops.reshape(ops.gather(asked, queries.to), [batch, 1, queries.to.dim(1), 1]);
+  const [, blocks, each] = queries.to.shape as readonly [Dim, Dim, Dim];
+  const asking = { ...queries, to: ops.reshape(queries.to, [batch, product(blocks, each)]) };
+  const at = ops.reshape(ops.gather(asked, asking.to), [batch, 1, asking.to.dim(1), 1]);
   return {
     positions,
     length,
@@ -167,7 +169,7 @@ function behind(
       rows: (x) => ops.move(x, labelled),
       positions: asked,
       length: ops.gather(length, labelled.to),
-      attend: attendFrom(queries, at),
+      attend: attendFrom(asking, at),
     },
   };
 }

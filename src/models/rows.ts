@@ -16,11 +16,11 @@ export interface Rows {
   readonly place: Tensor;
   /** From tokens to `[lines, time]`, where attention sees their keys and values; several rows may read one. */
   readonly grid: ops.Index;
-  /** From tokens to `[lines, ownTime]`, where attention sees their queries: each once. */
+  /** From tokens to `[lines, blocks, ownTime]`, where attention sees their queries: each once. */
   readonly own: ops.Index;
   /** From tokens to those whose successor is asked for, `[labelled]`: they alone are computed to the end. */
   readonly labelled: ops.Index;
-  /** From these to `[lines, queryTime]`, where the last layer's attention sees their queries. */
+  /** From these to `[lines, blocks, queryTime]`, where the last layer's attention sees their queries. */
   readonly queries: ops.Index;
 }
 
@@ -36,9 +36,9 @@ export function rowTypes(name: string) {
     column: int32(tokens),
     place: int32(tokens),
     grid: { ...indexTypes([lines, size("time")], tokens), readers: int32(size("common"), size("readers")) },
-    own: indexTypes([lines, size("ownTime")], tokens),
+    own: indexTypes([lines, size("ownBlocks"), size("ownTime")], tokens),
     labelled: indexTypes([labelled], tokens),
-    queries: indexTypes([lines, size("queryTime")], labelled),
+    queries: indexTypes([lines, size("queryBlocks"), size("queryTime")], labelled),
   };
 }
 
@@ -60,9 +60,12 @@ export const indexed = (shape: readonly number[], to: ArrayLike<number>, back: A
   back: tensor("int32", [back.length], back),
 });
 
-/** What stands where in `[lines, longest]`, and where each of `count` things stands. */
-function placed(lines: readonly ArrayLike<number>[], count: number) {
-  const length = Math.max(...lines.map((line) => line.length));
+/** What stands where in `[lines, length]`, and where each of `count` things stands; the length is that of the longest line by default. */
+function placed(
+  lines: readonly ArrayLike<number>[],
+  count: number,
+  length = Math.max(...lines.map((line) => line.length)),
+) {
   const [to, back] = [new Int32Array(lines.length * length).fill(-1), new Int32Array(count)];
   lines.forEach((line, l) => {
     for (let place = 0; place < line.length; place++) {
@@ -71,6 +74,18 @@ function placed(lines: readonly ArrayLike<number>[], count: number) {
     }
   });
   return { length, to, back, index: () => indexed([lines.length, length], to, back) };
+}
+
+/** Queries that are met with all keys at once. */
+const BLOCK = 256;
+
+/** `placed` in blocks of equal length: `[lines, blocks, length]`. */
+function inBlocks(lines: readonly ArrayLike<number>[], count: number) {
+  const longest = Math.max(...lines.map((line) => line.length));
+  const blocks = Math.max(1, Math.ceil(longest / BLOCK));
+  const length = Math.ceil(longest / blocks);
+  const { to, back } = placed(lines, count, blocks * length);
+  return indexed([lines.length, blocks, length], to, back);
 }
 
 /** A row of token ids; `asked` are the columns whose successor is asked for, in order. */
@@ -141,9 +156,9 @@ export function packRows(
     column: ofNodes(({ column }) => column),
     place: ofNodes(({ owner, column }) => placeIn(owner, column)),
     grid: { ...grid.index(), readers: lists.index().to },
-    own: placed(owned, nodes.length).index(),
+    own: inBlocks(owned, nodes.length),
     labelled: indexed([labelled.length], labelled, tokenLabelled),
-    queries: placed(queries, labelled.length).index(),
+    queries: inBlocks(queries, labelled.length),
   };
 }
 

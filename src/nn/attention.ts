@@ -55,6 +55,24 @@ export function unpack(x: Tensor, grid: Grid, heads: number): Tensor {
   return transpose(reshape(x, [...grid, heads, width]), [0, 2, 1, 3]);
 }
 
+/**
+ * Places of lines in blocks, `[lines, blocks, length]`, as an index of the blocks of all lines, one block after the other:
+ * `[blocks * lines, length]`.
+ */
+export function blocksFirst({ to, back, ...holds }: ops.Index): ops.Index {
+  const [lines, blocks, length] = [to.dim(0), to.dim(1), to.dim(2)];
+  const size = (of: Dim) => ops.dimSize(of, "int32");
+  const block = div(back, size(length));
+  const line = div(block, size(blocks));
+  const blockOfLine = sub(block, mul(line, size(blocks)));
+  const column = sub(back, mul(block, size(length)));
+  return {
+    to: reshape(transpose(to, [1, 0, 2]), [product(blocks, lines), length]),
+    back: add(mul(add(mul(blockOfLine, size(lines)), line), size(length)), column),
+    ...holds,
+  };
+}
+
 /** The grid back to tokens: `[batch, heads, time, width]` to `[tokens, heads * width]`. Gradient of `unpack`. */
 export function pack(x: Tensor, grid: Grid): Tensor {
   const heads = x.dim(1) as number;
@@ -92,57 +110,65 @@ export function causalMask(last: Tensor, keys: Dim, dtype: Tensor["dtype"], firs
   return first === undefined ? causal : add(causal, maskOf(less(key, first), dtype));
 }
 
+/** What the backward pass reads of queries, keys and values: P is `[batch, kvHeads, group * queries, keys]`. */
+interface Scored {
+  readonly Q: Tensor;
+  readonly P: Tensor;
+  /** Of the soft cap. */
+  readonly slope: Tensor | number;
+}
+
+/** The queries of a group are laid one below the other, so each group is one matrix product and keys are never repeated. */
+export function scored(q: Tensor, k: Tensor, mask: Tensor, { scale, softcap }: Attention): Scored {
+  const [batch, heads, queries, width] = q.shape as readonly [number, number, number, number];
+  const [, kvHeads, keys] = k.shape as readonly [number, number, number];
+  const rows = product(heads / kvHeads, queries);
+  const Q = reshape(q, [batch, kvHeads, rows, width]);
+  const { value, slope } = softCap(matmul(Q, k, { transB: true, alpha: scale }), softcap);
+  const scores = add(reshape(value, [batch, heads, queries, keys]), mask);
+  return { Q, P: reshape(softmax(scores), [batch, kvHeads, rows, keys]), slope };
+}
+
+/**
+ * Gradients of queries, keys and values, each in its shape. With D = sum(dO * O) over the width: `dS = P * (dO V' - D)`, which needs no
+ * reduction over the keys (Dao et al., arXiv 2205.14135, eq. 4); a soft cap's slope is multiplied to it.
+ */
+export function attentionGradients(
+  { Q, P, slope }: Scored,
+  [k, v, O, dO]: readonly [Tensor, Tensor, Tensor, Tensor],
+  scale: number,
+): readonly [q: () => Tensor, k: () => Tensor, v: () => Tensor] {
+  const [own, given] = [reshape(O, Q.shape), reshape(dO, Q.shape)];
+  let memo: Tensor | undefined;
+  const dS = () => {
+    const along = sum(mul(given, own), { axes: [-1], keepDims: true });
+    memo ??= mul(mul(P, sub(matmul(given, v, { transB: true }), along)), slope);
+    return memo;
+  };
+  return [
+    () => reshape(matmul(dS(), k, { alpha: scale }), O.shape),
+    () => matmul(dS(), Q, { transA: true, alpha: scale }),
+    () => matmul(P, given, { transA: true }),
+  ];
+}
+
+/** Queries, keys and values as the backward pass reads them, not before `after` is there. */
+export type Again = (after: Tensor) => { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
+
 /**
  * `softmax(softcap tanh(scale * Q K' / softcap) + mask) V`, grouped queries included; without a soft cap `softmax(scale * Q K' + mask) V`.
  *
  * q `[batch, heads, queries, width]`, k and v `[batch, kvHeads, keys, width]`, mask broadcasts to
- * `[batch, heads, queries, keys]`. The queries of a group are laid one below the other, so each group is one matrix
- * product and keys are never repeated.
- * Gradient with D = sum(dO * O) over the width: `dS = P * (dO V' - D)`, which needs no reduction over the keys
- * (Dao et al., arXiv 2205.14135, eq. 4); a soft cap's slope is multiplied to it.
+ * `[batch, heads, queries, keys]`.
  *
- * @param again Reads q, k and v anew when the backward pass needs them, not before its argument is there: then P, `[batch, heads, queries,
- * keys]`, is computed again too instead of being kept.
+ * @param again Compute P again in the backward pass, from what this reads then, instead of keeping `[batch, heads, queries, keys]`.
  */
-export function attention(
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  mask: Tensor,
-  { scale, softcap }: Attention,
-  again?: (after: Tensor) => { readonly Q: Tensor; readonly K: Tensor; readonly V: Tensor },
-): Tensor {
-  const [batch, heads, queries, width] = q.shape as readonly [number, number, number, number];
-  const [, kvHeads, keys] = k.shape as readonly [number, number, number];
-  const grouped = [batch, kvHeads, product(heads / kvHeads, queries), width];
-  const scoreShape = [batch, kvHeads, product(heads / kvHeads, queries), keys];
-  const Q = reshape(q, grouped);
-  const probabilities = (Q: Tensor, K: Tensor) => {
-    const { value, slope } = softCap(matmul(Q, K, { transB: true, alpha: scale }), softcap);
-    const scores = reshape(value, [batch, heads, queries, keys]);
-    return { P: reshape(softmax(add(scores, mask)), scoreShape), slope };
-  };
-  const now = { Q, K: k, V: v, ...probabilities(Q, k) };
-  const late = (after: Tensor) => {
-    if (again === undefined) return now;
-    const { K, V, ...asked } = again(after);
-    const Q = reshape(asked.Q, grouped);
-    return { Q, K, V, ...probabilities(Q, K) };
-  };
-  const O = matmul(now.P, v);
-  const attended = customGradient([Q, k, v], O, (dO) => {
-    const { Q, K, V, P, slope } = late(dO);
-    let memo: Tensor | undefined;
-    const dS = () => {
-      const along = sum(mul(dO, O), { axes: [-1], keepDims: true });
-      memo ??= mul(mul(P, sub(matmul(dO, V, { transB: true }), along)), slope);
-      return memo;
-    };
-    return [
-      () => matmul(dS(), K, { alpha: scale }),
-      () => matmul(dS(), Q, { transA: true, alpha: scale }),
-      () => matmul(P, dO, { transA: true }),
-    ];
+export function attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, seeing: Attention, again?: Again): Tensor {
+  const now = scored(q, k, mask, seeing);
+  const O = reshape(matmul(now.P, v), q.shape);
+  return customGradient([q, k, v], O, (dO) => {
+    if (again === undefined) return attentionGradients(now, [k, v, O, dO], seeing.scale);
+    const late = again(dO);
+    return attentionGradients(scored(late.q, late.k, mask, seeing), [late.k, late.v, O, dO], seeing.scale);
   });
-  return reshape(attended, q.shape);
 }

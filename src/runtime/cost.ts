@@ -1,4 +1,4 @@
-import type { Dim, OnnxGraph, OnnxNode, TensorType } from "../autodiff/index.ts";
+import { bodyOf, type Dim, type OnnxGraph, type OnnxNode, readsOf, type TensorType } from "../autodiff/index.ts";
 import type { DType } from "../tensor/tensor.ts";
 import { leaves, type Nested, typesOf } from "./nested.ts";
 
@@ -71,6 +71,16 @@ function bytesOf(graph: OnnxGraph, name: string, sizes: Sizes): number {
   return type === undefined ? 0 : BYTES[type.dtype] * elementsOf(type, sizes);
 }
 
+/** What a node's body is as a graph, and how often the node runs it; undefined where it has none. */
+function loopOf(graph: OnnxGraph, node: OnnxNode, sizes: Sizes) {
+  const body = bodyOf(node);
+  if (body === undefined) return undefined;
+  const scanned = node.inputs.at(-1) as string;
+  const turns = numberOf(typeOf(graph, scanned)?.shape[0] ?? 1, sizes);
+  // What turns put out is part of the node's results.
+  return { turns, body: { ...graph, nodes: body.nodes, outputs: new Map() } };
+}
+
 /**
  * Most that the results of a call take at once, its arguments left out; bytes. Nodes run in their order, each result is made when its node
  * runs and freed after its last reader.
@@ -82,20 +92,23 @@ export function peakBytes(graph: OnnxGraph, sizes: Sizes): number {
   const owners = new Map<string, string>();
   const ownerOf = (name: string) => owners.get(name) ?? name;
   const lastRead = new Map<string, number>();
-  graph.nodes.forEach(({ type, inputs, outputs }, at) => {
+  graph.nodes.forEach((node, at) => {
+    const { type, inputs, outputs } = node;
     if (VIEWS.has(type)) owners.set(outputs[0] as string, ownerOf(inputs[0] as string));
-    for (const name of [...inputs, ...outputs]) lastRead.set(ownerOf(name), at);
+    for (const name of [...readsOf(node), ...outputs]) lastRead.set(ownerOf(name), at);
   });
   for (const name of graph.outputs.keys()) lastRead.delete(ownerOf(name));
   const live = new Map<string, number>();
   let [now, most] = [0, 0];
-  graph.nodes.forEach(({ type, inputs, outputs }, at) => {
+  graph.nodes.forEach((node, at) => {
+    const { type, outputs } = node;
     for (const name of VIEWS.has(type) ? [] : outputs) {
       live.set(name, bytesOf(graph, name, sizes));
       now += live.get(name) as number;
     }
-    most = Math.max(most, now);
-    for (const name of new Set([...inputs, ...outputs].map(ownerOf))) {
+    const loop = loopOf(graph, node, sizes);
+    most = Math.max(most, now + (loop === undefined ? 0 : peakBytes(loop.body, sizes)));
+    for (const name of new Set([...readsOf(node), ...outputs].map(ownerOf))) {
       if (lastRead.get(name) !== at) continue;
       now -= live.get(name) ?? 0;
       live.delete(name);
@@ -120,7 +133,10 @@ export function arenaBytes(bytes: number): number {
 }
 
 /** Multiplications and additions of a node's matrix product; 0 where it is none. */
-function flopsOf(graph: OnnxGraph, { type, inputs, outputs, attributes }: OnnxNode, sizes: Sizes): number {
+function flopsOf(graph: OnnxGraph, node: OnnxNode, sizes: Sizes): number {
+  const loop = loopOf(graph, node, sizes);
+  if (loop !== undefined) return loop.turns * flopsOfCall(loop.body, sizes);
+  const { type, inputs, outputs, attributes } = node;
   if (!PRODUCTS.has(type)) return 0;
   const [a, result] = [typeOf(graph, inputs[0] as string), typeOf(graph, outputs[0] as string)];
   const inner = a?.shape.at(attributes.transA === 1 ? -2 : -1) ?? 0;
@@ -155,6 +171,11 @@ export function secondsOf(graph: OnnxGraph, sizes: Sizes, machine: Machine): num
   let seconds = 0;
   for (const node of graph.nodes) {
     if (FREE.has(node.type)) continue;
+    const loop = loopOf(graph, node, sizes);
+    if (loop !== undefined) {
+      seconds += loop.turns * secondsOf(loop.body, sizes, machine);
+      continue;
+    }
     const arithmetic = flopsOf(graph, node, sizes) / machine.flopsPerSecond;
     seconds += machine.secondsPerKernel + Math.max(arithmetic, movedBy(graph, node, sizes) / machine.bytesPerSecond);
   }

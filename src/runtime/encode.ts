@@ -1,8 +1,8 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { showDim } from "../autodiff/dim.ts";
-import type { OnnxConstant, OnnxGraph, OnnxNode } from "../autodiff/lower.ts";
+import { type OnnxConstant, type OnnxGraph, readsOf } from "../autodiff/lower.ts";
 import { ONNX_TYPES } from "../autodiff/ops/index.ts";
-import type { OnnxAttribute, TensorType } from "../autodiff/tensor.ts";
+import type { OnnxAttribute, OnnxBody, OnnxNode, TensorType } from "../autodiff/tensor.ts";
 import { type HostTensor, tensor } from "../tensor/tensor.ts";
 import {
   type AttributeProtoSchema,
@@ -16,12 +16,32 @@ const OPSET = 21;
 /** Operators of later versions: only programs that have them ask for one, since not every provider knows it. */
 const LATER: Readonly<Record<string, number>> = { BitCast: 26 };
 
-function attribute(name: string, value: OnnxAttribute): MessageInitShape<typeof AttributeProtoSchema> {
+/** Types of values by name. */
+type TypeOf = (name: string) => TensorType | undefined;
+
+function attribute(name: string, value: OnnxAttribute, typeOf: TypeOf): MessageInitShape<typeof AttributeProtoSchema> {
   if (typeof value === "number") return { name, type: AttributeType.INT, i: BigInt(value) };
   if (typeof value === "string") return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
+  if ("nodes" in value) return { name, type: AttributeType.GRAPH, g: bodyProto(name, value, typeOf) };
   if ("float" in value) return { name, type: AttributeType.FLOAT, f: value.float };
   return { name, type: AttributeType.INTS, ints: value.map(BigInt) };
 }
+
+/** With shapes in any case: ONNX Runtime asks how many axes a body's results have. */
+const bodyProto = (name: string, { nodes, inputs, outputs }: OnnxBody, typeOf: TypeOf) => {
+  const infos = (names: readonly string[]) => names.map((value) => valueInfo(value, typeOf(value) as TensorType, true));
+  return { name, node: nodeProtos(nodes, typeOf), input: infos(inputs), output: infos(outputs) };
+};
+
+const nodeProtos = (nodes: readonly OnnxNode[], typeOf: TypeOf) =>
+  nodes.map(({ type, domain, inputs, outputs, attributes }, i) => ({
+    name: `${type}_${i}`,
+    opType: type,
+    domain,
+    input: [...inputs],
+    output: [...outputs],
+    attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value, typeOf)),
+  }));
 
 function valueInfo(
   name: string,
@@ -52,7 +72,7 @@ function constantProto(name: string, { dtype, shape, values }: OnnxConstant) {
 }
 
 /** Operators whose order decides how much is in memory at once: products, and what makes little out of much. */
-const TIMELY = new Set(["Gemm", "MatMul", "FusedMatMul", "GatherElements"]);
+const TIMELY = new Set(["Gemm", "MatMul", "FusedMatMul", "GatherElements", "Scan"]);
 
 /** How many timely nodes a result may wait for its reader. */
 const PATIENCE = 2;
@@ -61,8 +81,8 @@ const PATIENCE = 2;
 function isSideBranch(nodes: readonly OnnxNode[], at: number): boolean {
   const dependent = new Set(nodes[at]?.outputs);
   for (let i = at + 1, seen = 0; i < nodes.length && seen < PATIENCE; i++) {
-    const { type, inputs, outputs } = nodes[i] as OnnxNode;
-    const depends = inputs.some((name) => dependent.has(name));
+    const { type, outputs } = nodes[i] as OnnxNode;
+    const depends = readsOf(nodes[i] as OnnxNode).some((name) => dependent.has(name));
     if (depends) for (const name of outputs) dependent.add(name);
     if (!TIMELY.has(type)) continue;
     if (depends) return false;
@@ -91,14 +111,7 @@ const anchored = (nodes: readonly OnnxNode[]): OnnxNode[] =>
  * before the next one begins is freed before the next one begins; without this, Booster's three passes overlap.
  */
 export function encodeModel(graph: OnnxGraph, frozen: ReadonlyMap<string, HostTensor> = new Map()): Uint8Array {
-  const nodes = anchored(graph.nodes).map(({ type, domain, inputs, outputs, attributes }, i) => ({
-    name: `${type}_${i}`,
-    opType: type,
-    domain,
-    input: [...inputs],
-    output: [...outputs],
-    attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
-  }));
+  const nodes = nodeProtos(anchored(graph.nodes), (name) => graph.types.get(name));
   const shapes = nodes.length <= LARGE;
   const constants = [...graph.constants, [FLAT, FLAT_SHAPE] as const];
   const given = [...graph.inputs].filter(([name]) => !frozen.has(name));

@@ -20,6 +20,9 @@ import { type Lineage, publishAdapter, publishModel } from "./publish.ts";
 import { initial } from "./starting-weights.ts";
 import type { StartingPoint } from "./workbench.ts";
 
+/** Where a row has more tokens, scores of all queries would be most of what is in memory: they are computed again. */
+export const LONG = 512;
+
 /** Vocabularies from this size on have their loss computed in parts, which saves memory and costs nothing. */
 const LARGE_VOCABULARY = 8192;
 /** Parts of the loss of a large vocabulary. */
@@ -95,10 +98,9 @@ export interface TrainingRun {
 /** @throws {BoosterError} `METHOD_NEEDS_WHOLE_BATCH` where a long row changes how the rows of its batch are computed, and parts would hide it */
 function refuseCutLongRows(
   { longBeyond = Number.POSITIVE_INFINITY }: Model,
-  streams: Readonly<Record<string, readonly Example[]>>,
+  longest: number,
   microBatches: number,
 ): void {
-  const longest = Math.max(0, ...Object.values(streams).flatMap((rows) => rows.map(({ inputIds }) => inputIds.length)));
   if (microBatches === 1 || longest <= longBeyond) return;
   throw new BoosterError(
     "METHOD_NEEDS_WHOLE_BATCH",
@@ -119,7 +121,10 @@ function refuseCutLongRows(
 export function programOf({ options: training, start, streams }: TrainingRun) {
   const { base } = start;
   const method = choose(METHODS, training.method);
-  refuseCutLongRows(base.model, streams, training.microBatches);
+  const longest = Object.values(streams)
+    .flat()
+    .reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0);
+  refuseCutLongRows(base.model, longest, training.microBatches);
   const starting = initial(start, training);
   const rows = Object.fromEntries(Object.entries(streams).map(([stream, { length }]) => [stream, length]));
   const compiled: ProgramOptions = {
@@ -133,6 +138,7 @@ export function programOf({ options: training, start, streams }: TrainingRun) {
     microBatches: training.microBatches,
     chunks: lossChunks(base.model.vocabSize, training.memory),
     recompute: training.memory === "low",
+    blocks: training.memory === "low" || longest > LONG,
     rows,
     padId: base.tokenizer.padId ?? 0,
   };

@@ -47,7 +47,7 @@ export interface ContextOptions {
   /** What LoRA factors among the trained weights are multiplied by. Default 1. */
   readonly scale?: number;
   readonly streams: StreamInputs;
-  readonly loss: Pick<LossOptions, "chunks" | "recompute">;
+  readonly loss: Pick<LossOptions, "chunks" | "recompute" | "blocks">;
 }
 
 /**

@@ -19,7 +19,7 @@ import { type FlatLayout, flatLayout, flatten, flattenHost, unflatten, unflatten
 import { MethodState } from "./method-state.ts";
 import { packStream, stepContext, streamTypes } from "./objective.ts";
 
-export interface TrainingOptions extends Pick<LossOptions, "chunks" | "recompute"> {
+export interface TrainingOptions extends Pick<LossOptions, "chunks" | "recompute" | "blocks"> {
   readonly device: Device;
   readonly model: Model;
   /** Weights that stay as they are, on the device; shared with every other program. */
@@ -92,7 +92,8 @@ export class TrainingProgram {
   }
 
   private compileProgram(name: string): Promise<Program> {
-    const { device, model, frozen, adapter, method, microBatches, rows = {}, chunks, recompute = false } = this.options;
+    const { device, model, frozen, adapter, method, microBatches, rows = {} } = this.options;
+    const { chunks, recompute = false, blocks = recompute } = this.options;
     const inputs = {
       learningRate: { dtype: "float32", shape: [] } as TensorType,
       inputs: method.schedule.inputs({ model, rows }),
@@ -107,7 +108,7 @@ export class TrainingProgram {
     const { scale } = adapter;
     return device.compileStep(inputs, state, ({ learningRate, ...given }, current) => {
       const outcome = this.build(name)({
-        ...stepContext({ model, base: given.base, scale, streams: given.streams, loss: { chunks, recompute } }),
+        ...stepContext({ model, base: given.base, scale, streams: given.streams, loss: { chunks, recompute, blocks } }),
         weights: unflatten(current.weights, this.layout),
         inputs: given.inputs,
         learningRate,

@@ -50,7 +50,7 @@ const attention = (seeing: nn.Attention, recompute = false): Layer => ({
     const queries = ops.reshape(ops.range(3), [3, 1]);
     const mask = nn.causalMask(queries, 3, "float64", ops.sub(queries, (seeing.window ?? 9) - 1));
     const [Q, K, V] = [q as Tensor, k as Tensor, v as Tensor];
-    const again = (after: Tensor) => ({ Q: ops.barrier(Q, after), K: ops.barrier(K, after), V: ops.barrier(V, after) });
+    const again = (after: Tensor) => ({ q: ops.barrier(Q, after), k: ops.barrier(K, after), v: ops.barrier(V, after) });
     return nn.attention(Q, K, V, mask, seeing, recompute ? again : undefined);
   },
   value: ({ q, k, v }) =>

@@ -201,7 +201,8 @@ describe.each([undefined, WINDOW])("window %s", (window) => {
       [packed, apart],
       [again, shared],
     ] as const) {
-      expect(relativeError(numbers(await (await program).run({ weights, batch })), expected)).toBeLessThan(1e-9);
+      const found = await (await program).run({ weights, batch });
+      expect(relativeError(numbers(found), expected)).toBeLessThan(1e-9);
     }
   };
 
@@ -218,6 +219,15 @@ describe.each([undefined, WINDOW])("window %s", (window) => {
     ["equal prompts, other answers", [row([1, 2, 3, 4], 3), row([1, 2, 3, 5], 3)]],
     ["a row that learns nothing", [row([1, 2, 3, 4], 3), row([1, 2, 3, 4], 4)]],
     ["trained from the start", [row([1, 2, 3], 0), row([1, 2, 3], 0)]],
+    [
+      "rows of several blocks of queries",
+      [0, 1].map((i) =>
+        row(
+          Array.from({ length: 260 + 40 * i }, (_, t) => (t < 20 ? 1 : ((i + 1) * t) % 11)),
+          40,
+        ),
+      ),
+    ],
   ])("%s", (_, rows) => compare(rows));
 
   test("any rows", async () => {

@@ -12,13 +12,14 @@ export interface Training {
   readonly method?: string;
   readonly options?: object;
   readonly seed?: number;
+  readonly recompute?: boolean;
 }
 
 /** A whole step for LoRA factors on a model with random weights: AdamW, clipping. */
 export async function compileTraining(
   device: Device,
   model: Model,
-  { method = "booster", options = {}, seed = 1 }: Training = {},
+  { method = "booster", options = {}, seed = 1, recompute = false }: Training = {},
 ): Promise<{ program: TrainingProgram; frozen: DeviceTensors }> {
   const frozen = await device.uploadAll(Object.entries(randomTensors(model.weights, "float32", seed)));
   const program = await TrainingProgram.compile({
@@ -30,6 +31,7 @@ export async function compileTraining(
     optimizer: adamW({ weightDecay: 0.1 }),
     maxGradNorm: 1,
     chunks: 2,
+    recompute,
   });
   return { program, frozen };
 }

@@ -205,6 +205,14 @@ const REFERENCES: Readonly<Record<string, Reference>> = {
     );
   },
 
+  /** The operation's own example: sums so far, and these times y. */
+  scan([start, x, y], { index }: { index: number }) {
+    const turns = x.shape[0] as number;
+    const sumUpTo = (turn: number, at_: Index) => at(start, at_) + total(upTo(turn + 1).map((t) => at(x, [t, ...at_])));
+    if (index === 0) return fill(start.shape, (place) => sumUpTo(turns - 1, place));
+    return fill(x.shape, ([turn, ...place]) => sumUpTo(turn as number, place) * at(y, place));
+  },
+
   matmul: product,
   matmulAdd: (inputs, attrs: Product) => {
     const ab = product(inputs, attrs);

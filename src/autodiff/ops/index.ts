@@ -10,6 +10,7 @@ import { INDEX_OPS } from "./indexing.ts";
 import { MATMUL_OPS } from "./matmul.ts";
 import { NEURAL_OPS } from "./neural.ts";
 import { REDUCE_OPS } from "./reduce.ts";
+import { SCAN_OPS } from "./scan.ts";
 import { SHAPE_OPS } from "./shape.ts";
 import { STORED_OPS } from "./stored.ts";
 import { TRIGONOMETRY_OPS } from "./trigonometry.ts";
@@ -25,6 +26,7 @@ export * from "./indexing.ts";
 export * from "./matmul.ts";
 export * from "./neural.ts";
 export * from "./reduce.ts";
+export * from "./scan.ts";
 export * from "./shape.ts";
 export * from "./stored.ts";
 export * from "./trigonometry.ts";
@@ -43,6 +45,7 @@ export const OPS: readonly Op[] = [
   ...MATMUL_OPS,
   ...NEURAL_OPS,
   ...CONTROL_OPS,
+  ...SCAN_OPS,
   ...STORED_OPS,
   ...BLOCK_OPS,
 ];
