@@ -26,7 +26,7 @@ const rows = Array.from({ length: ROWS }, (_, row): Example => {
 /** Over what the passes cost, and under it: passes begin with layers in common, and end before the embedding. */
 const [MOST, LEAST] = [1.1, 0.9];
 /** Methods with passes on fewer rows, or without the gradients of some weights. */
-const CHEAPER: readonly string[] = ["vlguard", "safety-layers"];
+const CHEAPER: readonly string[] = ["vlguard", "safety-layers", "surgery", "fedit"];
 
 /** Settings in which the first call of a run is that of `step`. */
 const SETTINGS: Readonly<Record<string, object>> = {
