@@ -2,7 +2,7 @@ import type { Model } from "../models/index.ts";
 import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
 import type { Past } from "./cached-attention.ts";
 
-/** Places that a cache grows by: growing copies it, and attention reads free places too. */
+/** Places that a cache grows by, at least: growing copies it, and attention reads free places too. */
 const SPARE = 64;
 
 type Sizes = Pick<Model, "layers" | "kvHeads" | "headDim" | "attention">;
@@ -160,7 +160,7 @@ export class KvCache {
       const { capacity, most } = store;
       const isWide = capacity > Math.min(needed + 2 * SPARE + (needed >> 2), most);
       if (!isFull && !isWide && Math.min(needed, most) <= capacity) return store;
-      return this.moved(store, Math.min(Math.max(needed + SPARE, isWide ? 0 : capacity), most));
+      return this.moved(store, Math.min(Math.max(needed + Math.max(SPARE, needed >> 3), isWide ? 0 : capacity), most));
     });
   }
 

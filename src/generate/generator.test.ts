@@ -1,10 +1,11 @@
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { ops } from "../autodiff/index.ts";
 import { createModel, hiddenStates, packRows, rowsOf, rowTypes, weightsOf } from "../models/index.ts";
 import { mergeLora } from "../models/merge.ts";
 import { Device, type DeviceTensors, typesOf } from "../runtime/index.ts";
 import { RandomStream } from "../tensor/random.ts";
 import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
+import { Engine } from "./engine.ts";
 import { Generator } from "./generator.ts";
 
 const model = createModel({
@@ -106,6 +107,20 @@ describe("greedy decoding", () => {
     const seen: number[] = [];
     await generator.generate(prompts, { maxNewTokens: 2, onProgress: (answered) => seen.push(answered) });
     expect(seen).toEqual(prompts.map((_, i) => i + 1));
+  });
+
+  test("what prompts begin with in common is computed once and changes nothing", async () => {
+    const beginning = Array.from({ length: 40 }, (_, i) => random.integer(20_000_000 + i, model.vocabSize));
+    const long = prompts.map((prompt) => [...beginning, ...prompt]);
+    const share = vi.spyOn(Engine.prototype, "share");
+    const answers = await generator.generate(long, { maxNewTokens: 12 });
+    expect(share.mock.calls).toEqual([[beginning]]);
+    share.mockClear();
+    for (const [i, prompt] of long.entries()) {
+      expect(answers[i]).toEqual((await generator.generate([prompt], { maxNewTokens: 12 }))[0]);
+    }
+    expect(share).not.toHaveBeenCalled();
+    share.mockRestore();
   });
 
   test("no prompts, no answers", async () => {
