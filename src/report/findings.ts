@@ -96,9 +96,9 @@ export function accuracyTitle(aggregate: Aggregate): string {
   const reference = aggregate.reference.name;
   if (worst === undefined) return "Fine-tuning accuracy on the user task";
   if (worst.points <= SAME_UTILITY)
-    return `Every method learns the user task as well as ${reference}, within ${SAME_UTILITY} points`;
+    return `Mean accuracy on the user task: every method within ${SAME_UTILITY} points of ${reference}`;
   const { cell, mine, other } = worst;
-  return `${cell.method.name} learns the user task less at ${cell.strength.label}: ${decimal(mine, 0)} % against ${decimal(other, 0)} % for ${reference}`;
+  return `Mean accuracy on the user task at ${cell.strength.label}: ${cell.method.name} ${decimal(mine, 0)} %, ${reference} ${decimal(other, 0)} %`;
 }
 
 /** The title of the curves under one attack: the reference beside the other method with the lowest HS at its end. */
@@ -112,8 +112,8 @@ export function attackTitle({ result, reference }: Aggregate, cells: readonly Ce
   if (first === undefined || told.every(({ median }) => median === Infinity)) return "The attack, step by step";
   const start =
     first.median === Infinity
-      ? `${first.method.name} stays below ${result.breakAt} % HS`
-      : `${first.method.name} reaches ${result.breakAt} % HS after ${first.median} steps`;
+      ? `In the median seed ${first.method.name} stays below ${result.breakAt} % HS`
+      : `In the median seed ${first.method.name} reaches ${result.breakAt} % HS after ${first.median} steps`;
   if (second === undefined) return start;
   const verb = second.median === Infinity ? "does not reach it" : `reaches it after ${second.median} steps`;
   return `${start}; ${second.method.name} ${verb}`;
