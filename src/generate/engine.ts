@@ -2,10 +2,11 @@ import type { Model } from "../models/index.ts";
 import type { DeviceTensors } from "../runtime/index.ts";
 import { type HostTensor, tensor } from "../tensor/tensor.ts";
 import { Beginning, bytesPerToken, KvCache, rememberedOf } from "./cache.ts";
-import type { Decode, Prefill, Wanted } from "./programs.ts";
+import type { Programs, Wanted } from "./programs.ts";
 import { packPrompts } from "./prompts.ts";
 import { type Prompt, type Request, Row, type Submission } from "./row.ts";
 
+/** Rows that are written at once where nobody says how many. */
 export const ROWS = 32;
 
 export interface EngineLimits {
@@ -15,12 +16,6 @@ export interface EngineLimits {
   readonly cacheBytes?: number;
   /** Prompt tokens that are read between two steps of the rows that are being written. Default 512. */
   readonly part?: number;
-}
-
-/** Programs, compiled when they are first asked for. */
-export interface Programs {
-  prefill(wanted: Wanted): Promise<Prefill>;
-  decode(wanted: Wanted, isShared: boolean): Promise<Decode>;
 }
 
 /** Weights, and LoRA factors where programs take them, on the device. */
@@ -108,17 +103,25 @@ export class Engine {
     this.isTurning = true;
     // Rows that come together are read together.
     await undefined;
-    for (;;) {
-      this.dropCancelled();
-      this.admit();
-      if (this.inside().length === 0) break;
-      const next = this.nextParts();
-      await this.attempt(next, () => this.readParts(next));
-      for (const bucket of this.buckets) {
-        if (bucket.rows.length > 0) await this.attempt([...bucket.rows], () => this.step(bucket));
+    try {
+      while (this.letIn()) {
+        const next = this.nextParts();
+        await this.attempt(next, () => this.readParts(next));
+        for (const bucket of this.buckets) {
+          if (bucket.rows.length > 0) await this.attempt([...bucket.rows], () => this.step(bucket));
+        }
       }
+    } catch (error) {
+      fail([...this.waiting, ...this.inside()], error);
     }
     this.isTurning = false;
+  }
+
+  /** Whether anything is left to do, once those who left are gone and those who fit are in. */
+  private letIn(): boolean {
+    this.dropCancelled();
+    this.admit();
+    return this.inside().length > 0;
   }
 
   /** What fails ends these rows. */
@@ -126,10 +129,7 @@ export class Engine {
     try {
       if (rows.length > 0) await work();
     } catch (error) {
-      for (const { submission } of rows) {
-        submission.end(error);
-        submission.cancel();
-      }
+      fail(rows, error);
     }
   }
 
@@ -275,6 +275,13 @@ export class Engine {
   private isLong(length: number): boolean {
     const { longBeyond } = this.model;
     return longBeyond !== undefined && length > longBeyond;
+  }
+}
+
+function fail(rows: readonly Row[], error: unknown): void {
+  for (const { submission } of rows) {
+    submission.end(error);
+    submission.cancel();
   }
 }
 

@@ -1,8 +1,8 @@
 import { BoosterError, stopIfAsked } from "../errors.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
-import { Engine, type EngineLimits, type Programs, ROWS } from "./engine.ts";
+import { Engine, type EngineLimits, ROWS } from "./engine.ts";
 import { FEW, type Form, formsOf } from "./forms.ts";
-import { type GeneratorOptions, programsOf } from "./programs.ts";
+import { type GeneratorOptions, type Programs, programsOf } from "./programs.ts";
 import { checkPrompt, commonBeginning } from "./prompts.ts";
 import type { Finish, Prompt, Request } from "./row.ts";
 import { checkSampling } from "./sampling.ts";

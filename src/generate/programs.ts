@@ -48,6 +48,12 @@ export type Prefill = Program<Next & { readonly cache: readonly Past[] }>;
  */
 export type Decode = Program<Next & { readonly fresh: Tensor }>;
 
+/** Both, compiled when they are first asked for. */
+export interface Programs {
+  prefill(wanted: Wanted): Promise<Prefill>;
+  decode(wanted: Wanted, isShared: boolean): Promise<Decode>;
+}
+
 const int32 = (...shape: Shape): TensorType => ({ dtype: "int32", shape });
 
 /** How the programs are given a model's weights. */
