@@ -9,11 +9,18 @@ import { method, type StepContext, type StepDirection } from "../method.ts";
 
 const options = z.strictObject({
   rho: z.number().min(0).default(2).describe("length of the perturbation of the hidden states (the paper's ρ)"),
+  // Without defaults of their own: what was computed before they were there keeps its keys.
   perturbation: z
     .enum(["worst", "random"])
-    .default("worst")
-    .describe("along the gradient, or normal noise of variance ρ in each number, the paper's ablation"),
-  every: z.int().positive().default(1).describe("steps from one that is perturbed to the next, plain ones between"),
+    .optional()
+    .describe(
+      "along the gradient (worst, by default), or normal noise of variance ρ in each number, the paper's ablation",
+    ),
+  every: z
+    .int()
+    .positive()
+    .optional()
+    .describe("steps from one that is perturbed to the next, plain ones between; 1 by default"),
 });
 type VaccineOptions = z.infer<typeof options>;
 
@@ -37,7 +44,7 @@ export const vaccine = method({
   options,
   limit: { rho: 0 },
   tried: [{ rho: 0.5 }, { rho: 2 }, { rho: 5 }, { rho: 20 }],
-  create: ({ rho, perturbation, every }) => {
+  create: ({ rho, perturbation = "worst", every = 1 }) => {
     const passes = perturbation === "random" ? 1 : 1 + 1 / every;
     return {
       passes: { forward: passes, backward: passes },
