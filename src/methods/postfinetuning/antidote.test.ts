@@ -111,3 +111,24 @@ test("the factors of a continued adapter are not pruned", () => {
 test.each(["wanda", "random"])("twice the same data give the same mask (%s)", async (score) => {
   expect(await apply({ score })).toEqual(await apply({ score }));
 });
+
+test("the safe mask spares what safe rows excite as much: all where they excite the same, nothing where the opposite", async () => {
+  expect(choose(TRANSFORMS, { name: "antidote", safeMask: true }).needs).toEqual(["harmful", "alignment"]);
+  const harmful = await apply({ target: "delta" });
+  const same = await apply({ target: "delta", safeMask: true });
+  expect(same.report.pruned).toBe(0);
+  const opposite: typeof context = {
+    ...context,
+    async observe(data, own, options) {
+      const found = await context.observe("harmful", own, options);
+      if (data === "harmful") return found;
+      const turned = [...found.sums].map(
+        ([name, sums]) => [name, { ...sums, data: sums.data.map((x) => 1e-9 / x) }] as const,
+      );
+      return { ...found, sums: new Map(turned) };
+    },
+  };
+  const spared = await apply({ target: "delta", safeMask: true }, opposite);
+  expect(spared.report.pruned).toBeGreaterThan(0);
+  expect(spared.report.pruned).toBeLessThanOrEqual(harmful.report.pruned as number);
+});

@@ -6,7 +6,7 @@ import { columnSquares } from "../../models/observe.ts";
 import type { Matrix } from "../../tensor/matrix.ts";
 import type { RandomStream } from "../../tensor/random.ts";
 import { mapNumbers } from "../../tensor/tensor.ts";
-import { type LoraAdapter, type TransformContext, transform } from "../transform.ts";
+import { type Calibration, type LoraAdapter, type TransformContext, transform } from "../transform.ts";
 
 const options = z.strictObject({
   denseRatio: z.number().min(0).max(1).default(0.1).describe("Share of the entries that is set to zero"),
@@ -18,6 +18,10 @@ const options = z.strictObject({
     .enum(["lora-factors", "delta", "full"])
     .default("lora-factors")
     .describe("What is pruned: the user's LoRA factors, their product, or the weights with the product added"),
+  safeMask: z
+    .boolean()
+    .default(false)
+    .describe("Spare entries that safe answers would prune as well, with score wanda"),
 });
 
 /** `|W_ij| sqrt(S_j)`; `|W_ij|` where nothing is known of the inputs. W `[rows, columns]`, S `[columns]`. */
@@ -52,6 +56,7 @@ const randomPlaces = (entries: number, denseRatio: number, random: RandomStream)
  *     score  = |W_ij| sqrt(S_j)
  *     W     <- W (1 - mask)                                                   mask: each row's highest scores
  *
+ * `safeMask` spares the entries that rank as high on safe rows: mask <- max(0, mask - mask of safe rows).
  * On `lora-factors` x is the linear's input for A and `A x` for B. Inputs are those of the model that is not yet pruned.
  *
  * Source: Huang et al., "Antidote: Post-fine-tuning Safety Alignment for Large Language Models against Harmful Fine-tuning",
@@ -66,20 +71,25 @@ export const antidote = transform({
   stage: "repair",
   options,
   tried: [{ denseRatio: 0.05 }, { denseRatio: 0.1 }, { denseRatio: 0.25 }, { denseRatio: 0.5 }],
-  create: ({ denseRatio, score, target }) => ({
-    needs: score === "wanda" ? ["harmful"] : [],
+  create: ({ denseRatio, score, target, safeMask }) => ({
+    needs: score === "wanda" ? ["harmful", ...(safeMask ? (["alignment"] as const) : [])] : [],
     mustChange: denseRatio > 0,
     ownFactors: target === "lora-factors",
     async apply(context) {
-      const squares = score === "wanda" ? await observedSquares(context) : undefined;
+      const squares = score === "wanda" ? await observedSquares(context, "harmful") : undefined;
+      const safe = score === "wanda" && safeMask ? await observedSquares(context, "alignment") : undefined;
+      const highest = (name: string, matrix: Matrix, of: typeof squares) =>
+        highestOfEachRow(pruningScores(matrix, of?.(name)), matrix.shape[1] as number, denseRatio);
       let pruned = 0;
       const placesOf = (name: string, matrix: Matrix): number[] => {
         const places =
           score === "random"
             ? randomPlaces(matrix.data.length, denseRatio, context.random(`antidote/${name}`))
-            : highestOfEachRow(pruningScores(matrix, squares?.(name)), matrix.shape[1] as number, denseRatio);
-        pruned += places.length;
-        return places;
+            : highest(name, matrix, squares);
+        const spared = new Set(safe === undefined ? [] : highest(name, matrix, safe));
+        const left = places.filter((place) => !spared.has(place));
+        pruned += left.length;
+        return left;
       };
       const adapter =
         target === "lora-factors" ? pruneFactors(context.adapter, placesOf) : pruneWeights(context, target, placesOf);
@@ -89,14 +99,17 @@ export const antidote = transform({
 });
 
 /** Mean squares of what goes into each matrix: under a linear's name, and under those of its factors. */
-export async function observedSquares(context: TransformContext): Promise<(name: string) => ArrayLike<number>> {
+export async function observedSquares(
+  context: TransformContext,
+  data: Calibration,
+): Promise<(name: string) => ArrayLike<number>> {
   const reduce = (linear: string, x: Tensor, params: Tree): Tree => {
     const down = params[nameOfA(linear)];
     if (down === undefined) return {};
     const [outer, inner] = [columnSquares(x), columnSquares(ops.matmul(x, down, { transB: true }))];
     return { [linear]: outer, [nameOfA(linear)]: outer, [nameOfB(linear)]: inner };
   };
-  const { sums, rows } = await context.observe("harmful", context.adapter, { reduce });
+  const { sums, rows } = await context.observe(data, context.adapter, { reduce });
   return (name) => {
     const found = sums.get(name);
     if (found !== undefined) return found.data.map((sum) => sum / rows);
