@@ -26,12 +26,13 @@ const rows = Array.from({ length: ROWS }, (_, row): Example => {
 /** Over what the passes cost, and under it: passes begin with layers in common, and end before the embedding. */
 const [MOST, LEAST] = [1.1, 0.9];
 /** Methods with passes on fewer rows, or without the gradients of some weights. */
-const CHEAPER: readonly string[] = ["vlguard", "safety-layers", "surgery", "fedit"];
+const CHEAPER: readonly string[] = ["vlguard", "safety-layers", "surgery"];
 
 /** Settings in which the first call of a run is that of `step`. */
 const SETTINGS: Readonly<Record<string, object>> = {
   lisa: { alignmentSteps: 0 },
   safeinstr: { safetyRatio: 1 },
+  fedit: { clients: 1, perRound: 1 },
 };
 /** Methods whose passes are counted over several programs, of which `step` is one. */
 const SEVERAL: Readonly<Record<string, { readonly forward: number; readonly backward: number }>> = {

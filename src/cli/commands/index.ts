@@ -36,6 +36,7 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, string, Command
   "Look into a model": [
     ["safety-layers", "Find the layers that tell malicious from normal questions", () => import("./safety-layers.ts")],
     ["drift", "Measure how far a training moved what attention puts out", () => import("./drift.ts")],
+    ["beat", "Look for inputs that carry a backdoor's trigger", () => import("./beat.ts")],
     ["ablate", "Take the direction of refusals out of a model: an attack", () => import("./ablate.ts")],
   ],
   Moderators: [

@@ -7,7 +7,7 @@ import { RandomStream } from "../../../tensor/random.ts";
 import { tensor } from "../../../tensor/tensor.ts";
 import { fedit } from "./fedit.ts";
 import { options } from "./options.ts";
-import { callsOf, stretch } from "./plan.ts";
+import { callsOf, stepsToRoundsEnd, stretch } from "./plan.ts";
 import { type Aggregate, ROBUST, residual } from "./robust.ts";
 import { fedAvg, roundRate } from "./server.ts";
 
@@ -127,7 +127,9 @@ describe("the plan", () => {
       ["step"],
       ["step", "collect1", "aggregate"],
     ]);
-    expect(fedit.create(chosen).schedule.extraSteps({ steps: 61 } as never)).toBe(5);
+    expect(fedit.create(chosen).schedule.extraSteps({ ...facts, steps: 61 })).toBe(5);
+    expect(() => stepsToRoundsEnd({ steps: 6, rows: { user: 3 } }, chosen)).toThrow("fewer rows than clients");
+    expect(() => stepsToRoundsEnd(facts, { ...chosen, perRound: 5 })).toThrow("more clients than there are");
   });
 });
 

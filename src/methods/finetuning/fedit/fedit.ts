@@ -3,7 +3,7 @@ import { method } from "../../method.ts";
 import { aggregate } from "./aggregate.ts";
 import { type Context, collect, localStep, stateOf } from "./clients.ts";
 import { type FeditOptions, options } from "./options.ts";
-import { callsOf } from "./plan.ts";
+import { callsOf, stepsToRoundsEnd } from "./plan.ts";
 
 /**
  * FedIT: federated fine-tuning, all clients simulated one after the other. Those whose rows are harmful are the attack.
@@ -16,6 +16,8 @@ import { callsOf } from "./plan.ts";
  * Factors of LoRA are averaged one by one, not their product, as in the reference. One client and one round is SFT.
  * One forward and one backward pass. Copies of the trained weights: the global ones and one a client of a round.
  * Source: Ye et al., arXiv 2406.10630; docs/methods/fedit.md compares it with the authors' code.
+ *
+ * @throws {BoosterError} `DATA_TOO_FEW_ROWS` where a client would have no row
  */
 export const fedit = method({
   name: "fedit",
@@ -49,10 +51,7 @@ export const fedit = method({
         shares: { dtype: "float32", shape: [chosen.perRound] },
         client: { dtype: "float32", shape: [chosen.clients] },
       }),
-      extraSteps: ({ steps }) => {
-        const round = chosen.perRound * chosen.localSteps;
-        return Math.ceil(steps / round) * round - steps;
-      },
+      extraSteps: (facts) => stepsToRoundsEnd(facts, chosen),
       calls: (step, facts) => callsOf(step, facts, chosen),
     },
   }),

@@ -1,3 +1,4 @@
+import { BoosterError } from "../../../errors.ts";
 import { RandomStream } from "../../../tensor/random.ts";
 import { tensor } from "../../../tensor/tensor.ts";
 import type { Call, RunFacts } from "../../method.ts";
@@ -58,4 +59,27 @@ export function callsOf(step: number, facts: RunFacts, chosen: FeditOptions): re
   if (local === localSteps - 1) calls.push({ program: `collect${place}`, inputs });
   if (local === localSteps - 1 && place === perRound - 1) calls.push({ program: "aggregate", inputs });
   return calls;
+}
+
+/** Steps that the last round lacks. @throws {BoosterError} `DATA_TOO_FEW_ROWS` where a client would have no row, `OPTIONS_CONFLICT` */
+export function stepsToRoundsEnd(
+  { steps, rows }: Pick<RunFacts, "steps" | "rows">,
+  { clients, perRound, localSteps }: FeditOptions,
+): number {
+  if ((rows.user ?? 0) < clients) {
+    throw new BoosterError("DATA_TOO_FEW_ROWS", "there are fewer rows than clients", {
+      expected: `at least ${clients}`,
+      found: String(rows.user ?? 0),
+      where: "method.clients",
+    });
+  }
+  if (perRound > clients) {
+    throw new BoosterError("OPTIONS_CONFLICT", "a round has more clients than there are", {
+      expected: `at most ${clients}`,
+      found: String(perRound),
+      where: "method.perRound",
+    });
+  }
+  const round = perRound * localSteps;
+  return Math.ceil(steps / round) * round - steps;
 }
