@@ -27,9 +27,9 @@ function attribute(name: string, value: OnnxAttribute, typeOf: TypeOf): MessageI
   return { name, type: AttributeType.INTS, ints: value.map(BigInt) };
 }
 
-/** With shapes in any case: ONNX Runtime asks how many axes a body's results have. */
+/** With shapes: ONNX Runtime asks how many axes a body's results have. */
 const bodyProto = (name: string, { nodes, inputs, outputs }: OnnxBody, typeOf: TypeOf) => {
-  const infos = (names: readonly string[]) => names.map((value) => valueInfo(value, typeOf(value) as TensorType, true));
+  const infos = (names: readonly string[]) => names.map((value) => valueInfo(value, typeOf(value) as TensorType));
   return { name, node: nodeProtos(nodes, typeOf), input: infos(inputs), output: infos(outputs) };
 };
 
@@ -43,27 +43,20 @@ const nodeProtos = (nodes: readonly OnnxNode[], typeOf: TypeOf) =>
     attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value, typeOf)),
   }));
 
+/** Shapes are written for bodies alone: see `encodeModel`. */
 function valueInfo(
   name: string,
-  { dtype, shape }: TensorType,
-  withShape: boolean,
+  { dtype, shape }: Pick<TensorType, "dtype"> & Partial<TensorType>,
 ): MessageInitShape<typeof ValueInfoProtoSchema> {
-  const dim = shape.map((size) =>
+  const dim = shape?.map((size) =>
     typeof size === "number"
       ? { value: { case: "dimValue" as const, value: BigInt(size) } }
       : { value: { case: "dimParam" as const, value: showDim(size) } },
   );
   const elemType = ONNX_TYPES[dtype];
-  const value = withShape ? { elemType, shape: { dim } } : { elemType };
+  const value = dim === undefined ? { elemType } : { elemType, shape: { dim } };
   return { name, type: { value: { case: "tensorType", value } } };
 }
-
-/**
- * Programs of more nodes are written without shapes. Where ONNX Runtime can infer shapes, kernels work in place, but its
- * planner compares each result of which it knows the number of axes with every buffer that has become free so far: half a minute for
- * the 13 000 nodes of a Booster step on a 30-layer model. `Program` checks shapes itself, and the arena finds free memory without the planner.
- */
-const LARGE = 2500;
 
 function constantProto(name: string, { dtype, shape, values }: OnnxConstant) {
   const { data } = tensor(dtype, shape, values);
@@ -109,10 +102,14 @@ const anchored = (nodes: readonly OnnxNode[]): OnnxNode[] =>
  * depth first. So nodes are numbered backwards, and each node that matters gets a reader that nobody reads: it is
  * then computed when its turn in the trace comes, not when something else happens to lead there. A pass that is finished
  * before the next one begins is freed before the next one begins; without this, Booster's three passes overlap.
+ *
+ * Shapes are left out, and all from which ONNX Runtime could infer them. With them kernels would work in place, which saves neither
+ * time nor memory here, and its planner would compare each result of which it knows the number of axes with every buffer that is free
+ * by then: most of what opening a session takes, half a minute for the 13 000 nodes of a Booster step on a 30-layer model.
+ * `Program` checks shapes itself, and the arena finds free memory without the planner.
  */
 export function encodeModel(graph: OnnxGraph, frozen: ReadonlyMap<string, HostTensor> = new Map()): Uint8Array {
   const nodes = nodeProtos(anchored(graph.nodes), (name) => graph.types.get(name));
-  const shapes = nodes.length <= LARGE;
   const constants = [...graph.constants, [FLAT, FLAT_SHAPE] as const];
   const given = [...graph.inputs].filter(([name]) => !frozen.has(name));
   const fixed = [...frozen].filter(([name]) => graph.inputs.has(name));
@@ -133,8 +130,8 @@ export function encodeModel(graph: OnnxGraph, frozen: ReadonlyMap<string, HostTe
         ),
       ],
       // A constant that could be overridden is not looked into when shapes are inferred.
-      input: [...given, ...(shapes ? [] : constants)].map(([name, type]) => valueInfo(name, type, shapes)),
-      output: [...graph.outputs].map(([name, type]) => valueInfo(name, type, shapes)),
+      input: [...given, ...constants].map(([name, { dtype }]) => valueInfo(name, { dtype })),
+      output: [...graph.outputs].map(([name, { dtype }]) => valueInfo(name, { dtype })),
     },
   });
   return toBinary(ModelProtoSchema, model);

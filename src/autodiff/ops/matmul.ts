@@ -27,7 +27,7 @@ function productShape(op: string, a: Tensor, b: Tensor, { transA, transB }: Matm
 
 function lowerProduct(emit: Emitter, names: readonly string[], [a, b]: readonly [Tensor, Tensor], attrs: MatmulAttrs) {
   // Gemm computes the same bits in the same time, but ONNX Runtime knows of its result that it has two axes, whatever else it knows,
-  // and its planner then compares it with every buffer that is free: see `LARGE` in encode.ts.
+  // and its planner then compares it with every buffer that is free: see encode.ts.
   if (a.dtype === "float32" && emit.provider === "cpu") {
     return emit.node("FusedMatMul", names, flags(attrs), "com.microsoft");
   }
