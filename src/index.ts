@@ -16,6 +16,7 @@ export { fetchReference } from "./hub/fetch.ts";
 export * from "./report/index.ts";
 export { align } from "./stages/align.ts";
 export { ablate } from "./stages/analysis/ablate.ts";
+export { beat } from "./stages/analysis/beat.ts";
 export { drift } from "./stages/analysis/drift.ts";
 export { findSafetyLayers } from "./stages/analysis/safety-layers.ts";
 export { type Estimate, estimate, type Fit } from "./stages/estimate.ts";
