@@ -159,6 +159,7 @@ describe("converted", () => {
     );
     expect(pieces.filter((state) => state === "done")).toHaveLength(1);
     expect(pieces.filter((state) => state === "skipped")).toHaveLength(pieces.length - 1);
-    expect(runs).toEqual(before.runs);
+    // What later versions tell beside it may come.
+    expect(runs).toMatchObject(before.runs);
   });
 });

@@ -25,7 +25,7 @@ test.each(DEFENCES.rows)("$name has as many settings around its best as the othe
     for (const { align = {}, ...settings } of near) {
       expect(() => pipelineOf({ name: row.name, ...settings })).not.toThrow();
       const numbers = (of: Settings) =>
-        [...Object.entries(of), ["rate", of.align?.learningRate ?? 2e-3]] as [string, unknown][];
+        [...Object.entries(of), ["align.learningRate", of.align?.learningRate ?? 2e-3]] as [string, unknown][];
       const before = new Map(numbers(winner));
       const changed = numbers({ ...settings, align }).filter(
         ([name, value]) => name !== "align" && JSON.stringify(value) !== JSON.stringify(before.get(name)),

@@ -27,7 +27,7 @@ export const sdd = method({
   stage: "align",
   streams: ["harmful", "general"],
   options,
-  tried: [{ redrawn: false }, { redrawn: true }],
+  tried: [{}, { redrawn: true }, ...[1e-3, 4e-3].map((learningRate) => ({ align: { learningRate } }))],
   create: ({ redrawn }) => ({
     passes: { forward: 1, backward: 1 },
     schedule: {

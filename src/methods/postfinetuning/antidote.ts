@@ -18,10 +18,7 @@ const options = z.strictObject({
     .enum(["lora-factors", "delta", "full"])
     .default("lora-factors")
     .describe("What is pruned: the user's LoRA factors, their product, or the weights with the product added"),
-  safeMask: z
-    .boolean()
-    .default(false)
-    .describe("Spare entries that safe answers would prune as well, with score wanda"),
+  safeMask: z.boolean().optional().describe("Spare entries that safe answers would prune as well, with score wanda"),
 });
 
 /** `|W_ij| sqrt(S_j)`; `|W_ij|` where nothing is known of the inputs. W `[rows, columns]`, S `[columns]`. */
