@@ -285,7 +285,7 @@ describe("before the first step", () => {
   );
 
   test("so does Ctrl-C while a method measures what its steps need, and the run can be resumed", async () => {
-    const neurons = ["--method", "sn-tune", "--tune", "full", "--method.select", "top", "--method.queries", "30"];
+    const neurons = ["--method", "sn-tune", "--tune", "full", "--method.select", "top", "--method.queries", "300"];
     const command = [
       ...["align", "--run", "measuring", "--model", "world", "--alignment", "data/alignment-0.jsonl", "--steps", "2"],
       ...["--harmful", "data/harmful-0.jsonl", ...SMALL, ...neurons, "--json"],
@@ -293,7 +293,7 @@ describe("before the first step", () => {
     let asked = 0;
     const { code, stdout } = await cli.run(command, {
       onOutput(text, kill) {
-        if (asked > 0 || !/looking for safety neurons: text [1-9]\d* of 30, \d+ s left/.test(text)) return;
+        if (asked > 0 || !/looking for safety neurons: text [1-9]\d* of \d+, \d+ s left/.test(text)) return;
         asked = performance.now();
         kill("SIGINT");
       },
