@@ -1,4 +1,4 @@
-import { ops, type Tensor, type Tree } from "../autodiff/index.ts";
+import { ops, type Tensor, type Tree, tree } from "../autodiff/index.ts";
 import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
 
 /** Names and shapes of tensors that lie one behind the other in a vector. */
@@ -34,6 +34,17 @@ export const flatten = (tree: Tree, { entries }: FlatLayout): Tensor =>
     entries.map(({ name, shape }) => ops.reshape(tree[name] as Tensor, [sizeOf(shape)])),
     0,
   );
+
+/** Updates are proportional to the learning rate, so a factor of it is one of them. */
+export function atRates(from: Tensor, to: Tensor, rates: Tree, layout: FlatLayout): Tensor {
+  const start = unflatten(from, layout);
+  const moved = tree.mapTree(unflatten(to, layout), (x, name) => {
+    const rate = rates[name];
+    const before = start[name] as Tensor;
+    return rate === undefined ? x : ops.add(before, ops.mul(ops.sub(x, before), rate));
+  });
+  return flatten(moved, layout);
+}
 
 /** `flatten` on the host. */
 export function flattenHost(tensors: ReadonlyMap<string, HostTensor>, { entries, size }: FlatLayout): HostTensor {

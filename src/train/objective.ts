@@ -16,6 +16,7 @@ import {
   weightsOf,
 } from "../models/index.ts";
 import type { Mapped } from "../runtime/index.ts";
+import type { HostTensor } from "../tensor/tensor.ts";
 
 /**
  * Types of a stream's batch as a program's arguments: in micro-batches, and for methods that look inside with every row apart, and with
@@ -27,15 +28,32 @@ export const streamTypes = (stream: string, chunks: number, microBatches = 1) =>
   padded: paddedTypes(`${stream} apart`),
 });
 
-/** The micro-batches of one stream as arguments; each is divided by the labelled tokens of all of them. */
-export function packStream(parts: readonly (readonly Example[])[], chunks: number, padId = 0) {
-  const totalLabelled = parts.flat().reduce((sum, { labels }) => sum + countLabelled(labels), 0);
+type PackedStream = Mapped<ReturnType<typeof streamTypes>, HostTensor>;
+
+/**
+ * The micro-batches of one stream as arguments; each is divided by the labelled tokens of all of them.
+ *
+ * @param isRead whether a program reads the batch in that form; the others are not made. By default all are
+ */
+export function packStream(parts: Parts, chunks: number, padId?: number): PackedStream;
+export function packStream(parts: Parts, chunks: number, padId: number, isRead: IsRead): Partial<PackedStream>;
+export function packStream(
+  parts: Parts,
+  chunks: number,
+  padId = 0,
+  isRead: IsRead = () => true,
+): Partial<PackedStream> {
+  const all = parts.flat();
+  const totalLabelled = all.reduce((sum, { labels }) => sum + countLabelled(labels), 0);
   return {
-    parts: parts.map((part) => packBatch(part, { chunks, totalLabelled })),
-    apart: packBatch(parts.flat(), { chunks, totalLabelled, share: false, join: false }),
-    padded: packPadded(parts.flat(), padId),
+    ...(isRead("parts") && { parts: parts.map((part) => packBatch(part, { chunks, totalLabelled })) }),
+    ...(isRead("apart") && { apart: packBatch(all, { chunks, totalLabelled, share: false, join: false }) }),
+    ...(isRead("padded") && { padded: packPadded(all, padId) }),
   };
 }
+
+type Parts = readonly (readonly Example[])[];
+type IsRead = (form: keyof PackedStream) => boolean;
 
 /** Batches of all streams among a program's arguments. */
 export type StreamInputs = Readonly<Record<string, Mapped<ReturnType<typeof streamTypes>, Tensor>>>;

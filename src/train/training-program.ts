@@ -15,7 +15,7 @@ import {
   typesOf,
 } from "../runtime/index.ts";
 import { type HostTensor, tensor, zeros } from "../tensor/tensor.ts";
-import { type FlatLayout, flatLayout, flatten, flattenHost, unflatten, unflattenHost } from "./flatten.ts";
+import { atRates, type FlatLayout, flatLayout, flatten, flattenHost, unflatten, unflattenHost } from "./flatten.ts";
 import { MethodState } from "./method-state.ts";
 import { packStream, stepContext, streamTypes } from "./objective.ts";
 
@@ -203,10 +203,14 @@ export class TrainingProgram {
   }
 
   private async feeds(name: string, { batches, learningRate, inputs }: Required<Omit<ProgramCall, "program">>) {
-    const { microBatches = 1, chunks, frozen, padId } = this.options;
+    const { microBatches = 1, chunks, frozen, padId = 0 } = this.options;
+    const program = await this.program(name);
     const packed = (await this.streamsOf(name)).map((stream) => {
       const parts = batches[stream];
-      if (parts?.length === microBatches) return [stream, packStream(parts, chunks, padId)] as const;
+      if (parts?.length === microBatches) {
+        const isRead = (form: string) => program.reads(`streams ${stream} ${form}`);
+        return [stream, packStream(parts, chunks, padId, isRead)] as const;
+      }
       throw new BoosterError("ARGUMENT_MISMATCH", `the stream ${stream} comes in the wrong number of micro-batches`, {
         expected: String(microBatches),
         found: String(parts?.length),
@@ -276,17 +280,6 @@ export class TrainingProgram {
   profile(): Profile {
     return (this.programs.get("step") as Program).profile();
   }
-}
-
-/** Updates are proportional to the learning rate, so a factor of it is one of them. */
-function atRates(from: Tensor, to: Tensor, rates: Tree, layout: FlatLayout): Tensor {
-  const start = unflatten(from, layout);
-  const moved = tree.mapTree(unflatten(to, layout), (x, name) => {
-    const rate = rates[name];
-    const before = start[name] as Tensor;
-    return rate === undefined ? x : ops.add(before, ops.mul(ops.sub(x, before), rate));
-  });
-  return flatten(moved, layout);
 }
 
 /** Each mask in the shape of its weight. */

@@ -1,8 +1,9 @@
 import { BoosterError } from "../../errors.ts";
+import type { Bounds } from "../../report/useful.ts";
 import { alignOptionsOf, attackOptionsOf, checkCell } from "../cell-options.ts";
 import type { Attack, ExperimentOptions, SparseAttack } from "../options.ts";
 import { pipelineOf } from "../pipeline.ts";
-import { type Bounds, judgedRuns } from "./judge.ts";
+import { judgedRuns } from "./judge.ts";
 import type { SearchOptions } from "./options.ts";
 import { survivorsOf } from "./trials.ts";
 

@@ -1,11 +1,8 @@
 import { percent } from "../../report/estimate.ts";
-import { isUseful } from "../../report/useful.ts";
+import { type Bounds, isUseful } from "../../report/useful.ts";
 import { type EvaluationReport, readEvaluation } from "../../stages/evaluate.ts";
-import type { ExperimentOptions } from "../options.ts";
 import { scoresOf } from "../scores.ts";
 import type { TrialScore } from "./trials.ts";
-
-export type Bounds = Pick<ExperimentOptions, "utilityBound" | "overRefusalBound" | "coherenceBound">;
 
 /** A trial by its evaluation on the search's questions. What a model refuses before the attack is not asked again there. */
 export function judged(report: EvaluationReport, bounds: Bounds): TrialScore {
