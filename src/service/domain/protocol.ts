@@ -1,0 +1,61 @@
+import type { Job, JobError, JobEvent, JobSpec, Slot, StageOutput, StageOutputs, Work } from "./job.ts";
+import type { JsonValue } from "./json.ts";
+
+/** A worker's hold on a job. All that it writes names the epoch; one that is no longer current changes nothing (HTTP 400 `lease_lost`). */
+export interface Claim {
+  readonly job: Job["id"];
+  readonly epoch: number;
+  readonly stage: Work;
+  readonly step: number;
+  readonly spec: JobSpec;
+  readonly outputs: StageOutputs;
+  /** The newest checkpoint of the training, to go on from: file names to SHA-256. */
+  readonly checkpoint?: { readonly step: number; readonly files: Readonly<Record<string, string>> };
+  /** Folder or reference of the base on this server's host is never told: files by hash. */
+  readonly base: { readonly identity: string; readonly files: Readonly<Record<string, string>> };
+}
+
+/** How a stage ended, beside what it put out. */
+export type Outcome =
+  | { readonly end: "done"; readonly output: StageOutput }
+  | { readonly end: "paused" | "released_lease" }
+  | { readonly end: "failed"; readonly error: JobError; readonly output?: StageOutput };
+
+/** The last stage's word: what becomes of the model. */
+export interface Verdict {
+  readonly verdict: "released" | "held" | "rejected";
+  /** The report, without signature; the server signs it. */
+  readonly report: JsonValue;
+  /** Files of the adapter to serve, by SHA-256. */
+  readonly adapter: Readonly<Record<string, string>>;
+}
+
+/**
+ * What a worker asks the server, the same on one host and on many. The HTTP client of `worker/` and the handlers of `http/` are its two sides.
+ * `undefined` from `claim`: nothing to do.
+ */
+export interface WorkerProtocol {
+  claim(worker: {
+    readonly id: string;
+    readonly slots: readonly Slot[];
+    readonly threads: number;
+  }): Promise<Claim | undefined>;
+  /** Every 5 s. `lost`: stop at once. */
+  beat(job: string, epoch: number, step: number): Promise<{ readonly wish: "pause" | "none" | "lost" }>;
+  event(job: string, epoch: number, event: JobEvent): Promise<void>;
+  metrics(job: string, epoch: number, rows: readonly Readonly<Record<string, number>>[]): Promise<void>;
+  checkpoint(
+    job: string,
+    epoch: number,
+    checkpoint: {
+      readonly step: number;
+      /** Of an epoch's end: shown to users and kept (three newest); others serve only to go on from. */
+      readonly epochEnd: boolean;
+      readonly files: Readonly<Record<string, string>>;
+      readonly metrics: Readonly<Record<string, number>>;
+    },
+  ): Promise<void>;
+  finish(job: string, epoch: number, outcome: Outcome, verdict?: Verdict): Promise<void>;
+  readBlob(sha256: string, to: string): Promise<void>;
+  writeBlob(from: string): Promise<string>;
+}
