@@ -51,7 +51,8 @@ const readTokenizer = (bytes: Uint8Array): void => {
 
 test.each([
   ["checkpoints", checkpoint, readCheckpoint, ["LLAMA2C_INVALID", "NON_FINITE_WEIGHT"], 0.75],
-  ["tokenizers", tokenizer, readTokenizer, ["TOKENIZER_MALFORMED"], 0.25],
+  // A file may say that one of its special tokens is written "a".
+  ["tokenizers", tokenizer, readTokenizer, ["TOKENIZER_MALFORMED", "SPECIAL_TOKEN_IN_TEXT"], 0.25],
 ] as const)("mutated llama2.c %s end in a known error or a valid result", (name, make, read, codes, share) => {
   const report = fuzz(`llama2c ${name}`, make, read, new Set<string>(codes), share);
   console.log(`${JSON.stringify([...report.outcomes])}, memory +${report.rssGrowthMb.toFixed(0)} MB`);
