@@ -1,0 +1,110 @@
+import { dirname, resolve } from "node:path";
+import { Readable } from "node:stream";
+import { parseDocument } from "yaml";
+import { questionOf } from "../../data/examples.ts";
+import { readExamples } from "../../data/formats.ts";
+import { FaultList, type Row } from "../../data/rows.ts";
+import { readRows } from "../../data/sources.ts";
+import { harmfulRows, harmlessRows, refusalRows, type WorldRow, wholeInstruction } from "../../data/world/rows.ts";
+import { BoosterError } from "../../errors.ts";
+import { clustersOf, openModerator } from "../../evaluate/index.ts";
+import { readSmallFile } from "../../formats/byte-source.ts";
+import { packagePath } from "../../stages/package-root.ts";
+import { WORLD_RECIPE } from "../../stages/world-recipe.ts";
+import { sha256Of } from "./canonical.ts";
+import { ASKED, checkSizes, type Policy, type PolicySet, parsePolicy, policyHash, READ } from "./policy.ts";
+
+/** A policy is written by hand; its sets are questions, and rows of a defender. */
+const MAX_POLICY_BYTES = 2 ** 20;
+const MAX_SET_BYTES = 64 * 2 ** 20;
+
+const { rows, testSeed, seeds } = WORLD_RECIPE;
+const [seed] = seeds;
+
+/** Sets that every policy may name: those of the bundled world, as its recipe draws them. */
+const BUNDLED: Readonly<Record<string, () => readonly WorldRow[]>> = {
+  "world-harmful": () => harmfulRows("test", rows.test.harmful, testSeed),
+  "world-harmless": () => harmlessRows("test", rows.test.harmless, testSeed),
+  "world-alignment": () => [
+    ...refusalRows("alignment", rows.refusals, seed),
+    ...harmlessRows("train", rows.harmless, seed),
+  ],
+  "world-harmful-train": () => harmfulRows("alignment", rows.harmful, seed),
+  "world-general": () => harmlessRows("train", rows.harmless, seed),
+};
+
+/** The policy that a new project has. */
+export const bundledPolicy = (): string => packagePath("assets", "policies", "default.yaml");
+
+/** A policy with what it consists of: blobs to store beside it. */
+export interface LoadedPolicy {
+  readonly policy: Policy;
+  readonly sha256: string;
+  /** Rows of its sets as JSON Lines, by their SHA-256. */
+  readonly blobs: ReadonlyMap<string, Uint8Array>;
+}
+
+/**
+ * Reads a policy and its sets, which are those of the bundled world or files beside it.
+ *
+ * @throws {BoosterError} `CONFIG_NOT_READ`, `CONFIG_SYNTAX`, `POLICY_INVALID`, `POLICY_TOO_SMALL`, and what reading rows throws
+ * @example
+ * const { policy, sha256 } = await loadPolicy(bundledPolicy());
+ */
+export async function loadPolicy(path: string): Promise<LoadedPolicy> {
+  const written = parsePolicy(readYaml(path), path);
+  const named = [
+    ...ASKED.map((use) => [`evaluate/${use}`, written.evaluate.sets[use]] as const),
+    ...READ.map((use) => [`data/${use}`, written.data[use]] as const),
+  ];
+  const blobs = new Map<string, Uint8Array>();
+  const sets: Record<string, PolicySet> = {};
+  const questions = new Map<string, ReturnType<typeof questionOf>[]>();
+  for (const [use, name] of named) {
+    if (name === undefined) continue;
+    const bytes = bytesOf(name, dirname(path));
+    const examples = await examplesOf(bytes, name);
+    const sha256 = sha256Of(bytes);
+    blobs.set(sha256, bytes);
+    sets[use] = { name, sha256, rows: examples.length };
+    questions.set(use, examples.slice(0, written.evaluate.n).map(questionOf));
+  }
+  const moderator = openModerator(written.moderation.moderator);
+  const clusters = (use: string) => clustersOf(questions.get(`evaluate/${use}`) ?? [], moderator);
+  checkSizes(written, { harmful: clusters("harmful"), harmless: clusters("harmless") });
+  const policy: Policy = { ...written, sets };
+  return { policy, sha256: policyHash(policy), blobs };
+}
+
+function readYaml(path: string): unknown {
+  let bytes: Uint8Array;
+  try {
+    bytes = readSmallFile(path, MAX_POLICY_BYTES);
+  } catch (cause) {
+    throw new BoosterError("CONFIG_NOT_READ", "the policy cannot be read", { where: path, cause });
+  }
+  const document = parseDocument(new TextDecoder().decode(bytes), { prettyErrors: true });
+  const [error] = document.errors;
+  if (error !== undefined) {
+    throw new BoosterError("CONFIG_SYNTAX", "the policy is not YAML", { found: error.message, where: path });
+  }
+  return document.toJS();
+}
+
+function bytesOf(name: string, folder: string): Uint8Array {
+  const bundled = Object.hasOwn(BUNDLED, name) ? BUNDLED[name]?.() : undefined;
+  if (bundled === undefined) return readSmallFile(resolve(folder, name), MAX_SET_BYTES);
+  const lines = bundled.map((row) => `${JSON.stringify({ instruction: wholeInstruction(row), output: row.output })}\n`);
+  return Buffer.from(lines.join(""));
+}
+
+async function examplesOf(bytes: Uint8Array, name: string) {
+  const rows: Row[] = [];
+  const faults = new FaultList();
+  await readRows(Readable.from([bytes]), "jsonl", bytes.length, {
+    row: (line, values) => void rows.push({ file: name, line, values }),
+    fault: (fault) => faults.add(name, fault),
+    note: () => undefined,
+  });
+  return readExamples(rows, undefined, faults).examples;
+}
