@@ -10,7 +10,7 @@ export {
   type NamedWeights,
   readLora,
 } from "./load.ts";
-export { type LabelledTokens, type LossOptions, tokenLoss, type Weigh } from "./loss.ts";
+export { type LabelledTokens, type LossOptions, labelledHits, tokenLoss, type Weigh } from "./loss.ts";
 export { mergeLora } from "./merge.ts";
 export { blocksOf, type Module, moduleOf, type Place, partOf, type Role } from "./modules.ts";
 export { type PaddedBatch, packPadded, paddedTypes } from "./padded.ts";

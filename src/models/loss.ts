@@ -39,6 +39,24 @@ export function tokenLoss(model: Model, weights: Weights, batch: Batch, options:
   return linearCrossEntropy(rows, weights.tensor(model.head, rows), flat(batch.labels), given, chunks, model.softcap);
 }
 
+/**
+ * Which labelled tokens of a batch are the likeliest ones: 1 or 0 each, and 0 for filler. A part of them at a time has its logits in memory.
+ *
+ * @param chunks parts of the batch's loss
+ */
+export function labelledHits(model: Model, weights: Weights, batch: Batch, chunks: number): Tensor {
+  const hidden = labelledStates(model, weights, batch);
+  const rows = ops.reshape(ops.move(hidden, batch.loss), [chunks, -1, hidden.dim(1)]);
+  const head = weights.tensor(model.head, rows);
+  const [labels, shares] = [batch.labels, batch.shares].map((x) => ops.reshape(x, [chunks, -1])) as [Tensor, Tensor];
+  const hits = Array.from({ length: chunks }, (_, i) => {
+    const part = (x: Tensor) => ops.reshape(ops.slice(x, 0, i, i + 1), x.shape.slice(1));
+    const likeliest = ops.argmax(ops.matmul(part(rows), head, { transB: true }));
+    return ops.mul(ops.cast(ops.equal(likeliest, part(labels)), "float32"), ops.sign(part(shares)));
+  });
+  return hits.reduce((all, one) => ops.concat([all, one], 0));
+}
+
 const flat = (x: Tensor): Tensor => ops.reshape(x, [-1]);
 
 /** Where the labelled tokens of the loss stand; all are of the loss's length, filler rows included. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type Example, messagesOf } from "../data/examples.ts";
 import { BoosterError } from "../errors.ts";
+import type { ChatMessage } from "../formats/chat-template.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import type { Question } from "./data.ts";
 
@@ -23,6 +24,11 @@ export const AskingOptions = z.strictObject({
     .describe(
       `System message that every question stands under: a text, or one of the safety prompts ${Object.keys(SAFETY_PROMPTS).join(", ")}`,
     ),
+  prefix: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("What harmful prompts are made to begin with, as what users' data begins with may be a trigger"),
   prefill: z
     .string()
     .min(1)
@@ -48,6 +54,16 @@ export function underSystem(example: Example, system: AskingOptions["system"]): 
   const { where } = example;
   const variables = example.kind === "chat" && example.variables ? { variables: example.variables } : {};
   return { kind: "chat", where, messages: [{ role: "system", content }, ...messages], ...variables };
+}
+
+/** A question whose first turn begins with a text. */
+export function behindPrefix(example: Example, prefix: AskingOptions["prefix"]): Example {
+  if (prefix === undefined) return example;
+  if (example.kind === "instruction") return { ...example, instruction: `${prefix} ${example.instruction}` };
+  const first = example.messages.findIndex(({ role }) => role === "user");
+  const begin = (message: ChatMessage, i: number) =>
+    i === first ? { ...message, content: `${prefix} ${message.content}` } : message;
+  return { ...example, messages: example.messages.map(begin) };
 }
 
 /** A question whose answer has begun. */

@@ -1,5 +1,4 @@
 import type { Example as DataExample } from "../data/examples.ts";
-import { BoosterError } from "../errors.ts";
 import { checkJudged, isJudged, openModerator } from "../evaluate/index.ts";
 import type { Example } from "../models/index.ts";
 import type { Device } from "../runtime/index.ts";
@@ -9,6 +8,7 @@ import { heldOutLoss } from "./held-out-loss.ts";
 import type { CurveOptions } from "./options.ts";
 import { openRespondent } from "./respondent.ts";
 import { lossChunks, type Trainee } from "./training-run.ts";
+import { unlessStopped } from "./validation.ts";
 
 /** Questions that are asked at once; short answers of a small set. */
 const BATCH = 64;
@@ -76,15 +76,8 @@ export async function openCurve(
         return { ...values, harmfulCount, harmfulTotal: judged.length };
       };
       return {
-        every: options.every,
-        async run(_step, signal) {
-          try {
-            return await measure(signal);
-          } catch (error) {
-            if (error instanceof BoosterError && error.code === "STOPPED") return undefined;
-            throw error;
-          }
-        },
+        due: (step) => step % options.every === 0,
+        run: (_step, signal) => unlessStopped(measure(signal)),
       };
     },
   };

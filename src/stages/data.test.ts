@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { tinyTokenizer } from "../../test/tiny-tokenizer.ts";
 import type { Example } from "../data/examples.ts";
-import { askedQuestion, asQuestion } from "./data.ts";
+import { askedQuestion, asQuestion, exchangesOf } from "./data.ts";
 
 const encoding = { tokenizer: tinyTokenizer(), template: "chat" as const, model: { maxPositions: 60, vocabSize: 300 } };
 const example: Example = {
@@ -27,4 +27,19 @@ test("a moderator reads what the user says, all of it, as it was before the atta
 test.each(["chat", "alpaca"] as const)("a question that does not fit the model is named by its row: %s", (template) => {
   const long = { ...example, input: "word ".repeat(60) };
   expect(() => asQuestion(long, { ...encoding, template })).toThrow(/at most 59 tokens.*f\.jsonl:7/);
+});
+
+test("a moderator reads every answer of a conversation in its own context", () => {
+  const say = (role: string, content: string) => ({ role, content });
+  const messages = [
+    say("system", "s"),
+    say("user", "a"),
+    say("assistant", "1"),
+    say("user", "b"),
+    say("assistant", "2"),
+  ];
+  expect(exchangesOf({ kind: "chat", where: "", messages })).toEqual([
+    { prompt: "s\na", answer: "1" },
+    { prompt: "s\na\nb", answer: "2" },
+  ]);
 });

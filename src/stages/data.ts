@@ -156,6 +156,25 @@ export function goldOf(example: DataExample): string {
   return last?.role === "assistant" ? last.content : "";
 }
 
+/** An example's answers, each with what it answers, as a moderator reads them: what the model was told and asked until then. */
+export function exchangesOf(example: DataExample): { readonly prompt: string; readonly answer: string }[] {
+  const messages = messagesOf(example);
+  return messages.flatMap(({ role, content }, at) =>
+    role === "assistant"
+      ? [
+          {
+            prompt: messages
+              .slice(0, at)
+              .filter((message) => message.role !== "assistant")
+              .map((message) => message.content)
+              .join("\n"),
+            answer: content,
+          },
+        ]
+      : [],
+  );
+}
+
 /** A question to a model: what it is given, what a moderator reads, and the wanted answer. */
 export interface Question {
   readonly ids: readonly number[];

@@ -22,7 +22,7 @@ import { ATTACKS } from "../methods/attacks/index.ts";
 import { asAdapter } from "../models/load.ts";
 import type { Template } from "../models/model-file.ts";
 import { RunDirectory } from "../train/index.ts";
-import { type AskingOptions, begun, underSystem } from "./asking.ts";
+import { type AskingOptions, begun, behindPrefix, underSystem } from "./asking.ts";
 import { askedQuestion, type DataSet, goldOf, loadDataSet, type Question, teller } from "./data.ts";
 import { describeRun, hashesOfFiles } from "./describe-run.ts";
 import { EvaluateOptions, parseOptions } from "./options.ts";
@@ -145,7 +145,13 @@ type Questions = Partial<Record<SetName, readonly Numbered[]>>;
 
 /** The questions of each set in the order of asking: long ones first, which is how they share batches. */
 function questionsOf(
-  { ask, template, system, prefill }: AskingOptions & { readonly template: Template; readonly ask: typeof asItIs },
+  {
+    ask,
+    template,
+    system,
+    prefix,
+    prefill,
+  }: AskingOptions & { readonly template: Template; readonly ask: typeof asItIs },
   sets: Partial<Record<SetName, DataSet>>,
   { base: { tokenizer, model } }: StartingPoint,
 ): Questions {
@@ -153,7 +159,8 @@ function questionsOf(
   for (const name of SETS) {
     const put = isHarm(name) ? ask : asItIs;
     const numbered = sets[name]?.examples.map((example, number) => {
-      const under = (question: DataExample) => underSystem(put(question), system);
+      const begins = isHarm(name) ? prefix : undefined;
+      const under = (question: DataExample) => underSystem(behindPrefix(put(question), begins), system);
       const question = askedQuestion(example, { template, tokenizer, model }, under);
       return { ...begun(question, isHarm(name) ? prefill : undefined, tokenizer), number };
     });
@@ -222,7 +229,7 @@ async function askAll(
 }
 
 function reportOf(
-  { model, adapters, framing, system, prefill }: EvaluateOptions,
+  { model, adapters, framing, system, prefix, prefill }: EvaluateOptions,
   { template }: Origin,
   store: VerdictStore,
   moderator: Moderator,
@@ -233,9 +240,9 @@ function reportOf(
     model,
     adapters,
     ...(framing === undefined ? {} : { templates: { trained: template ?? "unknown", asked: framing } }),
-    ...(system === undefined && prefill === undefined
+    ...(system === undefined && prefix === undefined && prefill === undefined
       ? {}
-      : { asked: { ...(system && { system }), ...(prefill && { prefill }) } }),
+      : { asked: { ...(system && { system }), ...(prefix && { prefix }), ...(prefill && { prefill }) } }),
     harm: harmReport(store.of("harmful"), moderator),
     ...(harmless.length === 0 ? {} : { overRefusal: rateOf(harmless, ({ refusal }) => refusal) }),
     ...(task.length === 0 ? {} : { accuracy: rateOf(task, ({ correct }) => correct) }),

@@ -9,6 +9,7 @@ import { loadStreams, type Rewriting } from "./streams.ts";
 import { trainingTemplate } from "./template.ts";
 import { runTraining, type TrainingOutcome, type TrainingRun } from "./training-run.ts";
 import { openUpload } from "./upload.ts";
+import { openValidation, together } from "./validation.ts";
 import { type Context, hashesOf, Workbench } from "./workbench.ts";
 
 /**
@@ -38,6 +39,7 @@ export async function finetuneJob(options: z.input<typeof FinetuneOptions>, cont
   const method = choose(METHODS, chosen.method);
   const upload = await openUpload(chosen, start, encoding, method.rewrite, context);
   const curve = chosen.curve && (await openCurve(chosen.curve, encoding, base.device, upload.poisoned, upload.ask));
+  const validation = chosen.validation && (await openValidation(chosen.validation, encoding, upload.rows, context));
   const [user = ""] = method.streams;
   const defender = {
     alignment: { option: "alignment", source: chosen.alignment },
@@ -57,7 +59,9 @@ export async function finetuneJob(options: z.input<typeof FinetuneOptions>, cont
     ])),
     ...others.hashes,
     ...curve?.hashes,
+    ...validation?.hashes,
   };
+  const measured = [curve, validation].filter((each) => each !== undefined);
   return {
     options: chosen,
     description: describeRun("finetune", FinetuneOptions, chosen, hashes),
@@ -69,7 +73,11 @@ export async function finetuneJob(options: z.input<typeof FinetuneOptions>, cont
       ...(Object.keys(others.records).length === 0 ? {} : { defender: others.records }),
     },
     files: upload.files,
-    ...(curve === undefined ? {} : { evaluation: (trainee) => curve.evaluation(trainee) }),
+    ...(measured.length === 0
+      ? {}
+      : {
+          evaluation: async (trainee) => together(await Promise.all(measured.map((each) => each.evaluation(trainee)))),
+        }),
   };
 }
 

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { type Choice, choice, table } from "../choice.ts";
 import { checkJudged, type Exchange, isJudged, MODERATORS, openModerator } from "../evaluate/index.ts";
 import { type AttackRow, guardTokens, type Piece, trainToyGuard, type Victim } from "../methods/attacks/index.ts";
-import { goldOf, promptOf } from "./data.ts";
+import { exchangesOf } from "./data.ts";
 
 /** Reads an upload before any training. */
 export interface Guard {
@@ -34,7 +34,7 @@ const moderating = <Row extends Choice>({ name, options }: Row): Choice<Row["nam
       name,
       async flags(rows) {
         const pieces = rows.flatMap((row, place) =>
-          row.pieces.map((piece) => ({ place, ...exchangeOf(piece, victim) })),
+          row.pieces.flatMap((piece) => readAs(piece, victim).map((exchange) => ({ place, ...exchange }))),
         );
         const judgements = await moderator.judge(pieces, signal);
         checkJudged(moderator, judgements);
@@ -56,11 +56,9 @@ export const GUARDS = table({ kind: "guard", unknown: "MODERATOR_UNKNOWN", unfit
   ...(MODERATORS.rows.map(moderating) as Guarding<(typeof MODERATORS.rows)[number]>[]),
 ]);
 
-/** A piece as a moderator reads it; bare tokens are read as a whole. */
-function exchangeOf(piece: Piece, { base: { tokenizer } }: Victim): Exchange {
-  if ("ids" in piece) {
-    const text = tokenizer.decode(piece.ids, { skipSpecial: true });
-    return { prompt: text, answer: text };
-  }
-  return { prompt: promptOf(piece.example), answer: goldOf(piece.example) };
+/** A piece as a moderator reads it, each answer for itself; bare tokens are read as a whole. */
+function readAs(piece: Piece, { base: { tokenizer } }: Victim): Exchange[] {
+  if ("example" in piece) return exchangesOf(piece.example);
+  const text = tokenizer.decode(piece.ids, { skipSpecial: true });
+  return [{ prompt: text, answer: text }];
 }

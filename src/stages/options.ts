@@ -1,93 +1,29 @@
 import { z } from "zod";
 import { faultsOf, model, oneOf, operational } from "../choice.ts";
-import { PoisonOptions, SourceOptions, TemplateOptions } from "../data/options.ts";
+import { PoisonOptions, TemplateOptions } from "../data/options.ts";
 import { FORMER_METRICS, TASK_METRICS } from "../data/tasks/table.ts";
 import { BoosterError } from "../errors.ts";
 import { MODERATORS } from "../evaluate/index.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { METHODS, TRANSFORMS } from "../methods/registry.ts";
 import { TEMPLATES } from "../models/model-file.ts";
-import { BASES } from "../models/storages.ts";
 import { OPTIMIZERS, SCHEDULES } from "../optim/index.ts";
-import { PROVIDERS } from "../runtime/providers.ts";
 import { AskingOptions } from "./asking.ts";
 import { GUARDS } from "./guards.ts";
+import {
+  AvoidChoice,
+  BaseChoice,
+  ConfigKeys,
+  Count,
+  DeviceChoice,
+  Model,
+  ModelChoice,
+  ProfileChoice,
+  RunChoice,
+  Source,
+} from "./option-parts.ts";
 
-/** A data source; a plain string is its path. */
-export const Source = z.preprocess(
-  (value: string | z.input<typeof SourceOptions>) => (typeof value === "string" ? { path: value } : value),
-  SourceOptions,
-);
-
-export const Count = z.int().positive();
-
-/** What is computed on, which changes what is computed by rounding at most: left out of a run's identity. */
-export const DeviceChoice = z.strictObject({
-  provider: operational(z.enum(PROVIDERS).default("cpu").describe("Execution provider of ONNX Runtime")),
-  threads: operational(Count.optional().describe("Threads of one program; all cores by default")),
-});
-export type DeviceChoice = z.infer<typeof DeviceChoice>;
-
-/** What a training run writes about itself, which changes nothing of what it computes. */
-export const ProfileChoice = z.strictObject({
-  profile: operational(
-    z
-      .string()
-      .min(1)
-      .optional()
-      .describe(
-        "Prefix of files that say what each kernel of a training step costs: PREFIX.txt, and a trace for Perfetto",
-      ),
-  ),
-});
-export type ProfileChoice = z.infer<typeof ProfileChoice>;
-
-export const RunChoice = z.strictObject({
-  run: operational(z.string().min(1).describe("Folder of the run")),
-  resume: operational(z.boolean().default(false).describe("Go on with the run that is in the folder")),
-});
-
-export const Model = model(
-  z.string().min(1).describe("Run folder, Hugging Face folder, GGUF file, or hf:org/name[@revision][:file.gguf]"),
-);
-
-export const ConfigKeys = z.strictObject({
-  ignoreConfigKeys: z
-    .array(z.string().min(1))
-    .optional()
-    .describe(
-      "Keys of the model's config.json that change nothing in what it computes, though they are not known here",
-    ),
-});
-
-export const ModelChoice = z.strictObject({
-  model: Model,
-  ...ConfigKeys.shape,
-  adapters: z
-    .array(model(z.string().min(1)))
-    .default([])
-    .describe(
-      "Bare LoRA adapters on top of the model, in the order in which they were trained: folders, or hf:org/name[@revision]",
-    ),
-});
-
-/** What frozen weights are kept in. It changes the weights where they are not in that form already, so it determines the result. */
-export const BaseChoice = z.strictObject({
-  base: z
-    .enum(BASES)
-    .optional()
-    .describe(
-      "What the weight matrices that are not trained are kept in; as they are stored by default. int8 and int4 quantise in groups of 32, bfloat16 rounds; float32 is faster and needs more memory",
-    ),
-});
-export type BaseChoice = z.infer<typeof BaseChoice>;
-
-const AvoidChoice = z.strictObject({
-  avoid: z
-    .array(Source)
-    .default([])
-    .describe("Data whose questions must not occur: rows that repeat one, exactly or nearly, are left out"),
-});
+export * from "./option-parts.ts";
 
 /** How anything is trained; defaults are the paper's (Adam betas 0.9 and 0.999 are fixed, as there). */
 export const TrainingOptions = z.strictObject({
@@ -121,6 +57,18 @@ export const TrainingOptions = z.strictObject({
     .default("speed")
     .describe("Keep what the backward pass needs, or compute the large parts of it again"),
   checkpointEvery: Count.default(500).describe("Steps between checkpoints"),
+  checkpointSeconds: operational(
+    z.number().positive().optional().describe("Seconds after which there is a checkpoint in any case"),
+  ),
+  checkpointsTo: operational(
+    z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "Folder in which each checkpoint is laid as well, at an epoch's end with its adapter, for whoever carries them elsewhere and removes them",
+      ),
+  ),
   force: operational(z.boolean().default(false).describe("Start although the memory seems not to suffice")),
 });
 export type TrainingOptions = z.infer<typeof TrainingOptions>;
@@ -172,6 +120,16 @@ export const CurveOptions = z.strictObject({
 });
 export type CurveOptions = z.infer<typeof CurveOptions>;
 
+/** How well a training learns, measured on its way. */
+export const ValidationOptions = z.strictObject({
+  every: Count.describe("Steps between measurements"),
+  data: Source.optional().describe(
+    "Rows that are not trained on: their loss and the share of their tokens that are the likeliest",
+  ),
+  rows: Count.default(32).describe("Rows of these that are measured each time; all of them at an epoch's end"),
+});
+export type ValidationOptions = z.infer<typeof ValidationOptions>;
+
 const { seed: _, ...Poison } = PoisonOptions.shape;
 
 /** Stage 2: a user's fine-tuning, with a share of harmful rows: the attack. */
@@ -206,7 +164,12 @@ export const FinetuneOptions = z.strictObject({
     .enum(["service", "open-weights"])
     .default("service")
     .describe("Who trains the attacked model: the provider on a user's data, or the attacker"),
+  allRows: z
+    .boolean()
+    .optional()
+    .describe("Train on the rows of the task as they are, all of them: no mix, no attack, no harmful rows"),
   curve: CurveOptions.optional().describe("What is measured along the way"),
+  validation: ValidationOptions.optional().describe("How well the task is learnt, measured along the way"),
   ...AvoidChoice.shape,
   ...TemplateOptions.shape,
   ...UnusableChoice.shape,

@@ -53,16 +53,20 @@ export async function publishAdapter(
         card: parent === undefined ? adapterCard(run.path, config, made) : undefined,
       }),
     );
-  const parts = readChain(model, origin.sha256, below);
-  const [first, ...rest] = [...parts, trained];
   const delta = below.length > 0 ? write("delta", trained, lineage(origin.sha256, below)) : undefined;
-  const adapter = write("adapter", sumOf([first as LoraAdapter, ...rest]));
+  const adapter = write("adapter", onBase(trained, model, made));
   const folder = delta ?? adapter;
   const adapters = [...below, { folder, sha256: await modelIdentity(folder) }];
   const { path, ignoredConfigKeys } = origin.base;
   const base = { path, sha256: origin.sha256, ...(ignoredConfigKeys && { ignoredConfigKeys: [...ignoredConfigKeys] }) };
   writeModelFile(run, made, base, adapters);
   return adapter;
+}
+
+/** What was trained together with the adapters that it stands on: one adapter on the base alone. */
+export function onBase(trained: LoraAdapter, model: Model, { origin, below }: Lineage): LoraAdapter {
+  const [first, ...rest] = [...readChain(model, origin.sha256, below), trained];
+  return sumOf([first as LoraAdapter, ...rest]);
 }
 
 /** Publishes a model whose weights were all trained, as a Hugging Face folder. Throws what `RunDirectory.publish` throws. */

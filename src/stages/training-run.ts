@@ -10,10 +10,19 @@ import { asAdapter, type LoadedModel, type NamedWeights } from "../models/load.t
 import { type AdapterLink, refuseOutdated, type Template } from "../models/model-file.ts";
 import { OPTIMIZERS, schedule } from "../optim/index.ts";
 import { profileTable } from "../runtime/index.ts";
-import { type Evaluation, type Following, type RunDescription, RunDirectory, train } from "../train/index.ts";
-import { planRun } from "../train/run-facts.ts";
+import {
+  type BatchSource,
+  type Evaluation,
+  type Following,
+  type RunDescription,
+  RunDirectory,
+  train,
+} from "../train/index.ts";
+import { assertFinite } from "../train/non-finite.ts";
+import { ofStream, planRun } from "../train/run-facts.ts";
 import { type TrainingOptions as ProgramOptions, TrainingProgram } from "../train/training-program.ts";
 import { TrainingStepper } from "../train/training-stepper.ts";
+import { layCheckpoint } from "./lay-checkpoint.ts";
 import { checkMemory } from "./memory.ts";
 import type { BaseChoice, TrainingOptions } from "./options.ts";
 import { type Lineage, publishAdapter, publishModel } from "./publish.ts";
@@ -65,6 +74,8 @@ export interface Trainee {
   readonly scale: number;
   /** The trained tensors as they are now. */
   trained(): Promise<NamedWeights>;
+  /** Which rows of the first stream each step is about. */
+  readonly batches: BatchSource;
 }
 
 /** A training run with its data at hand. */
@@ -171,7 +182,11 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
       base,
       scale: compiled.adapter.scale,
       trained: () => program.trained(),
+      batches: ofStream(batches, compiled.method.streams),
     });
+    const made = { origin: start.origin, below: belowOf(start), aligns: job.aligns, template };
+    const adapterNow = async () => starting.config && fitted(starting.config, assertFinite(await program.trained()));
+    const { checkpointsTo } = training;
     const result = await train({
       stepper,
       run,
@@ -185,6 +200,21 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
       }),
       microBatches,
       checkpointEvery: training.checkpointEvery,
+      checkpointSeconds: training.checkpointSeconds,
+      onCheckpoint:
+        checkpointsTo === undefined
+          ? undefined
+          : async (step, epochEnd, metricsBytes) => {
+              const folder = layCheckpoint(checkpointsTo, {
+                run,
+                step,
+                metricsBytes,
+                adapter: epochEnd ? await adapterNow() : undefined,
+                model: base.model,
+                made,
+              });
+              emit?.({ type: "checkpoint", step, epochEnd, folder });
+            },
       ...(evaluation === undefined ? {} : { evaluation }),
       emit,
       signal,
@@ -195,7 +225,6 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
     if (stepper.steps > 0 || !existsSync(join(folder, COST))) run.writeFile(COST, costOf(steps, stepper));
     const { outcome, step } = result;
     if (result.outcome === "stopped") return { outcome, run: folder, step };
-    const made = { origin: start.origin, below: belowOf(start), aligns: job.aligns, template };
     const published =
       job.publish !== undefined
         ? { model: await job.publish(run, { ...starting, tensors: result.adapter }, made) }

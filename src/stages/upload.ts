@@ -5,7 +5,15 @@ import { hashExamples } from "../data/split.ts";
 import { encodeEach, encodeExample } from "../data/templates.ts";
 import { BoosterError, type Watch } from "../errors.ts";
 import { rateOf } from "../evaluate/index.ts";
-import { ATTACKS, type Attack, type AttackRow, encodeRow, examplesOf, type Victim } from "../methods/attacks/index.ts";
+import {
+  ATTACKS,
+  type Attack,
+  type AttackRow,
+  encodeRow,
+  examplesOf,
+  plainRow,
+  type Victim,
+} from "../methods/attacks/index.ts";
 import type { Rewrite } from "../methods/rewrite.ts";
 import type { Example } from "../models/index.ts";
 import { asAdapter } from "../models/load.ts";
@@ -49,7 +57,7 @@ export async function openUpload(
   context: Context = {},
 ): Promise<Upload> {
   const { signal, emit } = context;
-  const attack = choose(ATTACKS, chosen.attack);
+  const attack = chosen.allRows ? asTheyAre(chosen) : choose(ATTACKS, chosen.attack);
   const task = await loadDataSet(chosen.task, chosen.avoid, teller(emit, "task"));
   checkHarmful(chosen, attack);
   const harmful = chosen.harmful && (await loadDataSet(chosen.harmful, chosen.avoid, teller(emit, "harmful"), true));
@@ -94,6 +102,20 @@ export async function openUpload(
     },
     files: made.files ?? {},
     ...(attack.ask === undefined ? {} : { ask: attack.ask }),
+  };
+}
+
+/** No attack: the user's rows, all of them. @throws {BoosterError} `OPTIONS_CONFLICT` */
+function asTheyAre({ harmful, attack }: FinetuneOptions): Attack {
+  if (harmful !== undefined || attack.name !== "mix") {
+    throw new BoosterError("OPTIONS_CONFLICT", "allRows trains on the rows of the task and on no others", {
+      found: harmful === undefined ? `attack: ${attack.name}` : "harmful rows",
+      where: "allRows",
+    });
+  }
+  return {
+    needs: () => ({ harmful: 0, task: 0 }),
+    rows: async ({ task }) => ({ rows: task.map((example) => plainRow(example, false)) }),
   };
 }
 

@@ -8,6 +8,8 @@ export type Event =
   | (Told & { readonly type: "work"; readonly text: string; readonly preparing?: true })
   /** What a person should know. */
   | (Told & { readonly type: "notice"; readonly text: string })
+  /** A checkpoint lies in the folder that the run was told to lay them in; with an adapter where an epoch ended. */
+  | (Told & { readonly type: "checkpoint"; readonly step: number; readonly epochEnd: boolean; readonly folder: string })
   /** A piece of an experiment begins, is done, was there already (`skipped`), or cannot be done (`left out`). */
   | {
       readonly type: "piece";

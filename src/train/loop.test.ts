@@ -81,7 +81,7 @@ test("batch 8 = 4 x 2 = 8 x 1, the smaller last batch included", async () => {
 });
 
 test("stopped after any step and resumed: the same batches, metrics and weights", async () => {
-  const evaluation = { every: 3, run: async (step: number) => ({ probe: step / 3 }) };
+  const evaluation = { due: (step: number) => step % 3 === 0, run: async (step: number) => ({ probe: step / 3 }) };
   const whole = await trial({ name: "whole", evaluation });
   for (let stopAfter = 1; stopAfter <= 9; stopAfter++) {
     const name = `stop-${stopAfter}`;
@@ -97,8 +97,25 @@ test("stopped after any step and resumed: the same batches, metrics and weights"
   }
 });
 
+test("checkpoints come at an epoch's end and after a time for whoever asks for them, and change nothing", async () => {
+  const whole = await trial({ name: "unheard" });
+  const heard: string[] = [];
+  const onCheckpoint = async (step: number, epochEnd: boolean) => void heard.push(`${step}${epochEnd ? " epoch" : ""}`);
+  const told = await trial({ name: "heard", onCheckpoint });
+  // Three steps an epoch, and every fourth step.
+  expect(heard).toEqual(["0", "3 epoch", "4", "6 epoch", "8", "9 epoch"]);
+  heard.length = 0;
+  const timed = await trial({ name: "timed", onCheckpoint, checkpointSeconds: 1e-9 });
+  expect(heard.map((text) => Number.parseInt(text, 10))).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  for (const { adapter, metrics } of [told, timed]) {
+    expect(metrics).toBe(whole.metrics);
+    expect(adapter).toEqual(whole.adapter);
+  }
+});
+
 test("evaluations come at the start, at the stride and at the end; one that is cut short is done again", async () => {
-  const evaluation = { every: 4, run: async (step: number) => ({ probe: step }) };
+  const due = (step: number) => step % 4 === 0;
+  const evaluation = { due, run: async (step: number) => ({ probe: step }) };
   const whole = await trial({ name: "probe", evaluation });
   const rows = readMetrics(join(folder, "probe/metrics.jsonl"));
   expect(rows.filter(({ kind }) => kind === "evaluation").map(({ probe }) => probe)).toEqual([0, 4, 8, 9]);
@@ -108,7 +125,7 @@ test("evaluations come at the start, at the stride and at the end; one that is c
     controller.abort("test");
     return undefined;
   };
-  await trial({ name: "cut", evaluation: { every: 4, run: cut }, signal: controller.signal });
+  await trial({ name: "cut", evaluation: { due, run: cut }, signal: controller.signal });
   expect((await trial({ name: "cut", evaluation })).metrics).toBe(whole.metrics);
 });
 

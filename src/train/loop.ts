@@ -10,8 +10,8 @@ import { watchOf } from "./watch.ts";
 
 /** A measurement beside the training loss. */
 export interface Evaluation {
-  /** Runs before the first step, after every `every` steps, and after the last. */
-  readonly every: number;
+  /** Whether it runs before the step of that number, counted from 0; it always runs after the last one. */
+  due(step: number): boolean;
   /** Returns what to record; undefined when it was cut short because `signal` asked to stop. */
   run(step: number, signal: AbortSignal | undefined): Promise<Readonly<Record<string, number>> | undefined>;
 }
@@ -29,6 +29,10 @@ export interface TrainingPlan extends Following {
   readonly microBatches?: number;
   /** Steps between checkpoints; there is also one at the start, at the end and at a stop. */
   readonly checkpointEvery: number;
+  /** Seconds after which there is one in any case. */
+  readonly checkpointSeconds?: number | undefined;
+  /** Told of each checkpoint once it is saved; with it, every epoch ends with one. */
+  readonly onCheckpoint?: ((step: number, epochEnd: boolean, metricsBytes: number) => Promise<void>) | undefined;
   readonly evaluation?: Evaluation;
 }
 
@@ -71,14 +75,24 @@ export async function train(plan: TrainingPlan): Promise<TrainingResult> {
   const { counters, saved } = await restore(plan);
   emit?.({ type: "work", text: "first step" });
   let savedStep = saved;
+  let savedAt = performance.now();
   const pace = new Pace(total);
+  const { stepsPerEpoch } = ofStream(plan.batches, stepper.streams);
+  const endsEpoch = (step: number): boolean => step > 0 && (step === total || step % stepsPerEpoch === 0);
+  const mustSave = (step: number): boolean =>
+    isDue(plan.checkpointEvery, step, step === total) ||
+    (plan.onCheckpoint !== undefined && endsEpoch(step)) ||
+    performance.now() - savedAt >= 1000 * (plan.checkpointSeconds ?? Number.POSITIVE_INFINITY);
 
   const save = async (): Promise<void> => {
     if (savedStep === counters.step) return;
     run.assertHeld();
     run.metrics.sync();
-    run.checkpoints.save(counters.step, await stepper.save(), { ...counters, metricsBytes: run.metrics.bytes });
+    const metricsBytes = run.metrics.bytes;
+    run.checkpoints.save(counters.step, await stepper.save(), { ...counters, metricsBytes });
     savedStep = counters.step;
+    savedAt = performance.now();
+    await plan.onCheckpoint?.(counters.step, endsEpoch(counters.step), metricsBytes);
   };
 
   for (;;) {
@@ -86,7 +100,8 @@ export async function train(plan: TrainingPlan): Promise<TrainingResult> {
     await setImmediate();
     const { step } = counters;
     const last = step === total;
-    if (signal?.aborted !== true && isDue(plan.evaluation?.every, step, last) && counters.evaluated !== step) {
+    const measures = plan.evaluation !== undefined && (last || plan.evaluation.due(step));
+    if (signal?.aborted !== true && measures && counters.evaluated !== step) {
       const values = await plan.evaluation?.run(step, signal);
       if (values !== undefined) {
         run.metrics.append({ kind: "evaluation", step, ...values });
@@ -94,7 +109,7 @@ export async function train(plan: TrainingPlan): Promise<TrainingResult> {
       }
     }
     const stopping = signal?.aborted === true;
-    if (stopping || isDue(plan.checkpointEvery, step, last)) await save();
+    if (stopping || mustSave(step)) await save();
     if (stopping) return { outcome: "stopped", step };
     if (last) return { outcome: "finished", step, adapter: assertFinite(await stepper.adapter()) };
     const result = await takeStep(plan, counters);
@@ -102,8 +117,7 @@ export async function train(plan: TrainingPlan): Promise<TrainingResult> {
   }
 }
 
-const isDue = (every: number | undefined, step: number, last: boolean): boolean =>
-  every !== undefined && (last || step % every === 0);
+const isDue = (every: number, step: number, last: boolean): boolean => last || step % every === 0;
 
 /** One optimiser step and its row. */
 async function takeStep(plan: TrainingPlan, counters: Counters): Promise<StepResult> {

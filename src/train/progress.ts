@@ -76,6 +76,7 @@ export class ProgressReporter {
       return `${this.heading}  ${piece}${state === "started" ? " ..." : ` ${state}`}`;
     }
     const { piece } = event;
+    if (event.type === "checkpoint") return `${piece ? `${piece}  ` : ""}checkpoint: ${event.folder}`;
     if (piece === undefined) return event.type === "step" ? describeProgress(event) : event.text;
     this.underWay.set(piece, `${piece}  ${event.type === "step" ? stepText(event) : event.text}`);
     return [this.heading, [...this.underWay.values()].join(" | ")].join("  ");
@@ -83,7 +84,7 @@ export class ProgressReporter {
 
   private isDue(event: Event, now: number): boolean {
     const quiet = this.style === "lines";
-    if (event.type === "notice") return true;
+    if (event.type === "notice" || event.type === "checkpoint") return true;
     if (event.type === "piece") return !quiet || event.state !== "started";
     if (event.piece === undefined) {
       if (event.type === "step" && (this.style === "json" || event.step === event.totalSteps)) return true;

@@ -43,7 +43,7 @@ export async function runJob(job: TrainerJob, signal: AbortSignal): Promise<stri
       learningRate: (step) => 0.05 / (1 + step / 50),
       microBatches: 3,
       checkpointEvery: 10,
-      evaluation: { every: 7, run: async (step) => ({ harmfulTestLoss: 1 / (1 + step) }) },
+      evaluation: { due: (step) => step % 7 === 0, run: async (step) => ({ harmfulTestLoss: 1 / (1 + step) }) },
       signal,
       emit: (event) => {
         if (event.type === "notice") console.log(event.text);
