@@ -1,0 +1,64 @@
+const KB = 1024;
+const MB = 1024 * KB;
+const GB = 1024 * MB;
+
+/** Every limit of the service. Bytes, seconds and counts; per key and minute where it says so. */
+export const LIMITS = {
+  /** Requests of a key in a minute, by what they do. */
+  readsPerMinute: 600,
+  writesPerMinute: 60,
+  inferencesPerMinute: 120,
+  tokensPerMinute: 100_000,
+  /** Keys that are wrong, from one address in a minute: then all of that address wait. */
+  failedLoginsPerMinute: 20,
+
+  /** Of a project. */
+  jobsQueued: 100,
+  jobsRunning: 4,
+  fileBytesPerProject: 50 * GB,
+  modelsPerProject: 1000,
+
+  jsonBytes: MB,
+  chatBytes: 4 * MB,
+  /** What a worker reports of one stage. */
+  internalBytes: 16 * MB,
+  jsonDepth: 64,
+  jsonValues: 500_000,
+  headerBytes: 64 * KB,
+
+  fileBytes: 512 * MB,
+  uploadBytes: 2 * GB,
+  partBytes: 64 * MB,
+  partsPerUpload: 1000,
+  /** One file of a worker: a checkpoint of a large model's adapter with its moments. */
+  blobBytes: 8 * GB,
+  multipartParts: 12,
+  multipartFieldBytes: 4 * KB,
+  filenameLength: 255,
+  uploadSeconds: 3600,
+  expirySeconds: { least: 3600, most: 2_592_000 },
+
+  headerSeconds: 10,
+  /** No byte of a request for so long ends it; its whole time has no limit. */
+  idleSeconds: 60,
+  heartbeatSeconds: 15,
+  /** A reader that takes nothing for so long is let go. */
+  drainSeconds: 30,
+  streamsPerKey: 100,
+  jobsPerStream: 20,
+  pollMilliseconds: 500,
+  /** How long a pause waits for the checkpoint that it asked for. */
+  pauseSeconds: 10,
+  /** What a stop of the server waits for. */
+  shutdownSeconds: 30,
+
+  metadataPairs: 16,
+  metadataKey: 64,
+  metadataValue: 512,
+  suffixLength: 64,
+  faultsShown: 100,
+  /** Within which a client's retry is given what its first try made. */
+  retrySeconds: 600,
+  idempotencyKeyLength: 255,
+  clientRequestIdLength: 128,
+} as const;
