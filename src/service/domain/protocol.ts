@@ -30,16 +30,33 @@ export interface Verdict {
   readonly adapter: Readonly<Record<string, string>>;
 }
 
+/** What a worker tells of itself whenever it asks for work. */
+export interface WorkerFacts {
+  readonly id: string;
+  readonly slots: readonly Slot[];
+  readonly threads: number;
+  readonly host: string;
+  readonly pid: number;
+  readonly version: string;
+}
+
 /**
- * What a worker asks the server, the same on one host and on many. The HTTP client of `worker/` and the handlers of `http/` are its two sides.
- * `undefined` from `claim`: nothing to do.
+ * What a worker asks the server, the same on one host and on many. The HTTP client of `worker/` and the handlers of `http/` are its two sides;
+ * every answer and body is JSON but that of a blob:
+ *
+ *     POST /internal/claim                  WorkerFacts            { claim: Claim | null }
+ *     POST /internal/jobs/{id}/beat         { epoch, step }        { wish }
+ *     POST /internal/jobs/{id}/events       { epoch, event }       {}
+ *     POST /internal/jobs/{id}/metrics      { epoch, rows }        {}
+ *     POST /internal/jobs/{id}/checkpoints  { epoch, checkpoint }  {}
+ *     POST /internal/jobs/{id}/finish       { epoch, outcome, verdict? }  {}
+ *     GET  /internal/blobs/{sha256}?job={id}&epoch={n}             bytes, of what the claim names
+ *     PUT  /internal/blobs?job={id}&epoch={n}  bytes               { sha256 }
+ *
+ * A write under an epoch that is over: 400 `lease_lost`, and nothing has changed. `undefined` from `claim`: nothing to do.
  */
 export interface WorkerProtocol {
-  claim(worker: {
-    readonly id: string;
-    readonly slots: readonly Slot[];
-    readonly threads: number;
-  }): Promise<Claim | undefined>;
+  claim(worker: WorkerFacts): Promise<Claim | undefined>;
   /** Every 5 s. `lost`: stop at once. */
   beat(job: string, epoch: number, step: number): Promise<{ readonly wish: "pause" | "none" | "lost" }>;
   event(job: string, epoch: number, event: JobEvent): Promise<void>;
@@ -56,6 +73,7 @@ export interface WorkerProtocol {
     },
   ): Promise<void>;
   finish(job: string, epoch: number, outcome: Outcome, verdict?: Verdict): Promise<void>;
-  readBlob(sha256: string, to: string): Promise<void>;
-  writeBlob(from: string): Promise<string>;
+  /** Writes a blob into a file; what came is compared with its hash. Only what a claim names can be had: of its spec, outputs, checkpoint, base and policy's sets. */
+  readBlob(job: string, epoch: number, sha256: string, to: string): Promise<void>;
+  writeBlob(job: string, epoch: number, from: string): Promise<string>;
 }
