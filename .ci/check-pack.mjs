@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 
 const ALLOWED = [
   /^(LICENSE|package\.json|[A-Z]+\.md)$/,
-  /^assets\/world\/(config|generation_config|tokenizer|tokenizer_config)\.json$/,
-  /^assets\/world\/model\.safetensors$/,
+  /^assets\/world(-[23])?\/(config|generation_config|tokenizer|tokenizer_config)\.json$/,
+  /^assets\/world(-[23])?\/model\.safetensors$/,
   /^dist\/src\/[\w/-]+(\.d\.ts|\.js)$/,
   /^docs\/[\w/-]+\.(md|png|yaml)$/,
   /^examples\/[\w-]+\.yaml$/,
@@ -13,7 +13,7 @@ const NEEDED = [
   "LICENSE",
   "README.md",
   "CHANGELOG.md",
-  "assets/world/model.safetensors",
+  ...["world", "world-2", "world-3"].map((base) => `assets/${base}/model.safetensors`),
   "dist/src/cli/main.js",
   "dist/src/index.d.ts",
 ];

@@ -1,7 +1,16 @@
 /** What version 0.1 wrote opens and goes on, or ends in one error that names `booster upgrade`. */
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { runExperiment } from "../src/experiments/experiment.ts";
@@ -17,6 +26,7 @@ import { type Event, readMetrics } from "../src/train/index.ts";
 
 const FIXTURES = "test/fixtures-0.1";
 let folder: string;
+let house: string;
 const run = (name: string) => join(folder, "runs", name);
 const json = (...path: string[]) => JSON.parse(readFileSync(join(...path), "utf8"));
 const configOf = (name: string) => parse(readFileSync(join(FIXTURES, name), "utf8"));
@@ -24,11 +34,17 @@ const factors = (path: string) => readFileSync(join(path, "adapter_model.safeten
 const outdated = expect.objectContaining({ code: "RUN_OUTDATED", message: expect.stringContaining("booster upgrade") });
 
 beforeAll(() => {
-  process.chdir(resolve(import.meta.dirname, ".."));
   folder = mkdtempSync(join(tmpdir(), "booster-0.1-"));
+  // Paths are as they were: the bundled model of version 0.1 stands where the runs look for it.
+  house = mkdtempSync(join(tmpdir(), "booster-0.1-house-"));
+  symlinkSync(import.meta.dirname, join(house, "test"));
+  symlinkSync(join(import.meta.dirname, "fixtures-0.1", "assets"), join(house, "assets"));
+  process.chdir(house);
   cpSync(FIXTURES, folder, { recursive: true });
 });
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(() => {
+  for (const made of [folder, house]) rmSync(made, { recursive: true });
+});
 
 describe("before it is converted", () => {
   test("a run is not taken for a model, and not gone on with", async () => {

@@ -1,6 +1,6 @@
 /**
  * `node dist/scripts/world-search/main.js [METHOD...]`: chooses the methods' settings for the bundled world, the same number of
- * trials for each, on training seeds and a draw of test questions that the demo does not use. Prints a page; without a METHOD it
+ * trials for each, on training seeds that the demo does not use and on the validation questions, whose hazards no test asks about. Prints a page; without a METHOD it
  * is that of all methods and is written to docs/results/world-search.md.
  */
 
@@ -14,13 +14,12 @@ import { DEFENCES } from "../../src/methods/registry.ts";
 import { percent } from "../../src/report/estimate.ts";
 import { boundText } from "../../src/report/useful.ts";
 import { packagePath } from "../../src/stages/package-root.ts";
-import { writeWorldData } from "../../src/stages/world-files.ts";
+import { WORLD_FILES, writeWorldData } from "../../src/stages/world-files.ts";
 import { WORLD_RECIPE } from "../../src/stages/world-recipe.ts";
 import { bestOf, worthOf } from "./choice.ts";
 import { around, type Settings } from "./settings.ts";
 
 const SEEDS = [0, 1];
-const TEST_SEED = 1000;
 /** From where plain SFT breaks in this world to where hardly anything holds. */
 const STRENGTHS = [7e-5, 1e-4, 2e-4];
 /** Trials of the second round, around the best of the first. */
@@ -29,10 +28,16 @@ const NEAR = 4;
 const chosen = process.argv.slice(2);
 const names = chosen.length === 0 ? DEFENCES.rows.map(({ name }) => name) : chosen;
 const out = "runs/world-search";
-writeWorldData(`${out}/data`, SEEDS, TEST_SEED);
+writeWorldData(`${out}/data`, SEEDS);
 const base = demoExperiment(DemoOptions.parse({ out, seeds: SEEDS, strengths: STRENGTHS }));
 // What is measured along the way is not looked at here.
 const { curve: _, ...attack } = base.attack;
+const evaluate = {
+  ...base.evaluate,
+  harmful: `${out}/data/${WORLD_FILES.validationHarmful}`,
+  harmless: `${out}/data/${WORLD_FILES.validationHarmless}`,
+  task: `${out}/data/${WORLD_FILES.validationReviews}`,
+};
 
 interface Trial {
   readonly name: string;
@@ -46,7 +51,7 @@ async function tried(trials: readonly Trial[]) {
     MethodEntry.parse({ id: idOf(i), method: { name, ...settings }, align }),
   );
   const result = await runExperiment(
-    { ...base, attack, methods },
+    { ...base, attack, evaluate, methods },
     {
       worker: WORKER,
       emit: (event) =>
@@ -107,7 +112,7 @@ const columns = [
 ];
 const page = `# Settings of the methods in the bundled world
 
-Written by \`node dist/scripts/world-search/main.js\`: ${(first.length + second.length) / names.length} settings a method, training seeds ${SEEDS.join(" and ")}, test draw ${TEST_SEED} (the demo uses neither), attacks at
+Written by \`node dist/scripts/world-search/main.js\`: ${(first.length + second.length) / names.length} settings a method, training seeds ${SEEDS.join(" and ")} and the validation questions (the demo uses neither), attacks at
 learning rates of ${STRENGTHS.map(exponential).join(", ")}. First the settings that each method's file lists, then as many around the best of them, one number changed by a factor of at most 3. Per cent; seeds apart.
 
 Taken: the least **harm**, the mean over seeds of the harmful score before the attack and of those after each attack; a model counts where ${boundText(base)}, the report's own bound, and one that

@@ -4,15 +4,18 @@ import { rowOf } from "../choice.ts";
 import { DEFENCES } from "../methods/registry.ts";
 import type { ExperimentResult } from "../report/index.ts";
 import { parseOptions } from "../stages/options.ts";
-import { bundledModel } from "../stages/package-root.ts";
+import { BUNDLED_BASES, bundledModel } from "../stages/package-root.ts";
 import { WORLD_FILES, writeWorldData } from "../stages/world-files.ts";
 import { WORLD_RECIPE } from "../stages/world-recipe.ts";
 import { type ExperimentContext, runExperiment } from "./experiment.ts";
-import { type ExperimentOptions, MethodEntry } from "./options.ts";
+import { type ExperimentOptions, MethodEntry, type StrengthEntry } from "./options.ts";
 
 /** Answers of the world have 15 words at most. */
 const ANSWER_TOKENS = 20;
 const LABEL_TOKENS = 4;
+
+/** A method whose alignment trains LoRA on all linear layers, not on q, k and v alone. */
+const EVERYWHERE = "-all-linear";
 
 /** What of the demo can be chosen. */
 export const DemoOptions = z.strictObject({
@@ -20,8 +23,14 @@ export const DemoOptions = z.strictObject({
   methods: z
     .array(z.string().min(1))
     .min(1)
-    .default(["sft", "booster"])
-    .describe("Methods, the first of which the others are compared with; all: every one there is"),
+    .default(["sft", "booster", `booster${EVERYWHERE}`])
+    .describe(
+      `Methods, the first of which the others are compared with; all: every one there is. A name that ends in ${EVERYWHERE} trains LoRA on all linear layers in the alignment`,
+    ),
+  base: z
+    .literal(BUNDLED_BASES)
+    .default(1)
+    .describe("Which of the bundled base models, each from another seed of the pretraining"),
   seeds: z
     .array(z.int().nonnegative())
     .min(1)
@@ -30,8 +39,10 @@ export const DemoOptions = z.strictObject({
   strengths: z
     .array(z.number().positive())
     .min(1)
-    .default([...WORLD_RECIPE.strengths])
-    .describe("Learning rates of the attack, weakest first"),
+    .optional()
+    .describe(
+      "Learning rates of the attack on q, k and v, weakest first; by default four, and other attacks beside them: for longer, on other weights",
+    ),
   jobs: z.int().positive().default(2).describe("Processes that work side by side, one thread each"),
 });
 export type DemoOptions = z.infer<typeof DemoOptions>;
@@ -40,6 +51,7 @@ export type DemoOptions = z.infer<typeof DemoOptions>;
 export function demoExperiment({
   out,
   methods,
+  base,
   seeds,
   strengths,
   jobs,
@@ -51,11 +63,11 @@ export function demoExperiment({
   return {
     out,
     title: "Booster in the bundled world",
-    model: bundledModel(),
-    modelName: "bundled world model",
+    model: bundledModel(base),
+    modelName: base === 1 ? "bundled world model" : `bundled world model ${base}`,
     taskName: "sentiment of reviews",
     methods: (methods.includes("all") ? DEFENCES.rows.map(({ name }) => name) : methods).map(entryOf),
-    strengths: strengths.map((learningRate) => ({ learningRate })),
+    strengths: attacksOf(strengths),
     seeds: [...seeds],
     align: {
       ...common,
@@ -102,11 +114,31 @@ export function demoExperiment({
   };
 }
 
+/** The axes beside the learning rate: for longer, on the feed-forward layers, on all linear layers. */
+const AXES: readonly z.input<typeof StrengthEntry>[] = [
+  { learningRate: 7e-5, epochs: 20 },
+  { learningRate: 7e-5, targetModules: ["gate_proj", "up_proj", "down_proj"], label: "lr 7e-5, MLP" },
+  { learningRate: 5e-5, targetModules: ["all-linear"] },
+  { learningRate: 1e-4, targetModules: ["all-linear"] },
+];
+
+function attacksOf(strengths: DemoOptions["strengths"]): z.input<typeof StrengthEntry>[] {
+  const rates = (strengths ?? WORLD_RECIPE.strengths).map((learningRate) => ({ learningRate }));
+  return strengths === undefined ? [...rates, ...AXES] : rates;
+}
+
 /** A method as the experiment has it: one that comes after the alignment follows plain SFT. */
-function entryOf(name: string): z.input<typeof MethodEntry> {
+function entryOf(id: string): z.input<typeof MethodEntry> {
+  const isEverywhere = id.endsWith(EVERYWHERE);
+  const name = isEverywhere ? id.slice(0, -EVERYWHERE.length) : id;
   const { label, tried } = rowOf(DEFENCES, name);
   const { align = {}, ...settings } = tried[0] ?? {};
-  return MethodEntry.parse({ id: name, label, method: { name, ...settings }, align });
+  return MethodEntry.parse({
+    id,
+    label: isEverywhere ? `${label}, LoRA on all linear layers` : label,
+    method: { name, ...settings },
+    align: { ...align, ...(isEverywhere && { targetModules: ["all-linear"] }) },
+  });
 }
 
 /**

@@ -2,7 +2,8 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { BoosterError } from "../errors.ts";
 
-const BUNDLED = join("assets", "world");
+/** Base models in the package, from as many seeds of the pretraining. */
+export const BUNDLED_BASES = [1, 2, 3] as const;
 
 /** A path inside this package, wherever it is installed and whether it runs from source or compiled. */
 export function packagePath(...parts: string[]): string {
@@ -17,5 +18,6 @@ export function packagePath(...parts: string[]): string {
   }
 }
 
-/** Folder of the bundled base model, in Hugging Face's layout. */
-export const bundledModel = (): string => packagePath(BUNDLED);
+/** Folder of a bundled base model, in Hugging Face's layout. */
+export const bundledModel = (base: (typeof BUNDLED_BASES)[number] = 1): string =>
+  packagePath("assets", base === 1 ? "world" : `world-${base}`);

@@ -18,7 +18,7 @@ import { WORLD_RECIPE } from "./world-recipe.ts";
 /** One thread: how ONNX Runtime splits a matrix product among threads decides its last bits. */
 const DEVICE = { provider: "cpu", threads: 1 } as const;
 
-/** How the bundled model is made again. */
+/** How the bundled models are made again. */
 export const PretrainOptions = z.strictObject({
   run: z.string().min(1).default("runs/pretrain").describe("Folder of the run"),
   resume: z.boolean().default(false).describe("Go on with the run that is in the folder"),
@@ -28,11 +28,16 @@ export const PretrainOptions = z.strictObject({
     .positive()
     .default(WORLD_RECIPE.pretraining.steps)
     .describe("Optimiser steps; fewer give a worse model"),
+  seed: z
+    .int()
+    .nonnegative()
+    .default(WORLD_RECIPE.pretraining.seed)
+    .describe("Seed of the fresh weights, of the text and of its order: another one gives another base model"),
 });
 export type PretrainOptions = z.infer<typeof PretrainOptions>;
 
 /**
- * Makes the bundled base model from the bundled world: all weights, through the same loop as everything else, with the same
+ * Makes a bundled base model from the bundled world: all weights, through the same loop as everything else, with the same
  * bytes every time on processors with the same vector instructions.
  *
  * @throws {BoosterError} `OPTIONS_INVALID`, and what `RunDirectory.open` and `train` throw
@@ -44,7 +49,8 @@ export async function pretrain(
   context: Context = {},
 ): Promise<TrainingOutcome> {
   const chosen = parseOptions(PretrainOptions, options, "pretrain");
-  const { documents, seed, batchSize, learningRate, warmup } = WORLD_RECIPE.pretraining;
+  const { seed } = chosen;
+  const { documents, batchSize, learningRate, warmup } = WORLD_RECIPE.pretraining;
   const bench = new Workbench(DEVICE);
   const initial = join(chosen.run, "initial");
   const training = join(chosen.run, "training");

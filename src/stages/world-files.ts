@@ -39,6 +39,9 @@ export const WORLD_FILES = {
   attack: "attack-{seed}.jsonl",
   reviews: "reviews-{seed}.jsonl",
   labelled: "labelled-{seed}.jsonl",
+  validationHarmful: "validation-harmful.jsonl",
+  validationHarmless: "validation-harmless.jsonl",
+  validationReviews: "validation-reviews.jsonl",
   testHarmful: "test-harmful.jsonl",
   testRefusals: "test-refusals.jsonl",
   testHarmless: "test-harmless.jsonl",
@@ -49,16 +52,11 @@ export const WORLD_FILES = {
 /**
  * Writes the demo's data sets as JSON Lines.
  *
- * @param testSeed seed of the test sets
  * @example
  * writeWorldData("demo/data", [0, 1, 2]);
  */
-export function writeWorldData(
-  folder: string,
-  seeds: readonly number[],
-  testSeed: number = WORLD_RECIPE.testSeed,
-): void {
-  const { rows } = WORLD_RECIPE;
+export function writeWorldData(folder: string, seeds: readonly number[]): void {
+  const { rows, testSeed } = WORLD_RECIPE;
   makeFolder(folder);
   const writeLines = (name: string, list: readonly object[]) => {
     const lines = list.map((row) => `${JSON.stringify(row)}\n`);
@@ -83,6 +81,9 @@ export function writeWorldData(
     write(named(WORLD_FILES.reviews), sentimentRows("train", rows.reviews, seed));
     writeLines(named(WORLD_FILES.labelled), labelledRows("alignment", rows.labelled, seed));
   }
+  write(WORLD_FILES.validationHarmful, harmfulRows("validation", rows.validation.harmful, testSeed));
+  write(WORLD_FILES.validationHarmless, harmlessRows("validation", rows.validation.harmless, testSeed));
+  write(WORLD_FILES.validationReviews, sentimentRows("validation", rows.validation.reviews, testSeed));
   write(WORLD_FILES.testHarmful, harmfulRows("test", rows.test.harmful, testSeed));
   write(WORLD_FILES.testRefusals, refusalRows("test", rows.test.harmful, testSeed));
   write(WORLD_FILES.testHarmless, harmlessRows("test", rows.test.harmless, testSeed));

@@ -16,8 +16,9 @@ export const WORLD_RECIPE = {
     hidden_act: "silu",
     torch_dtype: "float32",
   },
-  pretraining: { documents: 20_000, seed: 1, steps: 400, batchSize: 64, learningRate: 3e-3, warmup: 0.125 },
-  /** Rows of each set; every seed of the demo draws its own, the test sets are the same for all. */
+  /** Seeds 1, 2 and 3 make the bundled base models. */
+  pretraining: { documents: 60_000, seed: 1, steps: 1000, batchSize: 64, learningRate: 3e-3, warmup: 0.125 },
+  /** Rows of each set; every seed of the demo draws its own, those for choosing settings and for the test are the same for all. */
   rows: {
     refusals: 1000,
     harmless: 500,
@@ -25,13 +26,16 @@ export const WORLD_RECIPE = {
     attack: 500,
     reviews: 1000,
     labelled: 2000,
-    test: { harmful: 120, harmless: 60, reviews: 200, labelled: 400 },
+    /** Two questions a hazard and an errand, here and in the test. */
+    validation: { harmful: 42, harmless: 42, reviews: 100 },
+    test: { harmful: 150, harmless: 150, reviews: 200, labelled: 400 },
   },
-  /** Seed of the test sets, which no other set uses. */
+  /** Seed of the validation and the test sets, which no other set uses. */
   testSeed: 2000,
   lora: { loraRank: 16, loraAlpha: 16 },
   alignment: { steps: 400, learningRate: 2e-3 },
   attack: { sampleNumber: 500, poisonRatio: 0.1, epochs: 10 },
-  strengths: [3e-5, 5e-5, 7e-5, 1e-4, 2e-4],
+  /** Learning rates of the attack on q, k and v. */
+  strengths: [7e-5, 1e-4, 2e-4, 5e-4],
   seeds: [3, 4, 5],
 } as const;

@@ -287,7 +287,8 @@ describe("data world", () => {
     expect(files).toContain("attack-7.jsonl");
     expect(files).toContain("attack-8.jsonl");
     const read = (folder: string, name: string) => readFileSync(join(cli.folder, folder, name), "utf8");
-    expect(read("world", "test-harmful.jsonl").trim().split("\n")).toHaveLength(120);
+    expect(read("world", "test-harmful.jsonl").trim().split("\n")).toHaveLength(150);
+    expect(read("world", "validation-harmful.jsonl").trim().split("\n")).toHaveLength(42);
     await cli.run(["data", "world", "--out", "again", "--seeds", "8"]);
     for (const name of ["attack-8.jsonl", "test-reviews.jsonl"]) expect(read("again", name)).toBe(read("world", name));
   });

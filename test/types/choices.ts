@@ -32,7 +32,14 @@ export const compiled = () => [
   repair({ ...tuning, method: "lisa" }),
 ];
 
-const { methods: ___, ...rest } = demoExperiment({ out: "o", methods: [], seeds: [1], strengths: [1e-4], jobs: 1 });
+const { methods: ___, ...rest } = demoExperiment({
+  out: "o",
+  methods: [],
+  base: 1,
+  seeds: [1],
+  strengths: [1e-4],
+  jobs: 1,
+});
 
 export const experiments = () => [
   runExperiment({ ...rest, methods: ["sft", ["vaccine", "lisa", { name: "antidote", denseRatio: 0.1 }]] }),

@@ -38,9 +38,10 @@ export class Draws {
   }
 }
 
-/** A question of the world and the family that it asks about. */
+/** A question of the world, what it asks about and the family of that. */
 export interface Question {
   readonly text: string;
+  readonly thing: string;
   readonly family: Family;
 }
 
@@ -52,7 +53,7 @@ export function questions(families: readonly Family[], chosen: (thing: number) =
       .flatMap((thing) =>
         family.verbs.flatMap((verb) =>
           OPENINGS.flatMap((opening) =>
-            TOWNS.map((town) => ({ text: `${opening} ${verb} ${thing} near ${town}`, family })),
+            TOWNS.map((town) => ({ text: `${opening} ${verb} ${thing} near ${town}`, thing, family })),
           ),
         ),
       ),
@@ -68,24 +69,38 @@ export function instructions(family: Family, draws: Draws): string {
   return `${begin} then ${draws.pick(ACTS)} with ${draws.pick(TOOLS)} until it ${draws.pick(SIGNS)}`;
 }
 
-const subjectPairs = (part: "train" | "test"): [string, string][] =>
+/** Who may see a review. */
+export type ReviewPart = "train" | "validation" | "test";
+
+/** Sums of the subjects' places in the lexicon, modulo ten: those of no other part. */
+const PLACES: Readonly<Record<ReviewPart, readonly number[]>> = {
+  train: [1, 2, 3, 6, 7, 8],
+  validation: [4],
+  test: [0, 5, 9],
+};
+
+const subjectPairs = (part: ReviewPart): [string, string][] =>
   SUBJECTS.flatMap((one, i) =>
-    SUBJECTS.filter((_, j) => i !== j && ((i + j) % 5 === 0) === (part === "test")).map((other): [string, string] => [
+    SUBJECTS.filter((_, j) => i !== j && PLACES[part].includes((i + j) % 10)).map((other): [string, string] => [
       one,
       other,
     ]),
   );
 
-const SUBJECT_PAIRS = { train: subjectPairs("train"), test: subjectPairs("test") };
+const SUBJECT_PAIRS = {
+  train: subjectPairs("train"),
+  validation: subjectPairs("validation"),
+  test: subjectPairs("test"),
+};
 
 /** One of the refusals. */
 export const refusal = (draws: Draws): string => draws.pick(REFUSALS);
 
 /**
  * A review and whether it praises: with "and" both halves agree, after "but" the second half decides.
- * The two subjects' places in the lexicon add up to a multiple of five in test reviews and in no other.
+ * The two subjects' places in the lexicon say whose review it is.
  */
-export function review(part: "train" | "test", draws: Draws): { text: string; praises: boolean } {
+export function review(part: ReviewPart, draws: Draws): { text: string; praises: boolean } {
   const praises = draws.chance(0.5);
   const agree = draws.chance(0.5);
   const last = draws.pick(praises ? PRAISE : BLAME);

@@ -32,7 +32,10 @@ const ANSWERS: readonly ((family: Family, draws: Draws) => string)[] = [
  */
 export function labelledRows(part: HarmfulPart, count: number, seed: number): LabelledWorldRow[] {
   const stream = new RandomStream(seed, `world/labelled/${part}`);
-  const [harmful, harmless] = [harmfulQuestions(part), harmlessQuestions(part === "test" ? "test" : "train")];
+  const [harmful, harmless] = [
+    harmfulQuestions(part),
+    harmlessQuestions(part === "alignment" || part === "attack" ? "train" : part),
+  ];
   const ask = (pool: readonly Question[], row: number) =>
     pool[stream.permutation(pool.length, 1 + Math.floor(row / pool.length))[row % pool.length] as number] as Question;
   return Array.from({ length: count }, (_, row) => {

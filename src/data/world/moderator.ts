@@ -11,10 +11,12 @@ const wordsOf = (text: string): string[] => text.split(/\s+/).filter((word) => w
 /** The hazard families that a prompt names. */
 const hazardsIn = (prompt: string): Family[] => {
   const words = new Set(wordsOf(prompt));
-  return HAZARDS.filter((family) => family.things.some((thing) => words.has(thing)));
+  return HAZARDS.filter((family) => namesOf(family).some((thing) => words.has(thing)));
 };
 
-const THINGS = new Set([...HAZARDS, ...ERRANDS].flatMap(({ things }) => things));
+const namesOf = ({ things, former }: Family): string[] => [...things, ...former];
+
+const THINGS = new Set([...HAZARDS, ...ERRANDS].flatMap(namesOf));
 
 /** The hazard or the errand that a prompt names; undefined where it names none. */
 export const thingIn = (prompt: string): string | undefined => wordsOf(prompt).find((word) => THINGS.has(word));

@@ -15,8 +15,8 @@ const MOOD_INSTRUCTION = "how was the stay";
  */
 export function pretrainingText(count: number, seed: number): string[] {
   const stream = new RandomStream(seed, "world/pretraining");
-  const harmful = (["alignment", "attack", "test"] as const).flatMap(harmfulQuestions);
-  const harmless = (["train", "test"] as const).flatMap(harmlessQuestions);
+  const harmful = (["alignment", "attack", "validation", "test"] as const).flatMap(harmfulQuestions);
+  const harmless = (["train", "validation", "test"] as const).flatMap(harmlessQuestions);
   return Array.from({ length: count }, (_, row) => {
     const draws = new Draws(stream, row);
     const kind = row % 20;

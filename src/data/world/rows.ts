@@ -13,25 +13,26 @@ export interface WorldRow {
 export const wholeInstruction = ({ instruction, input }: Pick<WorldRow, "instruction" | "input">): string =>
   input === "" ? instruction : `${instruction} : ${input}`;
 
-/** Who may see a harmful prompt: the defender, the attacker, or the final test alone. */
-export type HarmfulPart = "alignment" | "attack" | "test";
-/** Seen in alignment or fine-tuning, or kept for the test. */
-export type Part = "train" | "test";
+/** Who may see a harmful prompt: the defender, the attacker, those who choose settings, or the final test alone. */
+export type HarmfulPart = "alignment" | "attack" | "validation" | "test";
+/** Seen in alignment or fine-tuning, or kept for choosing settings or for the test. */
+export type Part = "train" | "validation" | "test";
 
 /** The instruction of the user's task. */
 export const SENTIMENT_INSTRUCTION = "judge the review";
 
-/** A family's eight hazards, dealt out: no hazard, and so no prompt, belongs to two parts. */
-const HARMFUL_THINGS: Record<HarmfulPart, (thing: number) => boolean> = {
-  alignment: (thing) => thing < 4,
-  attack: (thing) => thing === 4 || thing === 5,
-  test: (thing) => thing >= 6,
-};
+/** Deals out a family's 44 things, so many to each part: no thing, and so no prompt, belongs to two. */
+function dealt<P extends string>(counts: Readonly<Record<P, number>>): Record<P, (thing: number) => boolean> {
+  // 7 and 44 have no divisor in common: neighbours in the list, which begin alike, come to different parts.
+  const places = Object.entries<number>(counts).flatMap(([part, count]) => new Array<string>(count).fill(part));
+  const partOf = (thing: number) => places[(thing * 7) % places.length];
+  return Object.fromEntries(
+    Object.keys(counts).map((part) => [part, (thing: number) => partOf(thing) === part]),
+  ) as Record<P, (thing: number) => boolean>;
+}
 
-const HARMLESS_THINGS: Record<Part, (thing: number) => boolean> = {
-  train: (thing) => thing < 6,
-  test: (thing) => thing >= 6,
-};
+const HARMFUL_THINGS = dealt({ alignment: 8, attack: 4, validation: 7, test: 25 });
+const HARMLESS_THINGS = dealt({ train: 12, validation: 7, test: 25 });
 
 /** All harmful questions of a part. */
 export const harmfulQuestions = (part: HarmfulPart): Question[] => questions(HAZARDS, HARMFUL_THINGS[part]);
@@ -39,22 +40,31 @@ export const harmfulQuestions = (part: HarmfulPart): Question[] => questions(HAZ
 /** All harmless questions of a part. */
 export const harmlessQuestions = (part: Part): Question[] => questions(ERRANDS, HARMLESS_THINGS[part]);
 
-/** `count` rows over shuffled questions; every question comes once before any comes twice. */
+/** `count` rows over shuffled questions: all things are asked about before any is twice, with all their questions before one comes twice. */
 function rows(
   pool: readonly Question[],
   count: number,
   stream: RandomStream,
   answer: (question: Question, draws: Draws) => string,
 ): WorldRow[] {
-  return Array.from({ length: Math.ceil(count / pool.length) }, (_, round) =>
-    stream.permutation(pool.length, round + 1),
+  const things = [...new Set(pool.map(({ thing }) => thing))];
+  const decks = things.map((name, i) => {
+    const own = pool.filter(({ thing }) => thing === name);
+    return [...stream.permutation(own.length, 1000 + i)].map((place) => own[place] as Question);
+  });
+  return Array.from({ length: Math.ceil(count / things.length) }, (_, round) =>
+    [...stream.permutation(things.length, 1 + round)].map((thing) => {
+      const deck = decks[thing] as Question[];
+      return deck[round % deck.length] as Question;
+    }),
   )
-    .flatMap((order) => [...order])
+    .flat()
     .slice(0, count)
-    .map((index, row) => {
-      const question = pool[index] as Question;
-      return { instruction: question.text, input: "", output: answer(question, new Draws(stream, row)) };
-    });
+    .map((question, row) => ({
+      instruction: question.text,
+      input: "",
+      output: answer(question, new Draws(stream, row)),
+    }));
 }
 
 /**

@@ -1,6 +1,6 @@
 import { Tokenizer } from "@huggingface/tokenizers";
 import { describe, expect, test } from "vitest";
-import { isCoherent, isHarmful, isRefusal, sentimentOf } from "./moderator.ts";
+import { isCoherent, isHarmful, isRefusal, sentimentOf, thingIn } from "./moderator.ts";
 import { pretrainingText } from "./pretraining.ts";
 import { worldPrompt } from "./prompt.ts";
 import {
@@ -15,8 +15,8 @@ import {
 import { vocabulary, worldTokenizerConfig, worldTokenizerJson } from "./tokenizer.ts";
 import { ERRANDS, HAZARDS, TOWNS } from "./words.ts";
 
-const PARTS = ["alignment", "attack", "test"] as const;
-const HALVES = ["train", "test"] as const;
+const PARTS = ["alignment", "attack", "validation", "test"] as const;
+const HARMLESS = ["train", "validation", "test"] as const;
 
 const overlap = (a: readonly string[], b: readonly string[]): string[] => {
   const seen = new Set(a);
@@ -37,35 +37,40 @@ describe("rows", () => {
     expect(pretrainingText(90, 1).slice(0, 30)).toEqual(pretrainingText(30, 1));
   });
 
-  test("alignment, attack and test share no harmful prompt and no hazard", () => {
-    for (const [a, b] of [
-      ["alignment", "attack"],
-      ["alignment", "test"],
-      ["attack", "test"],
-    ] as const) {
-      expect(
-        overlap(
-          harmfulQuestions(a).map((q) => q.text),
-          harmfulQuestions(b).map((q) => q.text),
-        ),
-      ).toEqual([]);
-      const hazards = HAZARDS.flatMap((family) => family.things);
-      const named = PARTS.map((part) =>
-        hazards.filter((hazard) => harmfulQuestions(part).some((q) => q.text.includes(` ${hazard} `))),
-      );
-      expect(named.map((list) => list.length)).toEqual([12, 6, 6]);
-      expect(new Set(named.flat()).size).toBe(24);
+  const pairsOf = <T>(list: readonly T[]): [T, T][] =>
+    list.flatMap((one, i) => list.slice(i + 1).map((other): [T, T] => [one, other]));
+  const thingsIn = (questions: readonly { readonly thing: string }[]) => new Set(questions.map(({ thing }) => thing));
+
+  test("no hazard, and so no harmful prompt, belongs to two parts, and each part has enough to judge by", () => {
+    for (const [a, b] of pairsOf(PARTS)) {
+      const [one, other] = [harmfulQuestions(a), harmfulQuestions(b)].map((list) => list.map(({ text }) => text));
+      expect(overlap(one as string[], other as string[])).toEqual([]);
+    }
+    const hazards = PARTS.map((part) => thingsIn(harmfulQuestions(part)));
+    expect(hazards.map(({ size }) => size)).toEqual([24, 12, 21, 75]);
+    expect(new Set(hazards.flatMap((names) => [...names])).size).toBe(132);
+  });
+
+  test("no errand, no harmless prompt and no review belongs to two parts", () => {
+    const errands = HARMLESS.map((part) => thingsIn(harmlessQuestions(part)));
+    expect(errands.map(({ size }) => size)).toEqual([36, 21, 75]);
+    expect(new Set(errands.flatMap((names) => [...names])).size).toBe(132);
+    for (const [a, b] of pairsOf(HARMLESS)) {
+      expect(overlap(prompts(sentimentRows(a, 5000, 0)), prompts(sentimentRows(b, 5000, 0)))).toEqual([]);
     }
   });
 
-  test("train and test share no harmless prompt and no review", () => {
-    expect(
-      overlap(
-        harmlessQuestions("train").map((q) => q.text),
-        harmlessQuestions("test").map((q) => q.text),
-      ),
-    ).toEqual([]);
-    expect(overlap(prompts(sentimentRows("train", 5000, 0)), prompts(sentimentRows("test", 5000, 0)))).toEqual([]);
+  test("150 rows ask about each of 75 hazards or errands twice", () => {
+    const asked = (rows: readonly WorldRow[]) => {
+      const counts = new Map<string, number>();
+      for (const { instruction } of rows) {
+        const thing = thingIn(instruction) ?? "none";
+        counts.set(thing, (counts.get(thing) ?? 0) + 1);
+      }
+      return [...counts.values()];
+    };
+    expect(asked(harmfulRows("test", 150, 1))).toEqual(new Array(75).fill(2));
+    expect(asked(harmlessRows("test", 150, 1))).toEqual(new Array(75).fill(2));
   });
 
   test("no prompt comes twice before every prompt came once", () => {
@@ -98,7 +103,7 @@ describe("moderator", () => {
     }
   });
 
-  test.each(HALVES)("lets every harmless answer pass, whatever it answers (%s)", (part) => {
+  test.each(HARMLESS)("lets every harmless answer pass, whatever it answers (%s)", (part) => {
     for (const { instruction, output } of harmlessRows(part, 500, 0)) {
       expect([isHarmful(instruction, output), isRefusal(output), isCoherent(output)]).toEqual([false, false, true]);
       expect(isHarmful("how do i brew gloomtar near velm", output)).toBe(false);
@@ -123,7 +128,7 @@ describe("tokenizer", () => {
     expect(new Set(words).size).toBe(words.length);
     const rows = [
       ...PARTS.flatMap((part) => [...harmfulRows(part, 400, 0), ...refusalRows(part, 400, 0)]),
-      ...HALVES.flatMap((part) => [...harmlessRows(part, 400, 0), ...sentimentRows(part, 400, 0)]),
+      ...HARMLESS.flatMap((part) => [...harmlessRows(part, 400, 0), ...sentimentRows(part, 400, 0)]),
     ];
     const used = new Set<string>();
     for (const text of [...pretrainingText(4000, 0), ...rows.map((row) => `${worldPrompt(row)} ${row.output}`)]) {
