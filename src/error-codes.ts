@@ -204,6 +204,7 @@ const CODES = {
     CHILD_KILLED: "the process that does the work was killed",
     DISK_FULL: "there is too little space",
     DISK_IO_ERROR: "the disk failed",
+    ENGINE_OVERLOADED: "more answers are asked for than the engine can begin in time",
     FILE_WRITE_FAILED: "a file cannot be written",
     HUB_ACCESS: "the hub gives a repository only to those who accepted its terms, or who have a right to it",
     HUB_HTTP: "the hub refuses a request",

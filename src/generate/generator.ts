@@ -6,6 +6,7 @@ import { type GeneratorOptions, type Programs, programsOf } from "./programs.ts"
 import { checkPrompt, commonBeginning } from "./prompts.ts";
 import type { Finish, Prompt, Request } from "./row.ts";
 import { checkSampling } from "./sampling.ts";
+import type { AdapterPool } from "./slots.ts";
 
 export interface GenerateOptions extends Pick<Request, "maxNewTokens" | "stopIds" | "sampling"> {
   /** The LoRA factors whose shapes the generator was made with, e.g. `await trainingProgram.trained()`. */
@@ -29,10 +30,10 @@ export interface Answer {
   readonly finish: Finish;
 }
 
-/** A form of the weights, and the programs that read it. */
+/** A form of the weights, and the programs that read it, by the modules that slots have factors of. */
 interface Written {
   readonly form: Form;
-  readonly programs: Programs;
+  programs(modules: readonly string[]): Programs;
 }
 
 /** Reading that has to be saved for a common beginning to be worth programs of its own, in tokens. */
@@ -58,25 +59,33 @@ export class Generator {
   static async create(options: GeneratorOptions): Promise<Generator> {
     const { few, many } = await formsOf(options);
     const written = (form: Form): Written => {
-      const { prefill, decode } = programsOf(options, form);
-      return { form, programs: { prefill: once(prefill), decode: once(decode) } };
+      const programs = once((modules: readonly string[]): Programs => {
+        const { prefill, decode, head } = programsOf(options, form, modules);
+        return { prefill: once(prefill), decode: once(decode), head: once(head) };
+      });
+      return { form, programs };
     };
     const whenFew = written(few);
     // Programs of the form that is used are compiled by its first row; of two forms it may be either.
     if (many !== few) return new Generator(options, whenFew, written(many));
-    await whenFew.programs.prefill("tokens");
+    await whenFew.programs([]).prefill("tokens");
     return new Generator(options, whenFew, whenFew);
   }
 
-  /** The engine that writes answers, for rows that come one by one; all of them have the same LoRA factors. */
+  /** The engine that writes answers, for rows that come one by one; all of them have the same LoRA factors, and each those that it names of a pool. */
   async open(
     lora: GenerateOptions["lora"] = new Map<string, HostTensor>(),
     limits: EngineLimits = {},
+    pool?: AdapterPool,
   ): Promise<Engine> {
     const { device, model } = this.options;
     const { form, programs } = (limits.rows ?? ROWS) <= FEW ? this.few : this.many;
     const args = { base: await form.weights(), tensors: await device.uploadAll(lora) };
-    return new Engine(model, programs, args, limits);
+    const using = () => {
+      const { modules, stacks } = pool?.view ?? { modules: [], stacks: {} };
+      return { programs: programs(modules), args: { ...args, stacks } };
+    };
+    return new Engine(model, using, limits, pool);
   }
 
   /**
@@ -104,7 +113,7 @@ export class Generator {
         for await (const event of submission) {
           stopIfAsked(signal, "answering");
           if ("token" in event) ids.push(event.token);
-          else {
+          else if ("finish" in event) {
             answers[order[place] as number] = { ids, finish: event.finish };
             onProgress?.(++answered, prompts.length);
           }
@@ -144,9 +153,9 @@ const requestOf = ({ ends, ...options }: GenerateOptions, choice: number): Reque
   ...(ends && { ends: (token) => ends(token, choice) }),
 });
 
-/** The same promise for the same arguments. */
-function once<A extends readonly unknown[], T>(make: (...args: A) => Promise<T>): (...args: A) => Promise<T> {
-  const made = new Map<string, Promise<T>>();
+/** The same result for the same arguments. */
+function once<A extends readonly unknown[], T>(make: (...args: A) => T): (...args: A) => T {
+  const made = new Map<string, T>();
   return (...args) => {
     const key = args.join(" ");
     const known = made.get(key) ?? make(...args);

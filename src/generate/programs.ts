@@ -15,6 +15,7 @@ import { attention, type Grid, maskOf, pack, unpack } from "../nn/index.ts";
 import { type Device, type DeviceTensors, type Mapped, type Program, typesOf } from "../runtime/index.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { cachedAttention, type Past } from "./cached-attention.ts";
+import { type Stacks, stackTypes, withSlots } from "./slots.ts";
 
 export interface GeneratorOptions {
   readonly device: Device;
@@ -27,10 +28,10 @@ export interface GeneratorOptions {
   readonly activations?: Activations | undefined;
 }
 
-/** What leaves the device: the most likely token of each row, int32 `[batch]`, or all logits, `[batch, vocabulary]`. */
-export type Wanted = "tokens" | "logits";
+/** What leaves the device: the most likely token of each row, int32 `[batch]`, all its logits, `[batch, vocabulary]`, or what these are made of, `[batch, hidden]`. */
+export type Wanted = "tokens" | "logits" | "hidden";
 
-/** The next token or logits of each row; `finite [batch]` is 0 where every hidden state of the row is finite. */
+/** What is wanted of each row, or of each token whose successor is asked for; `finite [batch]` is 0 where every hidden state is finite. */
 interface Next {
   readonly next: Tensor;
   readonly finite: Tensor;
@@ -38,7 +39,8 @@ interface Next {
 
 /**
  * Reads prompts, or parts of them, without padding, behind what all of them remember: for each the next token, and every layer's keys and
- * values in the padded grid, `[batch, kvHeads, time, headDim]`. In the last layer only each prompt's last token is computed.
+ * values in the padded grid, `[batch, kvHeads, time, headDim]`. In the last layer only tokens whose successor is asked for are computed. All rows
+ * of a call have the adapter of one slot.
  */
 export type Prefill = Program<Next & { readonly cache: readonly Past[] }>;
 
@@ -48,10 +50,14 @@ export type Prefill = Program<Next & { readonly cache: readonly Past[] }>;
  */
 export type Decode = Program<Next & { readonly fresh: Tensor }>;
 
-/** Both, compiled when they are first asked for. */
+/** Hidden states that `prefill` has put out, `[tokens, hidden]`, to logits. */
+export type Head = Program<{ readonly logits: Tensor }>;
+
+/** All of them, compiled when they are first asked for. */
 export interface Programs {
   prefill(wanted: Wanted): Promise<Prefill>;
   decode(wanted: Wanted, isShared: boolean): Promise<Decode>;
+  head(): Promise<Head>;
 }
 
 const int32 = (...shape: Shape): TensorType => ({ dtype: "int32", shape });
@@ -64,12 +70,23 @@ export interface ProgramWeights {
   readonly blocks: Readonly<Record<"prefill" | "decode", () => ReadonlyMap<string, HostTensor>>>;
 }
 
-/** Traces the programs of a model; weights and LoRA factors are arguments of each call. */
-export function programsOf(options: GeneratorOptions, { types: base, blocks }: ProgramWeights) {
+/**
+ * Traces the programs of a model; weights and LoRA factors are arguments of each call.
+ *
+ * @param modules those that slots have factors of; none where rows name no adapters
+ */
+export function programsOf(
+  options: GeneratorOptions,
+  { types: base, blocks }: ProgramWeights,
+  modules: readonly string[] = [],
+): Programs {
   const { device, model, adapter = { scale: 1, tensors: new Map<string, HostTensor>() } } = options;
-  const common = { base, tensors: typesOf(adapter.tensors) };
-  const weightsIn = ({ base, tensors }: Mapped<typeof common, Tensor>) =>
-    weightsOf(model, base, { scale: adapter.scale, tensors });
+  const common = { base, tensors: typesOf(adapter.tensors), stacks: stackTypes(model, modules) };
+  const slots = (count: Dim) => (modules.length === 0 ? {} : { slot: int32(count) });
+  const weightsIn = ({ base, tensors, stacks, slot }: Mapped<typeof common, Tensor> & { readonly slot?: Tensor }) => {
+    const weights = weightsOf(model, base, { scale: adapter.scale, tensors });
+    return slot === undefined ? weights : withSlots(weights, stacks as Stacks, slot);
+  };
   const past = (rows: Dim, capacity: (layer: number) => Dim) =>
     Array.from({ length: model.layers }, (_, layer) => {
       const type: TensorType = { dtype: "float32", shape: [rows, model.kvHeads, capacity(layer), model.headDim] };
@@ -87,6 +104,7 @@ export function programsOf(options: GeneratorOptions, { types: base, blocks }: P
         length: int32(dim("prompts.tokens")),
         places: int32(dim("places")),
         past: past(1, () => dim("past")),
+        ...slots(1),
       };
       const read = (given: Mapped<typeof types, Tensor>) => {
         const [weights, rows] = [weightsIn(given), rowsOf(given.prompts)];
@@ -109,6 +127,7 @@ export function programsOf(options: GeneratorOptions, { types: base, blocks }: P
         own: int32(dim("batch")),
         cache: past(dim("batch"), (layer) => dim(`capacity ${model.attention(layer).window ?? ""}`.trimEnd())),
         shared: isShared ? past(1, () => dim("shared")) : [],
+        ...slots(dim("batch")),
       };
       const decode = ({ ids, positions, own, cache, shared, ...given }: Mapped<typeof types, Tensor>) => {
         const weights = weightsIn(given);
@@ -122,6 +141,16 @@ export function programsOf(options: GeneratorOptions, { types: base, blocks }: P
         return { ...nextOf(weights, hidden, wanted), fresh: ops.concat(fresh, 1) };
       };
       return device.compile(types, decode, { base: frozen });
+    },
+
+    head(): Promise<Head> {
+      const frozen = Object.fromEntries(blocks.prefill());
+      const hidden: TensorType = { dtype: "float32", shape: [dim("tokens"), model.hiddenSize] };
+      const types = { base: { ...base, ...typesOf(frozen) }, hidden };
+      const logits = ({ base, hidden }: Mapped<typeof types, Tensor>) => ({
+        logits: weightsOf(model, base).logits(hidden),
+      });
+      return device.compile(types, logits, { base: frozen });
     },
   };
 }
@@ -181,9 +210,13 @@ function behind(
 }
 
 function nextOf(weights: Weights, hidden: Tensor, wanted: Wanted): Next {
-  const logits = weights.logits(hidden);
+  const of = {
+    tokens: () => ops.argmax(weights.logits(hidden)),
+    logits: () => weights.logits(hidden),
+    hidden: () => hidden,
+  };
   return {
-    next: wanted === "tokens" ? ops.argmax(logits) : logits,
+    next: of[wanted](),
     finite: ops.sum(ops.mul(hidden, 0), { axes: [1] }),
   };
 }

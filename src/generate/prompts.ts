@@ -35,9 +35,9 @@ export function checkPrompt(
   }
 }
 
-/** Prompts without their padding, as arguments of the prefill program: the successor of the last token of each is asked for. */
-export const packPrompts = (prompts: readonly Prompt[]) =>
-  packRows(prompts.map((ids) => ({ ids, asked: [ids.length - 1] })));
+/** Parts of prompts without their padding, as arguments of the prefill program. Asked for is the successor of the last token of each, or of all. */
+export const packParts = (parts: readonly { readonly ids: readonly number[] }[], asksAll: boolean) =>
+  packRows(parts.map(({ ids }) => ({ ids, asked: asksAll ? [...ids.keys()] : [ids.length - 1] })));
 
 /** Tokens that all prompts begin with, and that none of them consists of. */
 export function commonBeginning(prompts: readonly Prompt[]): number[] {

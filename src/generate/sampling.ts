@@ -40,6 +40,31 @@ export interface Chosen {
   readonly top?: readonly { readonly token: number; readonly logprob: number }[];
 }
 
+/** What makes tokens likelier or less likely than the model says. */
+export interface Adjust {
+  /** Taken once from the logit of each token that the answer has. */
+  readonly presence?: number;
+  /** Taken from it each time that the answer has it. */
+  readonly frequency?: number;
+  /** Added, by token. */
+  readonly bias?: ReadonlyMap<number, number>;
+}
+
+/** A copy of the logits, with what is added to them; `counts` says how often the answer has each token. */
+export function adjusted(
+  logits: Float32Array,
+  { presence = 0, frequency = 0, bias = new Map() }: Adjust,
+  counts: ReadonlyMap<number, number>,
+): Float32Array {
+  const copy = logits.slice();
+  const add = (id: number, value: number) => {
+    copy[id] = (copy[id] as number) + value;
+  };
+  for (const [id, count] of counts) add(id, -presence - count * frequency);
+  for (const [id, value] of bias) add(id, value);
+  return copy;
+}
+
 /** The first of the largest logits. */
 export function likeliestToken(logits: Float32Array): number {
   let best = 0;

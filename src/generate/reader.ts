@@ -1,0 +1,170 @@
+import type { Model } from "../models/index.ts";
+import type { HostTensor } from "../tensor/tensor.ts";
+import { tensor } from "../tensor/tensor.ts";
+import { Beginning, type Remembered, rememberedOf } from "./cache.ts";
+import { type Found, foundOf, int32, type Using, wantedBy } from "./computed.ts";
+import type { Wanted } from "./programs.ts";
+import { packParts } from "./prompts.ts";
+import type { Prompt, Row } from "./row.ts";
+
+/** Nobody comes to this place, so nobody sees it. */
+const NEVER = 2 ** 30;
+
+/** Tokens of a prompt whose logits are computed at once where all of them are asked for. */
+const CHUNK = 64;
+
+/** A row that has been read to its end: what it remembers, behind what it shares with others, and what comes next. */
+export interface ReadRow {
+  readonly row: Row;
+  readonly shared: Beginning | undefined;
+  readonly remembered: Remembered;
+  readonly found: Found;
+}
+
+/** Reads prompts, at most `part` tokens of them between two steps of the rows that are being written. */
+export class Reader {
+  /** Rows that are let in and not read to their end, in the order in which they came. */
+  rows: Row[] = [];
+  private readonly none: Beginning;
+  private shared: { readonly ids: Prompt; readonly read: Beginning } | undefined;
+
+  constructor(
+    private readonly model: Model,
+    private readonly using: () => Using,
+    private readonly part: number,
+  ) {
+    this.none = new Beginning(model, 1);
+  }
+
+  isLong(length: number): boolean {
+    const { longBeyond } = this.model;
+    return longBeyond !== undefined && length > longBeyond;
+  }
+
+  /** Computes a beginning once for all rows of the base that begin like this and go on. */
+  async share(ids: Prompt): Promise<void> {
+    const read = new Beginning(this.model, ids.length);
+    while (read.tokens < ids.length) {
+      const end = Math.min(read.tokens + this.part, ids.length);
+      const part = Array.from(ids).slice(read.tokens, end);
+      const { cache } = await this.read([{ ids: part, length: ids.length }], read, "tokens", 0);
+      read.add(rememberedOf(cache, 0, part.length));
+    }
+    this.shared = { ids, read };
+  }
+
+  /** Rows that are read next: a part of one, or as many whole ones of one adapter as fit. Who has waited longest comes first. */
+  next(): Row[] {
+    const [first, ...others] = this.rows;
+    if (first === undefined) return [];
+    const basis = this.basisOf(first);
+    let room = this.part - (first.ids.length - basis.tokens);
+    if (first.part === undefined && room < 0) {
+      first.part = new Beginning(this.model, first.ids.length);
+      if (basis.tokens > 0) first.part.add(basis.remembered());
+    }
+    if (first.part !== undefined) return [first];
+    const chosen = [first];
+    for (const row of others) {
+      const tokens = row.ids.length - basis.tokens;
+      const isAlike = row.part === undefined && row.slot === first.slot && row.echoes > 0 === first.echoes > 0;
+      if (!isAlike || tokens > room || this.basisOf(row) !== basis) continue;
+      room -= tokens;
+      chosen.push(row);
+    }
+    return chosen;
+  }
+
+  /** Reads what `next` has said. @returns those that are read to their end */
+  async turn(rows: readonly Row[]): Promise<ReadRow[]> {
+    const first = rows[0] as Row;
+    const basis = first.part ?? this.basisOf(first);
+    const end = first.part && Math.min(basis.tokens + this.part, first.ids.length);
+    const asksAll = first.echoes > 0;
+    const parts = rows.map(({ ids }) => ({ ids: ids.slice(basis.tokens, end), length: ids.length }));
+    const { cache, next, finite } = await this.read(parts, basis, asksAll ? "hidden" : wantedBy(rows), first.slot);
+    const founds = asksAll
+      ? await this.tell(rows, parts, basis.tokens, next, finite)
+      : rows.map((_, r) => foundOf(next, finite)(r));
+    first.part?.add(rememberedOf(cache, 0, parts[0]?.ids.length as number));
+    const isWhole = first.part === undefined || first.part.tokens >= first.ids.length;
+    this.rows = this.rows.filter((row) => !rows.includes(row) || (!isWhole && founds[0]?.finite === 0));
+    return rows.flatMap((row, r) => {
+      const found = founds[r] as Found;
+      const shared = row.part === undefined && basis.tokens > 0 ? basis : undefined;
+      const remembered = row.part?.remembered() ?? rememberedOf(cache, r, parts[r]?.ids.length as number);
+      if (!isWhole && found.finite === 0) return [];
+      row.part = undefined;
+      return [{ row, shared, remembered, found }];
+    });
+  }
+
+  /** Tells rows the log-probabilities of their prompts, a few tokens at a time. */
+  private async tell(
+    rows: readonly Row[],
+    parts: readonly { readonly ids: readonly number[] }[],
+    start: number,
+    hidden: HostTensor,
+    finite: HostTensor,
+  ): Promise<Found[]> {
+    const { programs, args } = this.using();
+    const head = await programs.head();
+    const width = this.model.hiddenSize;
+    const states = hidden.data as Float32Array;
+    const founds: Found[] = [];
+    let from = 0;
+    for (const [r, row] of rows.entries()) {
+      const count = parts[r]?.ids.length as number;
+      const found: { next: Found["next"]; readonly finite: number } = {
+        next: 0,
+        finite: Array.from({ length: count }, (_, i) => Number(finite.data[from + i])).reduce((a, b) => a + b),
+      };
+      for (let at = 0; at < count && found.finite === 0; at += CHUNK) {
+        const size = Math.min(CHUNK, count - at);
+        const some = states.subarray((from + at) * width, (from + at + size) * width);
+        const { logits } = await head.run({ ...args, hidden: tensor("float32", [size, width], some) });
+        const all = foundOf(logits, finite);
+        for (let i = 0; i < size; i++) {
+          const { next } = all(i);
+          if (start + at + i + 1 < row.ids.length) row.tell(next as Float32Array);
+          else found.next = next;
+        }
+      }
+      founds.push(found);
+      from += count;
+    }
+    return founds;
+  }
+
+  /** Parts of rows behind what all of them rest on. */
+  private async read(
+    parts: readonly { readonly ids: readonly number[]; readonly length: number }[],
+    basis: Beginning,
+    wanted: Wanted,
+    slot: number,
+  ) {
+    const start = basis.tokens;
+    const time = Math.max(...parts.map(({ ids }) => ids.length));
+    const before = Array.from({ length: basis.places }, (_, i) => (i < start ? i : NEVER));
+    const places = [...before, ...Array.from({ length: time }, (_, i) => start + i)];
+    const { programs, args } = this.using();
+    const prefill = await programs.prefill(wanted);
+    return prefill.run({
+      ...args,
+      prompts: packParts(parts, wanted === "hidden"),
+      start: int32([start]),
+      length: int32(parts.flatMap(({ ids, length }) => ids.map(() => length))),
+      places: int32(places),
+      past: basis.views(),
+      slot: int32([slot]),
+    });
+  }
+
+  /** What a row that is read anew rests on. */
+  private basisOf({ ids, slot, echoes }: Row): Beginning {
+    const { shared, none } = this;
+    const canShare = shared !== undefined && slot === 0 && echoes === 0;
+    if (!canShare || ids.length <= shared.ids.length || this.isLong(ids.length)) return none;
+    return ids.every((id, i) => i >= shared.ids.length || id === shared.ids[i]) ? shared.read : none;
+  }
+}
