@@ -98,9 +98,13 @@ export interface Job {
   readonly project: string;
   readonly seq: number;
   readonly createdAt: number;
+  /** Since when a reviewer has been waited for. */
+  readonly heldAt: number | null;
   readonly finishedAt: number | null;
   /** The name that was asked for: a base, or a released model. */
   readonly model: string;
+  /** What the model will be called if it is released; checkpoints are `<this>:ckpt-step-<n>`. */
+  readonly publishAs: string;
   readonly suffix: string | null;
   readonly metadata: Readonly<Record<string, string>> | null;
   readonly spec: JobSpec;

@@ -36,3 +36,6 @@ export interface Principal {
   readonly scopes: readonly Scope[];
   readonly owner: string;
 }
+
+/** The server itself, where it acts on its own: first keys, expired holds, reaped leases. */
+export const SERVER: Principal = { key: "server", kind: "admin", scopes: ["admin"], owner: "server" };

@@ -1,22 +1,8 @@
-import { createHash, type KeyObject, sign, verify } from "node:crypto";
+import { type KeyObject, sign, verify } from "node:crypto";
+import { canonicalJson, sha256Of } from "../domain/canonical.ts";
 import type { JsonValue } from "../domain/json.ts";
 
-/**
- * JSON with sorted keys and no blanks: one text for one value, which is what is hashed and signed. Keys whose value is undefined are left out.
- *
- * @example
- * canonicalJson({ b: 1, a: [true, null] }); // '{"a":[true,null],"b":1}'
- */
-export function canonicalJson(value: JsonValue): string {
-  return JSON.stringify(value, (_, inner: JsonValue) =>
-    typeof inner === "object" && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
-}
-
-/** SHA-256 of a text or of bytes, in hexadecimal. */
-export const sha256Of = (content: string | Uint8Array): string => createHash("sha256").update(content).digest("hex");
+export { canonicalJson, sha256Of };
 
 /** A report as it is kept and handed out: the text that was signed, its hash, the signature. */
 export interface SignedReport {

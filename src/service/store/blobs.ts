@@ -1,0 +1,136 @@
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Readable } from "node:stream";
+import { BoosterError } from "../../errors.ts";
+
+export interface Stored {
+  readonly sha256: string;
+  readonly bytes: number;
+  /** Of the same bytes; clients of uploads may send it along. */
+  readonly md5: string;
+}
+
+/** Bytes by their SHA-256. What is stored never changes, so any number of servers may share one. */
+export interface BlobStore {
+  /** Stored durably when it answers; the same bytes again are no error. */
+  put(bytes: AsyncIterable<Uint8Array> | Uint8Array): Promise<Stored>;
+  /** @throws {BoosterError} `BLOB_MISSING` */
+  open(sha256: string, range?: { readonly start: number; readonly end: number }): Promise<Readable>;
+  /** Several as one, in this order. @throws {BoosterError} `BLOB_MISSING` */
+  join(hashes: readonly string[]): Promise<Stored>;
+  /** Its size; undefined where there is none. */
+  has(sha256: string): Promise<number | undefined>;
+  /** Where it lies, for programs on this host; nobody may write there. */
+  path(sha256: string): string;
+  remove(sha256: string): Promise<void>;
+  /** Those that have lain there for so many seconds: younger ones may be waiting for their row. */
+  olderThan(seconds: number): AsyncIterable<string>;
+}
+
+const HASH = /^[0-9a-f]{64}$/;
+
+/**
+ * Blobs in a folder, as `sha256/ab/abcd...`; what is being written lies in `tmp` and is renamed when it is whole.
+ *
+ * @example
+ * const blobs = await openBlobs("data/blobs", "data/tmp");
+ * const { sha256 } = await blobs.put(new TextEncoder().encode("a"));
+ */
+export async function openBlobs(folder: string, temporary: string): Promise<BlobStore> {
+  await mkdir(join(folder, "sha256"), { recursive: true, mode: 0o700 });
+  await mkdir(temporary, { recursive: true, mode: 0o700 });
+  const path = (sha256: string): string => {
+    if (HASH.test(sha256)) return join(folder, "sha256", sha256.slice(0, 2), sha256);
+    throw new BoosterError("BLOB_MISSING", "this is no name of a blob", { expected: "64 hexadecimal digits" });
+  };
+
+  const has = (sha256: string) =>
+    stat(path(sha256)).then(
+      (there) => there.size,
+      (error: unknown) => {
+        if (isAbsent(error)) return undefined;
+        throw error;
+      },
+    );
+
+  const openBlob = async (sha256: string, range?: { readonly start: number; readonly end: number }) => {
+    const handle = await open(path(sha256), "r").catch((error: unknown) => {
+      if (!isAbsent(error)) throw error;
+      throw new BoosterError("BLOB_MISSING", "a blob is not in the store", { found: sha256 });
+    });
+    return createReadStream("", { fd: handle, ...range });
+  };
+
+  const put = async (bytes: AsyncIterable<Uint8Array> | Uint8Array): Promise<Stored> => {
+    const unfinished = join(temporary, randomBytes(12).toString("hex"));
+    try {
+      const stored = await writeNew(unfinished, bytes instanceof Uint8Array ? [bytes] : bytes);
+      const target = path(stored.sha256);
+      await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+      if ((await has(stored.sha256)) !== undefined) {
+        // Young again: whoever sweeps must leave it for the row that is about to name it.
+        const now = new Date();
+        await utimes(target, now, now);
+        await rm(unfinished);
+        return stored;
+      }
+      await rename(unfinished, target);
+      await syncFolder(dirname(target));
+      return stored;
+    } catch (error) {
+      await rm(unfinished, { force: true });
+      throw error;
+    }
+  };
+
+  return {
+    put,
+    open: openBlob,
+    has,
+    path,
+    join: (hashes) =>
+      put(
+        (async function* () {
+          for (const sha256 of hashes) yield* (await openBlob(sha256)) as AsyncIterable<Uint8Array>;
+        })(),
+      ),
+    remove: (sha256) => rm(path(sha256), { force: true }),
+    olderThan: async function* (seconds) {
+      const before = Date.now() - seconds * 1000;
+      for (const part of await readdir(join(folder, "sha256"))) {
+        for (const name of await readdir(join(folder, "sha256", part))) {
+          if (HASH.test(name) && (await stat(path(name))).mtimeMs < before) yield name;
+        }
+      }
+    },
+  };
+}
+
+async function writeNew(path: string, parts: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Stored> {
+  const sha256 = createHash("sha256");
+  const md5 = createHash("md5");
+  let bytes = 0;
+  const handle = await open(path, "wx", 0o600);
+  try {
+    for await (const part of parts) {
+      sha256.update(part);
+      md5.update(part);
+      bytes += part.length;
+      for (let done = 0; done < part.length; ) done += (await handle.write(part, done)).bytesWritten;
+    }
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  return { sha256: sha256.digest("hex"), bytes, md5: md5.digest("hex") };
+}
+
+/** A rename is only kept over a loss of power once its folder is written. */
+async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, "r");
+  await handle.sync().finally(() => handle.close());
+}
+
+const isAbsent = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "ENOENT";

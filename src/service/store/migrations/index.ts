@@ -1,0 +1,62 @@
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { BoosterError } from "../../../errors.ts";
+import type { Database } from "../database.ts";
+import { first } from "./001-first.ts";
+
+/** In order, only ever added to: a migration that has been released is never edited. */
+export const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [{ name: "first", sql: first }];
+
+/** Any number that only this program's migrations take. */
+const LOCK = 7_205_759;
+
+const doneRow = z.object({ id: z.number(), name: z.string(), sha256: z.string() });
+const hashOf = (sql: string): string => createHash("sha256").update(sql).digest("hex");
+
+/**
+ * Brings the schema up to this version, all or nothing; servers that start together take turns.
+ *
+ * @throws {BoosterError} `SCHEMA_TOO_NEW`, `SCHEMA_DIFFERS`
+ */
+export async function migrate(db: Database, migrations = MIGRATIONS): Promise<void> {
+  await db.transaction(async (sql) => {
+    await sql.query("select pg_advisory_xact_lock($1)", [LOCK]);
+    await sql.query(
+      "create table if not exists migrations (id int primary key, name text not null, sha256 text not null)",
+    );
+    const done = await sql.query("select id, name, sha256 from migrations order by id", [], doneRow);
+    if (done.length > migrations.length) {
+      throw new BoosterError("SCHEMA_TOO_NEW", "a later version of the program has opened this database", {
+        expected: `at most ${migrations.length} migrations`,
+        found: `${done.length}, the last one "${done.at(-1)?.name}"`,
+        hint: "Start the version that was here last, or restore a backup from before it",
+      });
+    }
+    for (const [index, migration] of migrations.entries()) {
+      const before = done[index];
+      const sha256 = hashOf(migration.sql);
+      if (before === undefined) {
+        for (const statement of statementsOf(migration.sql)) await sql.query(statement);
+        await sql.query("insert into migrations (id, name, sha256) values ($1, $2, $3)", [
+          index + 1,
+          migration.name,
+          sha256,
+        ]);
+      } else if (before.sha256 !== sha256) {
+        throw new BoosterError("SCHEMA_DIFFERS", "this database was made by another edition of a migration", {
+          expected: `${migration.name} ${sha256.slice(0, 12)}`,
+          found: `${before.name} ${before.sha256.slice(0, 12)}`,
+          hint: "Start the version that made it",
+        });
+      }
+    }
+  });
+}
+
+/** Statements end with a semicolon at the end of a line, but inside a function's body. */
+function statementsOf(sql: string): string[] {
+  return sql
+    .split(/;\s*\n(?=\s*(?:create|insert|alter|update|delete|drop|$))/)
+    .map((statement) => statement.trim())
+    .filter((statement) => statement !== "");
+}

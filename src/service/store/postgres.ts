@@ -1,0 +1,89 @@
+import pg from "pg";
+import type { z } from "zod";
+import { ServiceError } from "../domain/service-error.ts";
+import { checked, type Database, INT8, type Sql } from "./database.ts";
+
+const CONNECT_MS = 5_000;
+const STATEMENT_MS = 10_000;
+const CONNECTIONS = 10;
+/** After which a client is told to try again. */
+const RETRY_SECONDS = 5;
+
+/** Classes of SQLSTATE that say that the server is gone, going or full, not that the statement is wrong. */
+const GONE = /^(08|53|57P)/;
+const GONE_SYSTEM = ["ECONNREFUSED", "ECONNRESET", "EPIPE", "ENOTFOUND", "ETIMEDOUT", "EHOSTUNREACH", "EAI_AGAIN"];
+/** What the driver says without a code. */
+const GONE_WORDS = /timeout|terminated|Connection ended|not queryable/i;
+
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format: "text") =>
+    oid === INT8 ? Number : pg.types.getTypeParser(oid, format)) as pg.CustomTypesConfig["getTypeParser"],
+};
+
+function asUnavailable(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
+  const gone = code === undefined ? GONE_WORDS.test(error.message) : GONE.test(code) || GONE_SYSTEM.includes(code);
+  if (!gone) return error;
+  return new ServiceError("database_unavailable", "the database cannot be reached", {
+    found: code ?? error.message,
+    hint: "See that PostgreSQL runs and that DATABASE_URL names it",
+    cause: error,
+    retryAfter: RETRY_SECONDS,
+  });
+}
+
+const sqlOf = (client: Pick<pg.ClientBase, "query">): Sql => ({
+  query: async <T>(text: string, params: readonly unknown[] = [], row?: z.ZodType<T>) => {
+    try {
+      return checked((await client.query(text, [...params])).rows as unknown[], row);
+    } catch (error) {
+      throw asUnavailable(error);
+    }
+  },
+});
+
+/**
+ * PostgreSQL 15 or later by its address. Connections come and go with the need.
+ *
+ * @throws {ServiceError} `database_unavailable` from every call while it cannot be reached
+ */
+export function openPostgres(url: string): Database {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: CONNECTIONS,
+    types,
+    keepAlive: true,
+    connectionTimeoutMillis: CONNECT_MS,
+    query_timeout: STATEMENT_MS,
+    statement_timeout: STATEMENT_MS,
+    idle_in_transaction_session_timeout: STATEMENT_MS,
+  });
+  // An idle connection that dies is no caller's error; unheard, it would end the process.
+  pool.on("error", () => {});
+  const connect = () => pool.connect().catch((error: unknown) => Promise.reject(asUnavailable(error)));
+  return {
+    kind: "postgres",
+    ...sqlOf(pool as unknown as Pick<pg.ClientBase, "query">),
+    transaction: async (body) => {
+      const client = await connect();
+      const sql = sqlOf(client);
+      try {
+        await sql.query("begin");
+        const result = await body(sql);
+        await sql.query("commit");
+        client.release();
+        return result;
+      } catch (error) {
+        // A connection in an unknown state is thrown away: its transaction ends with it.
+        const undone = await sql.query("rollback").then(
+          () => true,
+          () => false,
+        );
+        client.release(!undone);
+        throw error;
+      }
+    },
+    close: () => pool.end(),
+  };
+}
