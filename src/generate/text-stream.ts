@@ -16,6 +16,8 @@ const UNKNOWN = "\uFFFD";
 export class TextStream {
   /** Whether one of the stops has been written. */
   isOver = false;
+  /** Characters of all complete text so far, what is held back among them. */
+  seen = 0;
   /** Ids whose text has been told, as context of the next ones, and those whose text has not. */
   private ids: number[] = [];
   private told = 0;
@@ -52,6 +54,7 @@ export class TextStream {
 
   /** Up to the first stop; the longest end that may begin one is held back. */
   private until(fresh: string): string {
+    this.seen += fresh.length;
     if (this.isOver) return "";
     const text = this.held + fresh;
     const found = this.stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);

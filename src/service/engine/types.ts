@@ -1,6 +1,6 @@
 import type { ChatMessage } from "../../formats/chat-template.ts";
 
-/** An adapter as the engine opens it. `key` tells it from all others by what is in it; files are paths by the names of PEFT's folder. */
+/** An adapter as the engine opens it. `key` is the name of its model, which never means another one; files are paths by the names of PEFT's folder. */
 export interface ServedAdapter {
   readonly key: string;
   readonly files: Readonly<Record<string, string>>;
@@ -50,6 +50,8 @@ export interface Ask {
 
 /** A token with its natural log-probability before temperature, penalties and bias; null for the first of a prompt that is told. */
 export interface ServedToken extends TokenChance<number | null> {
+  /** Where its text begins in the answer's, in characters; the prompt counts where it is told. */
+  readonly offset: number;
   /** Likeliest first. */
   readonly top: readonly TokenChance<number>[];
   /** It ended the answer and is no part of its text. */
@@ -93,14 +95,18 @@ export interface ServedBase {
   readonly padToken: string | null;
 }
 
+/** How busy an engine's process is. */
 export interface EngineStatus {
+  /** `failed`: its model cannot be loaded. */
   readonly state: "starting" | "ready" | "failed";
+  /** Of its process, while there is one. */
+  readonly pid: number | undefined;
   readonly rows: number;
   readonly waiting: number;
   readonly slots: { readonly total: number; readonly used: number; readonly pinned: number };
   readonly cacheBytes: number;
   readonly restarts: number;
-  /** Since the process began. */
+  /** Of answers that came to their end. */
   readonly tokens: { readonly prompt: number; readonly completion: number };
 }
 
@@ -123,8 +129,8 @@ export interface ServingEngine {
   detokenize(base: string, ids: readonly number[]): Promise<string>;
   /** @throws {ServiceError} `engine_restarted` while its process starts again */
   base(name: string): Promise<ServedBase>;
-  /** Ends the adapter's rows with `content_filter` and forgets its numbers. */
-  withdraw(key: string): void;
+  /** Ends the rows of a model with `content_filter` and forgets its numbers. */
+  withdraw(model: string): void;
   status(): Readonly<Record<string, EngineStatus>>;
   close(): Promise<void>;
 }

@@ -1,0 +1,195 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { ServiceError } from "../domain/service-error.ts";
+import { serviceError } from "./failures.ts";
+import type { EngineLoad, Failure, FromEngine, Opening, ToEngine, Told } from "./ipc.ts";
+import type { Answered, EngineStatus, ServedBase } from "./types.ts";
+
+/** The compiled module that an engine's process runs. */
+export const ENGINE_CHILD = new URL("./child.js", import.meta.url);
+
+/** Seconds before a process that died is started again: twice as long each time, up to this. */
+const LONGEST_PAUSE = 30;
+/** One that has lived for so many seconds begins with short pauses again. */
+const STEADY = 60;
+
+/** What a request is told. `end`: nothing more comes. */
+interface Listener {
+  hear(event: Answered): void;
+  end(outcome: { readonly value: unknown } | { readonly failure: Failure | ServiceError }): void;
+}
+
+/** Who is told what a process says by itself. */
+export interface ProcessWatch {
+  /** A row of a model's adapter computed no numbers: `model` must not be served any more. */
+  onFailure?(id: number, failure: Failure): void;
+  onCrash?(how: string): void;
+}
+
+const IDLE = {
+  rows: 0,
+  waiting: 0,
+  cacheBytes: 0,
+  slots: { total: 0, used: 0, pinned: 0 },
+  tokens: { prompt: 0, completion: 0 },
+};
+
+/**
+ * One base in a process of its own, so that neither its computing nor its end stops the server. Where the process dies, all that it was doing
+ * ends with `engine_restarted`, and it is started again.
+ */
+export class EngineProcess {
+  private child: ChildProcess | undefined;
+  private ready: Promise<ServedBase>;
+  private setReady!: { resolve(base: ServedBase): void; reject(error: unknown): void };
+  private readonly listeners = new Map<number, Listener>();
+  private state: EngineStatus["state"] = "starting";
+  private load: EngineLoad = IDLE;
+  private restarts = 0;
+  private pause = 0;
+  private nextId = 1;
+  private isClosed = false;
+  private readonly kill = (): void => void this.child?.kill("SIGKILL");
+
+  constructor(
+    private readonly opening: Opening,
+    private readonly module: URL | string,
+    private readonly watch: ProcessWatch,
+  ) {
+    this.ready = this.promised();
+    process.once("exit", this.kill);
+    this.start();
+  }
+
+  /** @throws {ServiceError} `engine_restarted`, or `internal_error` where the base cannot be loaded */
+  base(): Promise<ServedBase> {
+    return this.ready;
+  }
+
+  get status(): EngineStatus {
+    return { state: this.state, pid: this.child?.pid, restarts: this.restarts, ...this.load };
+  }
+
+  /** Sends a request, once `base` has come true, and says its number. */
+  ask(message: Unnumbered, listener: Listener): number {
+    const id = this.nextId++;
+    this.listeners.set(id, listener);
+    this.say({ ...message, id } as ToEngine);
+    return id;
+  }
+
+  cancel(id: number): void {
+    if (this.listeners.delete(id)) this.say({ kind: "cancel", id });
+  }
+
+  withdraw(model: string): void {
+    this.say({ kind: "withdraw", model });
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true;
+    process.off("exit", this.kill);
+    const { child } = this;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    // After a disconnect of our own there is no `close`.
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.disconnect();
+    const timer = setTimeout(this.kill, 2000);
+    await gone;
+    clearTimeout(timer);
+  }
+
+  private promised(): Promise<ServedBase> {
+    const ready = new Promise<ServedBase>((resolve, reject) => {
+      this.setReady = { resolve, reject };
+    });
+    ready.catch(() => undefined);
+    return ready;
+  }
+
+  private say(message: ToEngine): void {
+    // It may be gone already; what it was doing ends when its end is known.
+    if (this.child?.connected) this.child.send(message, () => undefined);
+  }
+
+  private start(): void {
+    const since = performance.now();
+    const child = fork(this.module, [], {
+      detached: true,
+      serialization: "advanced",
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+    });
+    this.child = child;
+    child.on("message", (message: FromEngine) => this.hear(message));
+    child.on("error", () => undefined);
+    child.on("close", (code, signal) => this.crashed(signal ?? `exit code ${code}`, since));
+    this.say({ kind: "open", opening: this.opening });
+  }
+
+  private hear(message: FromEngine): void {
+    if (message.kind === "ready") {
+      this.state = "ready";
+      this.setReady.resolve(message.base);
+    } else if (message.kind === "broken") {
+      this.state = "failed";
+      const { code, problem } = message.failure;
+      this.watch.onCrash?.(`${code}: ${problem}`);
+      this.setReady.reject(unloadable());
+      this.kill();
+    } else if (message.kind === "status") this.load = message.status;
+    else for (const told of message.events) this.tell(told);
+  }
+
+  private tell(told: Told): void {
+    if ("failure" in told) this.watch.onFailure?.(told.id, told.failure);
+    const listener = this.listeners.get(told.id);
+    if (listener === undefined) return;
+    if ("event" in told) listener.hear(told.event);
+    else {
+      this.listeners.delete(told.id);
+      listener.end(told);
+    }
+  }
+
+  private crashed(how: string, since: number): void {
+    if (this.isClosed || this.state === "failed") {
+      this.drop(this.isClosed ? stopped() : unloadable());
+      return;
+    }
+    this.watch.onCrash?.(how);
+    const lived = (performance.now() - since) / 1000;
+    this.pause = lived > STEADY ? 0 : Math.min(LONGEST_PAUSE, 2 * this.pause + 0.5);
+    const error = new ServiceError("engine_restarted", "the process that computes answers has ended and starts again", {
+      retryAfter: Math.max(1, this.pause),
+    });
+    if (this.state === "starting") this.setReady.reject(error);
+    this.state = "starting";
+    this.load = IDLE;
+    this.restarts++;
+    this.ready = this.promised();
+    this.drop(error);
+    setTimeout(() => {
+      if (!this.isClosed) this.start();
+    }, this.pause * 1000).unref();
+  }
+
+  private drop(error: ServiceError): void {
+    const all = [...this.listeners.values()];
+    this.listeners.clear();
+    for (const listener of all) listener.end({ failure: error });
+  }
+}
+
+type Unnumbered = ToEngine extends infer Message
+  ? Message extends { readonly id: number; readonly kind: "answer" | "encode" | "decode" }
+    ? Omit<Message, "id">
+    : never
+  : never;
+
+const stopped = (): ServiceError => new ServiceError("draining", "the server is being stopped", { retryAfter: 5 });
+
+const unloadable = (): ServiceError =>
+  new ServiceError("internal_error", "the base model of this name cannot be loaded");
+
+/** What a request is told of how its engine failed. */
+export const asService = (failure: Failure | ServiceError): ServiceError =>
+  failure instanceof ServiceError ? failure : serviceError(failure);
