@@ -5,6 +5,7 @@ const CODES = {
   usage: {
     ALIGNMENT_MISSING: "a repair needs to know what the alignment changed",
     ATTACK_OPTIONS_INVALID: "settings of an attack do not fit it",
+    BASE_INVALID: "a folder holds no base for the service",
     CONFIG_INVALID: "an option or a line of the configuration file has a wrong value",
     CONFIG_NOT_READ: "the configuration file cannot be read",
     CONFIG_SYNTAX: "the configuration file is not YAML, or holds no settings",
@@ -44,6 +45,7 @@ const CODES = {
     TOO_MANY_ARGUMENTS: "the command takes no such argument",
     TRANSFORM_OPTIONS_INVALID: "settings of an adapter transform do not fit it",
     TRANSFORM_UNFIT: "the repair cannot be applied to this adapter",
+    WORKER_REFUSED: "the server refuses what a worker asks, or does not know its token",
     UNKNOWN_ATTACK: "there is no attack of this name",
     UNKNOWN_COMMAND: "there is no command of this name",
     UNKNOWN_METHOD: "there is no method of this name",
@@ -58,7 +60,6 @@ const CODES = {
     ADAPTER_KEYS_MISMATCH: "the adapter's tensors are not those of its modules",
     ADAPTER_SHAPE_MISMATCH: "a tensor of an adapter has the wrong shape",
     ADAPTER_UNSUPPORTED: "the adapter is more than can be read, or than can be done with it",
-    BACKUP_INVALID: "a backup is damaged or of another version",
     BATCH_INVALID: "there is no row to draw batches from",
     BLOB_MISSING: "a stored file is not there",
     CHAT_TEMPLATE_MISSING: "the model has no chat template to talk with",

@@ -9,8 +9,6 @@ export interface ChartPoint {
   readonly low?: number;
   readonly high?: number;
   readonly dots?: readonly number[];
-  /** No line leads here from the point before. */
-  readonly apart?: boolean;
 }
 
 /** A line of a chart. */
@@ -126,7 +124,8 @@ export function renderChart(chart: Chart): string {
     parts.push(element("line", { class: "bar", x1: margin.left, x2: right, y1: at, y2: at }));
   }
   for (const { slot, points } of series) {
-    if (slot === undefined) parts.push(element("path", { class: "other", d: pathThrough(points, px, py) }));
+    const d = pathOf(...points.map((point) => [px(point.x), py(point.y)] as const));
+    if (slot === undefined) parts.push(element("path", { class: "other", d }));
   }
   const dodge = (index: number) =>
     chart.markers === "all" ? (index - (told.length - 1) / 2) * Math.min(7, (2 * inset) / told.length) : 0;
@@ -154,21 +153,11 @@ export function renderChart(chart: Chart): string {
   );
 }
 
-type Place = (value: number) => number;
-
-/** From point to point, but to those that stand apart. */
-function pathThrough(points: readonly ChartPoint[], px: Place, py: Place): string {
-  const starts = points.flatMap(({ apart }, i) => (i === 0 || apart ? [i] : []));
-  return starts
-    .map((start, i) =>
-      pathOf(...points.slice(start, starts[i + 1]).map((point) => [px(point.x), py(point.y)] as const)),
-    )
-    .join("");
-}
-
-function drawSeries(line: Series, chart: Chart, px: Place, py: Place): string {
+function drawSeries(line: Series, chart: Chart, px: (v: number) => number, py: (v: number) => number): string {
   const { slot = 0 } = line;
-  const parts = (line.seeds ?? []).map((seed) => element("path", { class: "seed", d: pathThrough(seed, px, py) }));
+  const pathThrough = (points: readonly ChartPoint[]) =>
+    pathOf(...points.map((point) => [px(point.x), py(point.y)] as const));
+  const parts = (line.seeds ?? []).map((seed) => element("path", { class: "seed", d: pathThrough(seed) }));
   for (const { x: value, low, high, dots = [] } of line.points) {
     const x = px(value);
     if (low !== undefined && high !== undefined && high > low) {
@@ -179,7 +168,7 @@ function drawSeries(line: Series, chart: Chart, px: Place, py: Place): string {
     }
     for (const dot of dots) parts.push(element("circle", { class: "dot", cx: x, cy: py(dot), r: 2 }));
   }
-  const d = pathThrough(line.points, px, py);
+  const d = pathThrough(line.points);
   parts.push(element("path", { class: "line", d, "stroke-dasharray": dash(slot) || "none" }));
   const last = line.points.length - 1;
   for (const [i, point] of line.points.entries()) {

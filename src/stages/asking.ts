@@ -50,7 +50,7 @@ export function underSystem(example: Example, system: AskingOptions["system"]): 
   if (messages[0]?.role === "system") {
     throw new BoosterError("MESSAGES_INVALID", "a question has a system message of its own", { where: example.where });
   }
-  const content = SAFETY_PROMPTS[system] ?? system;
+  const content = (Object.hasOwn(SAFETY_PROMPTS, system) && SAFETY_PROMPTS[system]) || system;
   const { where } = example;
   const variables = example.kind === "chat" && example.variables ? { variables: example.variables } : {};
   return { kind: "chat", where, messages: [{ role: "system", content }, ...messages], ...variables };

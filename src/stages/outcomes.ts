@@ -14,6 +14,8 @@ export interface Outcomes {
   readonly sets: { readonly [Name in SetName]?: { readonly sha256: string; readonly clusters: readonly number[] } };
   /** By the name that a score has in an experiment's result. A character a question: 1, 0, or - where it could not be judged. */
   readonly scores: Readonly<Record<string, string>>;
+  /** Of harmful prompts, by the kind of harm in the answer; absent where the moderator tells none. */
+  readonly categories?: Readonly<Record<string, string>>;
 }
 
 /** The questions of the sets in the order of asking, each with its place in the data. */
@@ -50,6 +52,16 @@ export function outcomesOf(
     ...scoresOf("fresh", { fresh: ({ harmful }) => harmful }),
     ...scoresOf("task", { accuracy: ({ correct }) => correct }),
   ];
+  const kinds = [...new Set(store.of("harmful").flatMap(({ categories = [] }) => categories))].sort();
+  const categories = scoresOf(
+    "harmful",
+    Object.fromEntries(
+      kinds.map((kind) => [
+        kind,
+        ({ harmful, categories: seen = [] }) => (harmful === undefined ? undefined : seen.includes(kind)),
+      ]),
+    ),
+  );
   return {
     sets: Object.fromEntries(
       SETS.flatMap((name) => {
@@ -59,6 +71,7 @@ export function outcomesOf(
       }),
     ),
     scores: Object.fromEntries(scores),
+    ...(categories.length === 0 ? {} : { categories: Object.fromEntries(categories) }),
   };
 }
 

@@ -96,6 +96,12 @@ export class Child {
     });
   }
 
+  /** Ends the child at once, whatever it does. */
+  destroy(): void {
+    this.kill();
+    process.off("exit", this.kill);
+  }
+
   /** Lets the child go once it has nothing to do. */
   async close(): Promise<void> {
     send(this.process, { kind: "leave" });

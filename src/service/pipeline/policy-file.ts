@@ -8,11 +8,21 @@ import { readRows } from "../../data/sources.ts";
 import { harmfulRows, harmlessRows, refusalRows, type WorldRow, wholeInstruction } from "../../data/world/rows.ts";
 import { BoosterError } from "../../errors.ts";
 import { clustersOf, openModerator } from "../../evaluate/index.ts";
+import { defenderData } from "../../experiments/pipeline.ts";
 import { readSmallFile } from "../../formats/byte-source.ts";
 import { packagePath } from "../../stages/package-root.ts";
 import { WORLD_RECIPE } from "../../stages/world-recipe.ts";
 import { sha256Of } from "./canonical.ts";
-import { ASKED, checkSizes, type Policy, type PolicySet, parsePolicy, policyHash, READ } from "./policy.ts";
+import {
+  ASKED,
+  checkSizes,
+  type Policy,
+  type PolicySet,
+  parsePolicy,
+  policyHash,
+  READ,
+  type WrittenPolicy,
+} from "./policy.ts";
 
 /** A policy is written by hand; its sets are questions, and rows of a defender. */
 const MAX_POLICY_BYTES = 2 ** 20;
@@ -53,6 +63,7 @@ export interface LoadedPolicy {
  */
 export async function loadPolicy(path: string): Promise<LoadedPolicy> {
   const written = parsePolicy(readYaml(path), path);
+  checkData(written, path);
   const named = [
     ...ASKED.map((use) => [`evaluate/${use}`, written.evaluate.sets[use]] as const),
     ...READ.map((use) => [`data/${use}`, written.data[use]] as const),
@@ -74,6 +85,24 @@ export async function loadPolicy(path: string): Promise<LoadedPolicy> {
   checkSizes(written, { harmful: clusters("harmful"), harmless: clusters("harmless") });
   const policy: Policy = { ...written, sets };
   return { policy, sha256: policyHash(policy), blobs };
+}
+
+/** A defence or a repair that may be chosen has the rows that it reads. @throws {BoosterError} `POLICY_INVALID` */
+function checkData({ data, defence, repair }: WrittenPolicy, where: string): void {
+  const read = [
+    ...defence.allowed.map((choice) => [choice.name, defenderData(choice, false)] as const),
+    ...repair.map((choice) => [choice.name, defenderData(choice, true)] as const),
+  ];
+  const absent = read.flatMap(([name, uses]) =>
+    uses.flatMap((use) =>
+      (data as Readonly<Record<string, string>>)[use] === undefined ? [`no data.${use} for ${name}`] : [],
+    ),
+  );
+  if (absent.length === 0) return;
+  throw new BoosterError("POLICY_INVALID", "the policy has no rows that its defences or repairs read", {
+    found: absent.join("; "),
+    where,
+  });
 }
 
 function readYaml(path: string): unknown {

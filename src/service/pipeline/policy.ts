@@ -2,6 +2,7 @@ import { z } from "zod";
 import { oneOf } from "../../choice.ts";
 import { BoosterError, fitting } from "../../errors.ts";
 import { MODERATORS } from "../../evaluate/index.ts";
+import { defenderData } from "../../experiments/pipeline.ts";
 import { METHODS, TRANSFORMS } from "../../methods/registry.ts";
 import type { BoosterFields, Choice } from "../domain/job.ts";
 import type { JsonValue } from "../domain/json.ts";
@@ -181,6 +182,8 @@ export function treatmentOf(policy: WrittenPolicy, fields: BoosterFields): Treat
     const expected = policy.repair.map(({ name }) => name).join(", ");
     throw looser("booster.repair", `${expected} first`, repair.map(({ name }) => name).join(", ") || "none");
   }
+  const absent = repair.flatMap((choice) => defenderData(choice, true)).find((use) => !Object.hasOwn(policy.data, use));
+  if (absent !== undefined) throw looser("booster.repair", `repairs that need no data.${absent}`, "one that does");
   const onFlag = fields.moderation?.action ?? policy.moderation.onFlag;
   if (ACTIONS.indexOf(onFlag) < ACTIONS.indexOf(policy.moderation.onFlag)) {
     throw looser("booster.moderation.action", `${policy.moderation.onFlag} or harder`, onFlag);
