@@ -16,6 +16,8 @@ export const ID_PREFIXES = {
   grant: "cp_",
   decision: "decision_",
   audit: "audit_log-",
+  request: "req_",
+  moderation: "modr-",
 } as const;
 export type IdKind = keyof typeof ID_PREFIXES;
 

@@ -6,6 +6,7 @@ import { ServiceError } from "../domain/service-error.ts";
 import { Audit } from "./audit.ts";
 import { Bases } from "./bases.ts";
 import { type BlobStore, openBlobs } from "./blobs.ts";
+import { Checks } from "./checks.ts";
 import type { Context } from "./context.ts";
 import type { Database } from "./database.ts";
 import { Files } from "./files.ts";
@@ -49,6 +50,7 @@ export interface Store {
   readonly bases: Bases;
   readonly workers: Workers;
   readonly leases: Leases;
+  readonly checks: Checks;
   readonly blobs: BlobStore;
   readonly secrets: Secrets;
   close(): Promise<void>;
@@ -117,6 +119,7 @@ export async function storeOn(db: Database, options: StoreOptions, closed: () =>
     bases,
     workers: new Workers(context),
     leases: new Leases(context, bases, { blobs, secrets, bases }),
+    checks: new Checks(context),
     blobs,
     secrets,
     close: async () => {

@@ -6,6 +6,7 @@ import { ServiceError } from "../domain/service-error.ts";
 import { record } from "./audit.ts";
 import type { BlobStore } from "./blobs.ts";
 import { type Context, checkQuota, enterProject, projectOf } from "./context.ts";
+import type { Sql } from "./database.ts";
 import { bytesOf, insertFile, type StoredFile } from "./files.ts";
 import { type Once, once } from "./once.ts";
 
@@ -65,8 +66,8 @@ export class Uploads {
     private readonly blobs: BlobStore,
   ) {}
 
-  async #get(principal: Principal, id: string): Promise<Upload | undefined> {
-    const [upload] = await this.context.db.query(
+  async #get(principal: Principal, id: string, sql: Sql = this.context.db): Promise<Upload | undefined> {
+    const [upload] = await sql.query(
       `select ${COLUMNS} from uploads where id = $2 and project_id = $3`,
       [this.context.now(), id, principal.project ?? null],
       uploadRow,
@@ -122,7 +123,7 @@ export class Uploads {
            select $3, id, $4, $5, $1 from uploads where id = $2 and status = 'pending' and expires_at > $1 returning id`,
           [now, id, partId, part.sha256, part.bytes],
         );
-        if (added.length === 0) throw wrongState(await this.#get(principal, id));
+        if (added.length === 0) throw wrongState(await this.#get(principal, id, sql));
       }
       const [made] = await sql.query(
         "select id, upload_id, sha256, bytes, created_at from upload_parts where id = $1",

@@ -3,9 +3,13 @@ import { z } from "zod";
 import { BoosterError } from "../../../errors.ts";
 import type { Database } from "../database.ts";
 import { first } from "./001-first.ts";
+import { fileChecks } from "./002-file-checks.ts";
 
 /** In order, only ever added to: a migration that has been released is never edited. */
-export const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [{ name: "first", sql: first }];
+export const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
+  { name: "first", sql: first },
+  { name: "file checks", sql: fileChecks },
+];
 
 /** Any number that only this program's migrations take. */
 const LOCK = 7_205_759;

@@ -1,0 +1,82 @@
+import type { Principal, Scope } from "../domain/principal.ts";
+import { ServiceError } from "../domain/service-error.ts";
+import { ACCESS } from "./access.ts";
+import type { Core } from "./core.ts";
+import { duration, type RateKind } from "./rates.ts";
+import { type Env, keyOf, type Route } from "./route.ts";
+
+const REFUSED = {
+  invalid: ["invalid_api_key", "this is no key of this server"],
+  revoked: ["key_revoked", "this key was revoked"],
+  expired: ["key_expired", "this key has expired"],
+} as const;
+
+/**
+ * Who asks, and whether they may, before anything of the request is read.
+ *
+ * @throws {ServiceError} 401, 403, 429
+ */
+export async function admit(
+  core: Core,
+  spec: Route,
+  incoming: Env["Bindings"]["incoming"],
+): Promise<Principal | undefined> {
+  const access = ACCESS[keyOf(spec)]!;
+  if (access.scope === "everyone") return undefined;
+  const address = incoming.socket.remoteAddress ?? "";
+  const presented = /^Bearer (\S{1,200})$/i.exec(incoming.headers.authorization ?? "")?.[1];
+  const found = presented === undefined ? undefined : await core.keys.find(presented);
+  if (found === undefined || "refused" in found) {
+    const wait = core.rates.failedLogins.take(address);
+    if (wait !== undefined) {
+      throw new ServiceError("rate_limit_exceeded", "too many wrong keys came from this address", { retryAfter: wait });
+    }
+    if (found === undefined) {
+      throw new ServiceError("invalid_api_key", "no key came with this request", {
+        expected: "the header Authorization: Bearer sk-booster-...",
+      });
+    }
+    const [code, message] = REFUSED[found.refused];
+    throw new ServiceError(code, message);
+  }
+  const { principal } = found;
+  const { scopes, project } = principal;
+  if (!scopes.includes(access.scope)) {
+    throw new ServiceError("missing_scope", `this key has not the scope ${access.scope}`, { expected: access.scope });
+  }
+  const asked = incoming.headers["openai-project"];
+  if (asked !== undefined && asked !== "" && asked !== project) {
+    throw new ServiceError("mismatched_project", "this key is not of the project that the header OpenAI-Project names");
+  }
+  if (
+    access.tenant === true &&
+    access.scope !== "jobs:read" &&
+    access.scope !== "models:read" &&
+    project === undefined
+  ) {
+    throw new ServiceError("missing_scope", "this key belongs to no project", { expected: "a key of a project" });
+  }
+  const kind = rateKind(access.scope, spec.method);
+  if (kind !== undefined) core.rates.request(kind, principal.key);
+  return principal;
+}
+
+/** Workers are the server's own: only tenants are limited. */
+const rateKind = (scope: Scope, method: Route["method"]): RateKind | undefined => {
+  if (scope === "worker") return undefined;
+  if (scope === "infer") return "inferences";
+  return method === "get" ? "reads" : "writes";
+};
+
+/** What of the limits of inference is left, as OpenAI's headers say it. */
+export function rateHeaders(core: Core, key: string): Readonly<Record<string, string>> {
+  const [requests, tokens] = [core.rates.kinds.inferences.budget(key), core.rates.tokens.budget(key)];
+  return {
+    "x-ratelimit-limit-requests": String(requests.limit),
+    "x-ratelimit-remaining-requests": String(requests.remaining),
+    "x-ratelimit-reset-requests": duration(requests.reset),
+    "x-ratelimit-limit-tokens": String(tokens.limit),
+    "x-ratelimit-remaining-tokens": String(tokens.remaining),
+    "x-ratelimit-reset-tokens": duration(tokens.reset),
+  };
+}

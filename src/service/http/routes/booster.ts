@@ -1,0 +1,183 @@
+import { z } from "zod";
+import type { Job } from "../../domain/job.ts";
+import { LIMITS } from "../../domain/limits.ts";
+import { ServiceError } from "../../domain/service-error.ts";
+import type { StoredReport } from "../../store/reviews.ts";
+import { queryNumber, strict } from "../json.ts";
+import { type Route, route } from "../route.ts";
+import { found, type Service } from "../service.ts";
+import { JobObject, jobReply } from "../wire/job.ts";
+import { pageOf, pageQuery, pageReply } from "../wire/page.ts";
+
+const Report = z.strictObject({
+  object: z.literal("booster.report"),
+  job: z.string(),
+  verdict: z.enum(["released", "held", "rejected"]),
+  report: z.unknown(),
+  /** Of the canonical JSON of `report`. */
+  sha256: z.string(),
+  signature: z.string(),
+  signed_by: z.string(),
+  decisions: z.array(
+    z.strictObject({
+      id: z.string(),
+      owner: z.string(),
+      verdict: z.enum(["released", "rejected"]),
+      reason: z.string(),
+      report_sha256: z.string(),
+      created_at: z.int(),
+    }),
+  ),
+});
+
+/** A flagged row: where, as what, never what stands there. */
+const Flag = z.strictObject({ line: z.int(), categories: z.array(z.string()), score: z.number().optional() });
+
+/** What is known about jobs beyond OpenAI's format, and what reviewers do. */
+export function boosterRoutes({ store, organisation }: Service): Route[] {
+  const reportReply = async (job: string, report: StoredReport): Promise<z.input<typeof Report>> => ({
+    object: "booster.report",
+    job,
+    verdict: report.verdict,
+    report: JSON.parse(report.body),
+    sha256: report.sha256,
+    signature: report.signature,
+    signed_by: report.signedBy,
+    decisions: (await store.reviews.decisions(job)).map((one) => ({
+      id: one.id,
+      owner: one.owner,
+      verdict: one.verdict,
+      reason: one.reason,
+      report_sha256: one.reportSha256,
+      created_at: one.createdAt,
+    })),
+  });
+  const flagsOf = async (job: Job): Promise<z.output<typeof Flag>[]> => {
+    const sha256 = job.outputs.moderate?.blobs["flags.json"];
+    if (sha256 === undefined) return [];
+    const chunks: Buffer[] = [];
+    for await (const chunk of await store.blobs.open(sha256)) chunks.push(chunk as Buffer);
+    return z.array(Flag).parse(JSON.parse(Buffer.concat(chunks).toString()));
+  };
+  return [
+    route({
+      method: "get",
+      path: "/v1/booster/jobs/{id}/report",
+      summary: "The signed report of a job: what was asked, what was found, what was decided",
+      reply: Report,
+      async handle({ principal, params }) {
+        const anywhere = principal.scopes.includes("review");
+        return reportReply(params.id!, found(await store.reviews.report(principal, params.id!, anywhere)));
+      },
+    }),
+    route({
+      method: "get",
+      path: "/v1/booster/jobs/{id}/metrics",
+      summary: "Values of a job's steps, at most so many points of them",
+      query: strict({ points: queryNumber(1, 1000, 500), after: queryNumber(0, 999_999_999, 0).optional() }),
+      reply: z.strictObject({
+        object: z.literal("list"),
+        data: z.array(z.record(z.string(), z.number())),
+        has_more: z.boolean(),
+      }),
+      async handle({ principal, params, query }) {
+        const job = found(await store.jobs.get(principal, params.id!));
+        const ask = { limit: query.points + 1, ...(query.after === undefined ? {} : { after: query.after }) };
+        const rows = await store.records.metrics(principal, job.id, ask);
+        const data = rows.slice(0, query.points).map(({ step, metrics }) => ({ step, ...metrics }));
+        return { object: "list", data, has_more: rows.length > query.points };
+      },
+    }),
+    route({
+      method: "get",
+      path: "/v1/booster/jobs/{id}/rows",
+      summary: "Rows of the training file that moderation flagged, by line",
+      query: strict({ flagged: z.enum(["true", "1", ""]).optional() }),
+      reply: z.strictObject({ object: z.literal("list"), data: z.array(Flag), has_more: z.literal(false) }),
+      async handle({ principal, params }) {
+        const job = found(await store.jobs.get(principal, params.id!));
+        return { object: "list", data: await flagsOf(job), has_more: false };
+      },
+    }),
+    route({
+      method: "get",
+      path: "/v1/booster/reviews",
+      summary: "Held jobs that wait for a reviewer",
+      query: strict(pageQuery(100, 20)),
+      reply: pageOf(JobObject),
+      handle: async ({ principal, query }) =>
+        pageReply(await store.reviews.held(principal, query), (job) => jobReply(job, organisation)),
+    }),
+    route({
+      method: "get",
+      path: "/v1/booster/reviews/{id}/texts",
+      summary: "Texts of the flagged rows of a job; every look stands in the audit log",
+      reply: z.strictObject({
+        object: z.literal("list"),
+        data: z.array(z.strictObject({ line: z.int(), categories: z.array(z.string()), text: z.string() })),
+        has_more: z.boolean(),
+      }),
+      async handle({ principal, params }) {
+        const job = found(await store.reviews.job(principal, params.id!));
+        const flags = (await flagsOf(job)).slice(0, LIMITS.faultsShown);
+        await store.audit.note(principal, "texts.viewed", { id: job.id, rows: flags.length }, job.project);
+        const wanted = new Map(flags.map((flag) => [flag.line, flag]));
+        const data = await linesOf(await store.blobs.open(job.spec.training.sha256), wanted);
+        return { object: "list", data, has_more: false };
+      },
+    }),
+    route({
+      method: "post",
+      path: "/v1/booster/reviews/{id}/decision",
+      summary: "Release or reject a held job, on the report that was read",
+      body: strict({
+        verdict: z.enum(["released", "rejected"]),
+        reason: z.string().min(1).max(2000),
+        report_sha256: z.string().regex(/^[\da-f]{64}$/, "must be the SHA-256 of the report"),
+      }),
+      reply: JobObject,
+      async handle({ principal, params, body }) {
+        const decision = { verdict: body.verdict, reason: body.reason, report: body.report_sha256 };
+        return jobReply(found(await store.reviews.decide(principal, params.id!, decision)), organisation);
+      },
+    }),
+    route({
+      method: "get",
+      path: "/v1/booster/keys",
+      summary: "The public key that reports and the audit log are signed with",
+      reply: z.strictObject({
+        object: z.literal("list"),
+        data: z.array(z.strictObject({ id: z.string(), algorithm: z.literal("Ed25519"), public_key: z.string() })),
+        has_more: z.literal(false),
+      }),
+      handle: async () => ({
+        object: "list",
+        data: [{ id: store.secrets.keyId, algorithm: "Ed25519", public_key: store.secrets.publicKey }],
+        has_more: false,
+      }),
+    }),
+  ];
+}
+
+/** Longest text of a row that a reviewer is shown. */
+const LONGEST_TEXT = 20_000;
+
+/** Lines of a file by their number; the whole file is never in memory. */
+async function linesOf<Flagged extends { readonly line: number; readonly categories: readonly string[] }>(
+  bytes: AsyncIterable<Buffer>,
+  wanted: ReadonlyMap<number, Flagged>,
+) {
+  const { createInterface } = await import("node:readline");
+  const found: { line: number; categories: string[]; text: string }[] = [];
+  let line = 0;
+  try {
+    for await (const text of createInterface({ input: bytes as never, crlfDelay: Number.POSITIVE_INFINITY })) {
+      const flag = wanted.get(++line);
+      if (flag !== undefined) found.push({ line, categories: [...flag.categories], text: text.slice(0, LONGEST_TEXT) });
+      if (found.length === wanted.size) break;
+    }
+  } catch (cause) {
+    throw new ServiceError("internal_error", "the file cannot be read", { cause });
+  }
+  return found;
+}

@@ -1,0 +1,192 @@
+import { once as happens } from "node:events";
+import { PassThrough, type Readable } from "node:stream";
+import { z } from "zod";
+import { LIMITS } from "../../domain/limits.ts";
+import { ServiceError } from "../../domain/service-error.ts";
+import { checkFile, type FileCheck } from "../../pipeline/check-file.ts";
+import type { BlobStore, Stored } from "../../store/blobs.ts";
+import type { StoredFile } from "../../store/files.ts";
+import { checked } from "../errors.ts";
+import { refuseUnstorable, strict } from "../json.ts";
+import { readForm } from "../multipart.ts";
+import { type Route, route } from "../route.ts";
+import { found, onceOf, type Service } from "../service.ts";
+import { ChecksReply, Deleted, ExpiresAfter, FileObject, fileReply, Purpose } from "../wire/file.ts";
+import { pageOf, pageQuery, pageReply } from "../wire/page.ts";
+
+/** Rows of a page, however many are asked for: queries of the embedded database hold up everybody. */
+const LONGEST_PAGE = 1000;
+
+const Fields = strict({ purpose: Purpose, expires_after: ExpiresAfter.optional() });
+
+/** Files, as OpenAI's clients send and read them. */
+export function fileRoutes(service: Service): Route[] {
+  const { store } = service;
+  const reply = async (file: StoredFile) => fileReply(file, await store.checks.get(file.sha256));
+  return [
+    route({
+      method: "post",
+      path: "/v1/files",
+      summary: "Upload a file; it is checked while it comes",
+      form: z.strictObject({ ...Fields.shape, file: z.string().meta({ format: "binary" }) }),
+      reply: FileObject,
+      async handle(call) {
+        const { fields, file } = await readForm(call.incoming, LIMITS.fileBytes, (bytes) =>
+          storeChecked(store.blobs, bytes),
+        );
+        refuseUnstorable(fields);
+        const { purpose, expires_after } = checked(Fields, fields);
+        if (file === undefined || file.name !== "file") {
+          throw new ServiceError("missing_required_parameter", "the form has no file", { param: "file" });
+        }
+        const { stored, check } = file.made;
+        await store.checks.put(stored.sha256, check);
+        const seconds = expires_after?.seconds;
+        const made = await store.files.create(call.principal, {
+          sha256: stored.sha256,
+          bytes: stored.bytes,
+          filename: file.filename,
+          purpose,
+          ...(seconds === undefined ? {} : { expiresAt: store.context.now() + seconds }),
+          once: onceOf(call, [stored.sha256, file.filename, purpose, seconds ?? null]),
+        });
+        return fileReply(made, check);
+      },
+    }),
+    route({
+      method: "get",
+      path: "/v1/files",
+      summary: "List files",
+      query: strict({
+        ...pageQuery(10_000, 10_000),
+        order: z.enum(["asc", "desc"]).default("desc"),
+        purpose: z.string().max(64).optional(),
+      }),
+      reply: pageOf(FileObject),
+      async handle({ principal, query }) {
+        const page = await store.files.list(principal, { ...query, limit: Math.min(query.limit, LONGEST_PAGE) });
+        const checks = await store.checks.of(page.data.map(({ sha256 }) => sha256));
+        return pageReply(page, (file) => fileReply(file, checks.get(file.sha256)));
+      },
+    }),
+    route({
+      method: "get",
+      path: "/v1/files/{id}",
+      summary: "A file",
+      reply: FileObject,
+      handle: async ({ principal, params }) => reply(found(await store.files.get(principal, params.id!))),
+    }),
+    route({
+      method: "get",
+      path: "/v1/files/{id}/content",
+      summary: "The bytes of a file",
+      query: strict({ encoding: z.literal("base64").optional() }),
+      reply: z.undefined(),
+      media: ["application/octet-stream"],
+      async handle({ principal, params, query }) {
+        const file = found(await store.files.get(principal, params.id!));
+        const asText = query.encoding === "base64" || (await wantsBase64(service, principal.project, file));
+        return content(await store.blobs.open(file.sha256), file, asText);
+      },
+    }),
+    route({
+      method: "delete",
+      path: "/v1/files/{id}",
+      summary: "Delete a file",
+      reply: Deleted("file"),
+      async handle({ principal, params }) {
+        if (!(await store.files.delete(principal, params.id!))) found(undefined);
+        return { id: params.id!, object: "file", deleted: true };
+      },
+    }),
+    route({
+      method: "get",
+      path: "/v1/booster/files/{id}/checks",
+      summary: "Everything that is wrong with a file, by line",
+      reply: ChecksReply,
+      async handle({ principal, params }) {
+        const file = found(await store.files.get(principal, params.id!));
+        const { rows, faultCount, faults } = found(await store.checks.get(file.sha256));
+        return {
+          object: "booster.file_checks",
+          file: file.id,
+          rows,
+          fault_count: faultCount,
+          faults: faults.map(({ line, column, code, message }) => ({ line, column, code, message })),
+        };
+      },
+    }),
+  ];
+}
+
+/** Stores a stream, and checks it as training data on the way: the slower of the two sets the pace. */
+export async function storeChecked(
+  blobs: BlobStore,
+  bytes: Readable,
+): Promise<{ readonly stored: Stored; readonly check: FileCheck }> {
+  const copy = new PassThrough();
+  const checking = checkFile(copy);
+  // Where the stream fails, its own error counts.
+  checking.catch(() => undefined);
+  copy.on("error", () => undefined);
+  async function* copied(): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const chunk of bytes as AsyncIterable<Uint8Array>) {
+        if (!copy.write(chunk)) await happens(copy, "drain");
+        yield chunk;
+      }
+      copy.end();
+    } finally {
+      if (!copy.writableEnded) copy.destroy(new Error("the upload was cut off"));
+    }
+  }
+  const stored = await blobs.put(copied());
+  return { stored, check: await checking };
+}
+
+/** The live service of OpenAI delivers result files as base64, and scripts decode them. */
+async function wantsBase64({ store }: Service, project: string | undefined, file: StoredFile): Promise<boolean> {
+  if (file.purpose !== "fine-tune-results" || project === undefined) return false;
+  const settings = (await store.projects.get({ ...SYSTEM, project }, project))?.settings;
+  return settings?.resultFiles === "base64";
+}
+
+const SYSTEM = { key: "server", kind: "project", scopes: [], owner: "server" } as const;
+
+function content(bytes: Readable, file: StoredFile, asBase64: boolean): Response {
+  const body = asBase64 ? base64(bytes) : bytes;
+  const iterator = body[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+  const stream = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await iterator.next();
+      if (done === true) controller.close();
+      else controller.enqueue(value);
+    },
+    async cancel() {
+      await iterator.return?.();
+      bytes.destroy();
+    },
+  });
+  return new Response(stream, {
+    headers: {
+      "content-type": "application/octet-stream",
+      ...(asBase64 ? {} : { "content-length": String(file.bytes) }),
+      "content-disposition": `attachment; filename="${file.id}"; filename*=UTF-8''${encoded(file.filename)}`,
+    },
+  });
+}
+
+/** As RFC 8187 writes names. */
+const encoded = (name: string): string =>
+  encodeURIComponent(name).replace(/['()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
+
+async function* base64(bytes: Readable): AsyncGenerator<Uint8Array> {
+  let rest = Buffer.alloc(0);
+  for await (const chunk of bytes as AsyncIterable<Buffer>) {
+    const all = Buffer.concat([rest, chunk]);
+    const whole = all.length - (all.length % 3);
+    rest = all.subarray(whole);
+    yield Buffer.from(all.subarray(0, whole).toString("base64"));
+  }
+  if (rest.length > 0) yield Buffer.from(rest.toString("base64"));
+}

@@ -1,0 +1,29 @@
+import type { Route } from "../route.ts";
+import type { Service } from "../service.ts";
+import { adminRoutes } from "./admin.ts";
+import { boosterRoutes } from "./booster.ts";
+import { fileRoutes } from "./files.ts";
+import { healthRoutes } from "./health.ts";
+import { internalRoutes } from "./internal.ts";
+import { jobRoutes } from "./jobs.ts";
+import { modelRoutes } from "./models.ts";
+import { moderationRoutes } from "./moderations.ts";
+import { policyRoutes } from "./policies.ts";
+import { streamRoutes } from "./stream.ts";
+import { uploadRoutes } from "./uploads.ts";
+
+/** All that this server answers, but the inference. */
+export const routesOf = (service: Service): Route[] =>
+  [
+    fileRoutes,
+    uploadRoutes,
+    jobRoutes,
+    modelRoutes,
+    moderationRoutes,
+    boosterRoutes,
+    streamRoutes,
+    policyRoutes,
+    adminRoutes,
+    internalRoutes,
+    healthRoutes,
+  ].flatMap((routes) => routes(service));

@@ -1,0 +1,42 @@
+import { createHash } from "node:crypto";
+import { canonicalJson } from "../domain/canonical.ts";
+import type { JsonValue } from "../domain/json.ts";
+import { LIMITS } from "../domain/limits.ts";
+import { ServiceError } from "../domain/service-error.ts";
+import type { Once } from "../store/once.ts";
+import type { Store } from "../store/store.ts";
+import type { Core } from "./core.ts";
+import type { Call } from "./route.ts";
+
+/** What routes work with: what every request needs, and what a server keeps. */
+export interface Service extends Core {
+  readonly store: Store;
+  /** Threads of every program of a job: they are part of what makes its bytes. */
+  readonly jobThreads: number;
+  /** What must work for the server to be ready; each says in a sentence what does not. */
+  readonly parts: Readonly<Record<string, () => Promise<string | undefined>>>;
+  /** Ends the serving of a model at once on this server; others find out at their next look. */
+  readonly withdraw: (model: string) => void;
+}
+
+/** What is there; what is not, or is another's, is refused in the same words. @throws {ServiceError} `not_found` */
+export function found<T>(value: T | undefined): T {
+  if (value !== undefined) return value;
+  throw new ServiceError("not_found", "there is no such thing");
+}
+
+/** How a creating request is known again: by its key, or as a client's own retry of all the same. @throws {ServiceError} `invalid_value` */
+export function onceOf({ c }: Call<unknown, unknown>, what: JsonValue): Once {
+  const key = c.req.header("idempotency-key");
+  if (key !== undefined && (key === "" || key.length > LIMITS.idempotencyKeyLength)) {
+    throw new ServiceError("invalid_value", "the Idempotency-Key is too long or empty", {
+      expected: `1 to ${LIMITS.idempotencyKeyLength} characters`,
+    });
+  }
+  const asked = canonicalJson([c.req.method, c.req.path, what]);
+  return {
+    key,
+    fingerprint: createHash("sha256").update(asked).digest("hex"),
+    retry: Number(c.req.header("x-stainless-retry-count") ?? 0) >= 1,
+  };
+}

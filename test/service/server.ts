@@ -1,0 +1,118 @@
+/** A server for tests: the real routes on a real socket, over a store of its own. */
+import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Writable } from "node:stream";
+import OpenAI from "openai";
+import { PRESETS, type Preset, SERVER } from "../../src/service/domain/principal.ts";
+import { createApp } from "../../src/service/http/app.ts";
+import { openLog } from "../../src/service/http/log.ts";
+import { Metrics } from "../../src/service/http/metrics.ts";
+import { Rates } from "../../src/service/http/rates.ts";
+import type { Route } from "../../src/service/http/route.ts";
+import { routesOf } from "../../src/service/http/routes/index.ts";
+import { listen } from "../../src/service/http/server.ts";
+import type { Service } from "../../src/service/http/service.ts";
+import { setUpPolicy, setUpProject } from "../../src/service/setup.ts";
+import { type Store, storeOn } from "../../src/service/store/store.ts";
+import { openEmptyEmbedded } from "./databases.ts";
+
+export interface TestServer {
+  readonly url: string;
+  readonly store: Store;
+  readonly service: Service;
+  readonly routes: readonly Route[];
+  readonly project: string;
+  /** May do everything in the project `default`. */
+  readonly key: string;
+  /** Lines of the log so far. */
+  readonly log: () => string;
+  /** A key with a preset's scopes; in a project, or of the whole server. */
+  keyFor(preset: Preset, project?: string): Promise<string>;
+  client(key?: string): OpenAI;
+  stop(): Promise<void>;
+}
+
+/** The limits of tests are those of the server, unless they ask for none. */
+export async function startTestServer(
+  options: { readonly limited?: boolean; readonly more?: (service: Service) => readonly Route[] } = {},
+): Promise<TestServer> {
+  const data = mkdtempSync(join(tmpdir(), "booster-http-"));
+  const store = await storeOn(await openEmptyEmbedded(), { data });
+  const lines: string[] = [];
+  const to = new Writable({
+    write(chunk, _, done) {
+      lines.push(String(chunk));
+      done();
+    },
+  });
+  const draining = new AbortController();
+  const service: Service = {
+    keys: store.keys,
+    organisation: (await store.projects.org()).id,
+    hosts: ["127.0.0.1"],
+    log: openLog("debug", to),
+    metrics: new Metrics(),
+    rates: options.limited === true ? new Rates() : unlimited(),
+    version: "0.0.0",
+    draining: draining.signal,
+    store,
+    jobThreads: 1,
+    parts: {},
+    withdraw: () => undefined,
+  };
+  const file = await store.blobs.put(Buffer.from("{}"));
+  const identity = createHash("sha256").update("base").digest("hex");
+  await store.bases.add(SERVER, { name: "world-booster", identity, files: { "config.json": file.sha256 }, facts: {} });
+  const { project, firstKey } = await setUpProject(store, await setUpPolicy(store));
+  const routes = [...routesOf(service), ...(options.more?.(service) ?? [])];
+  const listening = await listen(createApp(service, routes), "127.0.0.1", 0);
+  const url = `http://127.0.0.1:${listening.port}`;
+  return {
+    url,
+    store,
+    service,
+    routes,
+    project,
+    key: firstKey!,
+    log: () => lines.join(""),
+    keyFor: async (preset, of) => {
+      const kind = preset === "worker" ? "worker" : of === undefined ? "admin" : "project";
+      const wanted = { kind, project: of, name: preset, scopes: PRESETS[preset], owner: preset } as const;
+      return (await store.keys.create(SERVER, wanted)).presented;
+    },
+    client: (key = firstKey!) => new OpenAI({ apiKey: key, adminAPIKey: key, baseURL: `${url}/v1` }),
+    stop: async () => {
+      draining.abort();
+      await listening.close(5);
+      await store.close();
+      rmSync(data, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Rates by a clock that runs so fast that nothing is ever used up. */
+function unlimited(): Rates {
+  let now = 0;
+  return new Rates(() => {
+    now += 60_000;
+    return now;
+  });
+}
+
+/** Rows that a job can be trained on. */
+export const rowsFile = (rows = 12, name = "train.jsonl"): File =>
+  new File(
+    Array.from(
+      { length: rows },
+      (_, i) =>
+        `${JSON.stringify({
+          messages: [
+            { role: "user", content: `what is ${i}` },
+            { role: "assistant", content: `it is ${i}` },
+          ],
+        })}\n`,
+    ),
+    name,
+  );
