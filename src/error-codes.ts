@@ -60,6 +60,7 @@ const CODES = {
     ADAPTER_KEYS_MISMATCH: "the adapter's tensors are not those of its modules",
     ADAPTER_SHAPE_MISMATCH: "a tensor of an adapter has the wrong shape",
     ADAPTER_UNSUPPORTED: "the adapter is more than can be read, or than can be done with it",
+    BACKUP_INVALID: "a backup is damaged or of another version",
     BATCH_INVALID: "there is no row to draw batches from",
     BLOB_MISSING: "a stored file is not there",
     CHAT_TEMPLATE_MISSING: "the model has no chat template to talk with",

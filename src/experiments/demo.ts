@@ -135,7 +135,7 @@ function entryOf(id: string): z.input<typeof MethodEntry> {
   const { align = {}, ...settings } = tried[0] ?? {};
   return MethodEntry.parse({
     id,
-    label: isEverywhere ? `${label}, LoRA on all linear layers` : label,
+    label: isEverywhere ? `${label}, all linear layers` : label,
     method: { name, ...settings },
     align: { ...align, ...(isEverywhere && { targetModules: ["all-linear"] }) },
   });

@@ -51,7 +51,7 @@ const STRENGTH_AXES = {
     label: "Share of harmful rows in the attack data, %",
     text: ({ poisonRatio }: StrengthEntry) => decimal(100 * poisonRatio, decimalsOf(100 * poisonRatio, 2)),
   },
-  order: { label: "Attack, weakest to strongest as listed", text: ({ label }: StrengthEntry) => label },
+  order: { label: "Attack, in the order listed", text: ({ label }: StrengthEntry) => label },
 };
 
 /** Attack strengths along x, by their position in the sweep. */

@@ -9,6 +9,8 @@ export interface ChartPoint {
   readonly low?: number;
   readonly high?: number;
   readonly dots?: readonly number[];
+  /** No line leads here from the point before. */
+  readonly apart?: boolean;
 }
 
 /** A line of a chart. */
@@ -124,8 +126,7 @@ export function renderChart(chart: Chart): string {
     parts.push(element("line", { class: "bar", x1: margin.left, x2: right, y1: at, y2: at }));
   }
   for (const { slot, points } of series) {
-    const d = pathOf(...points.map((point) => [px(point.x), py(point.y)] as const));
-    if (slot === undefined) parts.push(element("path", { class: "other", d }));
+    if (slot === undefined) parts.push(element("path", { class: "other", d: pathThrough(points, px, py) }));
   }
   const dodge = (index: number) =>
     chart.markers === "all" ? (index - (told.length - 1) / 2) * Math.min(7, (2 * inset) / told.length) : 0;
@@ -153,11 +154,21 @@ export function renderChart(chart: Chart): string {
   );
 }
 
-function drawSeries(line: Series, chart: Chart, px: (v: number) => number, py: (v: number) => number): string {
+type Place = (value: number) => number;
+
+/** From point to point, but to those that stand apart. */
+function pathThrough(points: readonly ChartPoint[], px: Place, py: Place): string {
+  const starts = points.flatMap(({ apart }, i) => (i === 0 || apart ? [i] : []));
+  return starts
+    .map((start, i) =>
+      pathOf(...points.slice(start, starts[i + 1]).map((point) => [px(point.x), py(point.y)] as const)),
+    )
+    .join("");
+}
+
+function drawSeries(line: Series, chart: Chart, px: Place, py: Place): string {
   const { slot = 0 } = line;
-  const pathThrough = (points: readonly ChartPoint[]) =>
-    pathOf(...points.map((point) => [px(point.x), py(point.y)] as const));
-  const parts = (line.seeds ?? []).map((seed) => element("path", { class: "seed", d: pathThrough(seed) }));
+  const parts = (line.seeds ?? []).map((seed) => element("path", { class: "seed", d: pathThrough(seed, px, py) }));
   for (const { x: value, low, high, dots = [] } of line.points) {
     const x = px(value);
     if (low !== undefined && high !== undefined && high > low) {
@@ -168,7 +179,7 @@ function drawSeries(line: Series, chart: Chart, px: (v: number) => number, py: (
     }
     for (const dot of dots) parts.push(element("circle", { class: "dot", cx: x, cy: py(dot), r: 2 }));
   }
-  const d = pathThrough(line.points);
+  const d = pathThrough(line.points, px, py);
   parts.push(element("path", { class: "line", d, "stroke-dasharray": dash(slot) || "none" }));
   const last = line.points.length - 1;
   for (const [i, point] of line.points.entries()) {

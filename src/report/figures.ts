@@ -27,23 +27,33 @@ const seriesOf = (found: Aggregate, pointsOf: (method: MethodEntry) => readonly 
     .map(({ method, slot }) => ({ name: method.name, slot, points: pointsOf(method) }))
     .filter(({ points }) => points.length > 0);
 
+/** Whether an attack differs from the one listed before it in more than how far one and the same thing is gone. */
+function isApart(strengths: readonly StrengthEntry[], strength: StrengthEntry): boolean {
+  const before = strengths[strengths.indexOf(strength) - 1];
+  if (sweepOf(strengths).quantity !== undefined || before === undefined) return false;
+  const { axis } = strength;
+  return axis === undefined || (before !== strengths[0] && before.axis?.name !== axis.name);
+}
+
 /** A score against attack strength, one line a method, with intervals and single seeds. */
 export function strengthFigure(found: Aggregate, score: ScoreName, label: string): Figure {
   const { result, cells } = found;
-  const { positionOf } = sweepOf(result.strengths);
+  const { strengths } = result;
+  const { positionOf } = sweepOf(strengths);
   const series = seriesOf(found, (method) =>
     cells
       .flatMap((cell): ChartPoint[] => {
         const value = cell.after[score];
         if (cell.method !== method || value === undefined) return [];
         const { mean: y, low, high, values } = value;
-        return [{ x: positionOf(cell.strength), y, low, high, dots: values.length > 1 ? values : [] }];
+        const dots = values.length > 1 ? values : [];
+        return [{ x: positionOf(cell.strength), y, low, high, dots, apart: isApart(strengths, cell.strength) }];
       })
       .toSorted((a, b) => a.x - b.x),
   );
   return {
     description: `${label} against attack strength: ${series.map(({ name, points }) => `${name} ${points.map(({ y }) => y.toFixed(0)).join(", ")}`).join("; ")}.`,
-    x: strengthAxis(result.strengths),
+    x: strengthAxis(strengths),
     y: percentAxis(label),
     series,
     markers: "all",

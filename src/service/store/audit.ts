@@ -5,6 +5,7 @@ import type { JsonValue } from "../domain/json.ts";
 import type { Principal } from "../domain/principal.ts";
 import { type Context, type Page, type PageAsk, page } from "./context.ts";
 import type { Sql } from "./database.ts";
+import { isSignedBy, type Secrets } from "./secrets.ts";
 
 /** What is written down for ever. */
 export const AUDIT_TYPES = [
@@ -94,7 +95,10 @@ export async function record(
 
 /** The log of who did what: it only grows, and each entry's hash covers the one before. */
 export class Audit {
-  constructor(private readonly context: Context) {}
+  constructor(
+    private readonly context: Context,
+    private readonly secrets: Secrets,
+  ) {}
 
   /** For keys that may read it; a project's key sees its project. */
   list(
@@ -134,4 +138,50 @@ export class Audit {
       entryRow,
     );
   }
+
+  /** Signs the head of the chain, if it has moved: whoever cuts off the end of the log later is found out. Called every hour. */
+  async seal(): Promise<void> {
+    const { db, now } = this.context;
+    const [head] = await db.query("select seq, hash from audit_head", [], headRow);
+    if (head === undefined || head.seq === 0) return;
+    await db.query(
+      "insert into audit_seals (seq, hash, sealed_at, signature, signed_by) values ($1, $2, $3, $4, $5) on conflict (seq) do nothing",
+      [head.seq, head.hash, now(), this.secrets.sign(sealText(head)), this.secrets.keyId],
+    );
+  }
+
+  /** Computes the whole chain again: what is wrong with it, from the first fault on; nothing where it is whole. */
+  async verify(): Promise<{ readonly entries: number; readonly seals: number; readonly fault?: string }> {
+    const { db } = this.context;
+    const seals = new Map(
+      (
+        await db.query("select seq, hash, signature from audit_seals", [], headRow.extend({ signature: z.string() }))
+      ).map((seal) => [seal.seq, seal]),
+    );
+    let last = { seq: 0, hash: "" };
+    const broken = (fault: string) => ({ entries: last.seq, seals: seals.size, fault });
+    for (;;) {
+      const entries = await this.entries(last.seq, VERIFIED_AT_ONCE);
+      for (const { hash, ...entry } of entries) {
+        if (entry.seq !== last.seq + 1) return broken(`entry ${last.seq + 1} is missing`);
+        if (entry.previous !== last.hash || entryHash(entry) !== hash) return broken(`entry ${entry.seq} was changed`);
+        last = { seq: entry.seq, hash };
+        const seal = seals.get(entry.seq);
+        if (seal === undefined) continue;
+        if (seal.hash !== hash || !isSignedBy(this.secrets.publicKey, sealText(seal), seal.signature)) {
+          return broken(`entry ${entry.seq} is not the one that was sealed`);
+        }
+      }
+      if (entries.length < VERIFIED_AT_ONCE) break;
+    }
+    const [head] = await db.query("select seq, hash from audit_head", [], headRow);
+    const end = Math.max(head?.seq ?? 0, ...seals.keys());
+    if (end > last.seq || head?.hash !== last.hash) return broken(`entries up to ${end} are missing`);
+    return { entries: last.seq, seals: seals.size };
+  }
 }
+
+/** Entries that are in memory at a time. */
+const VERIFIED_AT_ONCE = 500;
+
+const sealText = (head: { readonly seq: number; readonly hash: string }): string => `audit ${head.seq} ${head.hash}`;

@@ -25,8 +25,8 @@ export interface BlobStore {
   /** Where it lies, for programs on this host; nobody may write there. */
   path(sha256: string): string;
   remove(sha256: string): Promise<void>;
-  /** Those that have lain there for so many seconds: younger ones may be waiting for their row. */
-  olderThan(seconds: number): AsyncIterable<string>;
+  /** All of them, with the seconds since they were last put: young ones may be waiting for their row. */
+  list(): AsyncIterable<{ readonly sha256: string; readonly age: number }>;
 }
 
 const HASH = /^[0-9a-f]{64}$/;
@@ -97,11 +97,10 @@ export async function openBlobs(folder: string, temporary: string): Promise<Blob
         })(),
       ),
     remove: (sha256) => rm(path(sha256), { force: true }),
-    olderThan: async function* (seconds) {
-      const before = Date.now() - seconds * 1000;
+    list: async function* () {
       for (const part of await readdir(join(folder, "sha256"))) {
-        for (const name of await readdir(join(folder, "sha256", part))) {
-          if (HASH.test(name) && (await stat(path(name))).mtimeMs < before) yield name;
+        for (const sha256 of await readdir(join(folder, "sha256", part))) {
+          if (HASH.test(sha256)) yield { sha256, age: (Date.now() - (await stat(path(sha256))).mtimeMs) / 1000 };
         }
       }
     },

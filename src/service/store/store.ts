@@ -36,6 +36,7 @@ export interface StoreOptions {
 /** All that a server keeps. */
 export interface Store {
   readonly context: Context;
+  readonly folders: ReturnType<typeof layout>;
   readonly keys: Keys;
   readonly projects: Projects;
   readonly files: Files;
@@ -105,6 +106,7 @@ export async function storeOn(db: Database, options: StoreOptions, closed: () =>
   const bases = new Bases(context);
   return {
     context,
+    folders,
     keys: new Keys(context),
     projects: new Projects(context),
     files: new Files(context),
@@ -114,7 +116,7 @@ export async function storeOn(db: Database, options: StoreOptions, closed: () =>
     models: new Models(context),
     policies: new Policies(context),
     reviews: new Reviews(context, bases),
-    audit: new Audit(context),
+    audit: new Audit(context, secrets),
     usage: new Usage(context),
     bases,
     workers: new Workers(context),

@@ -1,0 +1,177 @@
+import { createReadStream, createWriteStream } from "node:fs";
+import { chmod, copyFile, mkdir, readdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { finished } from "node:stream/promises";
+import { z } from "zod";
+import { BoosterError } from "../../errors.ts";
+import { openBlobs } from "./blobs.ts";
+import type { Sql } from "./database.ts";
+import { waitingStatus } from "./job-rows.ts";
+import { MIGRATIONS } from "./migrations/index.ts";
+import { layout, openStore, type Store, type StoreOptions } from "./store.ts";
+import { namedBlobs } from "./sweep.ts";
+
+/** Every table, those that others refer to first, with what gives its rows an order. */
+const TABLES = [
+  ["orgs", "id"],
+  ["projects", "seq"],
+  ["api_keys", "seq"],
+  ["files", "seq"],
+  ["uploads", "id"],
+  ["upload_parts", "id"],
+  ["bases", "seq"],
+  ["policies", "name, version"],
+  ["jobs", "seq"],
+  ["job_events", "job_id, seq"],
+  ["job_metrics", "job_id, step"],
+  ["checkpoints", "seq"],
+  ["models", "seq"],
+  ["grants", "seq"],
+  ["reports", "job_id"],
+  ["decisions", "seq"],
+  ["idempotency", "scope, key"],
+  ["usage", "project_id, day, kind, model"],
+  ["workers", "id"],
+  ["audit", "seq"],
+  ["audit_seals", "seq"],
+] as const;
+/** Tables whose `seq` the database itself counts on. */
+const COUNTED = ["projects", "api_keys", "files", "bases", "jobs", "checkpoints", "models", "grants", "decisions"];
+const AT_ONCE = 500;
+
+const header = z.object({
+  booster: z.literal("backup"),
+  migrations: z.number(),
+  head: z.object({ seq: z.number(), hash: z.string() }),
+});
+const line = z.object({
+  table: z.enum(TABLES.map(([name]) => name) as [string, ...string[]]),
+  rows: z.array(z.unknown()),
+});
+
+/**
+ * Writes all that the store keeps into a new folder: rows as of one moment, the blobs that they name, the server's keys. The folder is as secret as the
+ * server's own. It can be restored into either kind of database.
+ *
+ * @throws {BoosterError} `RUN_EXISTS` where the folder is there
+ */
+export async function backup(store: Store, to: string): Promise<{ readonly blobs: number }> {
+  const unfinished = `${to}.unfinished`;
+  for (const folder of [to, unfinished]) await refuseFilled(folder);
+  await mkdir(unfinished, { recursive: true, mode: 0o700 });
+  const named = await store.context.db.transaction(async (sql) => {
+    await sql.query("set transaction isolation level repeatable read, read only");
+    await writeRows(sql, join(unfinished, "database.jsonl"));
+    return namedBlobs(sql, store.context.now());
+  });
+  const blobs = await openBlobs(join(unfinished, "blobs"), join(unfinished, "tmp"));
+  for (const sha256 of named)
+    if ((await store.blobs.has(sha256)) !== undefined) await blobs.put(await store.blobs.open(sha256));
+  await copyKeys(store.folders.keys, join(unfinished, "keys"));
+  await rename(unfinished, to);
+  return { blobs: named.size };
+}
+
+async function writeRows(sql: Sql, path: string): Promise<void> {
+  const file = createWriteStream(path, { mode: 0o600, flush: true });
+  const [head] = await sql.query("select seq, hash from audit_head");
+  file.write(`${JSON.stringify({ booster: "backup", migrations: MIGRATIONS.length, head })}\n`);
+  for (const [table, order] of TABLES) {
+    for (let at = 0; ; at += AT_ONCE) {
+      const rows = await sql.query(
+        `select to_jsonb(one) as row from ${table} one order by ${order} limit ${AT_ONCE} offset ${at}`,
+        [],
+        z.object({ row: z.unknown() }),
+      );
+      if (rows.length > 0) file.write(`${JSON.stringify({ table, rows: rows.map(({ row }) => row) })}\n`);
+      if (rows.length < AT_ONCE) break;
+    }
+  }
+  file.end();
+  await finished(file);
+}
+
+/**
+ * Makes a server's folder, and its database, of a backup. Workers of the time before hold nothing any more: their jobs wait for others.
+ *
+ * @throws {BoosterError} `BACKUP_INVALID`, `RUN_EXISTS` where the folder or the database holds something
+ */
+export async function restore(from: string, options: StoreOptions): Promise<void> {
+  await refuseFilled(options.data);
+  await copyKeys(join(from, "keys"), layout(options.data).keys);
+  const store = await openStore(options);
+  try {
+    const blobs = await openBlobs(join(from, "blobs"), store.folders.tmp);
+    for await (const { sha256 } of blobs.list()) {
+      if ((await store.blobs.put(await blobs.open(sha256))).sha256 !== sha256)
+        throw invalid("a blob was changed", sha256);
+    }
+    await store.context.db.transaction((sql) => readRows(sql, join(from, "database.jsonl")));
+  } finally {
+    await store.close();
+  }
+}
+
+async function readRows(sql: Sql, path: string): Promise<void> {
+  if ((await sql.query("select 1 from orgs limit 1")).length > 0) {
+    throw new BoosterError("RUN_EXISTS", "a backup is restored into an empty database only");
+  }
+  let lines = 0;
+  for await (const text of createInterface({ input: createReadStream(path) })) {
+    if (lines++ === 0) await begin(sql, header.safeParse(parsed(text)).data);
+    else await insertRows(sql, line.safeParse(parsed(text)).data);
+  }
+  if (lines === 0) throw invalid("it is empty");
+  for (const table of COUNTED) {
+    await sql.query(
+      `select setval(pg_get_serial_sequence('${table}', 'seq'), greatest((select max(seq) from ${table}), 1))`,
+    );
+  }
+  await sql.query(
+    `update jobs set worker = null, epoch = epoch + 1, wish = null,
+       status = case when wish = 'pause' then 'paused' else ${waitingStatus} end where worker is not null`,
+  );
+}
+
+async function begin(sql: Sql, head: z.infer<typeof header> | undefined): Promise<void> {
+  if (head === undefined) throw invalid("its first line is not a backup's");
+  if (head.migrations !== MIGRATIONS.length) {
+    throw invalid(
+      `it is of schema ${head.migrations}; restore it with that version of the program and let this one take over the database`,
+    );
+  }
+  await sql.query("update audit_head set seq = $1, hash = $2", [head.head.seq, head.head.hash]);
+}
+
+async function insertRows(sql: Sql, part: z.infer<typeof line> | undefined): Promise<void> {
+  if (part === undefined) throw invalid("a line is damaged");
+  await sql.query(
+    `insert into ${part.table} overriding system value select * from jsonb_populate_recordset(null::${part.table}, $1::jsonb)`,
+    [JSON.stringify(part.rows)],
+  );
+}
+
+async function copyKeys(from: string, to: string): Promise<void> {
+  await mkdir(to, { recursive: true, mode: 0o700 });
+  for (const name of await readdir(from)) {
+    await copyFile(join(from, name), join(to, name));
+    await chmod(join(to, name), 0o600);
+  }
+}
+
+async function refuseFilled(folder: string): Promise<void> {
+  const there = await readdir(folder).catch(() => []);
+  if (there.length > 0) throw new BoosterError("RUN_EXISTS", "the folder holds something already", { where: folder });
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw invalid("a line is not JSON");
+  }
+}
+
+const invalid = (problem: string, found?: string): BoosterError =>
+  new BoosterError("BACKUP_INVALID", `the backup cannot be restored: ${problem}`, found === undefined ? {} : { found });
