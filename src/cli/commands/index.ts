@@ -11,6 +11,7 @@ export interface CommandRow {
 
 /** What stands above commands of two words. */
 export const GROUPS: Readonly<Record<string, string>> = {
+  policy: "Say what a model must show before it is released",
   data: "Look at data sets and mix poison into them",
   moderator: "Train, test and compare moderators",
 };
@@ -28,6 +29,10 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, string, Command
     ["experiment", "Compare methods under growing attacks, and report", () => import("./experiment.ts")],
     ["report", "Render results as HTML, Markdown, CSV, LaTeX or text", () => import("./report.ts")],
     ["compare", "Tell two experiments beside each other", () => import("./compare.ts")],
+  ],
+  Service: [
+    ["worker", "Do the jobs of a service, here or on another host", () => import("./worker.ts")],
+    ["policy check", "See whether a model could be released under a policy", () => import("./policy-check.ts")],
   ],
   "Talk to a model": [
     ["generate", "Answer one or more prompts", () => import("./generate.ts")],
