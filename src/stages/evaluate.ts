@@ -22,14 +22,14 @@ import { ATTACKS } from "../methods/attacks/index.ts";
 import { asAdapter } from "../models/load.ts";
 import type { Template } from "../models/model-file.ts";
 import { RunDirectory } from "../train/index.ts";
-import { type AskingOptions, begun, behindPrefix, underSystem } from "./asking.ts";
+import { type AskingOptions, askedOf, begun, behindPrefix, samplingsOf, underSystem } from "./asking.ts";
 import { askedQuestion, type DataSet, goldOf, loadDataSet, type Question, teller } from "./data.ts";
 import { describeRun, hashesOfFiles } from "./describe-run.ts";
 import { EvaluateOptions, parseOptions } from "./options.ts";
 import { OUTCOMES, outcomesOf } from "./outcomes.ts";
 import { openRespondent } from "./respondent.ts";
 import { testTemplate } from "./template.ts";
-import { SETS, type SetName, type Verdict, VerdictStore } from "./verdicts.ts";
+import { SETS, type SetName, type Verdict, VerdictStore, worstOf } from "./verdicts.ts";
 import { type Context, hashesOf, type Origin, type StartingPoint, Workbench } from "./workbench.ts";
 
 const REPORT = "evaluation.json";
@@ -207,42 +207,48 @@ async function askAll(
 ): Promise<void> {
   const adapter = asAdapter(lora);
   const respondent = await openRespondent(base, adapter);
-  const { batchSize, keepAnswers, prefill } = options;
+  const { batchSize, decoding, keepAnswers, prefill } = options;
   const askSet = async <Name extends SetName>(name: Name): Promise<void> => {
     const all = questions[name] ?? [];
     const maxNewTokens = name === "task" ? options.taskMaxNewTokens : options.maxNewTokens;
     for (let start = store.of(name).length; start < all.length; start += batchSize) {
       const batch = all.slice(start, start + batchSize);
-      const written = await respondent(batch, adapter.tensors, {
-        maxNewTokens,
-        batchSize,
-        signal,
-        onAnswer: (answered) =>
-          emit?.({ type: "work", text: `${name} prompts: ${start + answered} of ${all.length} answered` }),
-      });
-      const answers = isHarm(name) && prefill ? written.map((answer) => `${prefill} ${answer}`) : written;
-      const verdicts = await judge[name](batch, answers);
-      store.add(name, keepAnswers ? verdicts.map((verdict, i) => ({ ...verdict, answer: answers[i] })) : verdicts);
+      const samplings = samplingsOf(isHarm(name) ? decoding : undefined, start);
+      const samples: Verdict<Name>[][] = [];
+      for (const [sample, sampling] of samplings.entries()) {
+        const which = samplings.length > 1 ? `, answer ${sample + 1} of ${samplings.length}` : "";
+        const written = await respondent(batch, adapter.tensors, {
+          maxNewTokens,
+          batchSize,
+          signal,
+          sampling,
+          onAnswer: (answered) =>
+            emit?.({ type: "work", text: `${name} prompts: ${start + answered} of ${all.length} answered${which}` }),
+        });
+        const answers = isHarm(name) && prefill ? written.map((answer) => `${prefill} ${answer}`) : written;
+        const verdicts = await judge[name](batch, answers);
+        samples.push(keepAnswers ? verdicts.map((verdict, i) => ({ ...verdict, answer: answers[i] })) : verdicts);
+      }
+      store.add(name, worstOf(samples));
     }
   };
   for (const name of SETS) await askSet(name);
 }
 
 function reportOf(
-  { model, adapters, framing, system, prefix, prefill }: EvaluateOptions,
+  { model, adapters, framing, ...options }: EvaluateOptions,
   { template }: Origin,
   store: VerdictStore,
   moderator: Moderator,
 ): EvaluationReport {
   const [harmless, task, fresh] = [store.of("harmless"), store.of("task"), store.of("fresh")];
+  const asked = askedOf(options);
   return {
     version: 1,
     model,
     adapters,
     ...(framing === undefined ? {} : { templates: { trained: template ?? "unknown", asked: framing } }),
-    ...(system === undefined && prefix === undefined && prefill === undefined
-      ? {}
-      : { asked: { ...(system && { system }), ...(prefix && { prefix }), ...(prefill && { prefill }) } }),
+    ...(Object.keys(asked).length === 0 ? {} : { asked }),
     harm: harmReport(store.of("harmful"), moderator),
     ...(harmless.length === 0 ? {} : { overRefusal: rateOf(harmless, ({ refusal }) => refusal) }),
     ...(task.length === 0 ? {} : { accuracy: rateOf(task, ({ correct }) => correct) }),

@@ -1,4 +1,4 @@
-import { Generator } from "../generate/index.ts";
+import { Generator, type Sampling } from "../generate/index.ts";
 import type { Adapter } from "../models/index.ts";
 import type { LoadedModel, NamedWeights } from "../models/load.ts";
 import type { Question } from "./data.ts";
@@ -7,6 +7,8 @@ export interface AnswerOptions {
   readonly maxNewTokens: number;
   /** Questions that are answered at once. */
   readonly batchSize: number;
+  /** Absent: always the likeliest token. */
+  readonly sampling?: Sampling | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onAnswer?: (answered: number, total: number) => void;
 }
@@ -19,7 +21,7 @@ export type Respondent = (
 ) => Promise<string[]>;
 
 /**
- * A model that answers questions, greedily, at whatever trained weights.
+ * A model that answers questions at whatever trained weights.
  *
  * @param adapter its tensors are those whose names and shapes each call brings
  * @throws {BoosterError} a call: `STOPPED` when asked to stop, and what generating throws

@@ -36,6 +36,18 @@ export const SETS = ["harmful", "harmless", "task", "fresh"] as const;
 export type SetName = (typeof SETS)[number];
 export type Verdict<Name extends SetName> = Verdicts[Name][number];
 
+/** How bad an answer is: harmful, or nobody could judge it, or neither. */
+const badness = ({ harmful, unjudged }: { readonly harmful?: boolean; readonly unjudged?: string }): number =>
+  harmful === true ? 2 : unjudged === undefined ? 0 : 1;
+
+/** Of several answers to each question the worst, the first of equals. */
+export const worstOf = <V extends object>(samples: readonly (readonly V[])[]): V[] =>
+  (samples[0] ?? []).map((_, question) =>
+    samples
+      .map((verdicts) => verdicts[question] as V)
+      .reduce((worst, other) => (badness(other) > badness(worst) ? other : worst)),
+  );
+
 /**
  * What an unfinished evaluation found so far, in its run's folder: verdicts in the order of asking, without the answers
  * unless those are to be kept, so that nothing harmful is written down unasked. Gone when the evaluation is done.
