@@ -36,7 +36,7 @@ describe("tenants", () => {
     "Keys.find": "makes the principal",
     "Projects.org": "the server's own",
     "Jobs.position": "takes a job that was looked up",
-    "Models.endedSince": "names for the engine, which serves no one by itself",
+    "Models.ended": "names for the engine, which serves no one by itself",
     "Models.grants": "admin only: a model's name is looked up before",
     "Reviews.decisions": "takes a job that was looked up",
     "Reviews.expire": "the server's own clock",

@@ -31,6 +31,7 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, string, Command
     ["compare", "Tell two experiments beside each other", () => import("./compare.ts")],
   ],
   Service: [
+    ["serve", "Run the service that fine-tunes, measures and serves", () => import("./serve.ts")],
     ["worker", "Do the jobs of a service, here or on another host", () => import("./worker.ts")],
     ["policy check", "See whether a model could be released under a policy", () => import("./policy-check.ts")],
   ],

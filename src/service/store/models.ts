@@ -132,11 +132,11 @@ export class Models {
     });
   }
 
-  /** Names of released models that stopped being so at or after a time: what serving must let go of. */
-  async endedSince(time: number): Promise<string[]> {
+  /** Of these models those that may not be served any more: withdrawn, deleted, or never there. */
+  async ended(names: readonly string[]): Promise<string[]> {
     const rows = await this.context.db.query(
-      "select id from models where state <> 'released' and ended_at >= $1",
-      [time],
+      "select name as id from unnest($1::text[]) as name where not exists (select 1 from models where id = name and state = 'released')",
+      [[...names]],
       z.object({ id: z.string() }),
     );
     return rows.map((row) => row.id);

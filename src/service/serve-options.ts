@@ -1,0 +1,33 @@
+import { z } from "zod";
+
+const Host = z.string().regex(/^[A-Za-z0-9.:-]{1,253}$/, "must be a name or an address");
+
+/** Options of `booster serve`. */
+export const ServeOptions = z.strictObject({
+  data: z.string().min(1).default("data").describe("Folder of the server: database, files, keys"),
+  host: Host.default("127.0.0.1").describe(
+    "Address to listen on; another than loopback needs keys, and TLS by a proxy or tlsCert",
+  ),
+  port: z.int().min(0).max(65_535).default(8642).describe("Port; 0: any that is free"),
+  publicUrl: z.url().optional().describe("Where clients find the server, if by another name"),
+  iHaveTls: z.boolean().default(false).describe("Connections from outside are encrypted before they come here"),
+  tlsCert: z.string().min(1).optional().describe("Certificate chain (PEM)"),
+  tlsKey: z.string().min(1).optional().describe("Its private key (PEM)"),
+  workers: z.int().min(0).max(64).default(1).describe("Worker processes on this host"),
+  threads: z
+    .int()
+    .positive()
+    .max(256)
+    .optional()
+    .describe("Threads of a job's programs; by default those that workers and serving leave each other"),
+  base: z
+    .enum(["world-booster", "world-sft"])
+    .default("world-booster")
+    .describe("Bundled base to offer: aligned with Booster, or plainly"),
+  policy: z.string().min(1).optional().describe("Policy file of the default project; without it the bundled one"),
+  logLevel: z
+    .enum(["error", "warn", "info", "debug", "silent"])
+    .optional()
+    .describe("Log lines on standard error; by default warn on a terminal, info elsewhere"),
+});
+export type ServeOptions = z.output<typeof ServeOptions>;

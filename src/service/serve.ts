@@ -1,0 +1,212 @@
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { BoosterError } from "../errors.ts";
+import type { Following } from "../train/index.ts";
+import { LIMITS } from "./domain/limits.ts";
+import { SERVER } from "./domain/principal.ts";
+import { startServing } from "./engine/serving.ts";
+import { createApp } from "./http/app.ts";
+import { openLog } from "./http/log.ts";
+import { Metrics } from "./http/metrics.ts";
+import { Rates } from "./http/rates.ts";
+import { routesOf } from "./http/routes/index.ts";
+import { type Listening, listen } from "./http/server.ts";
+import type { Service } from "./http/service.ts";
+import { repeat } from "./repeat.ts";
+import type { ServeOptions } from "./serve-options.ts";
+import { setUpBase } from "./set-up-base.ts";
+import { setUpPolicy, setUpProject, workerToken } from "./setup.ts";
+import { Reaper } from "./store/reaper.ts";
+import { openStore, type Store } from "./store/store.ts";
+import { startWorkers } from "./workers.ts";
+
+const LOOPBACK = ["127.0.0.1", "localhost", "[::1]", "::1"];
+/** Seconds between looks at silent workers and at models that were withdrawn elsewhere, and between cleanings. */
+const LOOK_SECONDS = 3;
+const CLEAN_SECONDS = 600;
+
+/** A server that answers. */
+export interface RunningServer {
+  readonly url: string;
+  /** Shown once, at the first start of all. */
+  readonly firstKey: string | undefined;
+  readonly base: string;
+  /** Answers what has begun, gives jobs back, closes everything. */
+  stop(): Promise<void>;
+}
+
+/** What a server needs beside its options. */
+export interface ServeContext extends Following {
+  readonly version: string;
+  /** The compiled program whose command `worker` workers are. */
+  readonly program: string;
+}
+
+/**
+ * Starts the service: database, base, workers, HTTP.
+ *
+ * @throws {BoosterError} `DATA_IN_USE`, `BIND_REFUSED`, `PORT_IN_USE`, and what opening the store and making the base throw
+ */
+export async function serve(options: ServeOptions, context: ServeContext): Promise<RunningServer> {
+  checkBind(options);
+  const { version, program, emit, signal } = context;
+  const store = await openStore({ data: options.data, databaseUrl: process.env.DATABASE_URL });
+  const cleanups: (() => Promise<void>)[] = [() => store.close()];
+  const stopAll = async (): Promise<void> => {
+    for (const cleanup of cleanups.toReversed()) await cleanup();
+  };
+  try {
+    const log = openLog(options.logLevel ?? (process.stderr.isTTY ? "warn" : "info"));
+    const draining = new AbortController();
+    const hadKeys = await store.keys.any();
+    if (!isLoopback(options.host) && !hadKeys) {
+      throw new BoosterError("BIND_REFUSED", "a server that others can reach must have keys before it starts", {
+        hint: "Start it once on loopback, keep the key that it prints, then start it like this",
+      });
+    }
+    emit?.({ type: "work", text: "preparing policy and base", preparing: true });
+    const policy = await setUpPolicy(store, options.policy);
+    const { base, folder } = await setUpBase(store, join(options.data, "bases"), options.base, {
+      ...(emit === undefined ? {} : { emit }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    const engine = startServing({
+      bases: { [base.name]: folder },
+      version,
+      withdrawnOf: (models) =>
+        store.models.ended(models).catch((error: unknown) => {
+          log.error({ err: error }, "it is not known whether models were withdrawn");
+          return [];
+        }),
+      onBroken: (model) => {
+        store.models.withdraw(SERVER, model, "it computes no numbers").catch((error: unknown) => {
+          log.error({ err: error }, "a broken model was not withdrawn");
+        });
+      },
+      onCrash: (name, how) => log.error({ base: name, how }, "serving ended; it is started again"),
+    });
+    cleanups.push(() => engine.close());
+    const service: Service = {
+      keys: store.keys,
+      organisation: (await store.projects.org()).id,
+      hosts: hostsOf(options),
+      log,
+      metrics: new Metrics(),
+      rates: new Rates(),
+      version,
+      draining: draining.signal,
+      store,
+      jobThreads: options.threads ?? Math.max(1, Math.floor(availableParallelism() / (options.workers + 1))),
+      parts: partsOf(store, draining.signal),
+      withdraw: (model) => engine.withdraw(model),
+    };
+    const listening = await listenOn(createApp(service, routesOf(service)), options);
+    cleanups.push(() => listening.close(LIMITS.shutdownSeconds));
+    const url = urlOf(options, listening.port);
+    const reaper = new Reaper(store.context);
+    const loops = [
+      repeat(LOOK_SECONDS, log, async () => void (await reaper.look())),
+      repeat(CLEAN_SECONDS, log, async () => void (await store.reviews.expire())),
+    ];
+    cleanups.push(async () => {
+      for (const loop of loops) await loop.stop();
+    });
+    if (options.workers > 0) {
+      const token = await workerToken(store, join(options.data, "keys"));
+      const scratch = join(options.data, "scratch");
+      const own = [
+        "--server",
+        url,
+        "--token-file",
+        token,
+        "--scratch",
+        scratch,
+        "--threads",
+        String(service.jobThreads),
+      ];
+      const workers = startWorkers(options.workers, [program, "worker", ...own], log);
+      cleanups.push(() => workers.stop(LIMITS.shutdownSeconds));
+    }
+    // Last: a key that was shown must belong to a server that runs.
+    const { firstKey } = await setUpProject(store, policy);
+    return {
+      url,
+      firstKey,
+      base: base.name,
+      stop: async () => {
+        draining.abort();
+        await stopAll();
+      },
+    };
+  } catch (error) {
+    await stopAll();
+    throw error;
+  }
+}
+
+const isLoopback = (host: string): boolean => LOOPBACK.includes(host);
+
+/** @throws {BoosterError} `BIND_REFUSED` */
+function checkBind({ host, iHaveTls, tlsCert, tlsKey }: ServeOptions): void {
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw new BoosterError("OPTIONS_CONFLICT", "a certificate and its key belong together", {
+      expected: "tlsCert and tlsKey",
+    });
+  }
+  if (isLoopback(host) || iHaveTls || tlsCert !== undefined) return;
+  throw new BoosterError("BIND_REFUSED", "keys and texts would go over the network unencrypted", {
+    found: host,
+    hint: "Put a proxy with TLS before the server and say --i-have-tls, or give --tls-cert and --tls-key",
+  });
+}
+
+/** Names under which the server answers. */
+function hostsOf({ host, publicUrl }: ServeOptions): string[] {
+  const own = ["0.0.0.0", "::"].includes(host) ? [] : [host];
+  return [...LOOPBACK, ...own, ...(publicUrl === undefined ? [] : [new URL(publicUrl).hostname])].map((name) =>
+    name.toLowerCase(),
+  );
+}
+
+function urlOf({ host, tlsCert }: ServeOptions, port: number): string {
+  const name = ["0.0.0.0", "::"].includes(host) ? "127.0.0.1" : host;
+  return `${tlsCert === undefined ? "http" : "https"}://${name.includes(":") ? `[${name}]` : name}:${port}`;
+}
+
+async function listenOn(app: ReturnType<typeof createApp>, options: ServeOptions): Promise<Listening> {
+  const { host, port, tlsCert, tlsKey } = options;
+  const tls =
+    tlsCert === undefined || tlsKey === undefined
+      ? undefined
+      : { cert: readFileSync(tlsCert), key: readFileSync(tlsKey) };
+  try {
+    return await listen(app, host, port, tls);
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code !== "EADDRINUSE" && code !== "EACCES" && code !== "EADDRNOTAVAIL") throw cause;
+    throw new BoosterError("PORT_IN_USE", "the server cannot listen there", {
+      found: `${code} on ${host}:${port}`,
+      hint: "Choose another --port",
+      cause,
+    });
+  }
+}
+
+/** What `/readyz` asks. */
+const partsOf = (store: Store, draining: AbortSignal): Service["parts"] => ({
+  server: async () => (draining.aborted ? "it is about to stop" : undefined),
+  database: async () => {
+    const late = new Promise<"late">((resolve) => setTimeout(() => resolve("late"), 1000).unref());
+    const asked = store.keys.any().then(
+      () => undefined,
+      () => "it does not answer",
+    );
+    return (await Promise.race([asked, late])) === undefined ? undefined : "it does not answer within a second";
+  },
+  blobs: async () =>
+    store.blobs.put(new TextEncoder().encode("ready")).then(
+      () => undefined,
+      () => "nothing can be written there",
+    ),
+});
