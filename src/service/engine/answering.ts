@@ -16,9 +16,6 @@ import type { Template } from "../../models/model-file.ts";
 import { AnswerText, type Piece, servedToken } from "./answer-text.ts";
 import type { Answered, Ask, ServedFinish, ServedPrompt, ServedToken } from "./types.ts";
 
-/** Longest answer of a request that does not say how long it may be; the context's end may come first. */
-const LONGEST = 4096;
-
 /** What answers requests: an engine and the words of its model. */
 export interface Speaker {
   readonly engine: Engine;
@@ -142,7 +139,7 @@ function requestOf(
   const isAdjusted = presence !== 0 || frequency !== 0 || bias.size > 0;
   const { seed, choice, adapter, group } = own;
   return {
-    maxNewTokens: ask.maxNewTokens ?? Math.min(LONGEST, model.maxPositions - ids.length),
+    maxNewTokens: ask.maxNewTokens ?? Math.min(ask.usualNewTokens, model.maxPositions - ids.length),
     stopIds: tokenizer.eosIds,
     ...(temperature === 0 ? {} : { sampling: { temperature, topP, seed } }),
     choice,

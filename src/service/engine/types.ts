@@ -29,8 +29,9 @@ export interface Ask {
   readonly model: ServedModel;
   readonly prompts: readonly ServedPrompt[];
   readonly n: number;
-  /** Absent: to the end of the context. */
+  /** Absent: `usualNewTokens`, or to the end of the context where that comes first. */
   readonly maxNewTokens?: number | undefined;
+  readonly usualNewTokens: number;
   /** 0: always the likeliest token. */
   readonly temperature: number;
   readonly topP: number;

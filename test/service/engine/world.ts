@@ -61,6 +61,7 @@ export const askOf = (own: Partial<Ask>): Ask => ({
   model: { base: "world" },
   prompts: [{ text: PROMPTS[0]! }],
   n: 1,
+  usualNewTokens: 1000,
   temperature: 0,
   topP: 1,
   stop: [],

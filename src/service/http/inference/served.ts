@@ -1,0 +1,152 @@
+import type { Principal } from "../../domain/principal.ts";
+import { ServiceError } from "../../domain/service-error.ts";
+import type {
+  Answered,
+  Ask,
+  ServedBase,
+  ServedFinish,
+  ServedModel,
+  ServedToken,
+  ServingEngine,
+} from "../../engine/types.ts";
+import { unusable } from "../create-job.ts";
+import type { Call } from "../route.ts";
+import type { Service } from "../service.ts";
+
+/** What the routes of inference work with. */
+export interface Serving {
+  readonly service: Service;
+  readonly engine: ServingEngine;
+}
+
+/**
+ * What a model's name means for a key: only released models and bases are served.
+ *
+ * @throws {ServiceError} `model_not_found`, `model_not_released`, `model_withdrawn`
+ */
+export async function modelNamed(
+  { service: { store } }: Serving,
+  principal: Principal,
+  name: string,
+): Promise<ServedModel> {
+  const base = await store.bases.get(name);
+  if (base?.state === "active") return { base: base.name };
+  const named = base === undefined ? await store.models.resolve(principal, name) : undefined;
+  if (named === undefined) {
+    throw new ServiceError("model_not_found", "there is no such model, or this key may not use it", { param: "model" });
+  }
+  if (named.state !== "released") throw unusable(named.state);
+  const { id, base: below, files } = named.model;
+  const paths = Object.entries(files).map(([file, sha256]) => [file, store.blobs.path(sha256)] as const);
+  return { base: below, adapter: { key: id, files: Object.fromEntries(paths) } };
+}
+
+/** Of one request: what comes, and what has come so far. */
+export interface Served {
+  readonly base: ServedBase;
+  readonly promptTokens: number;
+  /** Text and ends as they come. */
+  readonly events: AsyncIterable<Exclude<Answered, { readonly kind: "begun" }>>;
+  usage(): Usage;
+}
+
+export interface Usage {
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  readonly total_tokens: number;
+}
+
+/**
+ * Begins to answer: what is wrong with a request is thrown here, before anything is sent.
+ *
+ * @param signal its abort ends all rows
+ * @throws {ServiceError} what `ServingEngine.answer` throws, and `token_limit_exceeded`
+ */
+export async function serve(
+  serving: Serving,
+  { principal, c }: Call<unknown, unknown>,
+  ask: Ask,
+  signal: AbortSignal,
+): Promise<Served> {
+  const { engine, service } = serving;
+  const base = await engine.base(ask.model.base);
+  const { rates, store } = service;
+  const project = principal.project!;
+  const events = engine.answer(ask, { project, signal })[Symbol.asyncIterator]();
+  const first = await events.next();
+  if (first.done === true || first.value.kind !== "begun") throw gone();
+  const promptTokens = first.value.promptTokens.reduce((a, b) => a + b, 0);
+  const wait = rates.tokens.take(principal.key, promptTokens);
+  if (wait !== undefined) {
+    await events.return?.();
+    throw new ServiceError("token_limit_exceeded", "this key has used up its tokens of this minute", {
+      retryAfter: Math.min(60, wait),
+    });
+  }
+  let completion = 0;
+  async function* told() {
+    try {
+      for (;;) {
+        const { done, value } = await events.next();
+        if (done === true) return;
+        if (value.kind === "finished") completion += value.completionTokens;
+        if (value.kind !== "begun") yield value;
+      }
+    } finally {
+      await events.return?.();
+      rates.tokens.settle(principal.key, completion);
+      c.set("about", { ...c.get("about"), prompt_tokens: promptTokens, completion_tokens: completion });
+      const model = ask.model.adapter?.key ?? ask.model.base;
+      await store.usage.add(principal, model, { prompt_tokens: promptTokens, completion_tokens: completion });
+    }
+  }
+  return {
+    base,
+    promptTokens,
+    events: told(),
+    usage: () => ({
+      prompt_tokens: promptTokens,
+      completion_tokens: completion,
+      total_tokens: promptTokens + completion,
+    }),
+  };
+}
+
+/** Nobody reads what is said to one who has left. */
+const gone = (): ServiceError => new ServiceError("request_timeout", "the request was given up");
+
+/** A whole answer. */
+export interface Whole {
+  text: string;
+  tokens: ServedToken[];
+  finish: ServedFinish;
+}
+
+/** All answers of a request, by their index. */
+export async function wholes({ events }: Served, count: number): Promise<Whole[]> {
+  const all: Whole[] = Array.from({ length: count }, () => ({ text: "", tokens: [], finish: "stop" }));
+  let finished = 0;
+  for await (const event of events) {
+    const one = all[event.index]!;
+    if (event.kind === "text") {
+      one.text += event.text;
+      one.tokens.push(...event.tokens);
+    } else {
+      one.finish = event.finish;
+      finished++;
+    }
+  }
+  if (finished < count) throw gone();
+  return all;
+}
+
+/** Aborted when the client is gone, or when nobody reads its stream any more. */
+export function leaving({ gone }: Pick<Call<unknown, unknown>, "gone">): AbortController {
+  const either = new AbortController();
+  if (gone.aborted) either.abort();
+  gone.addEventListener("abort", () => either.abort(), { once: true });
+  return either;
+}
+
+/** Seconds since 1970. */
+export const now = (): number => Math.floor(Date.now() / 1000);
