@@ -15,6 +15,7 @@ import {
   temporaryName,
 } from "./files.ts";
 import { sha256 } from "./manifest.ts";
+import { slurmStart, slurmStartLives } from "./slurm.ts";
 
 /** Who holds a lock. A process is told from a later one with the same id by its start time and the boot. */
 interface Holder {
@@ -24,9 +25,10 @@ interface Holder {
   readonly started: string;
   /** Changes with every boot; "" where the system does not tell. */
   readonly boot: string;
-  /** Slurm job and restart count; "" outside Slurm. */
+  /** Slurm job, restart count and cluster; "" outside Slurm. */
   readonly slurmJob: string;
   readonly slurmRestart: string;
+  readonly slurmCluster?: string;
 }
 
 /**
@@ -36,7 +38,8 @@ interface Holder {
  * and renamed: a rename onto a folder that is not empty fails, so only one process succeeds, and a lock never lacks its
  * content. It outlives a killed process; the next one then sees that the holder is gone (no such process, another start
  * time, another boot, or an earlier start of the same Slurm job) and removes that holder's file. Whoever comes second
- * finds another file there, and cannot remove a live process's lock by mistake.
+ * finds another file there, and cannot remove a live process's lock by mistake. A process of another host cannot be seen;
+ * where it belongs to a Slurm job, Slurm is asked.
  *
  * @example
  * const lock = RunLock.acquire("run/lock");
@@ -141,7 +144,12 @@ function whyAlive(content: string): string | undefined {
   const requeued = holder.slurmJob !== "" && holder.slurmJob === me.slurmJob;
   if (requeued && holder.slurmRestart !== me.slurmRestart) return undefined;
   const name = `process ${holder.pid} on ${holder.host}`;
-  if (holder.host !== me.host) return `${name}, which cannot be seen from here`;
+  if (holder.host !== me.host) {
+    const { slurmJob: job, slurmRestart: restart, slurmCluster: cluster = "" } = holder;
+    const alive = job === "" ? undefined : slurmStartLives({ job, restart, cluster });
+    if (alive === false) return undefined;
+    return alive ? `${name}, in Slurm job ${job}` : `${name}, which cannot be seen from here`;
+  }
   if (holder.boot !== me.boot || !isRunning(holder.pid)) return undefined;
   const { state, started } = processStatus(holder.pid);
   // A zombie has ended; in a container nobody may ever collect it.
@@ -157,14 +165,18 @@ function parseHolder(content: string): Holder | undefined {
   }
 }
 
-const thisProcess = (): Holder => ({
-  pid: process.pid,
-  host: hostname(),
-  started: processStatus(process.pid).started,
-  boot: readProc("/proc/sys/kernel/random/boot_id"),
-  slurmJob: process.env.SLURM_JOB_ID ?? "",
-  slurmRestart: process.env.SLURM_RESTART_COUNT ?? "",
-});
+function thisProcess(): Holder {
+  const { job, restart, cluster } = slurmStart();
+  return {
+    pid: process.pid,
+    host: hostname(),
+    started: processStatus(process.pid).started,
+    boot: readProc("/proc/sys/kernel/random/boot_id"),
+    slurmJob: job,
+    slurmRestart: restart,
+    slurmCluster: cluster,
+  };
+}
 
 function isRunning(pid: number): boolean {
   try {
