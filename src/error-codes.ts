@@ -28,6 +28,7 @@ const CODES = {
     OPTIONS_INVALID: "options of a library function do not fit it",
     OPTION_MISSING: "a needed option is missing",
     OPTION_VALUE_MISSING: "an option stands without its value",
+    PIECE_UNKNOWN: "an experiment has no piece of work of this name",
     POLICY_INVALID: "a policy is not one",
     POLICY_LOOSER: "a job asks for less than its project's policy demands",
     POLICY_TOO_SMALL: "a policy's sets are too small to release any model",
@@ -236,6 +237,7 @@ const CODES = {
     RUN_FAILED: "ONNX Runtime stopped inside a program",
     RUN_LOCKED: "another process is writing this run",
     SESSION_FAILED: "ONNX Runtime cannot run a program on this device",
+    SLURM_FAILED: "a program of Slurm is missing, or refuses what it was asked",
     TOO_MANY_OPEN_FILES: "too many files are open",
   },
   internal: {

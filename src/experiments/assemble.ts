@@ -48,12 +48,12 @@ export interface Beside {
 /**
  * Everything that an experiment found, from its cells on disk. Numbers come from the runs alone.
  *
- * @param wallSeconds time that the experiment has taken so far
+ * @param wallSeconds time that the experiment has taken so far, where it is known
  */
 export function assemble(
   options: ExperimentOptions,
   cells: readonly CellResult[],
-  wallSeconds: number,
+  wallSeconds: number | undefined,
   { notes = [], searches, base }: Beside = {},
 ): ExperimentResult {
   const { methods, strengths } = options;
@@ -97,7 +97,7 @@ export function assemble(
     ),
     settings: settingsTable(options, attack, cells[0]?.after.templates),
     notes: [...notes],
-    wallSeconds,
+    ...(wallSeconds === undefined ? {} : { wallSeconds }),
     methods: methods.map(({ label, method, align, attack: own }, index) => ({
       id: idOf(options, index),
       name: label ?? pipelineName(method, " + "),

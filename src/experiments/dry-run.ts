@@ -2,14 +2,12 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
 import { mean } from "../evaluate/index.ts";
-import { resolveReferences } from "../hub/resolve.ts";
-import { parseOptions } from "../stages/options.ts";
 import { isDone } from "../stages/stage.ts";
 import { readCost } from "../stages/training-run.ts";
 import { idOf } from "./cell-options.ts";
-import { planExperiment } from "./experiment.ts";
-import { ExperimentOptions } from "./options.ts";
-import { type Cell, type Key, needsOf, type Piece } from "./plan.ts";
+import { prepare } from "./experiment.ts";
+import type { ExperimentOptions } from "./options.ts";
+import { type Cell, type Key, type Piece, withNeeds } from "./plan.ts";
 import { strengthLabel } from "./strengths.ts";
 
 /** What an experiment would do. */
@@ -39,16 +37,11 @@ export interface DryRun {
  * pieces.filter(({ state }) => state === "to do").length; // 48
  */
 export async function dryRun(options: z.input<typeof ExperimentOptions>): Promise<DryRun> {
-  const asked = parseOptions(ExperimentOptions, options, "experiment");
-  const chosen = await resolveReferences(ExperimentOptions, asked);
-  const { pieces, cells, searches } = await planExperiment(chosen);
-  const needs = new Map(pieces.map((piece) => [piece.key, needsOf(piece)]));
+  const { chosen, plan } = await prepare(options);
+  const { pieces, cells, searches } = plan;
   const uses = new Map<Key, number>();
   for (const { before, after } of [...cells, ...searches]) {
-    const needed = new Set([before, after]);
-    // A set hands out what is added while one walks through it.
-    for (const key of needed) for (const need of needs.get(key) ?? []) needed.add(need);
-    for (const key of needed) uses.set(key, (uses.get(key) ?? 0) + 1);
+    for (const { key } of withNeeds(pieces, [before, after])) uses.set(key, (uses.get(key) ?? 0) + 1);
   }
   const runOf = ({ folder, key }: Piece): string => join(chosen.out, folder, key);
   const isThere = (piece: Piece): boolean =>

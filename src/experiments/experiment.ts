@@ -23,8 +23,9 @@ import type { Event, Following } from "../train/index.ts";
 import { assemble, type CellResult } from "./assemble.ts";
 import { checkExperiment, idOf } from "./cell-options.ts";
 import { ExperimentOptions } from "./options.ts";
-import { type Cell, filesOf, type Hashes, type Key, type Plan, planOf } from "./plan.ts";
-import { localRunner, type Outcome } from "./runners/local.ts";
+import { type Cell, filesOf, type Hashes, type Key, type Plan, planOf, withNeeds } from "./plan.ts";
+import { localRunner } from "./runners/local.ts";
+import type { Outcome } from "./runners/outcome.ts";
 import { searchesOf } from "./search/found.ts";
 import { strengthLabel } from "./strengths.ts";
 import { withTemplates } from "./templates.ts";
@@ -48,9 +49,7 @@ export async function runExperiment(
   options: z.input<typeof ExperimentOptions>,
   { emit, signal, worker }: ExperimentContext = {},
 ): Promise<ExperimentResult> {
-  const asked = parseOptions(ExperimentOptions, options, "experiment");
-  const chosen = await resolveReferences(ExperimentOptions, asked, { emit, signal });
-  const plan = await planExperiment(chosen);
+  const { chosen, plan } = await prepare(options, { emit, signal });
   makeFolder(chosen.out);
   const time = wallTime(chosen.out);
   const counted = (event: Event): void => {
@@ -78,6 +77,30 @@ export async function runExperiment(
     writeFileAtomic(join(chosen.out, name), [Buffer.from(text)]);
   }
   return result;
+}
+
+/**
+ * Does some pieces of an experiment, and what they need where it is not there: one after the other, without a report.
+ *
+ * @throws {BoosterError} `PIECE_UNKNOWN`, and what `runExperiment` throws but for `EXPERIMENT_DIVERGED`
+ */
+export async function runPieces(
+  options: z.input<typeof ExperimentOptions>,
+  keys: readonly Key[],
+  { emit, signal, worker }: ExperimentContext = {},
+): Promise<void> {
+  const { chosen, plan } = await prepare(options, { emit, signal });
+  await localRunner({ ...chosen, jobs: 1 }, worker)(withNeeds(plan.pieces, keys), { emit, signal });
+}
+
+/** Checked options whose references to the hub say which commit they mean, and the plan. */
+export async function prepare(
+  options: z.input<typeof ExperimentOptions>,
+  following: Following = {},
+): Promise<{ readonly chosen: ExperimentOptions; readonly plan: Plan }> {
+  const asked = parseOptions(ExperimentOptions, options, "experiment");
+  const chosen = await resolveReferences(ExperimentOptions, asked, following);
+  return { chosen, plan: await planExperiment(chosen) };
 }
 
 /**
@@ -138,13 +161,13 @@ function notesOf(options: ExperimentOptions, { cells }: Plan, outcomes: Map<Key,
 
 /**
  * How long an experiment has been at work over all its starts: kept in its folder after each piece of work, so that a kill
- * loses one piece at most, and left alone by a start that finds everything done.
+ * loses one piece at most, and left alone by a start that finds everything done. Undefined where jobs of a cluster did it all.
  */
-function wallTime(out: string): { seconds(): number; record(): void } {
+function wallTime(out: string): { seconds(): number | undefined; record(): void } {
   const file = join(out, "wall-time.json");
-  const seconds = (): number =>
-    existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as { readonly seconds: number }).seconds : 0;
-  const [earlier, start] = [seconds(), performance.now()];
+  const seconds = (): number | undefined =>
+    existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as { readonly seconds: number }).seconds : undefined;
+  const [earlier, start] = [seconds() ?? 0, performance.now()];
   return {
     seconds,
     record: () => {

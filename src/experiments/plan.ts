@@ -1,4 +1,5 @@
 import { choose, filesIn } from "../choice.ts";
+import { BoosterError } from "../errors.ts";
 import { ATTACKS } from "../methods/attacks/index.ts";
 import { determining, keyOf } from "../stages/describe-run.ts";
 import type { RepairOptions } from "../stages/options.ts";
@@ -93,6 +94,28 @@ export const needsOf = ({ on, options }: Piece): readonly Key[] => [
   ...(on === undefined ? [] : [on]),
   ...(isPick(options) ? options.from : []),
 ];
+
+/**
+ * Some pieces of a plan and all that they need, in its order.
+ *
+ * @throws {BoosterError} `PIECE_UNKNOWN` for a key that no piece has
+ */
+export function withNeeds(pieces: readonly Piece[], keys: readonly Key[]): Piece[] {
+  const byKey = new Map(pieces.map((piece) => [piece.key, piece]));
+  const needed = new Set(keys);
+  // A set hands out what is added while one walks through it.
+  for (const key of needed) {
+    const piece = byKey.get(key);
+    if (piece !== undefined) for (const need of needsOf(piece)) needed.add(need);
+    else {
+      throw new BoosterError("PIECE_UNKNOWN", "the experiment has no such piece of work", {
+        found: key,
+        hint: "Options, model or data are others than those that the piece was planned with: plan again with --dry-run.",
+      });
+    }
+  }
+  return pieces.filter(({ key }) => needed.has(key));
+}
 
 /** Paths and patterns of the files that a piece reads. */
 export const filesOf = ({ stage, options }: Piece): readonly string[] =>

@@ -3,9 +3,9 @@ import { spawnSync } from "node:child_process";
 /** Milliseconds that Slurm's word is taken for: whoever waits for a lock looks every second, and one controller serves a whole cluster. */
 const WORD_HOLDS = 10_000;
 
-/** States in which a start of a job has no process: it has ended, or has not begun. */
-const WITHOUT_PROCESS = new Set(
-  "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PENDING PREEMPTED REVOKED TIMEOUT".split(" "),
+/** States of a job that will not run any more. */
+export const ENDED: ReadonlySet<string> = new Set(
+  "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED REVOKED TIMEOUT".split(" "),
 );
 /** States in which the start before the one that is counted may still have processes. */
 const ENDING = new Set(["COMPLETING", "REQUEUED"]);
@@ -52,7 +52,10 @@ function ask({ job, restart, cluster }: SlurmStart): boolean | undefined {
   const own = stdout.split("\n").map((line) => line.trim().split(/\s+/));
   return own.some(
     ([id, state = "", count]) =>
-      id === job && !WITHOUT_PROCESS.has(state) && (ENDING.has(state) || Number(count) === Number(restart)),
+      id === job &&
+      !ENDED.has(state) &&
+      state !== "PENDING" &&
+      (ENDING.has(state) || Number(count) === Number(restart)),
   );
 }
 

@@ -8,9 +8,7 @@ import { Workbench } from "../../stages/workbench.ts";
 import { Child, type Event, type Following } from "../../train/index.ts";
 import { RunLock } from "../../train/lock.ts";
 import { isPick, type Key, needsOf, type Piece } from "../plan.ts";
-
-/** What came of a piece: a folder, or why there is none. */
-export type Outcome = { readonly run: string } | { readonly leftOut: string };
+import { folderOf, leaveOut, type Outcome, outcomeOf } from "./outcome.ts";
 
 /** Does pieces in an order that their needs allow. What is there already is not done again, what was cut short goes on. */
 export type Runner = (pieces: readonly Piece[], following: Following) => Promise<Map<Key, Outcome>>;
@@ -94,16 +92,11 @@ export const localRunner =
       const secondsLeft = computed === 0 ? {} : { secondsLeft: left / 1000 };
       emit?.({ type: "piece", piece: label, state, done: outcomes.size, pieces: pieces.length, ...secondsLeft });
     };
-    const settle = (
-      piece: Piece,
-      state: "done" | "skipped" | "left out",
-      outcome: Outcome = { run: folderOf(piece) },
-    ) => {
+    const settle = (piece: Piece, state: "done" | "skipped" | "left out", outcome: Outcome): void => {
       outcomes.set(piece.key, outcome);
       if (state === "done") computed++;
       tell(piece, state);
     };
-    const folderOf = ({ folder, key }: Piece): string => join(out, folder, key);
     const thereOf = (key: Key): string | undefined => {
       const outcome = outcomes.get(key);
       return outcome !== undefined && "run" in outcome ? outcome.run : undefined;
@@ -113,7 +106,7 @@ export const localRunner =
       const { stage, options, on } = piece;
       const chosen = isPick(options) ? options.pick(options.from.map(thereOf)) : options;
       const model = on === undefined ? here.model : runOf(on);
-      return { stage, options: { ...chosen, ...device, model, run: folderOf(piece), resume: true } };
+      return { stage, options: { ...chosen, ...device, model, run: folderOf(out, piece), resume: true } };
     };
 
     /** A piece whose needs are there: one that needs what the worker made last, or what it made at all, or the first. */
@@ -130,17 +123,6 @@ export const localRunner =
       }
       return best;
     };
-    /** Why a piece cannot be done: what it stands on was left out, or all that it would choose from. */
-    const lossOf = ({ on, options }: Piece): Outcome | undefined => {
-      const lostOf = (key: Key): Outcome[] => {
-        const outcome = outcomes.get(key);
-        return outcome !== undefined && "leftOut" in outcome ? [outcome] : [];
-      };
-      const [below] = on === undefined ? [] : lostOf(on);
-      if (below !== undefined || !isPick(options)) return below;
-      const lost = options.from.flatMap(lostOf);
-      return lost.length === options.from.length ? lost[0] : undefined;
-    };
     /** Undefined where another start has the piece. */
     const claim = (piece: Piece): RunLock | undefined => {
       try {
@@ -156,10 +138,9 @@ export const localRunner =
       for (;;) {
         const piece = readyFor(worker);
         if (piece === undefined) return undefined;
-        const lost = lossOf(piece);
-        const lock = lost === undefined && !isDone(taskOf(piece)) ? claim(piece) : undefined;
-        if (lost !== undefined) settle(piece, "left out", lost);
-        else if (isDone(taskOf(piece))) settle(piece, "skipped");
+        const lock = outcomeOf(out, piece, outcomes) === undefined ? claim(piece) : undefined;
+        const known = outcomeOf(out, piece, outcomes);
+        if (known !== undefined) settle(piece, "run" in known ? "skipped" : "left out", known);
         else if (lock === undefined) elsewhere.add(piece);
         else return { piece, lock };
         lock?.release();
@@ -175,12 +156,12 @@ export const localRunner =
         });
         if (!isDone(task)) throw stopped();
         worker.made.push(piece.key);
-        settle(piece, "done");
+        settle(piece, "done", { run: folderOf(out, piece) });
       } catch (error) {
         if (isLocked(error)) elsewhere.add(piece);
         else if (error instanceof BoosterError && error.kind === "diverged") {
           emit?.({ type: "notice", text: `${piece.label}: left out, since ${error.problem}` });
-          settle(piece, "left out", { leftOut: error.problem });
+          settle(piece, "left out", leaveOut(out, piece, error.problem));
         } else {
           errors.push(error);
           failed.abort("another piece failed");

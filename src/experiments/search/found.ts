@@ -4,7 +4,7 @@ import type { CellResult } from "../assemble.ts";
 import { idOf } from "../cell-options.ts";
 import type { ExperimentOptions } from "../options.ts";
 import type { Cell, Key, Plan, SearchCell } from "../plan.ts";
-import type { Outcome } from "../runners/local.ts";
+import type { Outcome } from "../runners/outcome.ts";
 import { scoresOf } from "../scores.ts";
 import { strengthLabel, valueText } from "../strengths.ts";
 import { boundsOf, standing } from "./fit.ts";
