@@ -7,6 +7,7 @@ import { LIMITS } from "./domain/limits.ts";
 import { SERVER } from "./domain/principal.ts";
 import { startServing } from "./engine/serving.ts";
 import { createApp } from "./http/app.ts";
+import { inferenceRoutes } from "./http/inference/index.ts";
 import { openLog } from "./http/log.ts";
 import { Metrics } from "./http/metrics.ts";
 import { Rates } from "./http/rates.ts";
@@ -98,10 +99,16 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
       draining: draining.signal,
       store,
       jobThreads: options.threads ?? Math.max(1, Math.floor(availableParallelism() / (options.workers + 1))),
-      parts: partsOf(store, draining.signal),
+      parts: {
+        ...partsOf(store, draining.signal),
+        engine: async () => (engine.status()[base.name]?.state === "ready" ? undefined : "the base is not loaded"),
+      },
       withdraw: (model) => engine.withdraw(model),
     };
-    const listening = await listenOn(createApp(service, routesOf(service)), options);
+    const listening = await listenOn(
+      createApp(service, [...routesOf(service), ...inferenceRoutes({ service, engine })]),
+      options,
+    );
     cleanups.push(() => listening.close(LIMITS.shutdownSeconds));
     const url = urlOf(options, listening.port);
     const reaper = new Reaper(store.context);
