@@ -6,7 +6,7 @@ import { Files } from "../../src/service/store/files.ts";
 import { JobRecords } from "../../src/service/store/job-records.ts";
 import { Jobs } from "../../src/service/store/jobs.ts";
 import { Keys } from "../../src/service/store/keys.ts";
-import { first } from "../../src/service/store/migrations/001-first.ts";
+import { MIGRATIONS } from "../../src/service/store/migrations/index.ts";
 import { Models } from "../../src/service/store/models.ts";
 import { Projects } from "../../src/service/store/projects.ts";
 import { Reviews } from "../../src/service/store/reviews.ts";
@@ -14,7 +14,9 @@ import { Uploads } from "../../src/service/store/uploads.ts";
 import { Usage } from "../../src/service/store/usage.ts";
 
 const src = join(import.meta.dirname, "../../src");
-const tables = Array.from(first.matchAll(/^create table (\w+)/gm), ([, name]) => name as string);
+const tables = MIGRATIONS.flatMap(({ sql }) =>
+  Array.from(sql.matchAll(/^create table (\w+)/gm), ([, name]) => name as string),
+);
 const SQL = new RegExp(`\\b(from|into|update|join|table|truncate)\\s+(${tables.join("|")})\\b`, "i");
 
 describe("tenants", () => {

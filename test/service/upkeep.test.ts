@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { SERVER } from "../../src/service/domain/principal.ts";
-import { backup, restore } from "../../src/service/store/backup.ts";
+import { backup, restore, TABLES } from "../../src/service/store/backup.ts";
 import { openBlobs } from "../../src/service/store/blobs.ts";
 import { isSignedBy, openSecrets } from "../../src/service/store/secrets.ts";
 import { openStore } from "../../src/service/store/store.ts";
@@ -156,6 +156,10 @@ onBothDatabases("upkeep", (kept) => {
     const working = await store().jobs.create(tenant, newJob());
     await claimJob(store(), working);
     await store().audit.seal();
+    const tables = await store().context.db.query<{ name: string }>(
+      "select table_name as name from information_schema.tables where table_schema = 'public' and table_name not in ('migrations', 'audit_head', 'aside')",
+    );
+    expect(tables.map(({ name }) => name).sort()).toEqual(TABLES.map(([name]) => name as string).sort());
     const at = folder();
     await backup(store(), join(at, "backup"));
     await expect(backup(store(), join(at, "backup"))).rejects.toThrow("holds something already");
@@ -194,7 +198,7 @@ onBothDatabases("upkeep", (kept) => {
     const at = folder();
     await backup(store(), join(at, "backup"));
     const path = join(at, "backup/database.jsonl");
-    writeFileSync(path, readFileSync(path, "utf8").replace('"migrations":1', '"migrations":9'));
+    writeFileSync(path, readFileSync(path, "utf8").replace(/"migrations":\d+/, '"migrations":9'));
     const cluster = kept().cluster;
     if (cluster === undefined) {
       await expect(restore(join(at, "backup"), { data: join(at, "data") })).rejects.toThrow("it is of schema 9");

@@ -13,11 +13,12 @@ import { layout, openStore, type Store, type StoreOptions } from "./store.ts";
 import { namedBlobs } from "./sweep.ts";
 
 /** Every table, those that others refer to first, with what gives its rows an order. */
-const TABLES = [
+export const TABLES = [
   ["orgs", "id"],
   ["projects", "seq"],
   ["api_keys", "seq"],
   ["files", "seq"],
+  ["file_checks", "sha256"],
   ["uploads", "id"],
   ["upload_parts", "id"],
   ["bases", "seq"],

@@ -59,8 +59,9 @@ export function openPostgres(url: string): Database {
     statement_timeout: STATEMENT_MS,
     idle_in_transaction_session_timeout: STATEMENT_MS,
   });
-  // An idle connection that dies is no caller's error; unheard, it would end the process.
+  // A connection that dies between two statements is no caller's error yet; unheard, it would end the process.
   pool.on("error", () => {});
+  pool.on("connect", (client) => client.on("error", () => {}));
   const connect = () => pool.connect().catch((error: unknown) => Promise.reject(asUnavailable(error)));
   return {
     kind: "postgres",
