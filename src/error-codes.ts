@@ -232,6 +232,8 @@ const CODES = {
     OUT_OF_MEMORY: "memory ran out",
     PACKAGE_INCOMPLETE: "the package's own files are not where they should be",
     PORT_IN_USE: "a server cannot listen on this address and port",
+    SERVICE_REFUSED: "a server refuses what it was asked",
+    SERVICE_UNREACHABLE: "no server answers at the address",
     PROFILE_MISSING: "ONNX Runtime left no profile",
     RUN_DIR_READ_ONLY: "the run's folder cannot be written",
     RUN_FAILED: "ONNX Runtime stopped inside a program",

@@ -20,12 +20,15 @@ import { setUpBase } from "./set-up-base.ts";
 import { setUpPolicy, setUpProject, workerToken } from "./setup.ts";
 import { Reaper } from "./store/reaper.ts";
 import { openStore, type Store } from "./store/store.ts";
+import { sweep } from "./store/sweep.ts";
 import { startWorkers } from "./workers.ts";
 
 const LOOPBACK = ["127.0.0.1", "localhost", "[::1]", "::1"];
 /** Seconds between looks at silent workers and at models that were withdrawn elsewhere, and between cleanings. */
 const LOOK_SECONDS = 3;
 const CLEAN_SECONDS = 600;
+/** Seconds between signed heads of the audit log. */
+const SEAL_SECONDS = 3600;
 
 /** A server that answers. */
 export interface RunningServer {
@@ -114,7 +117,11 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
     const reaper = new Reaper(store.context);
     const loops = [
       repeat(LOOK_SECONDS, log, async () => void (await reaper.look())),
-      repeat(CLEAN_SECONDS, log, async () => void (await store.reviews.expire())),
+      repeat(CLEAN_SECONDS, log, async () => {
+        await store.reviews.expire();
+        await sweep(store);
+      }),
+      repeat(SEAL_SECONDS, log, () => store.audit.seal()),
     ];
     cleanups.push(async () => {
       for (const loop of loops) await loop.stop();

@@ -13,6 +13,8 @@ export interface CommandRow {
 export const GROUPS: Readonly<Record<string, string>> = {
   policy: "Say what a model must show before it is released",
   data: "Look at data sets and mix poison into them",
+  keys: "Keys of a service",
+  projects: "Projects of a service",
   moderator: "Train, test and compare moderators",
 };
 
@@ -32,6 +34,16 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, string, Command
   ],
   Service: [
     ["serve", "Run the service that fine-tunes, measures and serves", () => import("./serve.ts")],
+    ["keys list", "List the keys of a server", () => import("./keys-list.ts")],
+    ["keys create", "Make a key, shown once", () => import("./keys-create.ts")],
+    ["keys revoke", "End a key", () => import("./keys-revoke.ts")],
+    ["keys rotate", "Replace a key by one that may do the same", () => import("./keys-rotate.ts")],
+    ["projects list", "List the projects of a server", () => import("./projects-list.ts")],
+    ["projects set", "Make a project, or set its policy", () => import("./projects-set.ts")],
+    ["projects archive", "End a project", () => import("./projects-archive.ts")],
+    ["doctor", "Ask a server whether all of it works", () => import("./doctor.ts")],
+    ["backup", "Write all that a service keeps into a folder", () => import("./backup.ts")],
+    ["restore", "Make a server of a backup", () => import("./restore.ts")],
     ["worker", "Do the jobs of a service, here or on another host", () => import("./worker.ts")],
     ["policy check", "See whether a model could be released under a policy", () => import("./policy-check.ts")],
   ],

@@ -76,7 +76,7 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/booster/bases": admin,
   "GET /v1/booster/workers": admin,
   "GET /v1/booster/audit_logs": admin,
-  "POST /v1/booster/backup": admin,
+  "POST /v1/booster/audit_logs/verify": admin,
 
   "POST /internal/claim": worker,
   "POST /internal/jobs/{id}/beat": worker,

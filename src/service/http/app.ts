@@ -133,7 +133,8 @@ function finish(core: Core, c: Context<Env>): void {
   }
   core.metrics.requests.observe({ route, status: `${Math.floor(res.status / 100)}xx` }, ms / 1000);
   const client = c.req.header("x-client-request-id");
-  core.log.info(
+  // Workers ask every second: that is no news.
+  core.log[route.startsWith("/internal/") && res.status < 400 ? "debug" : "info"](
     {
       request_id: c.get("requestId"),
       ...(client !== undefined && client.length <= LIMITS.clientRequestIdLength && /^[\x20-\x7e]*$/.test(client)

@@ -235,6 +235,18 @@ export function adminRoutes({ store }: Service): Route[] {
         })),
     }),
     route({
+      method: "post",
+      path: "/v1/booster/audit_logs/verify",
+      summary: "Check the whole chain of the audit log, and its seals",
+      body: strict({}),
+      bodyOptional: true,
+      reply: z.strictObject({ entries: z.int(), seals: z.int(), fault: z.string().nullable() }),
+      async handle() {
+        const { entries, seals, fault = null } = await store.audit.verify();
+        return { entries, seals, fault };
+      },
+    }),
+    route({
       method: "get",
       path: "/v1/booster/audit_logs",
       summary: "Who did what, newest first",

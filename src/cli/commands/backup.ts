@@ -1,0 +1,24 @@
+import { z } from "zod";
+import { defineCommand } from "../command.ts";
+
+/** `booster backup` */
+export const command = defineCommand({
+  details: `Writes all that a service keeps into a new folder: database, files, keys. It is as secret as the server's own folder. With a database in the
+server's folder the server must be stopped for it; with PostgreSQL (DATABASE_URL) it goes on.`,
+  examples: ["booster backup --data data --to backups/monday  # can be restored into either kind of database"],
+  options: z.strictObject({
+    data: z.string().min(1).default("data").describe("Folder of the server"),
+    to: z.string().min(1).describe("New folder of the backup"),
+  }),
+  async run({ data, to }, { output }) {
+    const { openStore } = await import("../../service/store/store.ts");
+    const { backup } = await import("../../service/store/backup.ts");
+    const store = await openStore({ data, databaseUrl: process.env.DATABASE_URL });
+    try {
+      const { blobs } = await backup(store, to);
+      output.result({ to, blobs }, () => `Written to ${to}, with ${blobs} stored files`);
+    } finally {
+      await store.close();
+    }
+  },
+});
