@@ -6,6 +6,7 @@ import type { Following } from "../train/index.ts";
 import { LIMITS } from "./domain/limits.ts";
 import { SERVER } from "./domain/principal.ts";
 import { startServing } from "./engine/serving.ts";
+import type { ServingEngine } from "./engine/types.ts";
 import { createApp } from "./http/app.ts";
 import { inferenceRoutes } from "./http/inference/index.ts";
 import { openLog } from "./http/log.ts";
@@ -102,12 +103,11 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
       draining: draining.signal,
       store,
       jobThreads: options.threads ?? Math.max(1, Math.floor(availableParallelism() / (options.workers + 1))),
-      parts: {
-        ...partsOf(store, draining.signal),
-        engine: async () => (engine.status()[base.name]?.state === "ready" ? undefined : "the base is not loaded"),
-      },
+      parts: partsOf(store, engine, draining.signal),
       withdraw: (model) => engine.withdraw(model),
     };
+    service.metrics.followEngine(() => engine.status());
+    service.metrics.followJobs(() => store.jobs.counts());
     const listening = await listenOn(
       createApp(service, [...routesOf(service), ...inferenceRoutes({ service, engine })]),
       options,
@@ -208,7 +208,7 @@ async function listenOn(app: ReturnType<typeof createApp>, options: ServeOptions
 }
 
 /** What `/readyz` asks. */
-const partsOf = (store: Store, draining: AbortSignal): Service["parts"] => ({
+const partsOf = (store: Store, engine: ServingEngine, draining: AbortSignal): Service["parts"] => ({
   server: async () => (draining.aborted ? "it is about to stop" : undefined),
   database: async () => {
     const late = new Promise<"late">((resolve) => setTimeout(() => resolve("late"), 1000).unref());
@@ -217,6 +217,10 @@ const partsOf = (store: Store, draining: AbortSignal): Service["parts"] => ({
       () => "it does not answer",
     );
     return (await Promise.race([asked, late])) === undefined ? undefined : "it does not answer within a second";
+  },
+  engine: async () => {
+    const broken = Object.entries(engine.status()).filter(([, { state }]) => state !== "ready");
+    return broken.length === 0 ? undefined : broken.map(([name, { state }]) => `${name}: ${state}`).join(", ");
   },
   blobs: async () =>
     store.blobs.put(new TextEncoder().encode("ready")).then(

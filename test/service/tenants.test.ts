@@ -38,6 +38,7 @@ describe("tenants", () => {
     "Keys.find": "makes the principal",
     "Projects.org": "the server's own",
     "Jobs.position": "takes a job that was looked up",
+    "Jobs.counts": "numbers of the whole server, without whose they are",
     "Models.ended": "names for the engine, which serves no one by itself",
     "Models.grants": "admin only: a model's name is looked up before",
     "Reviews.decisions": "takes a job that was looked up",

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { EngineStatus, ServingEngine } from "../engine/types.ts";
 
 /** What the server counts. No label names a tenant, key, model or job: such labels grow for ever. */
 export class Metrics {
@@ -23,5 +24,41 @@ export class Metrics {
 
   constructor() {
     collectDefaultMetrics({ register: this.registry });
+  }
+
+  /** Numbers of the processes that serve, asked when somebody looks. */
+  followEngine(status: ServingEngine["status"]): void {
+    const gauge = (name: string, help: string, read: (one: EngineStatus) => number): void => {
+      new Gauge({
+        name,
+        help,
+        labelNames: ["base"],
+        registers: [this.registry],
+        collect() {
+          for (const [base, one] of Object.entries(status())) this.set({ base }, read(one));
+        },
+      });
+    };
+    gauge("engine_rows", "answers that are being written", ({ rows }) => rows);
+    gauge("engine_queue", "answers that wait", ({ waiting }) => waiting);
+    gauge("engine_kv_bytes", "memory of the caches", ({ cacheBytes }) => cacheBytes);
+    gauge("engine_slots_used", "adapters in memory", ({ slots }) => slots.used);
+    gauge("engine_restarts", "new starts of the process", ({ restarts }) => restarts);
+    gauge("engine_prompt_tokens", "tokens read since the process began", ({ tokens }) => tokens.prompt);
+    gauge("engine_completion_tokens", "tokens written since the process began", ({ tokens }) => tokens.completion);
+  }
+
+  /** How many jobs are where, asked when somebody looks. */
+  followJobs(counts: () => Promise<ReadonlyMap<string, number>>): void {
+    new Gauge({
+      name: "jobs",
+      help: "jobs that are not over",
+      labelNames: ["stage"],
+      registers: [this.registry],
+      async collect() {
+        this.reset();
+        for (const [stage, count] of await counts()) this.set({ stage }, count);
+      },
+    });
   }
 }

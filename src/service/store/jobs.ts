@@ -88,6 +88,16 @@ export class Jobs {
     );
   }
 
+  /** How many jobs of all projects are at each stage, but those that are over: for whoever runs the server. */
+  async counts(): Promise<ReadonlyMap<string, number>> {
+    const rows = await this.context.db.query(
+      "select stage, count(*)::int as jobs from jobs where stage <> 'done' group by stage",
+      [],
+      z.object({ stage: z.string(), jobs: z.number() }),
+    );
+    return new Map(rows.map(({ stage, jobs }) => [stage, jobs]));
+  }
+
   /** How many jobs are to be worked on before this one; undefined where it does not wait. */
   async position(job: Job): Promise<number | undefined> {
     const [row] = await this.context.db.query(
