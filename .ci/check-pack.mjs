@@ -5,6 +5,7 @@ const ALLOWED = [
   /^(LICENSE|package\.json|[A-Z]+\.md)$/,
   /^assets\/world(-[23])?\/(config|generation_config|tokenizer|tokenizer_config)\.json$/,
   /^assets\/world(-[23])?\/model\.safetensors$/,
+  /^assets\/policies\/default\.yaml$/,
   /^dist\/src\/[\w/-]+(\.d\.ts|\.js)$/,
   /^docs\/[\w/-]+\.(md|png|yaml)$/,
   /^examples\/[\w-]+\.yaml$/,
@@ -14,6 +15,7 @@ const NEEDED = [
   "README.md",
   "CHANGELOG.md",
   ...["world", "world-2", "world-3"].map((base) => `assets/${base}/model.safetensors`),
+  "assets/policies/default.yaml",
   "dist/src/cli/main.js",
   "dist/src/index.d.ts",
 ];
