@@ -29,6 +29,9 @@ const ROOMS = [
   "cli",
 ];
 
+/** The same inside the service: a room imports only rooms of a lower line, and what stands in no room starts them all. */
+const SERVICE = [["domain"], ["store", "engine", "pipeline"], ["http", "worker"]];
+
 const MAX_LINES = 300;
 /** Written by a generator from ONNX's own schema. */
 const LONG = ["runtime/onnx_pb.ts"];
@@ -78,6 +81,20 @@ describe("rooms", () => {
         .filter(({ target }) => ROOMS.indexOf(roomOf(target)) > ROOMS.indexOf(roomOf(file)))
         .map(({ target }) => `${file} imports ${target}`),
     );
+    expect(upward).toEqual([]);
+  });
+
+  test("arrows point down inside the service", () => {
+    const inner = (file: string): string => (file.startsWith("service/") ? (file.split("/")[1] as string) : "");
+    const level = (file: string): number => SERVICE.findIndex((rooms) => rooms.includes(inner(file)));
+    const upward = files
+      .filter((file) => level(file) >= 0)
+      .flatMap((file) =>
+        (graph.get(file) ?? [])
+          .filter(({ target }) => target.startsWith("service/") && inner(target) !== inner(file))
+          .filter(({ target }) => level(target) < 0 || level(target) >= level(file))
+          .map(({ target }) => `${file} imports ${target}`),
+      );
     expect(upward).toEqual([]);
   });
 
