@@ -14,6 +14,7 @@ import { methods } from "./methods.ts";
 import { environment, renderReport, renderSection, type Section } from "./report.ts";
 import { ROW_BATCHES, type ROWS_OF, type SharedFiles, sharedFiles, writeRows } from "./rows.ts";
 import { scale } from "./scale.ts";
+import { serving } from "./serve.ts";
 import { start } from "./start.ts";
 import { training } from "./training.ts";
 
@@ -40,6 +41,10 @@ const WORKLOADS: Readonly<Record<string, (context: Context) => Promise<Section |
   estimate: async (context) => estimates({ ...context, files: context.files() }),
   scale: async (context) => scale(context),
   start: async (context) => start(context),
+  async serve(context) {
+    const files = context.files();
+    return files === undefined ? undefined : serving({ ...context, model: files.model });
+  },
 };
 
 async function rows(context: Context, kind: keyof typeof ROWS_OF, title: string, lead: number) {
