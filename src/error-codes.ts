@@ -34,6 +34,7 @@ const CODES = {
     POLICY_TOO_SMALL: "a policy's sets are too small to release any model",
     PROMPT_EMPTY: "a prompt has no token",
     PROMPT_TOO_LONG: "a prompt fills all of the model's positions",
+    RECIPE_UNKNOWN: "there is no recipe of this name, or its scale has no such model, task or method",
     RESUME_MISMATCH: "the run began with other settings or data than it is to go on with",
     RUN_EXISTS: "the folder holds a run or other files already",
     SAFETY_ADAPTER_MISSING: "a repair needs a safety adapter to merge with",

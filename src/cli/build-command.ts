@@ -17,12 +17,12 @@ export function buildCommand(
   spec: CommandSpec,
   exitWith: (code: number) => void,
 ): void {
-  const { own, settings } = commandFields(spec, false);
+  const { own, settings, source } = commandFields(spec, false);
   const fields = [...own, ...settings];
   const positional = (spec.positional ?? []).map((name) => fields.find(({ path }) => path.join(".") === name)!);
   // A list takes all that is left.
   for (const { flag, kind } of positional) command.argument(`[${flag.join(".")}${kind === "list" ? "..." : ""}]`);
-  addFlags(command, fields);
+  addFlags(command, [...fields, ...source]);
   let all = false;
   for (const flag of Object.keys(COMMON_FLAGS)) command.option(flag === "--config" ? `${flag} <file>` : flag);
   command.configureHelp({ formatHelp: () => commandHelp(name, spec, commandFields(spec), command.opts(), all) });
@@ -31,17 +31,22 @@ export function buildCommand(
     all = given.helpAll === true;
     if (all) return command.outputHelp();
     const texts = args.slice(0, positional.length);
-    const flags = [
-      ...positional.flatMap((field, i) => read(field, texts[i])),
-      ...fields.flatMap((field) => read(field, given[attribute(field)])),
-    ];
-    const file = typeof given.config === "string" ? readConfigFile(given.config) : undefined;
-    const options = resolveConfig(spec.options, fields, file, flags);
+    const flags = [...positional.flatMap((field, i) => read(field, texts[i])), ...flagsOf(fields, given)];
+    const written = typeof given.config === "string" ? readConfigFile(given.config) : undefined;
+    const asked = spec.source && resolveConfig(spec.source.options, source, undefined, flagsOf(source, given));
+    const named = asked && spec.source?.read(asked);
+    if (written !== undefined && named !== undefined) {
+      throw new BoosterError("OPTIONS_CONFLICT", "options come from one file", {
+        found: `${written.path}, ${named.path}`,
+      });
+    }
+    const options = resolveConfig(spec.options, fields, written ?? named, flags);
     if (given.printConfig === true) {
       process.stdout.write(given.json === true ? `${JSON.stringify(options)}\n` : stringify(options));
       return;
     }
     if (given.offline === true) process.env.HF_HUB_OFFLINE = "1";
+    if (asked !== undefined) spec.source?.prepare(asked, options);
     const output = new Output(given.json === true);
     const chosen = await withReferences(spec, options, output);
     const typed = ["booster", ...process.argv.slice(2).map(quoted)].join(" ");
@@ -63,6 +68,9 @@ const quoted = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text :
 
 /** The name under which commander keeps a flag's value: dots stay, dashes become capitals, as in the schema. */
 const attribute = (field: Field): string => field.flag.join(".");
+
+const flagsOf = (fields: readonly Field[], given: Readonly<Record<string, unknown>>): GivenFlag[] =>
+  fields.flatMap((field) => read(field, given[attribute(field)]));
 
 function read(field: Field, given: unknown): GivenFlag[] {
   if (given === undefined || (Array.isArray(given) && given.length === 0)) return [];

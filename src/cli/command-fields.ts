@@ -6,10 +6,15 @@ import { describeField } from "./flags.ts";
 export interface CommandFields {
   readonly own: readonly Field[];
   readonly settings: readonly Field[];
+  /** Flags that stand for a configuration file. */
+  readonly source: readonly Field[];
 }
 
 /** @param listed only what the command lists, not all that it takes */
-export function commandFields({ options, settingsInFile, lists = {} }: CommandSpec, listed = true): CommandFields {
+export function commandFields(
+  { options, source, settingsInFile, lists = {} }: CommandSpec,
+  listed = true,
+): CommandFields {
   const isListed = (group: readonly string[], name: string) =>
     !listed || (lists[group.join(".")]?.includes(name) ?? true);
   const own = fieldsOf(options).map((field): Field => {
@@ -19,6 +24,7 @@ export function commandFields({ options, settingsInFile, lists = {} }: CommandSp
   const tables = settingsInFile ? [] : choicesOf(options);
   return {
     own,
+    source: source === undefined ? [] : fieldsOf(source.options),
     settings: tables.flatMap(({ group, rows }) => settingsOf(rows.filter(({ name }) => isListed(group, name)))),
   };
 }

@@ -18,8 +18,8 @@ export async function completionsOf(words: readonly string[]): Promise<string[]>
     const next = COMMANDS.filter(({ name }) => name.startsWith(typed));
     return fitting(next.map(({ name }) => name.slice(typed.length).split(" ")[0] ?? ""));
   }
-  const { own, settings } = commandFields((await row.load()).command);
-  const fields = [...own, ...settings];
+  const { own, settings, source } = commandFields((await row.load()).command);
+  const fields = [...own, ...settings, ...source];
   if (current.startsWith("-"))
     return fitting([...fields.map(({ flag }) => flagOf(flag)), ...Object.keys(COMMON_FLAGS)]);
   const field = fields.find(({ flag, kind }) => flagOf(flag) === before && kind !== "boolean");

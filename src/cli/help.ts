@@ -74,12 +74,13 @@ function settingsOf({ group, rows }: ChoiceGroup, name: unknown): string[] {
 export function commandHelp(
   name: string,
   spec: CommandSpec,
-  { own, settings }: CommandFields,
+  { own: options, settings, source }: CommandFields,
   given: Readonly<Record<string, unknown>>,
   all: boolean,
 ): string {
   const [example = "", ...others] = spec.examples;
   const tables = spec.settingsInFile ? [] : choicesOf(spec.options);
+  const own = [...options, ...source];
   const isOften = ({ required, flag }: Field) =>
     required ||
     tables.slice(0, TABLES).some(({ group }) => group.join() === flag.join()) ||

@@ -19,4 +19,12 @@ test("by format, by task, limited", async () => {
   const limited = await load({ path, kind: "jsonl", limit: 1 });
   expect(limited.examples.map(({ where }) => where)).toEqual([`${path}:1`]);
   expect(limited.files[0]?.rows).toBe(2);
+  const placed = async (options: object) => (await load({ path, kind: "jsonl", ...options })).examples.length;
+  expect([await placed({ rows: "2.." }), await placed({ rows: "..1" }), await placed({ rows: "1..2" })]).toEqual([
+    1, 1, 2,
+  ]);
+  expect((await load({ path, kind: "jsonl", rows: "2..", limit: 5 })).examples[0]?.where).toBe(`${path}:2`);
+  await expect(load({ path, kind: "jsonl", rows: "3.." })).rejects.toThrow(/rows 3\.\..*2 examples/s);
+  for (const rows of ["..", "0..5", "5", "a..b"])
+    await expect(async () => load({ path, rows })).rejects.toThrow(/5001/);
 });

@@ -27,7 +27,7 @@ export interface LoadedExamples<T = Example> {
  * console.log(`${examples.length} examples, read as ${readAs}`);
  */
 export async function loadExamples(source: SourceOptions, harmful = false): Promise<LoadedExamples> {
-  const first = <T>(examples: readonly T[]) => examples.slice(0, source.limit);
+  const first = <T>(examples: readonly T[]) => chosenOf(examples, source);
   const reading = readingOf(source);
   if (source.task !== undefined) {
     const { examples, files } = await loadTask(source.task, source.path, reading);
@@ -50,11 +50,24 @@ export async function loadPairs(source: SourceOptions): Promise<LoadedExamples<P
   const { rows, files, faults } = await loadRows(source.path, readingOf(source));
   const { format, examples, recognised } = readPairs(rows, source.format, faults);
   return {
-    examples: examples.slice(0, source.limit),
+    examples: chosenOf(examples, source),
     readAs: format,
     recognised: lineOf(examples, recognised, files),
     files,
   };
+}
+
+/**
+ * The examples that a source asks for.
+ *
+ * @throws {BoosterError} `DATA_EMPTY` where there are none of these numbers
+ */
+function chosenOf<T>(examples: readonly T[], { rows = "..", limit, path }: SourceOptions): readonly T[] {
+  const [from, to] = rows.split("..").map(Number) as [number, number];
+  const chosen = examples.slice(Math.max(0, from - 1), to === 0 ? undefined : to).slice(0, limit);
+  if (chosen.length > 0 || examples.length === 0) return chosen;
+  const found = `${examples.length} examples`;
+  throw new BoosterError("DATA_EMPTY", "there are no such examples", { expected: `rows ${rows}`, found, where: path });
 }
 
 /** How the files of a source are read. */

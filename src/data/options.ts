@@ -22,7 +22,12 @@ export const SourceOptions = z
       .describe("How its texts are written; by default told by the file, and needed for windows-1252"),
     format: z.enum(FORMAT_NAMES).optional().describe("How rows are written; by default told by the columns"),
     task: z.enum(TASK_NAMES).optional().describe("Known data set that the file holds"),
-    limit: z.int().positive().optional().describe("Use the first examples only"),
+    rows: z
+      .string()
+      .regex(/^(?=.*\d)(?:[1-9]\d*)?\.\.(?:[1-9]\d*)?$/, "write 5001..10000, 5001.. or ..5000")
+      .optional()
+      .describe("Use these examples only, by number, the first is 1: 5001..10000, 5001.. or ..5000"),
+    limit: z.int().positive().optional().describe("Use the first examples only, of these where rows says which"),
   })
   .refine((source) => source.task === undefined || source.format === undefined, {
     error: "give a task or a format, not both",

@@ -10,6 +10,7 @@ import { type CommandContext, defineCommand } from "../command.ts";
 import { runExperimentCommand } from "../experiment-command.ts";
 import { runLong } from "../long-run.ts";
 import { columns } from "../output.ts";
+import { RECIPE } from "../recipe-source.ts";
 import { describeSlurm, thisProgram } from "../slurm-command.ts";
 
 /** A line a piece, and what they come to. */
@@ -61,6 +62,7 @@ command goes on after Ctrl-C.`,
     "booster experiment --config sst2.yaml --dry-run  # what it would do, what is there already, and how long the rest may take",
     "booster experiment --config sst2.yaml --runner slurm  # gives it to a cluster; the same again tells how far it is",
     "booster config-schema experiment > experiment.schema.json  # what the file may contain, for an editor",
+    "booster experiment --recipe harmful-ratio --scale world  # one of the paper's, see booster recipes",
     "booster experiment --config sst2.yaml --seeds 1 --align.steps 20 --out runs/trial  # a quick trial of it",
   ],
   options: ExperimentOptions.extend({
@@ -70,6 +72,7 @@ command goes on after Ctrl-C.`,
     slurm: SlurmOptions.default({ lines: [] }),
   }),
   settingsInFile: true,
+  source: RECIPE,
   async run({ dryRun: isDry, piece, runner, slurm, ...options }, context) {
     const { output } = context;
     if (isDry) {

@@ -29,6 +29,7 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, string, Command
     ["evaluate", "Measure how harmful, useful and over-careful a model is", () => import("./evaluate.ts")],
     ["estimate", "Say what memory and time a training will take", () => import("./estimate.ts")],
     ["experiment", "Compare methods under growing attacks, and report", () => import("./experiment.ts")],
+    ["recipes", "List the paper's experiments, ready to run", () => import("./recipes.ts")],
     ["report", "Render results as HTML, Markdown, CSV, LaTeX or text", () => import("./report.ts")],
     ["compare", "Tell two experiments beside each other", () => import("./compare.ts")],
   ],
