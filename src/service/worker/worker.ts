@@ -79,8 +79,15 @@ export async function runWorker(options: WorkerOptions): Promise<number> {
 
 /** A call that waits for a server is given up with the worker. */
 async function unlessStopped<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  if (signal.aborted) return undefined;
+  let leave = (): void => undefined;
   const stopped = new Promise<undefined>((resolve) => {
-    signal.addEventListener("abort", () => resolve(undefined), { once: true });
+    leave = () => resolve(undefined);
+    signal.addEventListener("abort", leave);
   });
-  return signal.aborted ? undefined : Promise.race([call(), stopped]);
+  try {
+    return await Promise.race([call(), stopped]);
+  } finally {
+    signal.removeEventListener("abort", leave);
+  }
 }
