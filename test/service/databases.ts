@@ -54,7 +54,6 @@ export interface Kept {
 export function onBothDatabases(name: string, tests: (kept: () => Kept) => void): void {
   for (const kind of ["embedded", "postgres"] as const) {
     const missing = kind === "postgres" ? whyNoPostgres : undefined;
-    if (missing !== undefined) console.log(`${name} on postgres is left out: ${missing}`);
     describe.skipIf(missing !== undefined)(`${name} (${kind})`, () => {
       let kept: Kept;
       beforeAll(async () => {

@@ -13,6 +13,8 @@ const bin = FOLDERS.find((folder) => existsSync(join(folder, "postgres")));
 export const whyNoPostgres =
   bin === undefined ? "PostgreSQL 15 or later is not installed (Debian: postgresql-15)" : undefined;
 
+if (whyNoPostgres !== undefined) console.log(`tests on a PostgreSQL are left out: ${whyNoPostgres}`);
+
 export interface Cluster {
   readonly url: string;
   readonly port: number;

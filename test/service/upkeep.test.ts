@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -44,6 +45,28 @@ describe("blobs in a folder", () => {
       expect(() => blobs.path(name)).toThrow("no name of a blob");
     }
     expect(readdirSync(join(at, "tmp"))).toEqual([]);
+  });
+
+  test("that do not fit on the disk are refused, and leave the room to others", async (context) => {
+    const at = folder();
+    try {
+      execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", at], { stdio: "pipe" });
+    } catch (error) {
+      console.log(`skipped: a small disk cannot be mounted here (${(error as Error).message.trim()})`);
+      return context.skip();
+    }
+    try {
+      const blobs = await openBlobs(join(at, "blobs"), join(at, "tmp"));
+      const part = new Uint8Array(300_000);
+      const large = (async function* () {
+        for (let i = 0; i < 9; i++) yield part;
+      })();
+      await expect(blobs.put(large)).rejects.toMatchObject({ code: "disk_full", details: { retryAfter: 30 } });
+      const { sha256 } = await blobs.put(part);
+      expect(await blobs.has(sha256)).toBe(300_000);
+    } finally {
+      execFileSync("umount", [at]);
+    }
   });
 
   test("that break off leave nothing", async () => {

@@ -4,6 +4,8 @@ import { mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { BoosterError } from "../../errors.ts";
+import { errnoOf } from "../../train/files.ts";
+import { ServiceError } from "../domain/service-error.ts";
 
 export interface Stored {
   readonly sha256: string;
@@ -14,7 +16,7 @@ export interface Stored {
 
 /** Bytes by their SHA-256. What is stored never changes, so any number of servers may share one. */
 export interface BlobStore {
-  /** Stored durably when it answers; the same bytes again are no error. */
+  /** Stored durably when it answers; the same bytes again are no error. @throws {ServiceError} `disk_full`, and nothing is left behind */
   put(bytes: AsyncIterable<Uint8Array> | Uint8Array): Promise<Stored>;
   /** @throws {BoosterError} `BLOB_MISSING` */
   open(sha256: string, range?: { readonly start: number; readonly end: number }): Promise<Readable>;
@@ -29,6 +31,9 @@ export interface BlobStore {
   list(): AsyncIterable<{ readonly sha256: string; readonly age: number }>;
 }
 
+const FULL = ["ENOSPC", "EDQUOT"];
+/** After which a client is told to try again, when somebody may have made room. */
+const FULL_SECONDS = 30;
 const HASH = /^[0-9a-f]{64}$/;
 
 /**
@@ -68,7 +73,8 @@ export async function openBlobs(folder: string, temporary: string): Promise<Blob
     try {
       const stored = await writeNew(unfinished, bytes instanceof Uint8Array ? [bytes] : bytes);
       const target = path(stored.sha256);
-      await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+      const made = await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+      if (made !== undefined) await syncFolder(dirname(made));
       if ((await has(stored.sha256)) !== undefined) {
         // Young again: whoever sweeps must leave it for the row that is about to name it.
         const now = new Date();
@@ -81,7 +87,11 @@ export async function openBlobs(folder: string, temporary: string): Promise<Blob
       return stored;
     } catch (error) {
       await rm(unfinished, { force: true });
-      throw error;
+      if (!FULL.includes(errnoOf(error) ?? "")) throw error;
+      throw new ServiceError("disk_full", "the server has no room for more bytes", {
+        retryAfter: FULL_SECONDS,
+        cause: error,
+      });
     }
   };
 
@@ -132,4 +142,4 @@ async function syncFolder(path: string): Promise<void> {
   await handle.sync().finally(() => handle.close());
 }
 
-const isAbsent = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "ENOENT";
+const isAbsent = (error: unknown): boolean => errnoOf(error) === "ENOENT";

@@ -76,7 +76,7 @@ export async function page<T>(sql: Sql, query: PageQuery<T>, ask: PageAsk): Prom
 /** The project that something is about to be made in, locked until then so that what it may hold can be counted. @throws {ServiceError} `mismatched_project`, `project_archived` */
 export async function enterProject(sql: Sql, principal: Principal): Promise<string> {
   const id = projectOf(principal);
-  const open = await sql.query("select id from projects where id = $1 and status = 'active' for update", [id]);
+  const open = await sql.query("select id from projects where id = $1 and status = 'active' for no key update", [id]);
   if (open.length > 0) return id;
   throw new ServiceError("project_archived", "the project is archived: what is in it can only be read", { found: id });
 }

@@ -9,8 +9,8 @@ const CONNECTIONS = 10;
 /** After which a client is told to try again. */
 const RETRY_SECONDS = 5;
 
-/** Classes of SQLSTATE that say that the server is gone, going or full, not that the statement is wrong. */
-const GONE = /^(08|53|57P)/;
+/** SQLSTATE that say that the server is gone, going, full or too slow, or that two transactions met: not that the statement is wrong. */
+const GONE = /^(08|25P03|40|53|57)/;
 const GONE_SYSTEM = ["ECONNREFUSED", "ECONNRESET", "EPIPE", "ENOTFOUND", "ETIMEDOUT", "EHOSTUNREACH", "EAI_AGAIN"];
 /** What the driver says without a code. */
 const GONE_WORDS = /timeout|terminated|Connection ended|not queryable/i;
@@ -76,11 +76,14 @@ export function openPostgres(url: string): Database {
         client.release();
         return result;
       } catch (error) {
-        // A connection in an unknown state is thrown away: its transaction ends with it.
-        const undone = await sql.query("rollback").then(
-          () => true,
-          () => false,
-        );
+        // A connection in an unknown state is thrown away: its transaction ends with it. One that answers nothing is not asked again.
+        const dead = error instanceof ServiceError && error.code === "database_unavailable";
+        const undone = dead
+          ? false
+          : await sql.query("rollback").then(
+              () => true,
+              () => false,
+            );
         client.release(!undone);
         throw error;
       }
