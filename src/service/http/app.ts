@@ -1,15 +1,16 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { z } from "zod";
 import { newId } from "../domain/ids.ts";
 import { LIMITS } from "../domain/limits.ts";
 import { SERVICE_CODES, ServiceError } from "../domain/service-error.ts";
 import { ACCESS } from "./access.ts";
 import type { Core } from "./core.ts";
-import { document } from "./document.ts";
+import { document, documentOf } from "./document.ts";
 import { asServiceError, checked, errorResponse } from "./errors.ts";
 import { admit, rateHeaders } from "./gate.ts";
 import { queryOf, readJson, refuseUnstorable, strict } from "./json.ts";
-import { type Env, keyOf, limitOf, placesOf, type Route } from "./route.ts";
+import { type Env, keyOf, limitOf, placesOf, type Route, route } from "./route.ts";
 
 const NO_QUERY = strict({});
 
@@ -21,8 +22,18 @@ const LONGEST_PLACE = 512;
  *
  * @throws {TypeError} a route has no row in the matrix of who may call it
  */
-export function createApp(core: Core, routes: readonly Route[]): OpenAPIHono<Env> {
+export function createApp(core: Core, others: readonly Route[]): OpenAPIHono<Env> {
   const app = new OpenAPIHono<Env>();
+  const routes = [
+    ...others,
+    route({
+      method: "get",
+      path: "/openapi.json",
+      summary: "This document",
+      reply: z.record(z.string(), z.unknown()),
+      handle: async () => documentOf(app, core.version),
+    }),
+  ];
   app.use("*", async (c, next) => {
     c.set("requestId", newId("request"));
     c.set("started", performance.now());
@@ -38,7 +49,12 @@ export function createApp(core: Core, routes: readonly Route[]): OpenAPIHono<Env
   for (const spec of routes) {
     if (ACCESS[keyOf(spec)] === undefined) throw new TypeError(`${keyOf(spec)} has no row in access.ts`);
     document(app.openAPIRegistry, spec);
-    app.on(spec.method, spec.path.replaceAll(/\{(\w+)\}/g, ":$1"), (c) => answer(core, spec, c));
+    app.on(spec.method, spec.path.replaceAll(/\{(\w+)\}/g, ":$1"), (c) =>
+      answer(core, spec, c).catch((error: unknown) => {
+        // Hono's own handler hears of instances of Error alone.
+        throw asServiceError(error);
+      }),
+    );
   }
   const methods = new Map<string, string[]>();
   for (const { method, path } of routes) methods.set(path, [...(methods.get(path) ?? []), method.toUpperCase()]);

@@ -57,9 +57,9 @@ export function document(registry: OpenAPIHono<Env>["openAPIRegistry"], spec: Ro
 }
 
 /** The document of all routes. */
-export function documentOf(app: OpenAPIHono<Env>, version: string): object {
+export function documentOf(app: OpenAPIHono<Env>, version: string): Record<string, unknown> {
   app.openAPIRegistry.registerComponent("securitySchemes", "key", { type: "http", scheme: "bearer" });
-  return app.getOpenAPI31Document({
+  const made: object = app.getOpenAPI31Document({
     openapi: "3.1.0",
     info: {
       title: "Booster",
@@ -67,4 +67,5 @@ export function documentOf(app: OpenAPIHono<Env>, version: string): object {
       description: "Fine-tuning as a service that stays safe, in the wire format of OpenAI's clients",
     },
   });
+  return { ...made };
 }

@@ -32,7 +32,6 @@ export const TABLES = [
   ["reports", "job_id"],
   ["decisions", "seq"],
   ["idempotency", "scope, key"],
-  ["file_checks", "sha256"],
   ["usage", "project_id, day, kind, model"],
   ["workers", "id"],
   ["audit", "seq"],

@@ -55,7 +55,7 @@ const Body = strict({
 });
 type Body = z.output<typeof Body>;
 
-const Part = z.strictObject({ type: z.literal("output_text"), text: z.string(), annotations: z.array(z.never()) });
+const Part = z.strictObject({ type: z.literal("output_text"), text: z.string(), annotations: z.array(z.unknown()) });
 const Output = z.strictObject({
   type: z.literal("message"),
   id: z.string(),
@@ -78,7 +78,7 @@ export const ResponseObject = z.strictObject({
   temperature: z.number(),
   top_p: z.number(),
   tool_choice: z.literal("auto"),
-  tools: z.array(z.never()),
+  tools: z.array(z.unknown()),
   usage: z
     .strictObject({
       input_tokens: z.int(),

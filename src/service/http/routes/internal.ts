@@ -9,7 +9,7 @@ import { found, type Service } from "../service.ts";
 
 const Hash = z.string().regex(/^[\da-f]{64}$/, "must be a SHA-256");
 const Files = z.record(z.string().min(1).max(255), Hash);
-const Json = z.record(z.string(), z.json());
+const Json = z.record(z.string(), z.unknown());
 const Epoch = z.int().nonnegative();
 const Done = z.strictObject({});
 
@@ -29,7 +29,7 @@ const Outcome = z.discriminatedUnion("end", [
 ]);
 const Verdict = z.strictObject({
   verdict: z.enum(["released", "held", "rejected"]),
-  report: z.json(),
+  report: z.unknown(),
   adapter: Files,
 });
 const Metrics = z.record(z.string().max(64), z.number());
@@ -70,7 +70,7 @@ export function internalRoutes({ store, log }: Service): Route[] {
         pid: z.int(),
         version: z.string().max(64),
       }),
-      reply: z.strictObject({ claim: z.custom<Claim>().nullable() }),
+      reply: z.strictObject({ claim: z.unknown() as z.ZodType<Claim | null> }),
       async handle({ principal, body }) {
         await store.workers.seen(principal, body);
         const claim = await leases.claim(body);

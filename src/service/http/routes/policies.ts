@@ -55,7 +55,7 @@ export function policyRoutes({ store }: Service): Route[] {
       path: "/v1/booster/policies",
       summary: "The next version of a policy, with the rows of its sets; new jobs are under it",
       body: strict({
-        policy: z.record(z.string(), z.json()),
+        policy: z.record(z.string(), z.unknown()),
         /** Rows as JSON Lines, one text a set. */
         sets: z.array(z.string()).max(16),
       }),
