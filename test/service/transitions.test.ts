@@ -2,7 +2,6 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type Job, WORK, type Work } from "../../src/service/domain/job.ts";
-import { SERVER } from "../../src/service/domain/principal.ts";
 import type { Outcome } from "../../src/service/domain/protocol.ts";
 import { Reaper } from "../../src/service/store/reaper.ts";
 import { onBothDatabases } from "./databases.ts";
@@ -409,7 +408,6 @@ onBothDatabases("jobs", (kept) => {
       expect(new Set(jobs).size).toBe(jobs.length);
       expect(jobs.length).toBeGreaterThan(10);
       expect((await store().audit.verify()).fault).toBeUndefined();
-      expect(SERVER.scopes).toContain("admin");
     });
   });
 });
