@@ -27,6 +27,7 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, string, Command
     ["finetune", "Fine-tune on data that is partly harmful: the attack", () => import("./finetune.ts")],
     ["repair", "Change a trained adapter once, without training", () => import("./repair.ts")],
     ["evaluate", "Measure how harmful, useful and over-careful a model is", () => import("./evaluate.ts")],
+    ["win-rate", "Let a judge compare answers with references", () => import("./win-rate.ts")],
     ["estimate", "Say what memory and time a training will take", () => import("./estimate.ts")],
     ["experiment", "Compare methods under growing attacks, and report", () => import("./experiment.ts")],
     ["recipes", "List the paper's experiments, ready to run", () => import("./recipes.ts")],
