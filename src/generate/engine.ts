@@ -110,8 +110,12 @@ export class Engine {
     await undefined;
     try {
       while (this.letIn()) {
-        const next = this.reader.next();
-        await this.attempt(next, () => this.readParts(next));
+        for (let room = this.reader.part; room > 0; ) {
+          const { rows, tokens } = this.reader.next(room);
+          if (rows.length === 0) break;
+          room -= tokens;
+          await this.attempt(rows, () => this.readParts(rows));
+        }
         for (const bucket of this.buckets.all()) {
           if (bucket.rows.length > 0) await this.attempt([...bucket.rows], () => this.step(bucket));
         }

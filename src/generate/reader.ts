@@ -13,6 +13,8 @@ const NEVER = 2 ** 30;
 /** Tokens of a prompt whose logits are computed at once where all of them are asked for. */
 const CHUNK = 64;
 
+const NOTHING = { rows: [], tokens: 0 };
+
 /** A row that has been read to its end: what it remembers, behind what it shares with others, and what comes next. */
 export interface ReadRow {
   readonly row: Row;
@@ -31,7 +33,7 @@ export class Reader {
   constructor(
     private readonly model: Model,
     private readonly using: () => Using,
-    private readonly part: number,
+    readonly part: number,
   ) {
     this.none = new Beginning(model, 1);
   }
@@ -53,26 +55,30 @@ export class Reader {
     this.shared = { ids, read };
   }
 
-  /** Rows that are read next: a part of one, or as many whole ones of one adapter as fit. Who has waited longest comes first. */
-  next(): Row[] {
+  /**
+   * Rows that are read next, with what they cost of the `room` for tokens of this turn: a part of one, or as many whole ones of one adapter as
+   * fit. Who has waited longest comes first.
+   */
+  next(room = this.part): { readonly rows: readonly Row[]; readonly tokens: number } {
     const [first, ...others] = this.rows;
-    if (first === undefined) return [];
+    if (first === undefined) return NOTHING;
     const basis = this.basisOf(first);
-    let room = this.part - (first.ids.length - basis.tokens);
-    if (first.part === undefined && room < 0) {
+    let tokens = first.ids.length - basis.tokens;
+    if (first.part === undefined && tokens > this.part) {
       first.part = new Beginning(this.model, first.ids.length);
       if (basis.tokens > 0) first.part.add(basis.remembered());
     }
-    if (first.part !== undefined) return [first];
+    if (first.part !== undefined) return room === this.part ? { rows: [first], tokens: room } : NOTHING;
+    if (tokens > room) return NOTHING;
     const chosen = [first];
     for (const row of others) {
-      const tokens = row.ids.length - basis.tokens;
+      const own = row.ids.length - basis.tokens;
       const isAlike = row.part === undefined && row.slot === first.slot && row.echoes > 0 === first.echoes > 0;
-      if (!isAlike || tokens > room || this.basisOf(row) !== basis) continue;
-      room -= tokens;
+      if (!isAlike || tokens + own > room || this.basisOf(row) !== basis) continue;
+      tokens += own;
       chosen.push(row);
     }
-    return chosen;
+    return { rows: chosen, tokens };
   }
 
   /** Reads what `next` has said. @returns those that are read to their end */
