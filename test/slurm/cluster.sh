@@ -41,6 +41,8 @@ ReturnToService=2
 MpiDefault=none
 SwitchType=switch/none
 JobRequeue=1
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 SlurmdTimeout=10
 KillWait=20
 MinJobAge=300
@@ -49,7 +51,8 @@ END
     node=$((node + 1))
     echo "NodeName=$name NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[$node]} CPUs=1 State=UNKNOWN"
   done
-  echo "PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP"
+  echo "PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP PriorityTier=1"
+  echo "PartitionName=urgent Nodes=n1,n2 MaxTime=INFINITE State=UP PriorityTier=10"
 }
 
 start_node() {
@@ -66,10 +69,18 @@ kill_node() {
 }
 
 stop() {
+  local file pid
   kill_node n1
   kill_node n2
   for file in "$folder/slurmctld.pid" "$folder/munge/pid"; do
-    [ ! -e "$file" ] || kill "$(cat "$file")" 2>/dev/null || true
+    [ -e "$file" ] || continue
+    pid=$(cat "$file")
+    kill "$pid" 2>/dev/null || continue
+    # It saves its state into the folder that is removed next.
+    for _ in $(seq 100); do
+      kill -0 "$pid" 2>/dev/null || break
+      sleep 0.1
+    done
   done
 }
 
