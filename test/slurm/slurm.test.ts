@@ -93,11 +93,14 @@ describe.skipIf(cluster === undefined)("an experiment of twelve cells", { timeou
     slurm("scancel", "--batch", "--signal=USR1", onSecond.job);
     expect(holderOf(onFirst.run)).toMatchObject({ pid: onFirst.pid, host: "n1", slurmJob: onFirst.job });
     const preempted = await training("n2", onSecond.run);
+    // It may be one that was restarted already.
+    const before = restartsOf(preempted.job);
     slurm("sbatch", "--partition=urgent", "--nodelist=n2", "--output=/dev/null", "--wrap=true");
     await until(() => slurm("sinfo", "--noheader", "--nodes=n1", "--partition=all", "--format=%t").startsWith("down"));
     node("start-node", "n1");
     await allEnded(last.name);
     expect(contentOf(join(cli.folder, "runs"))).toEqual(whole);
+    expect(restartsOf(preempted.job)).toBeGreaterThan(before);
     for (const { job, run } of [onFirst, onSecond, preempted]) {
       // scancel repeats a signal that meets a job on its way back into the queue, so it may be more than once.
       expect(restartsOf(job)).toBeGreaterThanOrEqual(1);
