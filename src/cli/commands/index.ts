@@ -48,6 +48,12 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, string, Command
     ["restore", "Make a server of a backup", () => import("./restore.ts")],
     ["worker", "Do the jobs of a service, here or on another host", () => import("./worker.ts")],
     ["policy check", "See whether a model could be released under a policy", () => import("./policy-check.ts")],
+    ["policy set", "Give a server the next version of a policy", () => import("./policy-set.ts")],
+    ["reviews list", "List the jobs that wait for a reviewer", () => import("./reviews-list.ts")],
+    ["reviews show", "Show the report of a job", () => import("./reviews-show.ts")],
+    ["reviews release", "Release a held job", () => import("./reviews-release.ts")],
+    ["reviews reject", "Reject a held job", () => import("./reviews-reject.ts")],
+    ["audit verify", "Check the audit log of a server", () => import("./audit-verify.ts")],
   ],
   "Talk to a model": [
     ["generate", "Answer one or more prompts", () => import("./generate.ts")],

@@ -28,7 +28,6 @@ export const PolicySchema = z.strictObject({
     .regex(/^[A-Za-z0-9_-]{1,64}$/, "1 to 64 letters, digits, _ or -")
     .describe("Name"),
   bases: z.array(z.string().min(1)).min(1).describe("Bases that jobs may be trained on"),
-  allowUnaligned: z.boolean().default(false).describe("Let bases be trained on that no alignment is known of"),
   moderation: z.strictObject({
     moderator: oneOf(MODERATORS).describe("Who judges each assistant's turn of the data"),
     limit: Share.default(0.02).describe("Share of flagged rows that is tolerated"),
@@ -71,7 +70,6 @@ export const PolicySchema = z.strictObject({
         .describe("2: nobody decides about their own project"),
     })
     .prefault({}),
-  checkpoints: z.enum(["final", "all"]).default("final").describe("Which are evaluated and may be released"),
 });
 export type WrittenPolicy = z.output<typeof PolicySchema>;
 
