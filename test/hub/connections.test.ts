@@ -11,12 +11,18 @@ import { parseHubReference } from "../../src/formats/hub/reference.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 
-test("the hub and the judge open connections, and nothing else does", () => {
+test("the hub, the judge, the service and its clients open connections, and nothing else does", () => {
   const opens = /\bfetch\(|\bWebSocket\b|from "(?:node:)?(?:https?|http2|net|tls|dgram|dns|undici)(?:\/promises)?"/;
   const found = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"))
-    .filter((file) => opens.test(readFileSync(join(root, "src", file), "utf8")));
-  expect(found.sort()).toEqual(["evaluate/moderators/chat-completion.ts", "hub/request.ts"]);
+    .filter((file) => opens.test(readFileSync(join(root, "src", file), "utf8").replaceAll(/^import type .*$/gm, "")));
+  expect(found.sort()).toEqual([
+    "cli/service-client.ts",
+    "evaluate/moderators/chat-completion.ts",
+    "hub/request.ts",
+    "service/http/server.ts",
+    "service/worker/client.ts",
+  ]);
 });
 
 test("the known data sets name their places on the hub, as the page does", () => {

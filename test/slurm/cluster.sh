@@ -97,7 +97,7 @@ start() {
   start_node n1
   start_node n2
   for _ in $(seq 100); do
-    [ "$(sinfo --noheader --Node --states=idle --format=%N 2>/dev/null | wc -l)" != 2 ] || return 0
+    [ "$(sinfo --noheader --Node --states=idle --format=%N 2>/dev/null | sort -u | wc -l)" != 2 ] || return 0
     sleep 0.3
   done
   echo "the nodes do not come up:" >&2

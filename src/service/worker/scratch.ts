@@ -32,7 +32,7 @@ export class Scratch {
   }
 
   /** Brings the files of a claim into its folder; those that many jobs read are kept. */
-  async fetch(claim: Claim, files: Readonly<Record<string, string>>, folder: string, server: WorkerProtocol) {
+  async bring(claim: Claim, files: Readonly<Record<string, string>>, folder: string, server: WorkerProtocol) {
     const { sets } = policyOf(claim.spec.policy.body);
     const shared = new Set([...Object.values(claim.base.files), ...Object.values(sets).map(({ sha256 }) => sha256)]);
     for (const [name, sha256] of Object.entries(files)) {

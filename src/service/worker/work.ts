@@ -88,7 +88,7 @@ class Piece {
   /** How the stage ended: every word of it is with the server by then. */
   private async outcome(): Promise<Outcome> {
     try {
-      await this.options.scratch.fetch(this.claim, inputsOf(this.claim), this.folder, this.server);
+      await this.options.scratch.bring(this.claim, inputsOf(this.claim), this.folder, this.server);
       const made = await this.compute();
       this.tellMetrics(true);
       for (const event of made.events ?? []) this.tell(event);
