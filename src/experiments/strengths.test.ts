@@ -39,7 +39,7 @@ test("whatever a strength sets is in its name", () => {
     memory: ["speed", "low"],
     allRows: [true, false],
     checkpointsTo: ["a", "b"],
-    validation: [{ ...source, every: 1 }, { path: "b", every: 1 }],
+    validation: [{ every: 1 }, { every: 2 }],
     method: ["sft", "lisa"],
     moderation: ["world", "toy-guard"],
     optimizer: ["adamw", "sgd"],
