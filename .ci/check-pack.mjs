@@ -8,7 +8,7 @@ const ALLOWED = [
   /^assets\/policies\/default\.yaml$/,
   /^dist\/src\/[\w/-]+(\.d\.ts|\.js)$/,
   /^docs\/[\w/-]+\.(md|png|yaml)$/,
-  /^examples\/[\w-]+\.yaml$/,
+  /^(examples|recipes)\/[\w-]+\.yaml$/,
 ];
 const NEEDED = [
   "LICENSE",
@@ -16,6 +16,7 @@ const NEEDED = [
   "CHANGELOG.md",
   ...["world", "world-2", "world-3"].map((base) => `assets/${base}/model.safetensors`),
   "assets/policies/default.yaml",
+  "recipes/scales.yaml",
   "dist/src/cli/main.js",
   "dist/src/index.d.ts",
 ];
