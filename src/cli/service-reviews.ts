@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { defineCommand } from "./command.ts";
 import { askService, ServiceOptions } from "./service-client.ts";
 
 /** A job that waits for a reviewer. */
@@ -35,7 +36,7 @@ export const ReportRow = z.object({
 export const reportOf = (options: z.output<typeof ServiceOptions>, job: string) =>
   askService(options, `/v1/booster/jobs/${encodeURIComponent(job)}/report`, ReportRow);
 
-export const DecisionOptions = z.strictObject({
+const DecisionOptions = z.strictObject({
   ...ServiceOptions.shape,
   job: z.string().min(1).describe("Id of the held job"),
   report: z
@@ -45,14 +46,20 @@ export const DecisionOptions = z.strictObject({
   reason: z.string().min(1).max(2000).describe("Why, for the audit log and the job's owner"),
 });
 
-/** Releases or rejects a held job. Throws what `askService` throws. */
-export const decide = (
-  verdict: "released" | "rejected",
-  { job, report, reason, ...options }: z.output<typeof DecisionOptions>,
-) =>
-  askService(
-    options,
-    `/v1/booster/reviews/${encodeURIComponent(job)}/decision`,
-    z.object({ id: z.string(), status: z.string(), fine_tuned_model: z.string().nullable() }),
-    { method: "POST", body: { verdict, reason, report_sha256: report } },
-  );
+const Decided = z.object({ id: z.string(), status: z.string(), fine_tuned_model: z.string().nullable() });
+
+/** The command that releases or rejects a held job. It throws what `askService` throws. */
+export const decisionCommand = (verdict: "released" | "rejected", details: string, example: string) =>
+  defineCommand({
+    details,
+    examples: [example],
+    options: DecisionOptions,
+    positional: ["job"],
+    async run({ job, report, reason, ...options }, { output }) {
+      const path = `/v1/booster/reviews/${encodeURIComponent(job)}/decision`;
+      const body = { verdict, reason, report_sha256: report };
+      const decided = await askService(options, path, Decided, { method: "POST", body });
+      const model = decided.fine_tuned_model === null ? "" : `, ${decided.fine_tuned_model}`;
+      output.result(decided, () => `${decided.id}: ${decided.status}${model}`);
+    },
+  });

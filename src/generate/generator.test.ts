@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test, vi } from "vitest";
+import { TINY_LLAMA } from "../../test/tiny-llama.ts";
 import { ops } from "../autodiff/index.ts";
 import { createModel, hiddenStates, packRows, rowsOf, rowTypes, weightsOf } from "../models/index.ts";
 import { mergeLora } from "../models/merge.ts";
@@ -8,16 +9,7 @@ import { type HostTensor, sizeOf, tensor } from "../tensor/tensor.ts";
 import { Engine } from "./engine.ts";
 import { Generator } from "./generator.ts";
 
-const model = createModel({
-  model_type: "llama",
-  hidden_size: 32,
-  intermediate_size: 48,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  vocab_size: 50,
-  max_position_embeddings: 128,
-});
+const model = createModel(TINY_LLAMA);
 const device = new Device({ threads: 1 });
 const random = new RandomStream(3, "test model");
 

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
+import { TINY_LLAMA } from "../../test/tiny-llama.ts";
 import { createModel } from "../models/index.ts";
 import { mergeLora } from "../models/merge.ts";
 import { Device, type DeviceTensors } from "../runtime/index.ts";
@@ -10,16 +11,7 @@ import { Generator } from "./generator.ts";
 import type { Request, Submission } from "./row.ts";
 import { AdapterPool, type SlotAdapter } from "./slots.ts";
 
-const model = createModel({
-  model_type: "llama",
-  hidden_size: 32,
-  intermediate_size: 48,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  vocab_size: 50,
-  max_position_embeddings: 128,
-});
+const model = createModel(TINY_LLAMA);
 const device = new Device({ threads: 1 });
 const random = new RandomStream(3, "slots");
 let next = 0;

@@ -11,16 +11,18 @@ type ToChild =
   | { readonly kind: "stop"; readonly reason: string }
   | { readonly kind: "leave" };
 
+/** All of an error that one process tells another: its cause stays where it was, for it may be anything. */
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly problem: string;
+  readonly details: Omit<ErrorDetails, "cause">;
+}
+
 /** What the child says to the parent. */
 type ToParent =
   | { readonly kind: "event"; readonly event: Event }
   | { readonly kind: "done"; readonly value: unknown }
-  | {
-      readonly kind: "failed";
-      readonly code: ErrorCode;
-      readonly problem: string;
-      readonly details: Omit<ErrorDetails, "cause">;
-    };
+  | ({ readonly kind: "failed" } & Failure);
 
 /** Characters kept of what the child writes to its standard error, for the report of a crash. */
 const STDERR_KEPT = 4096;
@@ -195,7 +197,10 @@ export function serveParent<Payload>(
     busy = true;
     const signal = AbortSignal.any([asked.signal, signals.signal]);
     work(message.payload as Payload, { signal, emit })
-      .then((value): ToParent => ({ kind: "done", value }), failure)
+      .then(
+        (value): ToParent => ({ kind: "done", value }),
+        (error): ToParent => ({ kind: "failed", ...failureOf(error) }),
+      )
       .then((end) => {
         busy = false;
         if (process.connected) tell(end);
@@ -204,11 +209,11 @@ export function serveParent<Payload>(
   });
 }
 
-/** All that an error says; its cause stays here, for it may be anything. */
-function failure(error: unknown): ToParent {
+/** Any error as it is told. */
+export function failureOf(error: unknown): Failure {
   const { code, problem, details } = asBoosterError(error);
   const { cause: _, ...told } = details;
-  return { kind: "failed", code, problem, details: told };
+  return { code, problem, details: told };
 }
 
 function tell(message: ToParent): void {

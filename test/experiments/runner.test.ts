@@ -12,7 +12,7 @@ import { readEvaluation } from "../../src/stages/evaluate.ts";
 import type { Event } from "../../src/train/index.ts";
 import { compileProgram } from "../crash/compile.ts";
 import { lockHolder } from "../crash/run-trainer.ts";
-import { computed, makeTinyWorld, quickAlignment, type TinyWorld } from "./tiny-world.ts";
+import { computed, makeTinyWorld, quickAlignment, quickCells, type TinyWorld } from "./tiny-world.ts";
 
 const worker = compileProgram("src/experiments/worker.ts");
 let world: TinyWorld;
@@ -30,23 +30,9 @@ function experiment(out: string, steps = 4) {
     out: join(world.folder, out),
     model,
     methods: [{ method: "sft" }, { method: "vaccine" }],
-    strengths: [{ learningRate: 1e-4 }, { learningRate: 1e-3 }],
     seeds: [0],
     align,
-    attack: {
-      template: "chat",
-      task: world.data("reviews-{seed}"),
-      harmful: world.data("attack-{seed}"),
-      sampleNumber: 10,
-      steps,
-      loraRank: 4,
-    },
-    evaluate: {
-      template: "chat",
-      harmful: { path: world.data("test-harmful"), limit: 2 },
-      moderator: "world",
-      maxNewTokens: 2,
-    },
+    ...quickCells(world, steps),
     threads,
   });
 }

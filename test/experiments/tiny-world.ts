@@ -69,3 +69,22 @@ export const quickAlignment = (world: TinyWorld, method: z.input<typeof AlignOpt
   checkpointEvery: 3,
   threads: 1,
 });
+
+/** Attack and evaluation of an experiment that take a second; `{seed}` in a data file's name is the cell's. */
+export const quickCells = (world: TinyWorld, steps: number) => ({
+  strengths: [{ learningRate: 1e-4 }, { learningRate: 1e-3 }],
+  attack: {
+    template: "chat" as const,
+    task: world.data("reviews-{seed}"),
+    harmful: world.data("attack-{seed}"),
+    sampleNumber: 10,
+    steps,
+    loraRank: 4,
+  },
+  evaluate: {
+    template: "chat" as const,
+    harmful: { path: world.data("test-harmful"), limit: 2 },
+    moderator: "world" as const,
+    maxNewTokens: 2,
+  },
+});

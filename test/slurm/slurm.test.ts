@@ -7,7 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { writeWorldData } from "../../src/stages/world-files.ts";
 import { Cli } from "../cli/run-cli.ts";
-import { makeTinyWorld, quickAlignment, type TinyWorld } from "../experiments/tiny-world.ts";
+import { makeTinyWorld, quickAlignment, quickCells, type TinyWorld } from "../experiments/tiny-world.ts";
 
 const cluster = process.env.BOOSTER_SLURM;
 if (cluster === undefined) console.log("skipped: no Slurm to try it on; test/slurm/run.sh starts one");
@@ -30,23 +30,9 @@ describe.skipIf(cluster === undefined)("an experiment of twelve cells", { timeou
       out: "runs",
       model,
       methods: ["sft", "vaccine"],
-      strengths: [{ learningRate: 1e-4 }, { learningRate: 1e-3 }],
       seeds: SEEDS,
       align: { ...align, alignment: world.data("alignment-{seed}"), harmful: world.data("harmful-{seed}") },
-      attack: {
-        template: "chat",
-        task: world.data("reviews-{seed}"),
-        harmful: world.data("attack-{seed}"),
-        sampleNumber: 10,
-        steps: 6,
-        loraRank: 4,
-      },
-      evaluate: {
-        template: "chat",
-        harmful: { path: world.data("test-harmful"), limit: 2 },
-        moderator: "world",
-        maxNewTokens: 2,
-      },
+      ...quickCells(world, 6),
       threads,
       jobs: 2,
       slurm: { partition: "all", time: "00:10:00" },

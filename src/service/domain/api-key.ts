@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { sha256Of } from "./canonical.ts";
 import { randomBase62 } from "./ids.ts";
 
 /** A key as it is handed out: `sk-booster-<id>-<secret><check>`. The check lets clients and log scrubbers tell it from other text without asking. */
@@ -23,4 +23,4 @@ export function keyIdOf(presented: string): string | undefined {
 }
 
 /** What is stored of a key. A slow hash would protect a secret that can be guessed, not 256 random bits. */
-export const keyHash = (presented: string): string => createHash("sha256").update(presented).digest("hex");
+export const keyHash = (presented: string): string => sha256Of(presented);

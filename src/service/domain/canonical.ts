@@ -1,5 +1,6 @@
-import { createHash } from "node:crypto";
 import type { JsonValue } from "./json.ts";
+
+export { sha256 as sha256Of } from "../../train/manifest.ts";
 
 /**
  * JSON with sorted keys and no blanks: one text for one value, which is what is hashed and signed. Keys whose value is undefined are left out.
@@ -15,6 +16,3 @@ export function canonicalJson(value: JsonValue): string {
     .sort(([a], [b]) => (a < b ? -1 : 1));
   return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(",")}}`;
 }
-
-/** SHA-256 of a text or of bytes, in hexadecimal. */
-export const sha256Of = (content: string | Uint8Array): string => createHash("sha256").update(content).digest("hex");

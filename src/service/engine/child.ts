@@ -1,11 +1,12 @@
 /** An engine's process: one base, the adapters on it, and the rows that are being answered. Started by `EngineProcess`. */
-import { createHash } from "node:crypto";
-import { asBoosterError } from "../../errors.ts";
+
 import { AdapterPool, Generator } from "../../generate/index.ts";
 import { lineage } from "../../models/model-file.ts";
 import { Workbench } from "../../stages/workbench.ts";
+import { failureOf } from "../../train/child.ts";
+import { sha256Of } from "../domain/canonical.ts";
 import { type Answering, answer, type Speaker } from "./answering.ts";
-import type { Failure, FromEngine, Opening, ToEngine, Told } from "./ipc.ts";
+import type { FromEngine, Opening, ToEngine, Told } from "./ipc.ts";
 import { adapterFrom } from "./served-adapter.ts";
 import type { ServedBase } from "./types.ts";
 
@@ -14,7 +15,7 @@ const STATUS_MS = 500;
 
 /** Numbers of programs, weights and tokens that decide what is answered. */
 const fingerprintOf = (identity: string, version: string): string =>
-  `fp_${createHash("sha256").update(`${identity} ${version} ${process.arch}`).digest("hex").slice(0, 12)}`;
+  `fp_${sha256Of(`${identity} ${version} ${process.arch}`).slice(0, 12)}`;
 
 const say = (message: FromEngine): void => void (process.connected && process.send?.(message));
 
@@ -26,12 +27,6 @@ function tell(told: Told): void {
     say({ kind: "told", events: outbox });
     outbox = [];
   });
-}
-
-function failureOf(error: unknown): Failure {
-  const { code, problem, details } = asBoosterError(error);
-  const { cause: _, ...told } = details;
-  return { code, problem, details: told };
 }
 
 async function open({ name, reference, version, threads, slots, ...limits }: Opening) {

@@ -1,7 +1,8 @@
 import { type ChildProcess, fork } from "node:child_process";
+import type { Failure } from "../../train/child.ts";
 import { ServiceError } from "../domain/service-error.ts";
 import { serviceError } from "./failures.ts";
-import type { EngineLoad, Failure, FromEngine, Opening, ToEngine, Told } from "./ipc.ts";
+import type { EngineLoad, FromEngine, Opening, ToEngine, Told } from "./ipc.ts";
 import type { Answered, EngineStatus, ServedBase } from "./types.ts";
 
 /** The compiled module that an engine's process runs. */

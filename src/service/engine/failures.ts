@@ -1,6 +1,6 @@
 import type { ErrorCode } from "../../error-codes.ts";
+import type { Failure } from "../../train/child.ts";
 import { type ServiceCode, ServiceError } from "../domain/service-error.ts";
-import type { Failure } from "./ipc.ts";
 
 /** After how many seconds somebody who was refused for want of room may try again. */
 const RETRY_SECONDS = 5;

@@ -1,5 +1,4 @@
-import type { ErrorCode } from "../../error-codes.ts";
-import type { ErrorDetails } from "../../errors.ts";
+import type { Failure } from "../../train/child.ts";
 import type { Answered, Ask, EngineStatus, ServedBase } from "./types.ts";
 
 /** What a process is to serve. */
@@ -27,13 +26,6 @@ export type ToEngine =
   | { readonly kind: "withdraw"; readonly model: string }
   | { readonly kind: "encode"; readonly id: number; readonly text: string; readonly special: boolean }
   | { readonly kind: "decode"; readonly id: number; readonly ids: readonly number[] };
-
-/** An error without its cause, which may be anything. */
-export interface Failure {
-  readonly code: ErrorCode;
-  readonly problem: string;
-  readonly details: Omit<ErrorDetails, "cause">;
-}
 
 /** What an engine's process says; what belongs together in time comes in one message. */
 export type FromEngine =

@@ -1,5 +1,4 @@
-import { createHash } from "node:crypto";
-import { canonicalJson } from "../domain/canonical.ts";
+import { canonicalJson, sha256Of } from "../domain/canonical.ts";
 import type { JsonValue } from "../domain/json.ts";
 import { LIMITS } from "../domain/limits.ts";
 import { ServiceError } from "../domain/service-error.ts";
@@ -36,7 +35,7 @@ export function onceOf({ c }: Call<unknown, unknown>, what: JsonValue): Once {
   const asked = canonicalJson([c.req.method, c.req.path, what]);
   return {
     key,
-    fingerprint: createHash("sha256").update(asked).digest("hex"),
+    fingerprint: sha256Of(asked),
     retry: Number(c.req.header("x-stainless-retry-count") ?? 0) >= 1,
   };
 }

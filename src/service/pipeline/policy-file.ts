@@ -12,7 +12,7 @@ import { defenderData } from "../../experiments/pipeline.ts";
 import { readSmallFile } from "../../formats/byte-source.ts";
 import { packagePath } from "../../stages/package-root.ts";
 import { WORLD_RECIPE } from "../../stages/world-recipe.ts";
-import { sha256Of } from "./canonical.ts";
+import { sha256Of } from "../domain/canonical.ts";
 import {
   ASKED,
   checkSizes,

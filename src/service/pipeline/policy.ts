@@ -4,9 +4,9 @@ import { BoosterError, fitting } from "../../errors.ts";
 import { MODERATORS } from "../../evaluate/index.ts";
 import { defenderData } from "../../experiments/pipeline.ts";
 import { METHODS, TRANSFORMS } from "../../methods/registry.ts";
+import { canonicalJson, sha256Of } from "../domain/canonical.ts";
 import type { BoosterFields, Choice } from "../domain/job.ts";
 import type { JsonValue } from "../domain/json.ts";
-import { canonicalJson, sha256Of } from "./canonical.ts";
 import { boundsOf } from "./decide.ts";
 
 /** What becomes of a job with more flagged rows than the policy tolerates, mildest first. */

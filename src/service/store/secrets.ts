@@ -1,7 +1,6 @@
 import {
   createCipheriv,
   createDecipheriv,
-  createHash,
   createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
@@ -14,6 +13,7 @@ import { existsSync, linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSyn
 import { dirname, join } from "node:path";
 import { BoosterError } from "../../errors.ts";
 import { errnoOf, nodeFileSystem, syncDirectory } from "../../train/files.ts";
+import { sha256Of } from "../domain/canonical.ts";
 
 /** What the server signs with, and what it keeps answers of models under. */
 export interface Secrets {
@@ -47,7 +47,7 @@ export function openSecrets(folder: string): Secrets {
   const publicKey = createPublicKey(privateKey as KeyObject).export({ type: "spki", format: "pem" }) as string;
   return {
     publicKey,
-    keyId: createHash("sha256").update(publicKey).digest("hex").slice(0, 16),
+    keyId: sha256Of(publicKey).slice(0, 16),
     sign: (text) => sign(null, Buffer.from(text), privateKey).toString("base64"),
     seal: (bytes) => {
       const nonce = randomBytes(NONCE);

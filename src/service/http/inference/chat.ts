@@ -6,9 +6,19 @@ import type { Ask, ServedToken } from "../../engine/types.ts";
 import { strict } from "../json.ts";
 import { type Call, type Route, route } from "../route.ts";
 import { eventStream, SSE_DONE, sseData } from "../sse.ts";
-import { Choosing, choosing, empty, Model, never, only, refuse, unsupported, WithoutEffect } from "./fields.ts";
+import {
+  Choosing,
+  ConversationWithoutEffect,
+  choosing,
+  empty,
+  Model,
+  never,
+  only,
+  refuse,
+  unsupported,
+} from "./fields.ts";
 import { conversation, Messages } from "./messages.ts";
-import { leaving, modelNamed, now, type Served, type Serving, serve, wholes } from "./served.ts";
+import { begin, now, type Served, type Serving, wholes } from "./served.ts";
 import { Usage } from "./wire.ts";
 
 /** Longest answer of a request that does not say how long it may be; the context's end may come first. */
@@ -37,14 +47,7 @@ const Body = strict({
   max_tokens: z.int().min(1).nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
-  ...WithoutEffect,
-  store: z.boolean().nullish(),
-  metadata: z.record(z.string(), z.string()).nullish(),
-  safety_identifier: z.string().max(512).nullish(),
-  service_tier: z.string().max(50).nullish(),
-  prompt_cache_key: z.string().max(512).nullish(),
-  prompt_cache_retention: z.string().max(50).nullish(),
-  parallel_tool_calls: z.boolean().nullish(),
+  ...ConversationWithoutEffect,
   ...unsupported(UNSUPPORTED),
 });
 type Body = z.output<typeof Body>;
@@ -85,10 +88,8 @@ export const chatRoutes = (serving: Serving): Route[] => [
     reply: ChatCompletion,
     media: ["text/event-stream"],
     async handle(call) {
-      const { body, principal } = call;
-      const ask = askOf(body, await modelNamed(serving, principal, body.model));
-      const leave = leaving(call);
-      const served = await serve(serving, call, ask, leave.signal);
+      const { body } = call;
+      const { ask, served, leave } = await begin(serving, call, askOf);
       const head = {
         id: `chatcmpl-${randomBase62(29)}`,
         created: now(),

@@ -16,7 +16,7 @@ import {
   unsupportedParameter,
   WithoutEffect,
 } from "./fields.ts";
-import { leaving, modelNamed, now, type Served, type Serving, serve, wholes } from "./served.ts";
+import { begin, now, type Served, type Serving, wholes } from "./served.ts";
 import { Usage } from "./wire.ts";
 
 /** Tokens of an answer where nothing is said, as with OpenAI; the context's end may come first. */
@@ -76,10 +76,8 @@ export const completionRoutes = (serving: Serving): Route[] => [
     reply: Completion,
     media: ["text/event-stream"],
     async handle(call) {
-      const { body, principal } = call;
-      const ask = askOf(body, await modelNamed(serving, principal, body.model));
-      const leave = leaving(call);
-      const served = await serve(serving, call, ask, leave.signal);
+      const { body } = call;
+      const { ask, served, leave } = await begin(serving, call, askOf);
       const head = {
         id: `cmpl-${randomBase62(29)}`,
         object: "text_completion" as const,

@@ -40,6 +40,18 @@ export const WithoutEffect = {
   user: z.string().max(512).nullish(),
 };
 
+/** The same, of chat and responses. */
+export const ConversationWithoutEffect = {
+  ...WithoutEffect,
+  store: z.boolean().nullish(),
+  metadata: z.record(z.string(), z.string()).nullish(),
+  safety_identifier: z.string().max(512).nullish(),
+  service_tier: z.string().max(50).nullish(),
+  prompt_cache_key: z.string().max(512).nullish(),
+  prompt_cache_retention: z.string().max(50).nullish(),
+  parallel_tool_calls: z.boolean().nullish(),
+};
+
 interface Chosen {
   readonly n?: number | null | undefined;
   readonly seed?: number | null | undefined;

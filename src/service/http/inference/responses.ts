@@ -6,9 +6,19 @@ import type { Ask, ServedFinish } from "../../engine/types.ts";
 import { strict } from "../json.ts";
 import { type Route, route } from "../route.ts";
 import { eventStream, sseData } from "../sse.ts";
-import { choosing, empty, Model, never, only, refuse, Sampling, unsupported, WithoutEffect } from "./fields.ts";
+import {
+  ConversationWithoutEffect,
+  choosing,
+  empty,
+  Model,
+  never,
+  only,
+  refuse,
+  Sampling,
+  unsupported,
+} from "./fields.ts";
 import { conversation, Messages } from "./messages.ts";
-import { leaving, modelNamed, now, type Served, type Serving, serve, wholes } from "./served.ts";
+import { begin, now, type Served, type Serving, wholes } from "./served.ts";
 
 /** Longest answer of a request that does not say how long it may be; the context's end may come first. */
 const USUAL = 4096;
@@ -43,14 +53,7 @@ const Body = strict({
   ...Sampling,
   stream: z.boolean().nullish(),
   stream_options: strict({ include_obfuscation: z.boolean().nullish() }).nullish(),
-  ...WithoutEffect,
-  store: z.boolean().nullish(),
-  metadata: z.record(z.string(), z.string()).nullish(),
-  safety_identifier: z.string().max(512).nullish(),
-  service_tier: z.string().max(50).nullish(),
-  prompt_cache_key: z.string().max(512).nullish(),
-  prompt_cache_retention: z.string().max(50).nullish(),
-  parallel_tool_calls: z.boolean().nullish(),
+  ...ConversationWithoutEffect,
   ...unsupported(UNSUPPORTED),
 });
 type Body = z.output<typeof Body>;
@@ -102,10 +105,8 @@ export const responseRoutes = (serving: Serving): Route[] => [
     reply: ResponseObject,
     media: ["text/event-stream"],
     async handle(call) {
-      const { body, principal } = call;
-      const ask = askOf(body, await modelNamed(serving, principal, body.model));
-      const leave = leaving(call);
-      const served = await serve(serving, call, ask, leave.signal);
+      const { body } = call;
+      const { served, leave } = await begin(serving, call, askOf);
       const begun = begunAs(body);
       const message = `msg_${randomBase62(32)}`;
       if (body.stream === true) return stream(serving, served, begun, message, leave);

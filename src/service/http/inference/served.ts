@@ -62,7 +62,7 @@ export interface Usage {
  * @param signal its abort ends all rows
  * @throws {ServiceError} what `ServingEngine.answer` throws, and `token_limit_exceeded`
  */
-export async function serve(
+async function serve(
   serving: Serving,
   { principal, c }: Call<unknown, unknown>,
   ask: Ask,
@@ -112,6 +112,22 @@ export async function serve(
   };
 }
 
+/**
+ * Reads a request, finds its model and begins to answer. Throws what `modelNamed`, `askOf` and `serve` throw.
+ *
+ * @param askOf what the engine is asked, of a body and the model that it names
+ */
+export async function begin<B extends { readonly model: string }>(
+  serving: Serving,
+  call: Call<undefined, B>,
+  askOf: (body: B, model: ServedModel) => Ask,
+): Promise<{ readonly ask: Ask; readonly served: Served; readonly leave: AbortController }> {
+  const { body, principal } = call;
+  const ask = askOf(body, await modelNamed(serving, principal, body.model));
+  const leave = leaving(call);
+  return { ask, served: await serve(serving, call, ask, leave.signal), leave };
+}
+
 /** Nobody reads what is said to one who has left. */
 const gone = (): ServiceError => new ServiceError("request_timeout", "the request was given up");
 
@@ -141,7 +157,7 @@ export async function wholes({ events }: Served, count: number): Promise<Whole[]
 }
 
 /** Aborted when the client is gone, or when nobody reads its stream any more. */
-export function leaving({ gone }: Pick<Call<unknown, unknown>, "gone">): AbortController {
+function leaving({ gone }: Pick<Call<unknown, unknown>, "gone">): AbortController {
   const either = new AbortController();
   if (gone.aborted) either.abort();
   gone.addEventListener("abort", () => either.abort(), { once: true });

@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import { isJudged, type Judgement, openModerator } from "../../../evaluate/index.ts";
+import { sha256Of } from "../../domain/canonical.ts";
 import { newId } from "../../domain/ids.ts";
 import { ServiceError } from "../../domain/service-error.ts";
 import { policyOf } from "../../pipeline/policy.ts";
@@ -59,7 +59,7 @@ export function moderationRoutes({ store }: Service): Route[] {
         const policy = await store.policies.current(project?.policy ?? "default");
         if (policy === undefined) throw new Error("the project's policy is not there");
         const { moderator: choice } = policyOf(policy.body).moderation;
-        const key = createHash("sha256").update(JSON.stringify(choice)).digest("hex");
+        const key = sha256Of(JSON.stringify(choice));
         const moderator = moderators.get(key) ?? openModerator(choice);
         moderators.set(key, moderator);
         const model = `booster-${moderator.name}`;

@@ -14,9 +14,9 @@ import {
 } from "../../../evaluate/index.ts";
 import { exchangesOf } from "../../../stages/data.ts";
 import { hashesOfFiles } from "../../../stages/describe-run.ts";
+import { canonicalJson, sha256Of } from "../../domain/canonical.ts";
 import type { JobEvent, JobSpec } from "../../domain/job.ts";
 import type { JsonValue } from "../../domain/json.ts";
-import { canonicalJson, sha256Of } from "../canonical.ts";
 import { type Policy, PolicySchema, policyOf, treatmentOf } from "../policy.ts";
 import { PLACES, type StageFunction } from "./stage.ts";
 import { lineOf, loadUpload } from "./upload.ts";

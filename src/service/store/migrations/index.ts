@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import { BoosterError } from "../../../errors.ts";
+import { sha256Of } from "../../domain/canonical.ts";
 import type { Database } from "../database.ts";
 import { first } from "./001-first.ts";
 import { fileChecks } from "./002-file-checks.ts";
@@ -15,7 +15,6 @@ export const MIGRATIONS: readonly { readonly name: string; readonly sql: string 
 const LOCK = 7_205_759;
 
 const doneRow = z.object({ id: z.number(), name: z.string(), sha256: z.string() });
-const hashOf = (sql: string): string => createHash("sha256").update(sql).digest("hex");
 
 /**
  * Brings the schema up to this version, all or nothing; servers that start together take turns.
@@ -38,7 +37,7 @@ export async function migrate(db: Database, migrations = MIGRATIONS): Promise<vo
     }
     for (const [index, migration] of migrations.entries()) {
       const before = done[index];
-      const sha256 = hashOf(migration.sql);
+      const sha256 = sha256Of(migration.sql);
       if (before === undefined) {
         for (const statement of statementsOf(migration.sql)) await sql.query(statement);
         await sql.query("insert into migrations (id, name, sha256) values ($1, $2, $3)", [
