@@ -94,6 +94,7 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
     cleanups.push(() => engine.close());
     const service: Service = {
       keys: store.keys,
+      sessions: store.sessions,
       organisation: (await store.projects.org()).id,
       hosts: hostsOf(options),
       log,

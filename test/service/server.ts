@@ -50,6 +50,7 @@ export async function startTestServer(
   const draining = new AbortController();
   const service: Service = {
     keys: store.keys,
+    sessions: store.sessions,
     organisation: (await store.projects.org()).id,
     hosts: ["127.0.0.1"],
     log: openLog("debug", to),

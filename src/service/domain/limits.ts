@@ -12,6 +12,10 @@ export const LIMITS = {
   /** Keys that are wrong, from one address in a minute: then all of that address wait. */
   failedLoginsPerMinute: 20,
 
+  /** Of a browser that signed in. */
+  sessionSeconds: 12 * 3600,
+  sessionsPerKey: 100,
+
   /** Of a project. */
   jobsQueued: 100,
   jobsRunning: 4,

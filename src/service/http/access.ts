@@ -1,8 +1,8 @@
 import type { Scope } from "../domain/principal.ts";
 
-/** What a key must be allowed to do; `everyone`: no key is asked for. */
+/** What a key must be allowed to do; `key`: any key will do; `everyone`: none is asked for. */
 export interface Access {
-  readonly scope: Scope | "everyone";
+  readonly scope: Scope | "key" | "everyone";
   /** The thing is a project's: a key without a project has none of it, and what is another's is not found. */
   readonly tenant?: true;
 }
@@ -77,6 +77,10 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/booster/workers": admin,
   "GET /v1/booster/audit_logs": admin,
   "POST /v1/booster/audit_logs/verify": admin,
+
+  "POST /v1/booster/session": everyone,
+  "GET /v1/booster/session": { scope: "key" },
+  "DELETE /v1/booster/session": { scope: "key" },
 
   "POST /internal/claim": worker,
   "POST /internal/jobs/{id}/beat": worker,

@@ -10,6 +10,7 @@ export interface Core {
       presented: string,
     ): Promise<{ readonly principal: Principal } | { readonly refused: "invalid" | "revoked" | "expired" }>;
   };
+  readonly sessions: Pick<Core["keys"], "find">;
   /** Id of the organisation that runs this server. */
   readonly organisation: string;
   /** Values of `Host` that are answered, without port: what stops pages of other origins from talking to a server on loopback. */

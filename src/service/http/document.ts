@@ -33,7 +33,7 @@ export function document(registry: OpenAPIHono<Env>["openAPIRegistry"], spec: Ro
     method: spec.method,
     path: spec.path,
     summary: spec.summary,
-    security: scope === "everyone" ? [] : [{ key: [scope] }],
+    security: scope === "everyone" ? [] : [{ key: scope === "key" ? [] : [scope] }, { session: [] }],
     request: {
       ...(places.length === 0
         ? {}
@@ -59,6 +59,11 @@ export function document(registry: OpenAPIHono<Env>["openAPIRegistry"], spec: Ro
 /** The document of all routes. */
 export function documentOf(app: OpenAPIHono<Env>, version: string): Record<string, unknown> {
   app.openAPIRegistry.registerComponent("securitySchemes", "key", { type: "http", scheme: "bearer" });
+  app.openAPIRegistry.registerComponent("securitySchemes", "session", {
+    type: "apiKey",
+    in: "cookie",
+    name: "booster-session",
+  });
   const made: object = app.getOpenAPI31Document({
     openapi: "3.1.0",
     info: {

@@ -4,6 +4,7 @@ import { ACCESS } from "./access.ts";
 import type { Core } from "./core.ts";
 import { duration, type RateKind } from "./rates.ts";
 import { type Env, keyOf, type Route } from "./route.ts";
+import { checkOrigin, sessionIn } from "./session.ts";
 
 const REFUSED = {
   invalid: ["invalid_api_key", "this is no key of this server"],
@@ -11,37 +12,50 @@ const REFUSED = {
   expired: ["key_expired", "this key has expired"],
 } as const;
 
+type Incoming = Env["Bindings"]["incoming"];
+
+/** A wrong key, or none: an address that sends many has to wait. What to throw. */
+export function refuseKey(core: Core, { socket }: Incoming, why: keyof typeof REFUSED | "missing"): ServiceError {
+  const wait = core.rates.failedLogins.take(socket.remoteAddress ?? "");
+  if (wait !== undefined) {
+    return new ServiceError("rate_limit_exceeded", "too many wrong keys came from this address", { retryAfter: wait });
+  }
+  if (why === "missing") {
+    return new ServiceError("invalid_api_key", "no key came with this request", {
+      expected: "the header Authorization: Bearer sk-booster-...",
+    });
+  }
+  const [code, message] = REFUSED[why];
+  return new ServiceError(code, message);
+}
+
+async function whoAsks(core: Core, spec: Route, incoming: Incoming): Promise<Principal> {
+  const { authorization } = incoming.headers;
+  const secret = authorization === undefined ? sessionIn(incoming) : undefined;
+  if (secret !== undefined) {
+    if (spec.method !== "get") checkOrigin(incoming);
+    const session = await core.sessions.find(secret);
+    if ("principal" in session) return session.principal;
+    // A page that was left open asks again and again: that is no attempt at a key.
+    throw new ServiceError("session_ended", "this session has ended", { hint: "Sign in again" });
+  }
+  const presented = /^Bearer (\S{1,200})$/i.exec(authorization ?? "")?.[1];
+  const found = presented === undefined ? ({ refused: "missing" } as const) : await core.keys.find(presented);
+  if ("refused" in found) throw refuseKey(core, incoming, found.refused);
+  return found.principal;
+}
+
 /**
  * Who asks, and whether they may, before anything of the request is read.
  *
  * @throws {ServiceError} 401, 403, 429
  */
-export async function admit(
-  core: Core,
-  spec: Route,
-  incoming: Env["Bindings"]["incoming"],
-): Promise<Principal | undefined> {
+export async function admit(core: Core, spec: Route, incoming: Incoming): Promise<Principal | undefined> {
   const access = ACCESS[keyOf(spec)]!;
   if (access.scope === "everyone") return undefined;
-  const address = incoming.socket.remoteAddress ?? "";
-  const presented = /^Bearer (\S{1,200})$/i.exec(incoming.headers.authorization ?? "")?.[1];
-  const found = presented === undefined ? undefined : await core.keys.find(presented);
-  if (found === undefined || "refused" in found) {
-    const wait = core.rates.failedLogins.take(address);
-    if (wait !== undefined) {
-      throw new ServiceError("rate_limit_exceeded", "too many wrong keys came from this address", { retryAfter: wait });
-    }
-    if (found === undefined) {
-      throw new ServiceError("invalid_api_key", "no key came with this request", {
-        expected: "the header Authorization: Bearer sk-booster-...",
-      });
-    }
-    const [code, message] = REFUSED[found.refused];
-    throw new ServiceError(code, message);
-  }
-  const { principal } = found;
+  const principal = await whoAsks(core, spec, incoming);
   const { scopes, project } = principal;
-  if (!scopes.includes(access.scope)) {
+  if (access.scope !== "key" && !scopes.includes(access.scope)) {
     throw new ServiceError("missing_scope", `this key has not the scope ${access.scope}`, { expected: access.scope });
   }
   const asked = incoming.headers["openai-project"];
@@ -62,7 +76,7 @@ export async function admit(
 }
 
 /** Workers are the server's own: only tenants are limited. */
-const rateKind = (scope: Scope, method: Route["method"]): RateKind | undefined => {
+const rateKind = (scope: Scope | "key", method: Route["method"]): RateKind | undefined => {
   if (scope === "worker") return undefined;
   if (scope === "infer") return "inferences";
   return method === "get" ? "reads" : "writes";

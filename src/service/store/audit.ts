@@ -32,6 +32,8 @@ export const AUDIT_TYPES = [
   "project.created",
   "project.archived",
   "project.changed",
+  "session.created",
+  "session.ended",
 ] as const;
 export type AuditType = (typeof AUDIT_TYPES)[number];
 

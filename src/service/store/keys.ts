@@ -9,7 +9,7 @@ import type { Sql } from "./database.ts";
 /** `last_used_at` is written at most this often. */
 const USED_EVERY = 60;
 
-const keyRow = z
+export const keyRow = z
   .object({
     id: z.string(),
     name: z.string(),
@@ -39,7 +39,8 @@ const keyRow = z
   }));
 export type ApiKey = Readonly<z.infer<typeof keyRow>>;
 
-const COLUMNS = "id, name, tail, kind, project_id, scopes, owner, created_at, expires_at, revoked_at, last_used_at";
+export const KEY_COLUMNS =
+  "id, name, tail, kind, project_id, scopes, owner, created_at, expires_at, revoked_at, last_used_at";
 
 export interface NewKey {
   readonly kind: KeyKind;
@@ -69,7 +70,7 @@ export class Keys {
     const { id, presented } = makeKey();
     const [key] = await sql.query(
       `insert into api_keys (id, hash, tail, kind, project_id, name, scopes, owner, created_at, expires_at)
-       values ($1, $2, $3, $4, $5, $6, $7::text[], $8, $9, $10) returning ${COLUMNS}`,
+       values ($1, $2, $3, $4, $5, $6, $7::text[], $8, $9, $10) returning ${KEY_COLUMNS}`,
       [
         `key_${id}`,
         keyHash(presented),
@@ -100,13 +101,16 @@ export class Keys {
     const id = keyIdOf(presented);
     if (id === undefined) return { refused: "invalid" };
     const [row] = await this.context.db.query(
-      `select ${COLUMNS}, hash from api_keys where id = $1`,
+      `select ${KEY_COLUMNS}, hash from api_keys where id = $1`,
       [`key_${id}`],
       z.object({ hash: z.string() }).loose(),
     );
     const same = timingSafeEqual(Buffer.from(row?.hash ?? NOBODY, "hex"), Buffer.from(keyHash(presented), "hex"));
-    if (row === undefined || !same) return { refused: "invalid" };
-    const key = keyRow.parse(row);
+    return row === undefined || !same ? { refused: "invalid" } : this.admit(keyRow.parse(row));
+  }
+
+  /** Whether a key that is known still counts, and as whom. */
+  async admit(key: ApiKey): Promise<Found> {
     const now = this.context.now();
     if (key.revokedAt !== null) return { refused: "revoked" };
     if (key.expiresAt !== null && key.expiresAt <= now) return { refused: "expired" };
@@ -142,7 +146,7 @@ export class Keys {
       this.context.db,
       {
         table: "api_keys",
-        columns: COLUMNS,
+        columns: KEY_COLUMNS,
         scope: "($1::text is null or project_id = $1) and ($2::text is null or project_id = $2)",
         params: [principal.project ?? null, ask.project ?? null],
         row: keyRow,
@@ -153,7 +157,7 @@ export class Keys {
 
   async get(principal: Principal, id: string): Promise<ApiKey | undefined> {
     const [key] = await this.context.db.query(
-      `select ${COLUMNS} from api_keys where id = $1 and ($2::text is null or project_id = $2)`,
+      `select ${KEY_COLUMNS} from api_keys where id = $1 and ($2::text is null or project_id = $2)`,
       [id, principal.project ?? null],
       keyRow,
     );
@@ -170,12 +174,12 @@ export class Keys {
     const mine = "id = $1 and ($2::text is null or project_id = $2)";
     const params = [id, principal.project ?? null];
     const revoked = await sql.query(
-      `update api_keys set revoked_at = $3 where ${mine} and revoked_at is null returning ${COLUMNS}`,
+      `update api_keys set revoked_at = $3 where ${mine} and revoked_at is null returning ${KEY_COLUMNS}`,
       [...params, now],
       keyRow,
     );
     if (revoked[0] === undefined) {
-      return (await sql.query(`select ${COLUMNS} from api_keys where ${mine}`, params, keyRow))[0];
+      return (await sql.query(`select ${KEY_COLUMNS} from api_keys where ${mine}`, params, keyRow))[0];
     }
     await record(sql, now, principal, "api_key.revoked", { id }, revoked[0].project);
     return revoked[0];

@@ -20,6 +20,7 @@ import { Policies } from "./policies.ts";
 import { Projects } from "./projects.ts";
 import { Reviews } from "./reviews.ts";
 import { openSecrets, type Secrets } from "./secrets.ts";
+import { Sessions } from "./sessions.ts";
 import { Uploads } from "./uploads.ts";
 import { Usage } from "./usage.ts";
 import { Workers } from "./workers.ts";
@@ -38,6 +39,7 @@ export interface Store {
   readonly context: Context;
   readonly folders: ReturnType<typeof layout>;
   readonly keys: Keys;
+  readonly sessions: Sessions;
   readonly projects: Projects;
   readonly files: Files;
   readonly uploads: Uploads;
@@ -104,10 +106,12 @@ export async function storeOn(db: Database, options: StoreOptions, closed: () =>
   const blobs = await openBlobs(folders.blobs, folders.tmp);
   const secrets = openSecrets(folders.keys);
   const bases = new Bases(context);
+  const keys = new Keys(context);
   return {
     context,
     folders,
-    keys: new Keys(context),
+    keys,
+    sessions: new Sessions(context, keys),
     projects: new Projects(context),
     files: new Files(context),
     uploads: new Uploads(context, blobs),

@@ -43,6 +43,7 @@ export async function sweep({ context, blobs, folders }: Pick<Store, "context" |
     now,
   ]);
   await context.db.query("delete from idempotency where created_at <= $1", [now - YOUNG_SECONDS]);
+  await context.db.query("delete from sessions where expires_at <= $1", [now]);
   const named = await namedBlobs(context.db, now);
   const swept = { blobs: 0, unfinished: 0 };
   for await (const { sha256, age } of blobs.list()) {

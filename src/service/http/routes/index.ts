@@ -9,6 +9,7 @@ import { jobRoutes } from "./jobs.ts";
 import { modelRoutes } from "./models.ts";
 import { moderationRoutes } from "./moderations.ts";
 import { policyRoutes } from "./policies.ts";
+import { sessionRoutes } from "./session.ts";
 import { streamRoutes } from "./stream.ts";
 import { uploadRoutes } from "./uploads.ts";
 
@@ -26,4 +27,5 @@ export const routesOf = (service: Service): Route[] =>
     adminRoutes,
     internalRoutes,
     healthRoutes,
+    sessionRoutes,
   ].flatMap((routes) => routes(service));
