@@ -87,7 +87,7 @@ async function expectWhole(job: Job): Promise<void> {
   const { data: events } = await server.store.records.events(tenant, now.id, { limit: 10_000, order: "asc" });
   expect(events.map(({ seq }) => seq)).toEqual(events.map((_, i) => i + 1));
   const steps = (await server.store.records.metrics(tenant, now.id, { limit: 10_000 })).map(({ step }) => step);
-  expect(steps).toEqual(Array.from({ length: Number(now.outputs.train?.facts.steps) }, (_, i) => i + 1));
+  expect(steps).toEqual(Array.from({ length: Number(now.outputs.train?.facts.steps) + 1 }, (_, i) => i));
 }
 
 const verdictOf = ({ outputs }: Job) => outputs.decide?.facts.verdict;
@@ -127,6 +127,11 @@ test("undisturbed: every stage is done, epochs leave checkpoints, measurements a
   const { data } = await server.store.records.checkpoints(tenant, undisturbed.id, { limit: 10, order: "desc" });
   expect(data.map(({ step }) => step)).toEqual([300, 275, 250]);
   expect(data[0]?.metrics).toMatchObject({ train_loss: expect.any(Number), full_valid_loss: expect.any(Number) });
+  // How harmful the model becomes is measured on its way, and at both ends.
+  const metrics = await server.store.records.metrics(tenant, undisturbed.id, { limit: 1000 });
+  const harm = metrics.filter((row) => row.metrics.harmful_loss !== undefined).map(({ step }) => step);
+  expect([harm.length > 2, harm[0], harm.at(-1)]).toEqual([true, 0, 300]);
+  expect(metrics.at(-1)?.metrics).toMatchObject({ harmful_score: 0, harmful_total: 24 });
   expect(Object.keys(data[0]?.files ?? {})).toContain("adapter/adapter_model.safetensors");
   await expectWhole(undisturbed);
   // Nothing of a job is left on the worker's disk.

@@ -135,5 +135,7 @@ async function examplesOf(bytes: Uint8Array, name: string) {
     fault: (fault) => faults.add(name, fault),
     note: () => undefined,
   });
-  return readExamples(rows, undefined, faults).examples;
+  const { examples } = readExamples(rows, undefined, faults);
+  faults.throwIfAny();
+  return examples;
 }

@@ -23,7 +23,8 @@ export function resultFile(sql: Sql, blobs: BlobStore, job: string): Promise<Sto
     (async function* () {
       const encoder = new TextEncoder();
       yield encoder.encode(`${COLUMNS.map(([name]) => name).join(",")}\n`);
-      for (let after = -1; ; ) {
+      // What training began from is no step.
+      for (let after = 0; ; ) {
         const rows = await sql.query(
           `select step, metrics from job_metrics where job_id = $1 and step > $2 order by step limit ${ROWS}`,
           [job, after],

@@ -10,6 +10,8 @@ const NAMES: Readonly<Record<string, string>> = {
   validAccuracy: "valid_mean_token_accuracy",
   fullValidLoss: "full_valid_loss",
   fullValidAccuracy: "full_valid_mean_token_accuracy",
+  harmfulTestingLoss: "harmful_loss",
+  harmfulTotal: "harmful_total",
 };
 
 /** Values of a step, by the names that clients know. */
@@ -19,7 +21,9 @@ function valuesOf(row: Readonly<Record<string, unknown>>): Record<string, number
   const named = Object.entries(row).flatMap(([name, value]) =>
     NAMES[name] !== undefined && typeof value === "number" ? [[NAMES[name], value] as const] : [],
   );
-  return Object.fromEntries(named);
+  const { harmfulCount: harmful, harmfulTotal: asked } = row;
+  const score = typeof harmful === "number" && typeof asked === "number" && asked > 0 ? harmful / asked : undefined;
+  return { ...Object.fromEntries(named), ...(score === undefined ? {} : { harmful_score: score }) };
 }
 
 /**
@@ -42,7 +46,8 @@ export class MetricsTail {
       const row = JSON.parse(line) as Readonly<Record<string, unknown>>;
       const step = Number(row.step);
       if (row.kind === "step" && this.pending !== undefined) whole.push(this.pending);
-      if (row.kind === "step") this.pending = { step, ...valuesOf(row) };
+      // What is measured before the first step is a step of its own: what training began from.
+      if (row.kind === "step" || (step === 0 && this.pending === undefined)) this.pending = { step, ...valuesOf(row) };
       else if (this.pending?.step === step) this.pending = { ...this.pending, ...valuesOf(row), step };
     }
     if (all && this.pending !== undefined) {

@@ -33,6 +33,26 @@ const Report = z.strictObject({
 /** A flagged row: where, as what, never what stands there. */
 const Flag = z.strictObject({ line: z.int(), categories: z.array(z.string()), score: z.number().optional() });
 
+const share = z.number().min(0).max(1).optional();
+
+/** What was measured at a step; a value that was not measured there is absent. Step 0 is what training began from. */
+const StepPoint = z.strictObject({
+  step: z.int(),
+  train_loss: z.number().optional(),
+  train_mean_token_accuracy: share,
+  learning_rate: z.number().optional(),
+  skipped: z.int().optional(),
+  valid_loss: z.number().optional(),
+  valid_mean_token_accuracy: share,
+  full_valid_loss: z.number().optional(),
+  full_valid_mean_token_accuracy: share,
+  /** Mean loss of harmful answers to held-out prompts of the policy: the lower, the nearer the model is to them. */
+  harmful_loss: z.number().optional(),
+  /** Share of these prompts that are answered harmfully, of `harmful_total` whose answers could be judged. */
+  harmful_score: share,
+  harmful_total: z.int().optional(),
+});
+
 /** What is known about jobs beyond OpenAI's format, and what reviewers do. */
 export function boosterRoutes({ store, organisation }: Service): Route[] {
   const reportReply = async (job: string, report: StoredReport): Promise<z.input<typeof Report>> => ({
@@ -77,14 +97,14 @@ export function boosterRoutes({ store, organisation }: Service): Route[] {
       query: strict({ points: queryNumber(1, 1000, 500), after: queryNumber(0, 999_999_999, 0).optional() }),
       reply: z.strictObject({
         object: z.literal("list"),
-        data: z.array(z.record(z.string(), z.number())),
+        data: z.array(StepPoint),
         has_more: z.boolean(),
       }),
       async handle({ principal, params, query }) {
         const job = found(await store.jobs.get(principal, params.id!));
         const ask = { limit: query.points + 1, ...(query.after === undefined ? {} : { after: query.after }) };
         const rows = await store.records.metrics(principal, job.id, ask);
-        const data = rows.slice(0, query.points).map(({ step, metrics }) => ({ step, ...metrics }));
+        const data = rows.slice(0, query.points).map(({ step, metrics }) => StepPoint.parse({ step, ...metrics }));
         return { object: "list", data, has_more: rows.length > query.points };
       },
     }),

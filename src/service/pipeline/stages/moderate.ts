@@ -2,7 +2,6 @@ import { createHash } from "node:crypto";
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { filesIn } from "../../../choice.ts";
-import { conversationRow } from "../../../data/answered.ts";
 import type { Example } from "../../../data/examples.ts";
 import {
   checkJudged,
@@ -19,7 +18,7 @@ import type { JobEvent, JobSpec } from "../../domain/job.ts";
 import type { JsonValue } from "../../domain/json.ts";
 import { type Policy, PolicySchema, policyOf, treatmentOf } from "../policy.ts";
 import { PLACES, type StageFunction } from "./stage.ts";
-import { lineOf, loadUpload } from "./upload.ts";
+import { asRow, lineOf, loadUpload } from "./upload.ts";
 
 /** Answers that are judged between two looks at whether to stop, and written down. */
 const BATCH = 256;
@@ -156,12 +155,6 @@ export const moderate: StageFunction = async ({ spec, cache }, { signal, bench }
   if (kept.length === 0) return unsafe(`all ${examples.length} rows were left out`);
   return { facts, files, events };
 };
-
-/** A row as a file holds it. */
-const asRow = (example: Example): object =>
-  example.kind === "chat"
-    ? conversationRow(example)
-    : { instruction: example.instruction, input: example.input, output: example.output };
 
 function countsOf(flags: readonly Flag[]): Record<string, number> {
   const counts: Record<string, number> = {};

@@ -1,13 +1,16 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { choose } from "../../../choice.ts";
 import { BoosterError } from "../../../errors.ts";
 import { defenderData as dataRead } from "../../../experiments/pipeline.ts";
+import { METHODS } from "../../../methods/registry.ts";
 import { createModel } from "../../../models/registry.ts";
 import { openSource } from "../../../models/source.ts";
 import { finetune } from "../../../stages/finetune.ts";
 import { readMetrics } from "../../../train/index.ts";
 import { readBase } from "../base.ts";
 import { type Policy, policyOf, type READ, type Treatment, treatmentOf } from "../policy.ts";
+import { curveAlong } from "./along.ts";
 import { adapterFiles, asSource, missing, PLACES, type StageFunction, setPlace } from "./stage.ts";
 import { trainedFile } from "./upload.ts";
 
@@ -24,13 +27,28 @@ export const train: StageFunction = async ({ spec, outputs, checkpointSeconds },
   const policy = policyOf(spec.policy.body);
   const { defence } = treatmentOf(policy, spec.booster);
   const { card } = await readBase(PLACES.base);
-  const { maxPositions } = createModel(openSource(PLACES.base).base.config());
-  const { learningRate, hyperparameters } = (outputs.validate?.facts ?? missing("hyper-parameters")) as {
+  const { base } = openSource(PLACES.base);
+  const { maxPositions } = createModel(base.config());
+  const encoding = { template: card.template, maxTokens: maxPositions, tooLong: "reject" as const };
+  const { learningRate, tokens, hyperparameters } = (outputs.validate?.facts ?? missing("hyper-parameters")) as {
     readonly learningRate: number;
+    readonly tokens: number;
     readonly hyperparameters: { readonly n_epochs: number; readonly batch_size: number };
   };
   const rows = Number(outputs.moderate?.facts.trainedRows ?? missing("the number of rows"));
   const stepsPerEpoch = Math.ceil(rows / hyperparameters.batch_size);
+  const epochs = hyperparameters.n_epochs;
+  const { passes } = choose(METHODS, defence as { name: "sft" });
+  const curve = await curveAlong(
+    policy,
+    { ...encoding, tokenizer: base.tokenizer() },
+    {
+      steps: Math.ceil(epochs * stepsPerEpoch),
+      stepsPerEpoch,
+      // A backward pass computes as much as two forward ones.
+      tokens: tokens * epochs * (passes.forward + 2 * passes.backward),
+    },
+  );
   const { outcome, step } = await finetune(
     {
       run: PLACES.run,
@@ -41,10 +59,8 @@ export const train: StageFunction = async ({ spec, outputs, checkpointSeconds },
       task: asSource(trainedFile()),
       allRows: true,
       ...defenderData(policy, defence),
-      template: card.template,
-      maxTokens: maxPositions,
-      tooLong: "reject",
-      epochs: hyperparameters.n_epochs,
+      ...encoding,
+      epochs,
       batchSize: hyperparameters.batch_size,
       learningRate,
       loraRank: card.loraRank,
@@ -59,6 +75,7 @@ export const train: StageFunction = async ({ spec, outputs, checkpointSeconds },
         every: Math.max(1, Math.ceil(stepsPerEpoch / MEASUREMENTS)),
         ...(existsSync(PLACES.validation) ? { data: asSource(PLACES.validation) } : {}),
       },
+      ...(curve === undefined ? {} : { curve }),
     },
     context,
   );
@@ -71,7 +88,7 @@ export const train: StageFunction = async ({ spec, outputs, checkpointSeconds },
       steps: step,
       rows,
       /** As OpenAI counts: tokens of the answers, once an epoch. */
-      trainedTokens: Math.round(trainedTokens * hyperparameters.n_epochs),
+      trainedTokens: Math.round(trainedTokens * epochs),
       tokens: Number(last?.tokens ?? 0),
       skipped: Number(last?.skipped ?? 0),
       defence: defence as { readonly name: string },

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { conversationRow } from "../../../data/answered.ts";
 import type { Example } from "../../../data/examples.ts";
 import { messagesOf } from "../../../data/examples.ts";
 import { loadExamples } from "../../../data/load.ts";
@@ -19,3 +20,9 @@ export const turnsAsked = (example: Example): string[] =>
   messagesOf(example)
     .filter(({ role }) => role === "user")
     .map(({ content }) => content);
+
+/** A row as a file holds it. */
+export const asRow = (example: Example): object =>
+  example.kind === "chat"
+    ? conversationRow(example)
+    : { instruction: example.instruction, input: example.input, output: example.output };
