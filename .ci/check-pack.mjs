@@ -7,6 +7,7 @@ const ALLOWED = [
   /^assets\/world(-[23])?\/model\.safetensors$/,
   /^assets\/policies\/default\.yaml$/,
   /^dist\/src\/[\w/-]+(\.d\.ts|\.js)$/,
+  /^dist\/web\/(index\.html|icon\.svg|assets\/[\w.-]+\.(js|css))$/,
   /^docs\/[\w/-]+\.(md|png|yaml)$/,
   /^(examples|recipes)\/[\w-]+\.yaml$/,
 ];
@@ -19,6 +20,7 @@ const NEEDED = [
   "recipes/scales.yaml",
   "dist/src/cli/main.js",
   "dist/src/index.d.ts",
+  "dist/web/index.html",
 ];
 
 const [{ files, size }] = JSON.parse(readFileSync(process.argv[2], "utf8"));

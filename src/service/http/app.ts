@@ -6,6 +6,7 @@ import { LIMITS } from "../domain/limits.ts";
 import { SERVICE_CODES, ServiceError } from "../domain/service-error.ts";
 import { ACCESS } from "./access.ts";
 import type { Core } from "./core.ts";
+import { BUILT, serveDashboard } from "./dashboard.ts";
 import { document, documentOf } from "./document.ts";
 import { asServiceError, checked, errorResponse } from "./errors.ts";
 import { admit, rateHeaders } from "./gate.ts";
@@ -20,9 +21,10 @@ const LONGEST_PLACE = 512;
 /**
  * The server's program without its socket: every route behind the gate, every answer with its headers, every error in one form.
  *
+ * @param dashboard folder of the built application for people
  * @throws {TypeError} a route has no row in the matrix of who may call it
  */
-export function createApp(core: Core, others: readonly Route[]): OpenAPIHono<Env> {
+export function createApp(core: Core, others: readonly Route[], dashboard = BUILT): OpenAPIHono<Env> {
   const app = new OpenAPIHono<Env>();
   const routes = [
     ...others,
@@ -66,6 +68,7 @@ export function createApp(core: Core, others: readonly Route[]): OpenAPIHono<Env
       });
     });
   }
+  serveDashboard(app, dashboard);
   app.notFound((c) => refuse(core, c, new ServiceError("unknown_url", "there is nothing at this address")));
   app.onError((error, c) => refuse(core, c, error));
   return app;

@@ -9,7 +9,7 @@ import { found, type Service } from "../service.ts";
 import { JobObject, jobReply } from "../wire/job.ts";
 import { pageOf, pageQuery, pageReply } from "../wire/page.ts";
 
-const Report = z.strictObject({
+export const Report = z.strictObject({
   object: z.literal("booster.report"),
   job: z.string(),
   verdict: z.enum(["released", "held", "rejected"]),
@@ -31,7 +31,7 @@ const Report = z.strictObject({
 });
 
 /** A flagged row: where, as what, never what stands there. */
-const Flag = z.strictObject({ line: z.int(), categories: z.array(z.string()), score: z.number().optional() });
+export const Flag = z.strictObject({ line: z.int(), categories: z.array(z.string()), score: z.number().optional() });
 
 const share = z.number().min(0).max(1).optional();
 

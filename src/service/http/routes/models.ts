@@ -10,7 +10,7 @@ import { found, type Service } from "../service.ts";
 import { Deleted } from "../wire/file.ts";
 import { pageOf, pageQuery, pageReply } from "../wire/page.ts";
 
-const ModelObject = z.strictObject({
+export const ModelObject = z.strictObject({
   id: z.string(),
   object: z.literal("model"),
   created: z.int(),

@@ -1,0 +1,67 @@
+import type { Job } from "./api/types.ts";
+
+interface Look {
+  readonly word: string;
+  readonly tone: "good" | "wait" | "bad" | "busy" | "plain";
+  readonly shape: "dots" | "half" | "check" | "cross" | "hand" | "pause" | "line";
+  /** One sentence on what it means. */
+  readonly means: string;
+}
+
+/** Where a job can be, as people are told it. */
+export const STATES = {
+  validate: { word: "Checking data", tone: "busy", shape: "half", means: "The rows are read and counted." },
+  moderate: {
+    word: "Moderating",
+    tone: "busy",
+    shape: "half",
+    means: "Each assistant's turn of the data is judged in its context.",
+  },
+  queued: { word: "Queued", tone: "plain", shape: "dots", means: "It waits for a worker." },
+  train: { word: "Training", tone: "busy", shape: "half", means: "The model learns from the data." },
+  repair: { word: "Repairing", tone: "busy", shape: "half", means: "The policy's repairs change the adapter." },
+  evaluate: {
+    word: "Evaluating",
+    tone: "busy",
+    shape: "half",
+    means: "The trained model is asked harmful and harmless prompts.",
+  },
+  decide: { word: "Deciding", tone: "busy", shape: "half", means: "The measurements are held against the policy." },
+  held: {
+    word: "Held for review",
+    tone: "wait",
+    shape: "hand",
+    means: "The measurements neither clear the model nor condemn it. A reviewer decides.",
+  },
+  paused: { word: "Paused", tone: "plain", shape: "pause", means: "It goes on where it stopped, when you resume it." },
+  released: { word: "Released", tone: "good", shape: "check", means: "The model may be used." },
+  rejected: { word: "Rejected", tone: "bad", shape: "cross", means: "The model is not served." },
+  failed: { word: "Failed", tone: "bad", shape: "cross", means: "The job ended with an error." },
+  cancelled: { word: "Cancelled", tone: "plain", shape: "line", means: "The job was ended before its time." },
+} as const satisfies Readonly<Record<string, Look>>;
+export type JobState = keyof typeof STATES;
+
+export const stateOf = (job: Job): JobState =>
+  Object.hasOwn(STATES, job.booster.state) ? (job.booster.state as JobState) : "queued";
+
+/** The way of a job, for its progress. */
+export const STAGES = ["validate", "moderate", "train", "repair", "evaluate", "decide"] as const;
+
+export const isOver = (job: Job): boolean => ["succeeded", "failed", "cancelled"].includes(job.status);
+
+/** What a job is called where people read it: its suffix, or the end of its id. */
+export function titleOf(job: Job): string {
+  const named = job.metadata?.name;
+  if (named !== undefined && named !== "") return named;
+  const suffix = job.fine_tuned_model?.split(":")[3];
+  return suffix === undefined || suffix === "" ? job.id.slice(0, 14) : suffix;
+}
+
+/** The name of a defence, however it was asked for. */
+export const defenceOf = (job: Job): string => nameOf(job.booster.defence);
+
+export function nameOf(choice: unknown): string {
+  if (typeof choice === "string") return choice;
+  if (typeof choice === "object" && choice !== null && "name" in choice) return String(choice.name);
+  return "policy's default";
+}
