@@ -21,7 +21,7 @@ export interface CliOptions {
 /** The compiled command line in a folder of its own, where the tests' files lie and commands run. */
 export class Cli {
   readonly folder = mkdtempSync(join(tmpdir(), "booster-cli-"));
-  private readonly program = compileProgram("src/cli/main.ts", "src/experiments/worker.ts");
+  private readonly program = compileProgram("src/cli/main.ts");
 
   /** The compiled program. */
   get path(): string {

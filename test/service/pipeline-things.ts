@@ -26,12 +26,7 @@ export async function worldBase(name: Parameters<typeof bundledBase>[1]): Promis
   const folder = join(cache, key.slice(0, 16), name);
   mkdirSync(join(folder, ".."), { recursive: true });
   if (existsSync(folder)) return bundledBase(folder, name);
-  const worker = compileProgram("src/experiments/worker.ts");
-  try {
-    return await bundledBase(folder, name, {}, worker.path);
-  } finally {
-    worker.remove();
-  }
+  return bundledBase(folder, name, {}, compileProgram("src/experiments/worker.ts").path);
 }
 
 /** A base and its files in a store. */

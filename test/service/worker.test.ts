@@ -20,7 +20,7 @@ import { newTenant } from "./things.ts";
 const KILLS = Math.max(1, Math.round(Number(process.env.BOOSTER_KILLS ?? 3) / 3));
 
 const folder = mkdtempSync(join(tmpdir(), "booster-worker-"));
-const program = compileProgram("test/service/worker-process.ts", "src/service/worker/stage-child.ts");
+const program = compileProgram("test/service/worker-process.ts");
 const workers = new Set<ChildProcess>();
 let server: TestServer;
 let tenant: Principal;
