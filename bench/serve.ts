@@ -45,7 +45,7 @@ export async function serving({ model, scratch, quick, progress }: Options): Pro
   const adapters = writeAdapters(model, scratch);
   const words = encodePrompt(openSource(model).base.tokenizer(), "A lighthouse keeper and a lost gull. ".repeat(20));
   const prompts = Array.from({ length: Math.max(...STREAMS) }, (_, i) => words.slice(i, i + PROMPT));
-  const engine = startServing({ bases: { base: model }, version: "bench", slots: ADAPTERS });
+  const engine = startServing({ folderOf: async () => model, version: "bench", slots: ADAPTERS });
   const measured: Measured[] = [];
   const baseline = new Map<number, number>();
   try {

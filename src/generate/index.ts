@@ -1,3 +1,4 @@
+export { bytesPerToken } from "./cache.ts";
 export { Engine, type EngineLimits, type EngineLoad } from "./engine.ts";
 export { type Answer, type BatchOptions, type GenerateOptions, Generator } from "./generator.ts";
 export type { GeneratorOptions } from "./programs.ts";

@@ -24,6 +24,11 @@ export const ServeOptions = z.strictObject({
     .enum(["world-booster", "world-sft"])
     .default("world-booster")
     .describe("Bundled base to offer: aligned with Booster, or plainly"),
+  servingMemory: z
+    .number()
+    .positive()
+    .optional()
+    .describe("Gigabytes that bases which are served may take together; by default half of what is free"),
   policy: z.string().min(1).optional().describe("Policy file of the default project; without it the bundled one"),
   logLevel: z
     .enum(["error", "warn", "info", "debug", "silent"])

@@ -17,7 +17,7 @@ import { type Listening, listen } from "./http/server.ts";
 import type { Service } from "./http/service.ts";
 import { repeat } from "./repeat.ts";
 import type { ServeOptions } from "./serve-options.ts";
-import { setUpBase } from "./set-up-base.ts";
+import { folderOf, setUpBase } from "./set-up-base.ts";
 import { setUpPolicy, setUpProject, workerToken } from "./setup.ts";
 import { Reaper } from "./store/reaper.ts";
 import { openStore, type Store } from "./store/store.ts";
@@ -30,6 +30,7 @@ const LOOK_SECONDS = 3;
 const CLEAN_SECONDS = 600;
 /** Seconds between signed heads of the audit log. */
 const SEAL_SECONDS = 3600;
+const GB = 2 ** 30;
 
 /** A server that answers. */
 export interface RunningServer {
@@ -72,13 +73,15 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
     }
     emit?.({ type: "work", text: "preparing policy and base", preparing: true });
     const policy = await setUpPolicy(store, options.policy);
-    const { base, folder } = await setUpBase(store, join(options.data, "bases"), options.base, {
+    const bases = join(options.data, "bases");
+    const base = await setUpBase(store, bases, options.base, {
       ...(emit === undefined ? {} : { emit }),
       ...(signal === undefined ? {} : { signal }),
     });
     const engine = startServing({
-      bases: { [base.name]: folder },
+      folderOf: (name) => folderOf(store, bases, name),
       version,
+      memory: options.servingMemory === undefined ? undefined : options.servingMemory * GB,
       withdrawnOf: (models) =>
         store.models.ended(models).catch((error: unknown) => {
           log.error({ err: error }, "it is not known whether models were withdrawn");
@@ -89,9 +92,11 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
           log.error({ err: error }, "a broken model was not withdrawn");
         });
       },
-      onCrash: (name, how) => log.error({ base: name, how }, "serving ended; it is started again"),
+      onCrash: (name, how) => log.error({ base: name, how }, "a base is not served any more, or cannot be"),
     });
     cleanups.push(() => engine.close());
+    // Whoever asks first need not wait; how it fails is logged.
+    engine.base(base.name).catch(() => undefined);
     const service: Service = {
       keys: store.keys,
       sessions: store.sessions,
@@ -104,7 +109,7 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
       draining: draining.signal,
       store,
       jobThreads: options.threads ?? Math.max(1, Math.floor(availableParallelism() / (options.workers + 1))),
-      parts: partsOf(store, engine, draining.signal),
+      parts: partsOf(store, engine, base.name, draining.signal),
       withdraw: (model) => engine.withdraw(model),
     };
     service.metrics.followEngine(() => engine.status());
@@ -209,7 +214,7 @@ async function listenOn(app: ReturnType<typeof createApp>, options: ServeOptions
 }
 
 /** What `/readyz` asks. */
-const partsOf = (store: Store, engine: ServingEngine, draining: AbortSignal): Service["parts"] => ({
+const partsOf = (store: Store, engine: ServingEngine, first: string, draining: AbortSignal): Service["parts"] => ({
   server: async () => (draining.aborted ? "it is about to stop" : undefined),
   database: async () => {
     const late = new Promise<"late">((resolve) => setTimeout(() => resolve("late"), 1000).unref());
@@ -220,8 +225,11 @@ const partsOf = (store: Store, engine: ServingEngine, draining: AbortSignal): Se
     return (await Promise.race([asked, late])) === undefined ? undefined : "it does not answer within a second";
   },
   engine: async () => {
-    const broken = Object.entries(engine.status()).filter(([, { state }]) => state !== "ready");
-    return broken.length === 0 ? undefined : broken.map(([name, { state }]) => `${name}: ${state}`).join(", ");
+    const states = Object.entries(engine.status()).filter(([, { state }]) => state !== "ready");
+    const told = states.map(([name, { state }]) => `${name}: ${state}`).join(", ");
+    // Another base that is being loaded, or cannot be, is no reason to send requests elsewhere.
+    const isBroken = states.some(([name, { state }]) => name === first && state !== "leaving");
+    return told === "" || isBroken ? told || undefined : { note: told };
   },
   blobs: async () =>
     store.blobs.put(new TextEncoder().encode("ready")).then(

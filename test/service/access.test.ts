@@ -16,7 +16,7 @@ let operations: Operation[];
 const keys = new Map<string, string>();
 beforeAll(async () => {
   // It serves no base: whoever may ask is told that there is no such model.
-  const engine = startServing({ bases: {}, version: "test" });
+  const engine = startServing({ folderOf: async () => undefined, version: "test" });
   server = await startTestServer({ more: (service) => inferenceRoutes({ service, engine }) });
   const document = (await (await fetch(`${server.url}/openapi.json`)).json()) as {
     readonly paths: Readonly<Record<string, Readonly<Record<string, unknown>>>>;

@@ -28,7 +28,7 @@ let principal: Principal;
 const models: string[] = [];
 
 beforeAll(async () => {
-  engine = startServing({ bases: { [BASE]: WORLD }, version: "test", module: program.path, threads: 1 });
+  engine = startServing({ folderOf: async () => WORLD, version: "test", module: program.path, threads: 1 });
   server = await startTestServer({ more: (service) => inferenceRoutes({ service, engine }) });
   client = server.client();
   principal = { key: "key_test", kind: "project", project: server.project, scopes: PRESETS.user, owner: "test" };

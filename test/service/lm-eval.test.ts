@@ -42,7 +42,7 @@ let program: ReturnType<typeof compileProgram> | undefined;
 beforeAll(async () => {
   if (!isThere) return;
   program = compileProgram("src/service/engine/child.ts");
-  const serving = startServing({ bases: { [BASE]: WORLD }, version: "test", module: program.path, threads: 1 });
+  const serving = startServing({ folderOf: async () => WORLD, version: "test", module: program.path, threads: 1 });
   engine = serving;
   server = await startTestServer({ more: (service) => inferenceRoutes({ service, engine: serving }) });
 });

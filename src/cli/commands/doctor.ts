@@ -5,7 +5,10 @@ import { askService, ServiceOptions } from "../service-client.ts";
 
 const Ready = z.object({
   ready: z.boolean(),
-  parts: z.record(z.string(), z.object({ ok: z.boolean(), problem: z.string().optional() })),
+  parts: z.record(
+    z.string(),
+    z.object({ ok: z.boolean(), problem: z.string().optional(), note: z.string().optional() }),
+  ),
 });
 
 /** What to do where a part does not work. */
@@ -26,9 +29,9 @@ export const command = defineCommand({
     const { ready, parts } = await askService(options, "/readyz", Ready);
     output.result({ ready, parts }, () =>
       columns(
-        Object.entries(parts).map(([name, { ok, problem }]) => [
+        Object.entries(parts).map(([name, { ok, problem, note }]) => [
           name,
-          ok ? "works" : (problem ?? "does not work"),
+          ok ? `works${note === undefined ? "" : `; ${note}`}` : (problem ?? "does not work"),
           ok ? "" : (REMEDIES[name] ?? "see the server's log"),
         ]),
       ),

@@ -36,12 +36,7 @@ async function open({ name, reference, version, threads, slots, ...limits }: Ope
   const { device, model, weights, tokenizer } = base;
   const generator = await Generator.create({ device, model, weights });
   const pool = new AdapterPool(model, slots);
-  const { cacheBytes, ...others } = limits;
-  const engine = await generator.open(
-    undefined,
-    { ...others, ...(cacheBytes === undefined ? {} : { cacheBytes }) },
-    pool,
-  );
+  const engine = await generator.open(undefined, limits, pool);
   const identity = lineage(origin.sha256, origin.adapters);
   const textOf = (id: number | undefined) => (id === undefined ? null : (tokenizer.tokenOf(id) ?? null));
   const served: ServedBase = {

@@ -1,9 +1,9 @@
 import { type ChildProcess, fork } from "node:child_process";
 import type { Failure } from "../../train/child.ts";
 import { ServiceError } from "../domain/service-error.ts";
-import { serviceError } from "./failures.ts";
+import { serviceError, unloadable } from "./failures.ts";
 import type { EngineLoad, FromEngine, Opening, ToEngine, Told } from "./ipc.ts";
-import type { Answered, EngineStatus, ServedBase } from "./types.ts";
+import { type Answered, type EngineStatus, IDLE, type ServedBase } from "./types.ts";
 
 /** The compiled module that an engine's process runs. */
 export const ENGINE_CHILD = new URL("./child.js", import.meta.url);
@@ -18,21 +18,6 @@ interface Listener {
   hear(event: Answered): void;
   end(outcome: { readonly value: unknown } | { readonly failure: Failure | ServiceError }): void;
 }
-
-/** Who is told what a process says by itself. */
-export interface ProcessWatch {
-  /** A row of a model's adapter computed no numbers: `model` must not be served any more. */
-  onFailure?(id: number, failure: Failure): void;
-  onCrash?(how: string): void;
-}
-
-const IDLE = {
-  rows: 0,
-  waiting: 0,
-  cacheBytes: 0,
-  slots: { total: 0, used: 0, pinned: 0 },
-  tokens: { prompt: 0, completion: 0 },
-};
 
 /**
  * One base in a process of its own, so that neither its computing nor its end stops the server. Where the process dies, all that it was doing
@@ -54,7 +39,8 @@ export class EngineProcess {
   constructor(
     private readonly opening: Opening,
     private readonly module: URL | string,
-    private readonly watch: ProcessWatch,
+    /** Told how the process has ended, or why it could not begin. */
+    private readonly onCrash: (how: string) => void,
   ) {
     this.ready = this.promised();
     process.once("exit", this.kill);
@@ -66,7 +52,7 @@ export class EngineProcess {
     return this.ready;
   }
 
-  get status(): EngineStatus {
+  get status(): Omit<EngineStatus, "bytes"> {
     return { state: this.state, pid: this.child?.pid, restarts: this.restarts, ...this.load };
   }
 
@@ -89,6 +75,7 @@ export class EngineProcess {
   async close(): Promise<void> {
     this.isClosed = true;
     process.off("exit", this.kill);
+    this.setReady.reject(stopped());
     const { child } = this;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     // After a disconnect of our own there is no `close`.
@@ -133,7 +120,7 @@ export class EngineProcess {
     } else if (message.kind === "broken") {
       this.state = "failed";
       const { code, problem } = message.failure;
-      this.watch.onCrash?.(`${code}: ${problem}`);
+      this.onCrash(`${code}: ${problem}`);
       this.setReady.reject(unloadable());
       this.kill();
     } else if (message.kind === "status") this.load = message.status;
@@ -141,7 +128,6 @@ export class EngineProcess {
   }
 
   private tell(told: Told): void {
-    if ("failure" in told) this.watch.onFailure?.(told.id, told.failure);
     const listener = this.listeners.get(told.id);
     if (listener === undefined) return;
     if ("event" in told) listener.hear(told.event);
@@ -156,7 +142,7 @@ export class EngineProcess {
       this.drop(this.isClosed ? stopped() : unloadable());
       return;
     }
-    this.watch.onCrash?.(how);
+    this.onCrash(how);
     const lived = (performance.now() - since) / 1000;
     this.pause = lived > STEADY ? 0 : Math.min(LONGEST_PAUSE, 2 * this.pause + 0.5);
     const error = new ServiceError("engine_restarted", "the process that computes answers has ended and starts again", {
@@ -187,9 +173,6 @@ type Unnumbered = ToEngine extends infer Message
   : never;
 
 const stopped = (): ServiceError => new ServiceError("draining", "the server is being stopped", { retryAfter: 5 });
-
-const unloadable = (): ServiceError =>
-  new ServiceError("internal_error", "the base model of this name cannot be loaded");
 
 /** What a request is told of how its engine failed. */
 export const asService = (failure: Failure | ServiceError): ServiceError =>

@@ -36,3 +36,6 @@ export function serviceError({ code, problem, details }: Failure): ServiceError 
     ...(known === "engine_overloaded" ? { retryAfter: RETRY_SECONDS } : {}),
   });
 }
+
+export const unloadable = (): ServiceError =>
+  new ServiceError("internal_error", "the base model of this name cannot be loaded");

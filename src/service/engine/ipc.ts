@@ -14,8 +14,8 @@ export interface Opening {
   readonly rows: number;
   readonly waiting: number;
   readonly waitingSeconds: number;
-  /** Bytes of keys and values; a quarter of free memory where nobody says. */
-  readonly cacheBytes?: number | undefined;
+  /** Bytes of keys and values. */
+  readonly cacheBytes: number;
 }
 
 /** What the server says to an engine's process. */
@@ -35,7 +35,7 @@ export type FromEngine =
   | { readonly kind: "status"; readonly status: EngineLoad };
 
 /** What a process knows of itself. */
-export type EngineLoad = Omit<EngineStatus, "state" | "pid" | "restarts">;
+export type EngineLoad = Omit<EngineStatus, "state" | "pid" | "restarts" | "bytes">;
 
 /** Of one request, by its number. */
 export type Told =

@@ -6,7 +6,7 @@ export interface ServedAdapter {
   readonly files: Readonly<Record<string, string>>;
 }
 
-/** What a model's name means: the name of a base that the engine was started with, and the adapter on it. */
+/** What a model's name means: the name of a base, and the adapter on it. */
 export interface ServedModel {
   readonly base: string;
   readonly adapter?: ServedAdapter;
@@ -98,8 +98,8 @@ export interface ServedBase {
 
 /** How busy an engine's process is. */
 export interface EngineStatus {
-  /** `failed`: its model cannot be loaded. */
-  readonly state: "starting" | "ready" | "failed";
+  /** `failed`: its model cannot be loaded; `leaving`: it goes when its last request is over. */
+  readonly state: "starting" | "ready" | "failed" | "leaving";
   /** Of its process, while there is one. */
   readonly pid: number | undefined;
   readonly rows: number;
@@ -107,15 +107,27 @@ export interface EngineStatus {
   readonly slots: { readonly total: number; readonly used: number; readonly pinned: number };
   readonly cacheBytes: number;
   readonly restarts: number;
+  /** What it counts with of the memory that bases may take. */
+  readonly bytes: number;
   /** Of answers that came to their end. */
   readonly tokens: { readonly prompt: number; readonly completion: number };
 }
+
+/** Of a process that does nothing. */
+export const IDLE = {
+  rows: 0,
+  waiting: 0,
+  cacheBytes: 0,
+  slots: { total: 0, used: 0, pinned: 0 },
+  tokens: { prompt: 0, completion: 0 },
+  bytes: 0,
+};
 
 /**
  * Serves bases with adapters on them; each base has a process of its own.
  *
  * @example
- * const engine = await startServing({ bases: { "world-booster": "data/bases/world-booster" } });
+ * const engine = startServing({ folderOf: async (name) => join("data/bases", name), version: "1" });
  * for await (const event of engine.answer(ask, { project })) if (event.kind === "text") process.stdout.write(event.text);
  */
 export interface ServingEngine {
@@ -128,10 +140,13 @@ export interface ServingEngine {
   /** Special tokens written in the text are recognised. */
   tokenize(base: string, text: string, addSpecialTokens: boolean): Promise<readonly number[]>;
   detokenize(base: string, ids: readonly number[]): Promise<string>;
-  /** @throws {ServiceError} `engine_restarted` while its process starts again */
+  /** Loads a base that is not there. @throws {ServiceError} `model_not_found`, `engine_overloaded`, `engine_restarted` while its process starts again, `internal_error` where it cannot be loaded */
   base(name: string): Promise<ServedBase>;
+  /** Lets a base go when its last answer is over. */
+  leave(base: string): void;
   /** Ends the rows of a model with `content_filter` and forgets its numbers. */
   withdraw(model: string): void;
+  /** Of the bases that are in memory, or on their way there or from there. */
   status(): Readonly<Record<string, EngineStatus>>;
   close(): Promise<void>;
 }

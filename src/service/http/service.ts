@@ -12,8 +12,8 @@ export interface Service extends Core {
   readonly store: Store;
   /** Threads of every program of a job: they are part of what makes its bytes. */
   readonly jobThreads: number;
-  /** What must work for the server to be ready; each says in a sentence what does not. */
-  readonly parts: Readonly<Record<string, () => Promise<string | undefined>>>;
+  /** What must work for the server to be ready; each says in a sentence what does not, or notes what need not. */
+  readonly parts: Readonly<Record<string, () => Promise<string | { readonly note: string } | undefined>>>;
   /** Ends the serving of a model at once on this server; others find out at their next look. */
   readonly withdraw: (model: string) => void;
 }

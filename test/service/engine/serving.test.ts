@@ -14,7 +14,7 @@ let engine: ServingEngine;
 
 beforeAll(async () => {
   engine = startServing({
-    bases: { world: WORLD, nowhere: "/nowhere" },
+    folderOf: async (name) => ({ world: WORLD, nowhere: "/nowhere" })[name],
     version: "test",
     module: program.path,
     threads: 1,
@@ -152,4 +152,64 @@ test("what a process was doing when it died is told so, and it starts again; a b
   expect(crashes).toContainEqual("world: SIGKILL");
   expect((await collect(engine.answer(askOf({ maxNewTokens: 3 }), caller))).finishes).toEqual(["length"]);
   expect(engine.status().world).toMatchObject({ state: "ready", restarts: 1 });
+});
+
+describe("several bases", () => {
+  const NAMES = ["a", "b", "c"];
+  const one = 300 * 2 ** 20;
+  let bases: ServingEngine;
+  beforeAll(() => {
+    bases = startServing({
+      folderOf: async (name) => (NAMES.includes(name) ? WORLD : undefined),
+      version: "test",
+      module: program.path,
+      threads: 1,
+      memory: 2 * one,
+    });
+  });
+  afterAll(() => bases.close());
+  const of = (base: string, more: object = {}) => askOf({ model: { base }, maxNewTokens: 12, ...more });
+
+  test("three in the memory of two: all are answered as alone, never three are there, the least recently used one goes", async () => {
+    const alone = await collect(engine.answer(of("world"), caller));
+    let most = 0;
+    const watching = setInterval(() => {
+      most = Math.max(
+        most,
+        Object.values(bases.status()).reduce((sum, { bytes }) => sum + bytes, 0),
+      );
+    }, 5);
+    const asked = [...NAMES, ...NAMES, ...NAMES].map((name) => collect(bases.answer(of(name), caller)));
+    for (const answer of await Promise.all(asked)) expect(answer).toEqual(alone);
+    clearInterval(watching);
+    expect(most).toBeGreaterThan(one);
+    expect(most).toBeLessThanOrEqual(2 * one);
+    const [kept] = NAMES.filter((name) => name !== "c" && name in bases.status());
+    const gone = NAMES.find((name) => !(name in bases.status()))!;
+    await collect(bases.answer(of(kept!), caller));
+    await collect(bases.answer(of(gone), caller));
+    expect(Object.keys(bases.status()).sort()).toEqual([kept, gone].sort());
+  });
+
+  test("one that is let go writes its answers to their end, and is loaded again when it is asked", async () => {
+    const [base] = Object.keys(bases.status()) as [string];
+    const ask = of(base, { maxNewTokens: 30, n: 8, temperature: 1, seed: 1 });
+    const whole = await collect(bases.answer(ask, caller));
+    const { pid } = bases.status()[base]!;
+    const cut = bases.answer(ask, caller);
+    const first = await cut[Symbol.asyncIterator]().next();
+    bases.leave(base);
+    expect(bases.status()[base]?.state).toBe("leaving");
+    const rest = collect(cut);
+    expect(first.value?.kind).toBe("begun");
+    expect((await rest).texts).toEqual(whole.texts);
+    await expect.poll(() => bases.status()[base]).toBeUndefined();
+    expect(await collect(bases.answer(ask, caller))).toEqual(whole);
+    expect(bases.status()[base]?.pid).not.toBe(pid);
+  });
+
+  test("what is no base is not remembered", async () => {
+    await expect(bases.base("d")).rejects.toMatchObject({ code: "model_not_found" });
+    expect(bases.status()).not.toHaveProperty("d");
+  });
 });

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { type Route, route } from "../route.ts";
 import type { Service } from "../service.ts";
 
-const Part = z.strictObject({ ok: z.boolean(), problem: z.string().optional() });
+const Part = z.strictObject({ ok: z.boolean(), problem: z.string().optional(), note: z.string().optional() });
 const Ready = z.strictObject({ ready: z.boolean(), parts: z.record(z.string(), Part) });
 
 /** Whether the server lives, whether it can work, and its numbers. */
@@ -24,7 +24,7 @@ export function healthRoutes(service: Service): Route[] {
         const parts: Record<string, z.infer<typeof Part>> = {};
         for (const [name, check] of Object.entries(service.parts)) {
           const problem = await check();
-          parts[name] = problem === undefined ? { ok: true } : { ok: false, problem };
+          parts[name] = typeof problem === "string" ? { ok: false, problem } : { ok: true, ...problem };
         }
         const ready = Object.values(parts).every(({ ok }) => ok);
         return ready ? { ready, parts } : c.json({ ready, parts }, 503);
