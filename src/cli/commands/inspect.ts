@@ -4,12 +4,13 @@ import type { Example } from "../../data/examples.ts";
 import { loadExamples } from "../../data/load.ts";
 import { SourceOptions, TemplateOptions } from "../../data/options.ts";
 import { encodeEach, encodeExample, refusal } from "../../data/templates.ts";
+import { tokenPieces } from "../../data/token-pieces.ts";
 import { ConfigKeys } from "../../stages/options.ts";
 import { type CommandContext, defineCommand } from "../command.ts";
 import { encodingFor } from "../encoding.ts";
 import { findHarmful, WITHHELD } from "../harmful-rows.ts";
 import { colours, columns } from "../output.ts";
-import { describeLengths, lengthSummary, renderTokens, tokenPieces } from "../token-view.ts";
+import { describeLengths, lengthSummary, renderTokens } from "../token-view.ts";
 
 const options = SourceOptions.safeExtend({
   model: model(

@@ -61,6 +61,9 @@ export const LIMITS = {
   metadataValue: 512,
   suffixLength: 64,
   faultsShown: 100,
+  /** Rows of a file as the model sees them, and tokens of each. */
+  previewRows: 20,
+  previewTokens: 512,
   /** Within which a client's retry is given what its first try made. */
   retrySeconds: 600,
   idempotencyKeyLength: 255,

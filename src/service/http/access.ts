@@ -24,6 +24,7 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/files/{id}/content": files("read"),
   "DELETE /v1/files/{id}": files("write"),
   "GET /v1/booster/files/{id}/checks": files("read"),
+  "GET /v1/booster/files/{id}/preview": files("read"),
   "POST /v1/uploads": files("write"),
   "POST /v1/uploads/{id}/parts": files("write"),
   "POST /v1/uploads/{id}/complete": files("write"),
@@ -41,6 +42,8 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/booster/jobs/{id}/metrics": jobs("read"),
   "GET /v1/booster/jobs/{id}/rows": jobs("read"),
   "GET /v1/booster/stream": jobs("read"),
+  "GET /v1/booster/policy": jobs("read"),
+  "POST /v1/booster/estimate": jobs("write"),
 
   "GET /v1/models": models("read"),
   "GET /v1/models/{id}": models("read"),
@@ -55,6 +58,7 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "POST /detokenize": infer,
 
   "GET /v1/booster/reviews": review,
+  "GET /v1/booster/reviews/{id}": review,
   "GET /v1/booster/reviews/{id}/texts": review,
   "POST /v1/booster/reviews/{id}/decision": review,
   "POST /v1/booster/models/{id}/withdraw": review,
@@ -73,6 +77,7 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/booster/policies": admin,
   "POST /v1/booster/policies": admin,
   "GET /v1/booster/policies/{name}": admin,
+  "GET /v1/booster/limits": admin,
   "GET /v1/booster/bases": admin,
   "GET /v1/booster/workers": admin,
   "GET /v1/booster/audit_logs": admin,

@@ -99,7 +99,7 @@ function hyperparametersOf({ method, hyperparameters: old }: JobCreate): Hyperpa
   return chosen as unknown as Hyperparameters;
 }
 
-async function baseOf(
+export async function baseOf(
   { store }: Service,
   principal: Principal,
   name: string,

@@ -1,8 +1,9 @@
 import type { Principal } from "../domain/principal.ts";
 import type { JobRecords, StoredEvent } from "../store/job-records.ts";
+import { Rounds } from "./rounds.ts";
 
 /** Events that one look takes of each project: what is left comes with the next. */
-const PER_LOOK = 500;
+export const PER_LOOK = 500;
 
 interface Listener {
   readonly principal: Principal;
@@ -11,16 +12,17 @@ interface Listener {
   readonly hear: (events: readonly StoredEvent[]) => void;
 }
 
-/** Brings new events to all open streams, by one look for all streams of a project. Nothing is asked while nobody listens. */
+/** Brings new events of the jobs that streams name to all of them. */
 export class Feed {
-  readonly #listeners = new Set<Listener>();
-  #timer: NodeJS.Timeout | undefined;
+  readonly #rounds: Rounds<Listener>;
 
   constructor(
     private readonly records: Pick<JobRecords, "eventsSince">,
-    private readonly everyMs: number,
-    private readonly onError: (error: unknown) => void,
-  ) {}
+    everyMs: number,
+    onError: (error: unknown) => void,
+  ) {
+    this.#rounds = new Rounds((listeners) => this.#tell(listeners), everyMs, onError);
+  }
 
   /**
    * Events behind `seen` (changed as they are handed over), in order within each job.
@@ -28,24 +30,7 @@ export class Feed {
    * @returns ends the listening
    */
   listen(principal: Principal, seen: Record<string, number>, hear: Listener["hear"]): () => void {
-    const listener = { principal, seen, hear };
-    this.#listeners.add(listener);
-    this.#timer ??= setTimeout(() => this.#look(), 0);
-    return () => void this.#listeners.delete(listener);
-  }
-
-  async #look(): Promise<void> {
-    try {
-      const byProject = new Map<string | undefined, Listener[]>();
-      for (const listener of this.#listeners) {
-        const { project } = listener.principal;
-        byProject.set(project, [...(byProject.get(project) ?? []), listener]);
-      }
-      for (const listeners of byProject.values()) await this.#tell(listeners);
-    } catch (error) {
-      this.onError(error);
-    }
-    this.#timer = this.#listeners.size === 0 ? undefined : setTimeout(() => this.#look(), this.everyMs);
+    return this.#rounds.listen({ principal, seen, hear });
   }
 
   async #tell(listeners: readonly Listener[]): Promise<void> {

@@ -1,7 +1,9 @@
 import { z } from "zod";
 import type { Job } from "../../domain/job.ts";
 import { LIMITS } from "../../domain/limits.ts";
+import { type Principal, SERVER } from "../../domain/principal.ts";
 import { ServiceError } from "../../domain/service-error.ts";
+import { policyOf } from "../../pipeline/policy.ts";
 import type { StoredReport } from "../../store/reviews.ts";
 import { queryNumber, strict } from "../json.ts";
 import { type Route, route } from "../route.ts";
@@ -54,7 +56,8 @@ const StepPoint = z.strictObject({
 });
 
 /** What is known about jobs beyond OpenAI's format, and what reviewers do. */
-export function boosterRoutes({ store, organisation }: Service): Route[] {
+export function boosterRoutes(service: Service): Route[] {
+  const { store, organisation } = service;
   const reportReply = async (job: string, report: StoredReport): Promise<z.input<typeof Report>> => ({
     object: "booster.report",
     job,
@@ -72,13 +75,6 @@ export function boosterRoutes({ store, organisation }: Service): Route[] {
       created_at: one.createdAt,
     })),
   });
-  const flagsOf = async (job: Job): Promise<z.output<typeof Flag>[]> => {
-    const sha256 = job.outputs.moderate?.blobs["flags.json"];
-    if (sha256 === undefined) return [];
-    const chunks: Buffer[] = [];
-    for await (const chunk of await store.blobs.open(sha256)) chunks.push(chunk as Buffer);
-    return z.array(Flag).parse(JSON.parse(Buffer.concat(chunks).toString()));
-  };
   return [
     route({
       method: "get",
@@ -116,7 +112,7 @@ export function boosterRoutes({ store, organisation }: Service): Route[] {
       reply: z.strictObject({ object: z.literal("list"), data: z.array(Flag), has_more: z.literal(false) }),
       async handle({ principal, params }) {
         const job = found(await store.jobs.get(principal, params.id!));
-        return { object: "list", data: await flagsOf(job), has_more: false };
+        return { object: "list", data: await flagsOf(service, job), has_more: false };
       },
     }),
     route({
@@ -130,6 +126,39 @@ export function boosterRoutes({ store, organisation }: Service): Route[] {
     }),
     route({
       method: "get",
+      path: "/v1/booster/reviews/{id}",
+      summary: "A job that has a report, with what a decision needs beside the report",
+      reply: z.strictObject({
+        object: z.literal("booster.review"),
+        job: JobObject,
+        project: z.strictObject({ id: z.string(), name: z.string() }),
+        rows: z.int(),
+        /** Flagged rows by their line: never what stands there. */
+        flagged: z.array(Flag),
+        /** When it fails unless somebody has decided; null where nobody is waited for. */
+        decide_by: z.int().nullable(),
+        reviewers: z.int(),
+        /** Why this key may not decide, if it may not. */
+        barred: z.string().nullable(),
+      }),
+      async handle({ principal, params }) {
+        const job = found(await store.reviews.job(principal, params.id!));
+        const project = found(await store.projects.get(SERVER, job.project));
+        const { onHold } = policyOf(job.spec.policy.body);
+        return {
+          object: "booster.review",
+          job: jobReply(job, organisation),
+          project: { id: project.id, name: project.name },
+          rows: Number(job.outputs.validate?.facts.rows ?? 0),
+          flagged: await flagsOf(service, job),
+          decide_by: job.stage === "held" && job.heldAt !== null ? job.heldAt + onHold.days * 86_400 : null,
+          reviewers: onHold.reviewers,
+          barred: await barredFrom(service, principal, job),
+        };
+      },
+    }),
+    route({
+      method: "get",
       path: "/v1/booster/reviews/{id}/texts",
       summary: "Texts of the flagged rows of a job; every look stands in the audit log",
       reply: z.strictObject({
@@ -139,7 +168,7 @@ export function boosterRoutes({ store, organisation }: Service): Route[] {
       }),
       async handle({ principal, params }) {
         const job = found(await store.reviews.job(principal, params.id!));
-        const flags = (await flagsOf(job)).slice(0, LIMITS.faultsShown);
+        const flags = (await flagsOf(service, job)).slice(0, LIMITS.faultsShown);
         await store.audit.note(principal, "texts.viewed", { id: job.id, rows: flags.length }, job.project);
         const wanted = new Map(flags.map((flag) => [flag.line, flag]));
         const data = await linesOf(await store.blobs.open(job.spec.training.sha256), wanted);
@@ -177,6 +206,24 @@ export function boosterRoutes({ store, organisation }: Service): Route[] {
       }),
     }),
   ];
+}
+
+/** Why a reviewer may not decide about a job, in the words in which a decision would be refused. */
+async function barredFrom({ store }: Service, principal: Principal, job: Job): Promise<string | null> {
+  if (job.stage !== "held") return "the job is not held for a reviewer";
+  const { reviewers } = policyOf(job.spec.policy.body).onHold;
+  if (reviewers > 1 && principal.project === job.project) return "nobody decides on a job of their own project";
+  const decided = (await store.reviews.decisions(job.id)).some(({ owner }) => owner === principal.owner);
+  return decided ? "this reviewer has decided already: a second one is needed" : null;
+}
+
+/** The flagged rows of a job, as its moderation left them. */
+async function flagsOf({ store }: Service, job: Job): Promise<z.output<typeof Flag>[]> {
+  const sha256 = job.outputs.moderate?.blobs["flags.json"];
+  if (sha256 === undefined) return [];
+  const chunks: Buffer[] = [];
+  for await (const chunk of await store.blobs.open(sha256)) chunks.push(chunk as Buffer);
+  return z.array(Flag).parse(JSON.parse(Buffer.concat(chunks).toString()));
 }
 
 /** Longest text of a row that a reviewer is shown. */

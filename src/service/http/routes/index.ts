@@ -2,6 +2,7 @@ import type { Route } from "../route.ts";
 import type { Service } from "../service.ts";
 import { adminRoutes } from "./admin.ts";
 import { boosterRoutes } from "./booster.ts";
+import { dashboardRoutes } from "./dashboard.ts";
 import { fileRoutes } from "./files.ts";
 import { healthRoutes } from "./health.ts";
 import { internalRoutes } from "./internal.ts";
@@ -23,6 +24,7 @@ export const routesOf = (service: Service): Route[] =>
     moderationRoutes,
     boosterRoutes,
     streamRoutes,
+    dashboardRoutes,
     policyRoutes,
     adminRoutes,
     internalRoutes,

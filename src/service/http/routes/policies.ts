@@ -9,7 +9,7 @@ import { type Route, route } from "../route.ts";
 import { found, type Service } from "../service.ts";
 import { pageOf, pageReply } from "../wire/page.ts";
 
-const PolicyObject = z.strictObject({
+export const PolicyObject = z.strictObject({
   id: z.string(),
   object: z.literal("booster.policy"),
   name: z.string(),
@@ -19,7 +19,7 @@ const PolicyObject = z.strictObject({
   created_at: z.int(),
 });
 
-const policyReply = (policy: StoredPolicy): z.input<typeof PolicyObject> => ({
+export const policyReply = (policy: StoredPolicy): z.input<typeof PolicyObject> => ({
   id: `${policy.name}@${policy.version}`,
   object: "booster.policy",
   name: policy.name,

@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { JOB_ERRORS, type Job, STATUSES } from "../../domain/job.ts";
+import { JOB_ERRORS, type Job, type JobError, STATUSES } from "../../domain/job.ts";
 import type { JsonValue } from "../../domain/json.ts";
 import { LIMITS } from "../../domain/limits.ts";
-import type { Checkpoint, StoredEvent } from "../../store/job-records.ts";
+import type { Checkpoint, JobState, StoredEvent } from "../../store/job-records.ts";
 import { strict } from "../json.ts";
 
 const auto = <Schema extends z.ZodType>(schema: Schema) => z.union([z.literal("auto"), schema]);
@@ -65,6 +65,8 @@ const Numbers = z.strictObject({
   learning_rate_multiplier: z.union([z.literal("auto"), z.number()]),
 });
 
+const Share = z.strictObject({ count: z.int(), total: z.int() });
+
 export const JobObject = z.strictObject({
   id: z.string(),
   object: z.literal("fine_tuning.job"),
@@ -92,6 +94,10 @@ export const JobObject = z.strictObject({
     state: z.string(),
     position: z.int().optional(),
     step: z.int(),
+    total_steps: z.int().optional(),
+    /** Harmful answers among those asked plainly, of the base and of what was trained on it. */
+    hs: z.strictObject({ before: Share, after: Share }).optional(),
+    held_at: z.int().optional(),
     defence: z.unknown().optional(),
     policy: z.strictObject({ name: z.string(), version: z.int(), sha256: z.string() }),
     lineage: z.array(z.string()),
@@ -99,7 +105,9 @@ export const JobObject = z.strictObject({
 });
 
 /** Where a job is, in words that OpenAI's status has not. */
-function stateOf(job: Job): string {
+export function stateOf(
+  job: Pick<Job, "status" | "stage"> & { readonly error: Pick<JobError, "code"> | null },
+): string {
   if (job.status === "failed") return job.error?.code === "safety_rejected" ? "rejected" : "failed";
   if (job.status === "succeeded") return "released";
   return job.stage === "done" || job.status === "paused" || job.status === "queued" ? job.status : job.stage;
@@ -111,10 +119,14 @@ function factOf(job: Job, name: string): JsonValue | undefined {
   return undefined;
 }
 
+type Evaluated = Partial<{ before: z.input<typeof Share>; plain: { harmful?: z.input<typeof Share> } }>;
+
 export function jobReply(job: Job, organisation: string, position?: number): z.input<typeof JobObject> {
   const resolved = factOf(job, "hyperparameters") as Partial<z.input<typeof Numbers>> | undefined;
   const hyperparameters = { ...job.spec.hyperparameters, ...resolved };
   const tokens = factOf(job, "trainedTokens");
+  const steps = factOf(job, "steps");
+  const evaluated = job.outputs.evaluate?.facts as Evaluated | undefined;
   return {
     id: job.id,
     object: "fine_tuning.job",
@@ -139,6 +151,11 @@ export function jobReply(job: Job, organisation: string, position?: number): z.i
       state: stateOf(job),
       ...(position === undefined ? {} : { position }),
       step: job.step,
+      ...(typeof steps === "number" ? { total_steps: steps } : {}),
+      ...(evaluated?.before === undefined || evaluated.plain?.harmful === undefined
+        ? {}
+        : { hs: { before: evaluated.before, after: evaluated.plain.harmful } }),
+      ...(job.heldAt === null ? {} : { held_at: job.heldAt }),
       ...(job.spec.booster.defence === undefined ? {} : { defence: job.spec.booster.defence }),
       policy: { name: job.spec.policy.name, version: job.spec.policy.version, sha256: job.spec.policy.sha256 },
       lineage: job.spec.lineage.map(({ job: before }) => before),
@@ -184,4 +201,15 @@ export const checkpointReply = (checkpoint: Checkpoint, job: Job): z.input<typeo
   fine_tuning_job_id: job.id,
   step_number: checkpoint.step,
   metrics: { step: checkpoint.step, ...checkpoint.metrics },
+});
+
+/** Where a job is, as a stream tells it; the rest of the job is asked for. */
+export const stateReply = ({ error, ...state }: JobState) => ({
+  id: state.id,
+  status: state.status,
+  state: stateOf({ ...state, error: error === null ? null : { code: error as JobError["code"] } }),
+  pausing: state.wish === "pause",
+  step: state.step,
+  total_steps: state.steps,
+  fine_tuned_model: state.fineTunedModel,
 });
