@@ -30,7 +30,7 @@ const ROOMS = [
 ];
 
 /** The same inside the service: a room imports only rooms of a lower line, and what stands in no room starts them all. */
-const SERVICE = [["domain"], ["store", "engine", "pipeline"], ["http", "worker"]];
+const SERVICE = [["domain"], ["store", "engine", "pipeline"], ["http", "worker", "webhooks"]];
 
 const MAX_LINES = 300;
 /** Written by a generator from ONNX's own schema. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isInside } from "./webhooks/address.ts";
 
 const Host = z.string().regex(/^[A-Za-z0-9.:-]{1,253}$/, "must be a name or an address");
 
@@ -30,6 +31,10 @@ export const ServeOptions = z.strictObject({
     .optional()
     .describe("Gigabytes that bases which are served may take together; by default half of what is free"),
   policy: z.string().min(1).optional().describe("Policy file of the default project; without it the bundled one"),
+  webhookInside: z
+    .array(z.string().refine(isInside, "must be a name, an address or a network as 10.1.0.0/16"))
+    .default([])
+    .describe("Hosts that are not the public's which webhooks may reach, also without TLS: names, addresses, networks"),
   logLevel: z
     .enum(["error", "warn", "info", "debug", "silent"])
     .optional()

@@ -19,15 +19,22 @@ import { repeat } from "./repeat.ts";
 import type { ServeOptions } from "./serve-options.ts";
 import { folderOf, setUpBase } from "./set-up-base.ts";
 import { setUpPolicy, setUpProject, workerToken } from "./setup.ts";
+import { Outbox } from "./store/outbox.ts";
 import { Reaper } from "./store/reaper.ts";
 import { openStore, type Store } from "./store/store.ts";
 import { sweep } from "./store/sweep.ts";
+import { Turn } from "./store/turns.ts";
+import { reachOf } from "./webhooks/address.ts";
+import { Deliverer } from "./webhooks/deliver.ts";
+import { senderOf } from "./webhooks/send.ts";
 import { startWorkers } from "./workers.ts";
 
 const LOOPBACK = ["127.0.0.1", "localhost", "[::1]", "::1"];
 /** Seconds between looks at silent workers and at models that were withdrawn elsewhere, and between cleanings. */
 const LOOK_SECONDS = 3;
 const CLEAN_SECONDS = 600;
+/** Between looks at what webhooks are to be told. */
+const TELL_SECONDS = 1;
 /** Seconds between signed heads of the audit log. */
 const SEAL_SECONDS = 3600;
 const GB = 2 ** 30;
@@ -111,6 +118,7 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
       jobThreads: options.threads ?? Math.max(1, Math.floor(availableParallelism() / (options.workers + 1))),
       parts: partsOf(store, engine, base.name, draining.signal),
       withdraw: (model) => engine.withdraw(model),
+      webhooks: senderOf({ reach: reachOf(options.webhookInside), version, now: store.context.now }),
     };
     service.metrics.followEngine(() => engine.status());
     service.metrics.followJobs(() => store.jobs.counts());
@@ -121,16 +129,26 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
     cleanups.push(() => listening.close(LIMITS.shutdownSeconds));
     const url = urlOf(options, listening.port);
     const reaper = new Reaper(store.context);
+    const deliverer = new Deliverer({
+      outbox: store.outbox,
+      webhooks: store.webhooks,
+      turn: new Turn(store.context, Outbox.TURN),
+      sender: service.webhooks,
+      onTry: (outcome) => service.metrics.webhooks.inc({ outcome }),
+      onError: (error) => log.error({ err: error }, "a webhook was not told"),
+    });
     const loops = [
       repeat(LOOK_SECONDS, log, async () => void (await reaper.look())),
       repeat(CLEAN_SECONDS, log, async () => {
         await store.reviews.expire();
         await sweep(store);
       }),
+      repeat(TELL_SECONDS, log, () => deliverer.look()),
       repeat(SEAL_SECONDS, log, () => store.audit.seal()),
     ];
     cleanups.push(async () => {
       for (const loop of loops) await loop.stop();
+      await deliverer.stop();
     });
     if (options.workers > 0) {
       const token = await workerToken(store, join(options.data, "keys"));

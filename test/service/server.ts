@@ -16,6 +16,8 @@ import { listen } from "../../src/service/http/server.ts";
 import type { Service } from "../../src/service/http/service.ts";
 import { setUpPolicy, setUpProject } from "../../src/service/setup.ts";
 import { type Store, storeOn } from "../../src/service/store/store.ts";
+import { reachOf } from "../../src/service/webhooks/address.ts";
+import { senderOf } from "../../src/service/webhooks/send.ts";
 import { openEmptyEmbedded } from "./databases.ts";
 
 export interface TestServer {
@@ -62,6 +64,7 @@ export async function startTestServer(
     jobThreads: 1,
     parts: {},
     withdraw: () => undefined,
+    webhooks: senderOf({ reach: reachOf(["127.0.0.1"]), version: "0.0.0", now: store.context.now }),
   };
   const file = await store.blobs.put(Buffer.from("{}"));
   const identity = createHash("sha256").update("base").digest("hex");

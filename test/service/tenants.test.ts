@@ -12,6 +12,7 @@ import { Projects } from "../../src/service/store/projects.ts";
 import { Reviews } from "../../src/service/store/reviews.ts";
 import { Uploads } from "../../src/service/store/uploads.ts";
 import { Usage } from "../../src/service/store/usage.ts";
+import { Webhooks } from "../../src/service/store/webhooks.ts";
 
 const src = join(import.meta.dirname, "../../src");
 const tables = MIGRATIONS.flatMap(({ sql }) =>
@@ -35,6 +36,7 @@ describe("tenants", () => {
   /** Those that are about no tenant, or whose caller has looked the thing up for a principal: each with its reason. */
   const WITHOUT: Readonly<Record<string, string>> = {
     "Keys.any": "whether the server is new",
+    "Keys.admit": "makes the principal of a key that was found",
     "Keys.find": "makes the principal",
     "Projects.org": "the server's own",
     "Jobs.position": "takes a job that was looked up",
@@ -46,7 +48,7 @@ describe("tenants", () => {
   };
 
   test("every method about tenants' things takes a principal first", () => {
-    const repositories = [Files, Uploads, Jobs, JobRecords, Keys, Models, Projects, Reviews, Usage];
+    const repositories = [Files, Uploads, Jobs, JobRecords, Keys, Models, Projects, Reviews, Usage, Webhooks];
     const methods = repositories.flatMap((repository) =>
       Object.getOwnPropertyNames(repository.prototype)
         .filter((name) => name !== "constructor")

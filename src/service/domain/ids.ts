@@ -18,6 +18,8 @@ export const ID_PREFIXES = {
   audit: "audit_log-",
   request: "req_",
   moderation: "modr-",
+  webhook: "webhook_",
+  webhookEvent: "evt_",
 } as const;
 export type IdKind = keyof typeof ID_PREFIXES;
 

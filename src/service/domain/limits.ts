@@ -56,6 +56,18 @@ export const LIMITS = {
   /** What a stop of the server waits for. */
   shutdownSeconds: 30,
 
+  webhooks: 100,
+  webhookUrlLength: 2048,
+  /** What a receiver has for its whole answer, and how much of it is read. */
+  webhookSeconds: 10,
+  webhookAnswerBytes: 16 * KB,
+  /** Seconds from one try to the next; after the last of them it is given up. */
+  webhookRetrySeconds: [5, 30, 120, 600, 1800, 7200, 21_600, 43_200, 86_400],
+  /** Of one server at once: to all receivers, and to one. */
+  webhooksAtOnce: 32,
+  webhooksAtOncePerReceiver: 4,
+  deliveriesKeptSeconds: 30 * 86_400,
+
   metadataPairs: 16,
   metadataKey: 64,
   metadataValue: 512,

@@ -80,6 +80,12 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/booster/limits": admin,
   "GET /v1/booster/bases": admin,
   "GET /v1/booster/workers": admin,
+  "GET /v1/booster/webhooks": admin,
+  "POST /v1/booster/webhooks": admin,
+  "GET /v1/booster/webhooks/{id}": admin,
+  "DELETE /v1/booster/webhooks/{id}": admin,
+  "POST /v1/booster/webhooks/{id}/test": admin,
+  "GET /v1/booster/webhooks/{id}/deliveries": admin,
   "GET /v1/booster/audit_logs": admin,
   "POST /v1/booster/audit_logs/verify": admin,
 

@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { EngineStatus, ServingEngine } from "../engine/types.ts";
 
 /** What the server counts. No label names a tenant, key, model or job: such labels grow for ever. */
@@ -19,6 +19,12 @@ export class Metrics {
   readonly streams = new Gauge({
     name: "sse_clients",
     help: "open streams of events",
+    registers: [this.registry],
+  });
+  readonly webhooks = new Counter({
+    name: "webhook_total",
+    help: "tries to tell a receiver, by what became of them",
+    labelNames: ["outcome"],
     registers: [this.registry],
   });
 

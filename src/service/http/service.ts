@@ -2,6 +2,7 @@ import { canonicalJson, sha256Of } from "../domain/canonical.ts";
 import type { JsonValue } from "../domain/json.ts";
 import { LIMITS } from "../domain/limits.ts";
 import { ServiceError } from "../domain/service-error.ts";
+import type { WebhookMessage, WebhookTry } from "../domain/webhook.ts";
 import type { Once } from "../store/once.ts";
 import type { Store } from "../store/store.ts";
 import type { Core } from "./core.ts";
@@ -16,6 +17,14 @@ export interface Service extends Core {
   readonly parts: Readonly<Record<string, () => Promise<string | { readonly note: string } | undefined>>>;
   /** Ends the serving of a model at once on this server; others find out at their next look. */
   readonly withdraw: (model: string) => void;
+  readonly webhooks: WebhookSender;
+}
+
+/** How this server asks receivers of webhooks. */
+export interface WebhookSender {
+  /** Why an address may not be asked; undefined where it may. */
+  faultOf(address: string): string | undefined;
+  send(target: { readonly url: string; readonly key: Uint8Array }, message: WebhookMessage): Promise<WebhookTry>;
 }
 
 /** What is there; what is not, or is another's, is refused in the same words. @throws {ServiceError} `not_found` */

@@ -34,6 +34,8 @@ export const AUDIT_TYPES = [
   "project.changed",
   "session.created",
   "session.ended",
+  "webhook.created",
+  "webhook.deleted",
 ] as const;
 export type AuditType = (typeof AUDIT_TYPES)[number];
 

@@ -34,11 +34,26 @@ export const TABLES = [
   ["idempotency", "scope, key"],
   ["usage", "project_id, day, kind, model"],
   ["workers", "id"],
+  ["webhooks", "seq"],
+  ["outbox", "seq"],
+  ["turns", "name"],
   ["audit", "seq"],
   ["audit_seals", "seq"],
 ] as const;
 /** Tables whose `seq` the database itself counts on. */
-const COUNTED = ["projects", "api_keys", "files", "bases", "jobs", "checkpoints", "models", "grants", "decisions"];
+const COUNTED = [
+  "projects",
+  "api_keys",
+  "files",
+  "bases",
+  "jobs",
+  "checkpoints",
+  "models",
+  "grants",
+  "decisions",
+  "webhooks",
+  "outbox",
+];
 const AT_ONCE = 500;
 
 const header = z.object({

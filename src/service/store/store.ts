@@ -16,6 +16,7 @@ import { Keys } from "./keys.ts";
 import { Leases } from "./lease.ts";
 import { migrate } from "./migrations/index.ts";
 import { Models } from "./models.ts";
+import { Outbox } from "./outbox.ts";
 import { Policies } from "./policies.ts";
 import { Projects } from "./projects.ts";
 import { Reviews } from "./reviews.ts";
@@ -23,6 +24,7 @@ import { openSecrets, type Secrets } from "./secrets.ts";
 import { Sessions } from "./sessions.ts";
 import { Uploads } from "./uploads.ts";
 import { Usage } from "./usage.ts";
+import { Webhooks } from "./webhooks.ts";
 import { Workers } from "./workers.ts";
 
 export interface StoreOptions {
@@ -52,6 +54,8 @@ export interface Store {
   readonly usage: Usage;
   readonly bases: Bases;
   readonly workers: Workers;
+  readonly webhooks: Webhooks;
+  readonly outbox: Outbox;
   readonly leases: Leases;
   readonly checks: Checks;
   readonly blobs: BlobStore;
@@ -124,6 +128,8 @@ export async function storeOn(db: Database, options: StoreOptions, closed: () =>
     usage: new Usage(context),
     bases,
     workers: new Workers(context),
+    webhooks: new Webhooks(context, secrets),
+    outbox: new Outbox(context),
     leases: new Leases(context, bases, { blobs, secrets, bases }),
     checks: new Checks(context),
     blobs,

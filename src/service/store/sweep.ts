@@ -1,6 +1,7 @@
 import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { LIMITS } from "../domain/limits.ts";
 import type { Sql } from "./database.ts";
 import type { Store } from "./store.ts";
 
@@ -44,6 +45,9 @@ export async function sweep({ context, blobs, folders }: Pick<Store, "context" |
   ]);
   await context.db.query("delete from idempotency where created_at <= $1", [now - YOUNG_SECONDS]);
   await context.db.query("delete from sessions where expires_at <= $1", [now]);
+  await context.db.query("delete from outbox where state <> 'waiting' and created_at <= $1", [
+    now - LIMITS.deliveriesKeptSeconds,
+  ]);
   const named = await namedBlobs(context.db, now);
   const swept = { blobs: 0, unfinished: 0 };
   for await (const { sha256, age } of blobs.list()) {

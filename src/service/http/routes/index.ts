@@ -13,6 +13,7 @@ import { policyRoutes } from "./policies.ts";
 import { sessionRoutes } from "./session.ts";
 import { streamRoutes } from "./stream.ts";
 import { uploadRoutes } from "./uploads.ts";
+import { webhookRoutes } from "./webhooks.ts";
 
 /** All that this server answers, but the inference. */
 export const routesOf = (service: Service): Route[] =>
@@ -27,6 +28,7 @@ export const routesOf = (service: Service): Route[] =>
     dashboardRoutes,
     policyRoutes,
     adminRoutes,
+    webhookRoutes,
     internalRoutes,
     healthRoutes,
     sessionRoutes,

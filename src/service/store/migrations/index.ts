@@ -5,12 +5,14 @@ import type { Database } from "../database.ts";
 import { first } from "./001-first.ts";
 import { fileChecks } from "./002-file-checks.ts";
 import { sessions } from "./003-sessions.ts";
+import { webhooks } from "./004-webhooks.ts";
 
 /** In order, only ever added to: a migration that has been released is never edited. */
 export const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
   { name: "first", sql: first },
   { name: "file checks", sql: fileChecks },
   { name: "sessions", sql: sessions },
+  { name: "webhooks", sql: webhooks },
 ];
 
 /** Any number that only this program's migrations take. */
