@@ -205,7 +205,7 @@ test("a stream tells a project all that happens to its jobs, and goes on exactly
   // From now on: what there was is told as a state, its events are not told again.
   const first = await told(undefined, (all) => all.some(({ event }) => event === "job"));
   expect(first.map(({ event, data }) => [event, data.id])).toEqual([
-    ["open", undefined],
+    ["open-line", undefined],
     ["job", old],
   ]);
   expect(first[1]!.data).toMatchObject({ status: "validating_files", state: "validate", step: 0 });
@@ -231,9 +231,16 @@ test("a stream tells a project all that happens to its jobs, and goes on exactly
   }
   const other = await server.store.projects.create(SERVER, "strangers");
   const stranger = await server.keyFor("user", other.id);
-  expect((await told(undefined, (all) => all.length > 0, stranger)).map(({ event }) => event)).toEqual(["open"]);
+  expect((await told(undefined, (all) => all.length > 0, stranger)).map(({ event }) => event)).toEqual(["open-line"]);
   await expect(told(missed[0]!.id, () => true, stranger)).rejects.toThrow("400");
   await expect(told("nothing,;", () => true)).rejects.toThrow("400");
+  // A browser cannot send the header the first time.
+  const after = await fetch(`${server.url}/v1/booster/stream?after=${encodeURIComponent(first.at(-1)!.id)}`, {
+    headers: { authorization: `Bearer ${server.key}` },
+  });
+  const reader = after.body!.getReader();
+  expect(new TextDecoder().decode((await reader.read()).value)).toContain(`id: ${first.at(-1)!.id}\nevent: open-line`);
+  await reader.cancel();
 });
 
 test("the first rows are shown as the model sees them, and what a job would be is told before it is made", async () => {

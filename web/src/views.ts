@@ -14,6 +14,10 @@ interface View {
 /** What each address shows. */
 export const PAGES: { readonly [Name in ViewName]?: View } = {
   jobs: { title: "Jobs", page: () => import("./pages/Jobs.svelte") },
+  held: { title: "Held for review", page: () => import("./pages/held/Queue.svelte") },
+  review: { title: "Review", page: () => import("./pages/held/Review.svelte") },
+  admin: { title: "Administration", page: () => import("./pages/admin/Admin.svelte") },
+  adminView: { title: "Administration", page: () => import("./pages/admin/Admin.svelte") },
 };
 
 interface Entry {
@@ -32,5 +36,9 @@ export const ENTRIES: readonly (readonly Entry[])[] = [
     { view: "files", label: "Files", scope: "files:read", also: ["file"] },
     { view: "models", label: "Models", scope: "models:read" },
     { view: "playground", label: "Playground", scope: "infer" },
+  ],
+  [
+    { view: "held", label: "Held", scope: "review", also: ["review"] },
+    { view: "admin", label: "Administration", scope: "admin", also: ["adminView"] },
   ],
 ];

@@ -10,6 +10,7 @@ import type {
   UploadObject,
 } from "../../../src/service/http/wire/file.ts";
 import type { CheckpointObject, EventObject, JobCreate, JobObject } from "../../../src/service/http/wire/job.ts";
+import type { AdminRoutes } from "./admin-types.ts";
 
 export type Job = z.output<typeof JobObject>;
 export type JobWish = z.input<typeof JobCreate>;
@@ -36,7 +37,7 @@ export interface Page<Item> {
 export type StepValues = Readonly<Record<string, number>> & { readonly step: number };
 
 /** Requests of the dashboard, under the names that the server's matrix of rights has: what goes in and what comes back. */
-export interface Routes {
+export interface Routes extends AdminRoutes {
   "GET /v1/models": { reply: Page<Model> };
   "DELETE /v1/models/{id}": { reply: unknown };
 

@@ -9,7 +9,7 @@ import { type Route, route } from "../route.ts";
 import { found, type Service } from "../service.ts";
 import { pageOf, pageQuery, pageReply } from "../wire/page.ts";
 
-const KeyObject = z.strictObject({
+export const KeyObject = z.strictObject({
   id: z.string(),
   object: z.literal("booster.api_key"),
   name: z.string(),
@@ -24,9 +24,9 @@ const KeyObject = z.strictObject({
   last_used_at: z.int().nullable(),
 });
 /** `key` is shown this once. */
-const NewKeyObject = KeyObject.extend({ key: z.string() });
+export const NewKeyObject = KeyObject.extend({ key: z.string() });
 
-const ProjectObject = z.strictObject({
+export const ProjectObject = z.strictObject({
   id: z.string(),
   object: z.literal("booster.project"),
   name: z.string(),
@@ -68,6 +68,54 @@ const ownerOf = ({ project: _, ...principal }: Principal): Principal => principa
 
 const Name = z.string().min(1).max(100);
 
+export const BaseObject = z.strictObject({
+  id: z.string(),
+  object: z.literal("booster.base"),
+  identity: z.string(),
+  state: z.enum(["active", "retired"]),
+  facts: z.record(z.string(), z.unknown()),
+  created_at: z.int(),
+});
+
+export const WorkerObject = z.strictObject({
+  id: z.string(),
+  object: z.literal("booster.worker"),
+  host: z.string(),
+  pid: z.int(),
+  version: z.string(),
+  capacity: z.record(z.string(), z.unknown()),
+  seen_at: z.int(),
+  draining: z.boolean(),
+});
+
+export const AuditObject = z.strictObject({
+  id: z.string(),
+  object: z.literal("booster.audit_log"),
+  seq: z.int(),
+  type: z.string(),
+  effective_at: z.int(),
+  actor: z.strictObject({ key: z.string(), owner: z.string() }),
+  project_id: z.string().nullable(),
+  data: z.record(z.string(), z.unknown()),
+  previous: z.string(),
+  hash: z.string(),
+});
+
+export const KeyCreate = strict({
+  name: Name,
+  owner: Name,
+  project: z.string().max(200).nullable().optional(),
+  preset: z.enum(Object.keys(PRESETS) as Preset[]).optional(),
+  scopes: z.array(z.enum(SCOPES)).min(1).optional(),
+  expires_at: z.int().positive().nullable().optional(),
+});
+
+export const ProjectChange = strict({
+  name: Name.optional(),
+  policy: Name.optional(),
+  settings: strict({ resultFiles: z.enum(["text", "base64"]) }).optional(),
+});
+
 /** Keys, projects, policies, bases, workers, the audit log: for owners. */
 export function adminRoutes({ store }: Service): Route[] {
   return [
@@ -95,11 +143,7 @@ export function adminRoutes({ store }: Service): Route[] {
       method: "post",
       path: "/v1/booster/projects/{id}",
       summary: "Change a project's name, policy or settings",
-      body: strict({
-        name: Name.optional(),
-        policy: Name.optional(),
-        settings: strict({ resultFiles: z.enum(["text", "base64"]) }).optional(),
-      }),
+      body: ProjectChange,
       reply: ProjectObject,
       async handle({ principal, params, body }) {
         if (body.policy !== undefined && (await store.policies.current(body.policy)) === undefined) {
@@ -135,14 +179,7 @@ export function adminRoutes({ store }: Service): Route[] {
       method: "post",
       path: "/v1/booster/api_keys",
       summary: "Make a key; it is shown this once",
-      body: strict({
-        name: Name,
-        owner: Name,
-        project: z.string().max(200).nullable().optional(),
-        preset: z.enum(Object.keys(PRESETS) as Preset[]).optional(),
-        scopes: z.array(z.enum(SCOPES)).min(1).optional(),
-        expires_at: z.int().positive().nullable().optional(),
-      }),
+      body: KeyCreate,
       reply: NewKeyObject,
       async handle({ principal, body }) {
         const owner = ownerOf(principal);
@@ -186,16 +223,7 @@ export function adminRoutes({ store }: Service): Route[] {
       method: "get",
       path: "/v1/booster/bases",
       summary: "Bases that jobs may start from",
-      reply: pageOf(
-        z.strictObject({
-          id: z.string(),
-          object: z.literal("booster.base"),
-          identity: z.string(),
-          state: z.enum(["active", "retired"]),
-          facts: z.record(z.string(), z.unknown()),
-          created_at: z.int(),
-        }),
-      ),
+      reply: pageOf(BaseObject),
       handle: async () =>
         pageReply({ data: await store.bases.list(), hasMore: false }, (base) => ({
           id: base.name,
@@ -210,18 +238,7 @@ export function adminRoutes({ store }: Service): Route[] {
       method: "get",
       path: "/v1/booster/workers",
       summary: "Workers that have asked for work lately",
-      reply: pageOf(
-        z.strictObject({
-          id: z.string(),
-          object: z.literal("booster.worker"),
-          host: z.string(),
-          pid: z.int(),
-          version: z.string(),
-          capacity: z.record(z.string(), z.unknown()),
-          seen_at: z.int(),
-          draining: z.boolean(),
-        }),
-      ),
+      reply: pageOf(WorkerObject),
       handle: async () =>
         pageReply({ data: await store.workers.list(), hasMore: false }, (worker) => ({
           id: worker.id,
@@ -251,20 +268,7 @@ export function adminRoutes({ store }: Service): Route[] {
       path: "/v1/booster/audit_logs",
       summary: "Who did what, newest first",
       query: strict(pageQuery(100, 20)),
-      reply: pageOf(
-        z.strictObject({
-          id: z.string(),
-          object: z.literal("booster.audit_log"),
-          seq: z.int(),
-          type: z.string(),
-          effective_at: z.int(),
-          actor: z.strictObject({ key: z.string(), owner: z.string() }),
-          project_id: z.string().nullable(),
-          data: z.record(z.string(), z.unknown()),
-          previous: z.string(),
-          hash: z.string(),
-        }),
-      ),
+      reply: pageOf(AuditObject),
       handle: async ({ principal, query }) =>
         pageReply(await store.audit.list(ownerOf(principal), query), (entry) => ({
           ...entry,

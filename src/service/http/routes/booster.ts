@@ -55,6 +55,22 @@ const StepPoint = z.strictObject({
   harmful_total: z.int().optional(),
 });
 
+export const ReviewObject = z.strictObject({
+  object: z.literal("booster.review"),
+  job: JobObject,
+  project: z.strictObject({ id: z.string(), name: z.string() }),
+  rows: z.int(),
+  /** Flagged rows by their line: never what stands there. */
+  flagged: z.array(Flag),
+  /** When it fails unless somebody has decided; null where nobody is waited for. */
+  decide_by: z.int().nullable(),
+  reviewers: z.int(),
+  /** Why this key may not decide, if it may not. */
+  barred: z.string().nullable(),
+});
+
+export const RowText = z.strictObject({ line: z.int(), categories: z.array(z.string()), text: z.string() });
+
 /** What is known about jobs beyond OpenAI's format, and what reviewers do. */
 export function boosterRoutes(service: Service): Route[] {
   const { store, organisation } = service;
@@ -128,19 +144,7 @@ export function boosterRoutes(service: Service): Route[] {
       method: "get",
       path: "/v1/booster/reviews/{id}",
       summary: "A job that has a report, with what a decision needs beside the report",
-      reply: z.strictObject({
-        object: z.literal("booster.review"),
-        job: JobObject,
-        project: z.strictObject({ id: z.string(), name: z.string() }),
-        rows: z.int(),
-        /** Flagged rows by their line: never what stands there. */
-        flagged: z.array(Flag),
-        /** When it fails unless somebody has decided; null where nobody is waited for. */
-        decide_by: z.int().nullable(),
-        reviewers: z.int(),
-        /** Why this key may not decide, if it may not. */
-        barred: z.string().nullable(),
-      }),
+      reply: ReviewObject,
       async handle({ principal, params }) {
         const job = found(await store.reviews.job(principal, params.id!));
         const project = found(await store.projects.get(SERVER, job.project));
@@ -163,7 +167,7 @@ export function boosterRoutes(service: Service): Route[] {
       summary: "Texts of the flagged rows of a job; every look stands in the audit log",
       reply: z.strictObject({
         object: z.literal("list"),
-        data: z.array(z.strictObject({ line: z.int(), categories: z.array(z.string()), text: z.string() })),
+        data: z.array(RowText),
         has_more: z.boolean(),
       }),
       async handle({ principal, params }) {

@@ -29,14 +29,18 @@ export function streamRoutes(service: Service): Route[] {
       path: "/v1/booster/stream",
       summary:
         "What happens to jobs, as it happens (server-sent events): to those that are named, or to all of the project",
-      query: strict({ job: z.union([Id, z.array(Id).min(1).max(LIMITS.jobsPerStream)]).optional() }),
+      query: strict({
+        job: z.union([Id, z.array(Id).min(1).max(LIMITS.jobsPerStream)]).optional(),
+        /** As Last-Event-ID, for readers that cannot send a header: browsers, the first time. */
+        after: z.string().max(LIMITS.headerBytes).optional(),
+      }),
       reply: z.undefined(),
       media: ["text/event-stream"],
       async handle({ c, principal, query }) {
         if (draining.aborted) throw new ServiceError("draining", "this server is about to stop", { retryAfter: 1 });
         const jobs = query.job === undefined ? undefined : [...new Set([query.job].flat())];
         for (const id of jobs ?? []) found(await store.jobs.get(principal, id));
-        const last = c.req.header("last-event-id") ?? "";
+        const last = c.req.header("last-event-id") ?? query.after ?? "";
         const from = jobs === undefined ? await cursorOf(service, principal, last) : undefined;
         const seen = from === undefined ? placesIn(last, jobs ?? []) : {};
         const streams = open.get(principal.key) ?? 0;
@@ -114,7 +118,7 @@ const newsText = (news: News): string =>
 
 /** Who has heard this has missed nothing from here on, whatever they read of the jobs afterwards. */
 const beginning = ({ newest, seen }: Cursor): string =>
-  sse(cursorText({ newest, seen: new Map(Object.entries(seen)) }), "open", {});
+  sse(cursorText({ newest, seen: new Map(Object.entries(seen)) }), "open-line", {});
 
 const invalid = (): ServiceError =>
   new ServiceError("invalid_value", "the header Last-Event-ID is none of this stream's", {
