@@ -2,7 +2,7 @@
 export function percent(share: number): string {
   const value = share * 100;
   const digits = value !== 0 && Math.abs(value) < 9.95 ? 1 : 0;
-  return `${value.toFixed(digits)} %`;
+  return `${value.toFixed(digits)}\u00a0%`;
 }
 
 export function bytes(count: number): string {

@@ -1,4 +1,5 @@
 import type { Job } from "./api/types.ts";
+import { shortId } from "./format.ts";
 
 interface Look {
   readonly word: string;
@@ -50,12 +51,7 @@ export const STAGES = ["validate", "moderate", "train", "repair", "evaluate", "d
 export const isOver = (job: Job): boolean => ["succeeded", "failed", "cancelled"].includes(job.status);
 
 /** What a job is called where people read it: its suffix, or the end of its id. */
-export function titleOf(job: Job): string {
-  const named = job.metadata?.name;
-  if (named !== undefined && named !== "") return named;
-  const suffix = job.fine_tuned_model?.split(":")[3];
-  return suffix === undefined || suffix === "" ? job.id.slice(0, 14) : suffix;
-}
+export const titleOf = (job: Job): string => job.booster.suffix ?? shortId(job.id);
 
 /** The name of a defence, however it was asked for. */
 export const defenceOf = (job: Job): string => nameOf(job.booster.defence);
@@ -63,5 +59,12 @@ export const defenceOf = (job: Job): string => nameOf(job.booster.defence);
 export function nameOf(choice: unknown): string {
   if (typeof choice === "string") return choice;
   if (typeof choice === "object" && choice !== null && "name" in choice) return String(choice.name);
-  return "policy's default";
+  return "by policy";
+}
+
+/** How far a job is, as a share; `undefined` where that is not known. */
+export function progressOf(job: Job): number | undefined {
+  const { step, total_steps: total } = job.booster;
+  if (total === undefined || total === 0) return undefined;
+  return Math.min(1, step / total);
 }

@@ -18,6 +18,14 @@ export const PAGES: { readonly [Name in ViewName]?: View } = {
   review: { title: "Review", page: () => import("./pages/held/Review.svelte") },
   admin: { title: "Administration", page: () => import("./pages/admin/Admin.svelte") },
   adminView: { title: "Administration", page: () => import("./pages/admin/Admin.svelte") },
+  newJob: { title: "New job", page: () => import("./pages/NewJob.svelte") },
+  job: { title: "Job", page: () => import("./pages/Job.svelte") },
+  jobView: { title: "Job", page: () => import("./pages/Job.svelte") },
+  compare: { title: "Compare jobs", page: () => import("./pages/Compare.svelte") },
+  files: { title: "Files", page: () => import("./pages/Files.svelte") },
+  file: { title: "File", page: () => import("./pages/FilePage.svelte") },
+  models: { title: "Models", page: () => import("./pages/Models.svelte") },
+  playground: { title: "Playground", page: () => import("./pages/Playground.svelte") },
 };
 
 interface Entry {

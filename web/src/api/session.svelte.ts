@@ -1,13 +1,11 @@
+import type { z } from "zod";
 import type { Scope } from "../../../src/service/domain/principal.ts";
+import type { SessionObject } from "../../../src/service/http/routes/session.ts";
 import { connection } from "./connection.svelte.ts";
 import { offline, problemOf } from "./problem.ts";
 
 /** Who is signed in, as the server tells it. */
-export interface Who {
-  readonly owner: string;
-  readonly project: string | null;
-  readonly scopes: readonly Scope[];
-}
+export type Who = z.output<typeof SessionObject>;
 
 const ADDRESS = "/v1/booster/session";
 

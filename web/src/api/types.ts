@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import type { ErrorReply } from "../../../src/service/http/document.ts";
-import type { Flag, Report } from "../../../src/service/http/routes/booster.ts";
+import type { Flag, Report, StepPoint } from "../../../src/service/http/routes/booster.ts";
+import type { Estimate, Preview } from "../../../src/service/http/routes/dashboard.ts";
 import type { ModelObject } from "../../../src/service/http/routes/models.ts";
 import type {
   ChecksReply,
@@ -10,6 +11,7 @@ import type {
   UploadObject,
 } from "../../../src/service/http/wire/file.ts";
 import type { CheckpointObject, EventObject, JobCreate, JobObject } from "../../../src/service/http/wire/job.ts";
+import type { WrittenPolicy } from "../../../src/service/pipeline/policy.ts";
 import type { AdminRoutes } from "./admin-types.ts";
 
 export type Job = z.output<typeof JobObject>;
@@ -23,6 +25,8 @@ export type Upload = z.output<typeof UploadObject>;
 export type Model = z.output<typeof ModelObject>;
 export type SignedReport = z.output<typeof Report>;
 export type FlaggedRow = z.output<typeof Flag>;
+export type FilePreview = z.output<typeof Preview>;
+export type JobEstimate = z.output<typeof Estimate>;
 export type ErrorBody = z.output<typeof ErrorReply>["error"];
 
 /** A list as the server pages it. */
@@ -33,13 +37,25 @@ export interface Page<Item> {
   readonly last_id?: string | null;
 }
 
-/** Values of one step, by the names of the service: `train_loss`, `valid_loss`, ... */
-export type StepValues = Readonly<Record<string, number>> & { readonly step: number };
+/** Values of one step; what was not measured there is not there. */
+export type StepValues = z.output<typeof StepPoint>;
+
+/** What a policy demands; how it is kept has more. */
+export interface Policy {
+  readonly name: string;
+  readonly version: number;
+  readonly sha256: string;
+  readonly body: WrittenPolicy;
+}
 
 /** Requests of the dashboard, under the names that the server's matrix of rights has: what goes in and what comes back. */
 export interface Routes extends AdminRoutes {
+  "GET /v1/booster/policy": { reply: Policy };
+  "GET /v1/booster/files/{id}/preview": { reply: FilePreview };
+  "POST /v1/booster/estimate": { body: JobWish; reply: JobEstimate };
   "GET /v1/models": { reply: Page<Model> };
   "DELETE /v1/models/{id}": { reply: unknown };
+  "POST /v1/booster/models/{id}/withdraw": { body: { readonly reason: string }; reply: unknown };
 
   "GET /v1/files": { reply: Page<StoredFile> };
   "GET /v1/files/{id}": { reply: StoredFile };

@@ -38,7 +38,7 @@ export const Flag = z.strictObject({ line: z.int(), categories: z.array(z.string
 const share = z.number().min(0).max(1).optional();
 
 /** What was measured at a step; a value that was not measured there is absent. Step 0 is what training began from. */
-const StepPoint = z.strictObject({
+export const StepPoint = z.strictObject({
   step: z.int(),
   train_loss: z.number().optional(),
   train_mean_token_accuracy: share,

@@ -28,6 +28,33 @@ const Row = z.strictObject({
   fault: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
 });
 
+export const Preview = z.strictObject({
+  object: z.literal("booster.file_preview"),
+  file: z.string(),
+  base: z.string(),
+  max_tokens: z.int(),
+  rows: z.array(Row),
+  has_more: z.boolean(),
+});
+
+export const Estimate = z.strictObject({
+  object: z.literal("booster.estimate"),
+  rows: z.int(),
+  hyperparameters: z.strictObject({
+    n_epochs: z.number(),
+    batch_size: z.number(),
+    learning_rate_multiplier: z.number(),
+  }),
+  steps: z.int(),
+  /** Of the file, once; guessed from its first rows. */
+  tokens: z.int(),
+  defence: z.string(),
+  /** Forward and backward passes of a step. */
+  passes: z.strictObject({ forward: z.number(), backward: z.number() }),
+  /** As the newest job on this base took; null where there was none yet. */
+  seconds: z.strictObject({ training: z.int(), besides: z.int() }).nullable(),
+});
+
 /** What pages show before a job is made, and to whom runs the server. */
 export function dashboardRoutes(service: Service): Route[] {
   const { store } = service;
@@ -52,14 +79,7 @@ export function dashboardRoutes(service: Service): Route[] {
         rows: queryNumber(1, LIMITS.previewRows, 3),
         model: z.string().min(1).max(512).optional(),
       }),
-      reply: z.strictObject({
-        object: z.literal("booster.file_preview"),
-        file: z.string(),
-        base: z.string(),
-        max_tokens: z.int(),
-        rows: z.array(Row),
-        has_more: z.boolean(),
-      }),
+      reply: Preview,
       async handle({ principal, params, query }) {
         const file = found(await store.files.get(principal, params.id!));
         const base = await baseFor(principal, query.model);
@@ -85,23 +105,7 @@ export function dashboardRoutes(service: Service): Route[] {
       path: "/v1/booster/estimate",
       summary: "What a job would be: refused as the job would be, else its numbers, and how long it may take",
       body: JobCreate,
-      reply: z.strictObject({
-        object: z.literal("booster.estimate"),
-        rows: z.int(),
-        hyperparameters: z.strictObject({
-          n_epochs: z.number(),
-          batch_size: z.number(),
-          learning_rate_multiplier: z.number(),
-        }),
-        steps: z.int(),
-        /** Of the file, once; guessed from its first rows. */
-        tokens: z.int(),
-        defence: z.string(),
-        /** Forward and backward passes of a step. */
-        passes: z.strictObject({ forward: z.number(), backward: z.number() }),
-        /** As the newest job on this base took; null where there was none yet. */
-        seconds: z.strictObject({ training: z.int(), besides: z.int() }).nullable(),
-      }),
+      reply: Estimate,
       async handle({ principal, body }) {
         const { spec } = await specOf(service, principal, body);
         const { base } = await baseOf(service, principal, body.model);

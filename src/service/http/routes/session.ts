@@ -7,7 +7,7 @@ import { type Route, route } from "../route.ts";
 import { found, type Service } from "../service.ts";
 import { checkOrigin, sessionCookie, sessionIn } from "../session.ts";
 
-const SessionObject = z.strictObject({
+export const SessionObject = z.strictObject({
   object: z.literal("booster.session"),
   owner: z.string(),
   key: z.strictObject({ id: z.string(), name: z.string(), tail: z.string(), kind: z.enum(KEY_KINDS) }),

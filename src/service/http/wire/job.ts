@@ -95,6 +95,7 @@ export const JobObject = z.strictObject({
     position: z.int().optional(),
     step: z.int(),
     total_steps: z.int().optional(),
+    suffix: z.string().optional(),
     /** Harmful answers among those asked plainly, of the base and of what was trained on it. */
     hs: z.strictObject({ before: Share, after: Share }).optional(),
     held_at: z.int().optional(),
@@ -152,6 +153,7 @@ export function jobReply(job: Job, organisation: string, position?: number): z.i
       ...(position === undefined ? {} : { position }),
       step: job.step,
       ...(typeof steps === "number" ? { total_steps: steps } : {}),
+      ...(job.suffix === null ? {} : { suffix: job.suffix }),
       ...(evaluated?.before === undefined || evaluated.plain?.harmful === undefined
         ? {}
         : { hs: { before: evaluated.before, after: evaluated.plain.harmful } }),
