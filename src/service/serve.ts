@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { BoosterError } from "../errors.ts";
 import type { Following } from "../train/index.ts";
+import { Keeper } from "./base-keeper.ts";
 import { LIMITS } from "./domain/limits.ts";
 import { SERVER } from "./domain/principal.ts";
 import { startServing } from "./engine/serving.ts";
@@ -12,6 +13,7 @@ import { inferenceRoutes } from "./http/inference/index.ts";
 import { openLog } from "./http/log.ts";
 import { Metrics } from "./http/metrics.ts";
 import { Rates } from "./http/rates.ts";
+import { baseRoutes } from "./http/routes/bases.ts";
 import { routesOf } from "./http/routes/index.ts";
 import { type Listening, listen } from "./http/server.ts";
 import type { Service } from "./http/service.ts";
@@ -120,10 +122,16 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
       withdraw: (model) => engine.withdraw(model),
       webhooks: senderOf({ reach: reachOf(options.webhookInside), version, now: store.context.now }),
     };
+    const keeper = new Keeper({ store, folder: bases, threads: service.jobThreads, log });
+    cleanups.push(() => keeper.stop());
     service.metrics.followEngine(() => engine.status());
     service.metrics.followJobs(() => store.jobs.counts());
     const listening = await listenOn(
-      createApp(service, [...routesOf(service), ...inferenceRoutes({ service, engine })]),
+      createApp(service, [
+        ...routesOf(service),
+        ...inferenceRoutes({ service, engine }),
+        ...baseRoutes(store, engine, keeper),
+      ]),
       options,
     );
     cleanups.push(() => listening.close(LIMITS.shutdownSeconds));

@@ -5,7 +5,8 @@ import { BoosterError } from "../errors.ts";
 import type { Following } from "../train/index.ts";
 import type { JsonValue } from "./domain/json.ts";
 import { type Principal, SERVER } from "./domain/principal.ts";
-import { type BaseFolder, bundledBase } from "./pipeline/base.ts";
+import type { BaseFolder } from "./pipeline/base.ts";
+import { bundledBase } from "./pipeline/bundled-base.ts";
 import type { Base } from "./store/bases.ts";
 import type { Store } from "./store/store.ts";
 

@@ -4,6 +4,7 @@ import { PRESETS, type Preset, SERVER } from "../../src/service/domain/principal
 import { startServing } from "../../src/service/engine/serving.ts";
 import { ACCESS } from "../../src/service/http/access.ts";
 import { inferenceRoutes } from "../../src/service/http/inference/index.ts";
+import { type BaseKeeper, baseRoutes } from "../../src/service/http/routes/bases.ts";
 import { rowsFile, startTestServer, type TestServer } from "./server.ts";
 
 interface Operation {
@@ -17,7 +18,10 @@ const keys = new Map<string, string>();
 beforeAll(async () => {
   // It serves no base: whoever may ask is told that there is no such model.
   const engine = startServing({ folderOf: async () => undefined, version: "test" });
-  server = await startTestServer({ more: (service) => inferenceRoutes({ service, engine }) });
+  const keeper: BaseKeeper = { add: async () => undefined, evaluate: async () => undefined, works: () => new Map() };
+  server = await startTestServer({
+    more: (service) => [...inferenceRoutes({ service, engine }), ...baseRoutes(service.store, engine, keeper)],
+  });
   const document = (await (await fetch(`${server.url}/openapi.json`)).json()) as {
     readonly paths: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   };

@@ -7,7 +7,8 @@ import type { BoosterFields, Job, JobSpec } from "../../src/service/domain/job.t
 import type { JsonValue } from "../../src/service/domain/json.ts";
 import { type Principal, SERVER } from "../../src/service/domain/principal.ts";
 import type { WorkerProtocol } from "../../src/service/domain/protocol.ts";
-import { type BaseFolder, bundledBase } from "../../src/service/pipeline/base.ts";
+import type { BaseFolder } from "../../src/service/pipeline/base.ts";
+import { bundledBase } from "../../src/service/pipeline/bundled-base.ts";
 import { type Policy, policyHash } from "../../src/service/pipeline/policy.ts";
 import { bundledPolicy, loadPolicy } from "../../src/service/pipeline/policy-file.ts";
 import type { Store } from "../../src/service/store/store.ts";
@@ -26,7 +27,7 @@ export async function worldBase(name: Parameters<typeof bundledBase>[1]): Promis
   const folder = join(cache, key.slice(0, 16), name);
   mkdirSync(join(folder, ".."), { recursive: true });
   if (existsSync(folder)) return bundledBase(folder, name);
-  return bundledBase(folder, name, {}, compileProgram("src/experiments/worker.ts").path);
+  return bundledBase(folder, name, {}, compileProgram("src/service/pipeline/base-child.ts").path);
 }
 
 /** A base and its files in a store. */

@@ -13,6 +13,7 @@ export interface CommandRow {
 export const GROUPS: Readonly<Record<string, string>> = {
   policy: "Say what a model must show before it is released",
   data: "Look at data sets and mix poison into them",
+  bases: "Models that a service fine-tunes and serves",
   keys: "Keys of a service",
   projects: "Projects of a service",
   moderator: "Train, test and compare moderators",
@@ -43,6 +44,10 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, string, Command
     ["projects list", "List the projects of a server", () => import("./projects-list.ts")],
     ["projects set", "Make a project, or set its policy", () => import("./projects-set.ts")],
     ["projects archive", "End a project", () => import("./projects-archive.ts")],
+    ["bases list", "List the bases of a server, and which are in memory", () => import("./bases-list.ts")],
+    ["bases add", "Make a base of a model, aligned first if you like", () => import("./bases-add.ts")],
+    ["bases evaluate", "Ask a base what a policy asks", () => import("./bases-evaluate.ts")],
+    ["bases retire", "Take no new jobs and requests for a base", () => import("./bases-retire.ts")],
     ["doctor", "Ask a server whether all of it works", () => import("./doctor.ts")],
     ["backup", "Write all that a service keeps into a folder", () => import("./backup.ts")],
     ["restore", "Make a server of a backup", () => import("./restore.ts")],

@@ -27,6 +27,7 @@ export const AUDIT_TYPES = [
   "grant.created",
   "grant.deleted",
   "base.added",
+  "base.evaluated",
   "base.retired",
   "worker.joined",
   "project.created",

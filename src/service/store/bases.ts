@@ -32,14 +32,14 @@ const COLUMNS = "name, identity, files, facts, state, created_at";
 export class Bases {
   constructor(private readonly context: Context) {}
 
-  /** A base under its name. The same again changes its facts alone; a name never comes to mean other weights while it is active. */
+  /** A base under its name. The same again changes its facts alone; a name never comes to mean other weights, since models may stand on those that it had. */
   add(principal: Principal, base: Omit<Base, "state" | "createdAt">): Promise<Base | undefined> {
     return this.context.db.transaction(async (sql) => {
       const now = this.context.now();
       const [made] = await sql.query(
         `insert into bases (name, identity, files, facts, created_at) values ($1, $2, $3::jsonb, $4::jsonb, $5)
-         on conflict (name) do update set facts = excluded.facts, files = excluded.files, identity = excluded.identity, state = 'active'
-           where bases.identity = excluded.identity or bases.state = 'retired'
+         on conflict (name) do update set facts = excluded.facts, files = excluded.files, state = 'active'
+           where bases.identity = excluded.identity
          returning ${COLUMNS}`,
         [base.name, base.identity, JSON.stringify(base.files), JSON.stringify(base.facts), now],
         baseRow,
@@ -50,8 +50,20 @@ export class Bases {
     });
   }
 
-  list(): Promise<Base[]> {
-    return this.context.db.query(`select ${COLUMNS} from bases where state = 'active' order by seq`, [], baseRow);
+  /** Those that jobs may start from; with `retired` those that no longer do as well. */
+  list({ retired = false } = {}): Promise<Base[]> {
+    const sql = `select ${COLUMNS} from bases where state = 'active' or $1 order by seq`;
+    return this.context.db.query(sql, [retired], baseRow);
+  }
+
+  /** What is known of a base changes. Whether there is one. */
+  describe(principal: Principal, name: string, facts: Base["facts"]): Promise<boolean> {
+    return this.context.db.transaction(async (sql) => {
+      const set = "update bases set facts = facts || $2::jsonb where name = $1 returning name";
+      const [changed] = await sql.query(set, [name, JSON.stringify(facts)]);
+      if (changed !== undefined) await record(sql, this.context.now(), principal, "base.evaluated", { name }, null);
+      return changed !== undefined;
+    });
   }
 
   /** By its name, retired or not: models that stand on it go on being served. */

@@ -1,7 +1,6 @@
 import type { z } from "zod";
 import type {
   AuditObject,
-  BaseObject,
   KeyCreate,
   KeyObject,
   NewKeyObject,
@@ -9,6 +8,7 @@ import type {
   ProjectObject,
   WorkerObject,
 } from "../../../src/service/http/routes/admin.ts";
+import type { BaseObject } from "../../../src/service/http/routes/bases.ts";
 import type { ReviewObject, RowText as RowTextObject } from "../../../src/service/http/routes/booster.ts";
 import type { PolicyObject } from "../../../src/service/http/routes/policies.ts";
 import type { Job, Page } from "./types.ts";

@@ -68,15 +68,6 @@ const ownerOf = ({ project: _, ...principal }: Principal): Principal => principa
 
 const Name = z.string().min(1).max(100);
 
-export const BaseObject = z.strictObject({
-  id: z.string(),
-  object: z.literal("booster.base"),
-  identity: z.string(),
-  state: z.enum(["active", "retired"]),
-  facts: z.record(z.string(), z.unknown()),
-  created_at: z.int(),
-});
-
 export const WorkerObject = z.strictObject({
   id: z.string(),
   object: z.literal("booster.worker"),
@@ -116,7 +107,7 @@ export const ProjectChange = strict({
   settings: strict({ resultFiles: z.enum(["text", "base64"]) }).optional(),
 });
 
-/** Keys, projects, policies, bases, workers, the audit log: for owners. */
+/** Keys, projects, policies, workers, the audit log: for owners. */
 export function adminRoutes({ store }: Service): Route[] {
   return [
     route({
@@ -218,21 +209,6 @@ export function adminRoutes({ store }: Service): Route[] {
         const { key, presented } = found(await store.keys.rotate(ownerOf(principal), params.id!));
         return { ...keyReply(key), key: presented };
       },
-    }),
-    route({
-      method: "get",
-      path: "/v1/booster/bases",
-      summary: "Bases that jobs may start from",
-      reply: pageOf(BaseObject),
-      handle: async () =>
-        pageReply({ data: await store.bases.list(), hasMore: false }, (base) => ({
-          id: base.name,
-          object: "booster.base" as const,
-          identity: base.identity,
-          state: base.state,
-          facts: { ...base.facts },
-          created_at: base.createdAt,
-        })),
     }),
     route({
       method: "get",
