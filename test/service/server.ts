@@ -70,7 +70,8 @@ export async function startTestServer(
   const identity = createHash("sha256").update("base").digest("hex");
   await store.bases.add(SERVER, { name: "world-booster", identity, files: { "config.json": file.sha256 }, facts: {} });
   const { project, firstKey } = await setUpProject(store, await setUpPolicy(store));
-  const routes = [...routesOf(service), ...(options.more?.(service) ?? [])];
+  const more = options.more?.(service) ?? [];
+  const routes = [...routesOf(service), ...more];
   const listening = await listen(createApp(service, routes), "127.0.0.1", 0);
   const url = `http://127.0.0.1:${listening.port}`;
   return {

@@ -165,6 +165,10 @@ async function publish(
   if (verdict.verdict === "held") {
     await letGo(sql, job, "held", { stage: "held", output, heldAt: now, file: file.id });
     await appendEvent(sql, job.id, message("The evaluation does not decide: a reviewer does"), now);
+  } else if (verdict.verdict === "released" && (await goesOnFromWithdrawn(sql, job))) {
+    const error: JobError = { code: "safety_rejected", message: WITHDRAWN, param: null };
+    await letGo(sql, job, "failed", { stage: "done", output, error, finishedAt: now, file: file.id });
+    await appendEvent(sql, job.id, message(`The job failed: ${error.message}`, "error"), now);
   } else if (verdict.verdict === "released") {
     await letGo(sql, job, "succeeded", { stage: "done", output, finishedAt: now, model: job.publishAs, file: file.id });
     await release(sql, publishing.bases, job, verdict.adapter, now);
@@ -178,6 +182,17 @@ async function publish(
     await appendEvent(sql, job.id, message(`The job failed: ${error.message}`, "error"), now);
   }
   await record(sql, now, SERVER, "job.verdict", { id: job.id, verdict: verdict.verdict, report: sha256 }, job.project);
+}
+
+export const WITHDRAWN = "A model that this one goes on from was withdrawn";
+
+/** Whether a model of a job's lineage was withdrawn: what made it so may live on in what was trained further. */
+export async function goesOnFromWithdrawn(sql: Sql, { spec }: Job): Promise<boolean> {
+  const jobs = spec.lineage.map(({ job }) => job);
+  const withdrawn = await sql.query("select id from models where job_id = any($1::text[]) and state = 'withdrawn'", [
+    jobs,
+  ]);
+  return withdrawn.length > 0;
 }
 
 /** Makes the model that a job was about, in the transaction that ends the job. */

@@ -8,7 +8,7 @@ import type { Bases } from "./bases.ts";
 import { type Context, type Page, type PageAsk, page } from "./context.ts";
 import type { Sql } from "./database.ts";
 import { appendEvent, JOB_COLUMNS, jobRow, message } from "./job-rows.ts";
-import { release } from "./publish.ts";
+import { goesOnFromWithdrawn, release, WITHDRAWN } from "./publish.ts";
 
 const DAY = 86_400;
 
@@ -152,6 +152,7 @@ export class Reviews {
           param: "report_sha256",
         });
       }
+      if (decision.verdict === "released" && (await goesOnFromWithdrawn(sql, job))) throw refused(WITHDRAWN);
       const now = this.context.now();
       const added = await sql.query(
         `insert into decisions (id, job_id, key_id, owner, verdict, reason, report_sha256, created_at)
