@@ -98,6 +98,8 @@ export class Talk {
         const [choice] = chunk.choices ?? [];
         if (choice === undefined) continue;
         pieces.push(...piecesOf(choice));
+        // A model begins with the blank that parts its words.
+        if (pieces[0] !== undefined) pieces[0] = { ...pieces[0], text: pieces[0].text.trimStart() };
         end = choice.finish_reason ?? end;
         show([...pieces], undefined);
       }
