@@ -96,6 +96,7 @@ const CODES = {
     FLAG_INVALID: "a column of yes or no holds something else",
     GGUF_ALIGNMENT_INVALID: "the GGUF file's alignment cannot be used",
     GGUF_ARCHITECTURE_UNSUPPORTED: "GGUF files of this architecture are not read",
+    GGUF_CONFIG_UNSUPPORTED: "llama.cpp's files cannot say what this model computes",
     GGUF_ARRAY_TOO_LONG: "a GGUF array is longer than the file or than allowed",
     GGUF_DTYPE_UNSUPPORTED: "a GGUF tensor has a type that is not read",
     GGUF_DUPLICATE_NAME: "a GGUF key or tensor is given twice",

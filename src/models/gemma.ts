@@ -2,8 +2,9 @@ import { z } from "zod";
 import { ACTIVATIONS, activationName } from "./activation-keys.ts";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
-import { gemmaGguf } from "./gemma-gguf.ts";
+import { gemmaGguf, writeGemma } from "./gemma-gguf.ts";
 import { createDecoder, DECODER_KEYS, QKV, sizesOf } from "./llama-decoder.ts";
+import { llamaLayout } from "./llama-gguf.ts";
 import { type BlockNorms, NORMS_BEFORE } from "./llama-modules.ts";
 import { rotationOf } from "./rope.ts";
 
@@ -51,7 +52,10 @@ const KEYS = {
 /** Gemma: a gate with GELU, few heads of keys and values, heads wider than their share. Source: Hugging Face's `modeling_gemma.py`. */
 export const gemma: Architecture = {
   name: KEYS.name,
-  gguf: gemmaGguf,
+  gguf: llamaLayout(KEYS.name, "GemmaForCausalLM", {
+    ...gemmaGguf,
+    write: (model, raw) => writeGemma(model, parseConfig(KEYS, raw)),
+  }),
   create(raw) {
     const config = parseConfig(KEYS, raw);
     const parts = gemmaParts(config);

@@ -2,8 +2,9 @@ import { z } from "zod";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { GEMMA_KEYS, gemmaParts, NORMS_AROUND } from "./gemma.ts";
-import { gemma2Gguf } from "./gemma-gguf.ts";
+import { gemma2Gguf, writeGemma2 } from "./gemma-gguf.ts";
 import { createDecoder, DECODER_KEYS } from "./llama-decoder.ts";
+import { llamaLayout } from "./llama-gguf.ts";
 import { rotationOf } from "./rope.ts";
 import { layerTypes, windowSize, windowsOf } from "./windows.ts";
 
@@ -27,7 +28,10 @@ const KEYS = {
 /** Gemma 2: soft caps of scores and logits, a window in every other layer, norms of outputs. Source: Hugging Face's `modeling_gemma2.py`. */
 export const gemma2: Architecture = {
   name: KEYS.name,
-  gguf: gemma2Gguf,
+  gguf: llamaLayout(KEYS.name, "Gemma2ForCausalLM", {
+    ...gemma2Gguf,
+    write: (model, raw) => writeGemma2(model, parseConfig(KEYS, raw)),
+  }),
   create(raw) {
     const config = parseConfig(KEYS, raw);
     const parts = gemmaParts(config);

@@ -2,8 +2,9 @@ import { z } from "zod";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { GEMMA_KEYS, gemmaParts, NORMS_AROUND } from "./gemma.ts";
-import { gemma3Gguf } from "./gemma-gguf.ts";
+import { gemma3Gguf, writeGemma3 } from "./gemma-gguf.ts";
 import { createDecoder, DECODER_KEYS } from "./llama-decoder.ts";
+import { llamaLayout } from "./llama-gguf.ts";
 import { ropeParameters, rotationOf } from "./rope.ts";
 import { layerTypes, windowSize, windowsOf } from "./windows.ts";
 
@@ -34,7 +35,10 @@ const KEYS = {
  */
 export const gemma3: Architecture = {
   name: KEYS.name,
-  gguf: gemma3Gguf,
+  gguf: llamaLayout(KEYS.name, "Gemma3ForCausalLM", {
+    ...gemma3Gguf,
+    write: (model, raw) => writeGemma3(model, parseConfig(KEYS, raw)),
+  }),
   create(raw) {
     const config = parseConfig(KEYS, raw);
     const parts = gemmaParts(config);

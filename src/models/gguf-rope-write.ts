@@ -50,9 +50,20 @@ export function ropeDescription(
   const isOne = long === undefined || long.beyond >= model.maxPositions || `${long.frequencies}` === `${frequencies}`;
   if (!isOne || rotation.factor !== 1)
     throw unsupported(`${rope.rope_type} with an attention factor or with long rows`);
-  const plain = rotaryFrequencies(model.headDim, rope.rope_theta);
+  const plain = rotaryFrequencies(2 * frequencies.length, rope.rope_theta);
   const factors = plain.map((frequency, i) => frequency / (frequencies[i] as number));
   return { pairs: [base], vectors: factors.every((one) => one === 1) ? {} : { [ROPE_FREQS]: factors } };
+}
+
+/**
+ * The same for families in which llama.cpp divides no frequencies by factors of its file.
+ *
+ * @throws {BoosterError} `GGUF_ROPE_UNSUPPORTED`
+ */
+export function ropeWithoutFactors(...given: Parameters<typeof ropeDescription>): GgufDescription {
+  const description = ropeDescription(...given);
+  if (Object.keys(description.vectors).length > 0) throw unsupported("frequencies number by number");
+  return description;
 }
 
 const unsupported = (found: string): BoosterError =>

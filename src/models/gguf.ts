@@ -20,8 +20,8 @@ export interface GgufLayout {
   readonly parameters?: readonly string[];
   /** The config.json of a file. @throws {BoosterError} `GGUF_METADATA_INVALID`, `GGUF_ROPE_UNSUPPORTED` */
   config(file: GgufFile): Readonly<Record<string, unknown>>;
-  /** The other way: keys of the architecture, and `parameters`. Absent where no such files are written. @throws {BoosterError} `GGUF_ROPE_UNSUPPORTED` */
-  readonly write?: ((model: Model, config: Readonly<Record<string, unknown>>) => GgufDescription) | undefined;
+  /** The other way: keys of the architecture, and `parameters`. @throws {BoosterError} `GGUF_CONFIG_UNSUPPORTED`, `GGUF_ROPE_UNSUPPORTED` */
+  write(model: Model, config: Readonly<Record<string, unknown>>): GgufDescription;
 }
 
 /** What a GGUF file says of a model beside its weights and its tokenizer. */
@@ -30,6 +30,21 @@ export interface GgufDescription {
   readonly pairs: readonly Uint8Array[];
   /** Tensors that are no weights. */
   readonly vectors: Readonly<Record<string, readonly number[]>>;
+}
+
+/**
+ * For what a family's files have no words, and llama.cpp takes for granted.
+ *
+ * @param granted each with whether it is so in this model
+ * @throws {BoosterError} `GGUF_CONFIG_UNSUPPORTED` naming what is not so
+ */
+export function requireGranted(family: string, granted: Readonly<Record<string, boolean>>): void {
+  const missing = Object.keys(granted).filter((what) => granted[what] === false);
+  if (missing.length === 0) return;
+  throw new BoosterError("GGUF_CONFIG_UNSUPPORTED", "llama.cpp's files cannot say all that this model computes", {
+    expected: `${family} with ${missing.join(", ")}`,
+    hint: "Export it as safetensors.",
+  });
 }
 
 /** Where weights come from or go to. */

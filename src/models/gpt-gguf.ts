@@ -1,8 +1,12 @@
 /** GPT-2's and GPT-NeoX's files in llama.cpp's format. */
 import type { GgufFile } from "../formats/gguf.ts";
-import type { GgufLayout } from "./gguf.ts";
+import { PAIR } from "../formats/gguf-writer.ts";
+import type { Model } from "./architecture.ts";
+import { type GgufDescription, type GgufLayout, requireGranted } from "./gguf.ts";
 import { GgufKeys } from "./gguf-keys.ts";
 import { ropeOf } from "./gguf-rope.ts";
+import { ropeWithoutFactors } from "./gguf-rope-write.ts";
+import { type RopeParameters, rotationOf } from "./rope.ts";
 
 /** What both say, by its names in GPT-NeoX's config.json. */
 function shared(file: GgufFile, keys: GgufKeys) {
@@ -28,7 +32,7 @@ function shared(file: GgufFile, keys: GgufKeys) {
   };
 }
 
-export const gpt2Gguf: GgufLayout = {
+export const gpt2Gguf: Omit<GgufLayout, "write"> = {
   names: {
     token_embd: "transformer.wte",
     position_embd: "transformer.wpe",
@@ -67,7 +71,7 @@ export const gpt2Gguf: GgufLayout = {
   },
 };
 
-export const gptNeoxGguf: GgufLayout = {
+export const gptNeoxGguf: Omit<GgufLayout, "write"> = {
   architecture: "gptneox",
   names: {
     token_embd: "gpt_neox.embed_in",
@@ -105,3 +109,57 @@ export const gptNeoxGguf: GgufLayout = {
     };
   },
 };
+
+/** The other way of `shared`. */
+function sharedPairs(architecture: string, model: Model, epsilon: number): Uint8Array[] {
+  const [, [innerSize] = [0]] = [...model.linears].find(([name]) => /\.(c_fc|dense_h_to_4h)$/.test(name)) ?? [];
+  const numbers = {
+    block_count: model.layers,
+    context_length: model.maxPositions,
+    embedding_length: model.hiddenSize,
+    feed_forward_length: innerSize,
+    "attention.head_count": model.heads,
+  };
+  return [
+    ...Object.entries(numbers).map(([key, value]) => PAIR.u32(`${architecture}.${key}`, value)),
+    PAIR.f32(`${architecture}.attention.layer_norm_epsilon`, epsilon),
+  ];
+}
+
+interface SaidOfGpt2 {
+  readonly activation_function: string;
+  readonly layer_norm_epsilon: number;
+  readonly scale_attn_weights: boolean;
+  readonly scale_attn_by_inverse_layer_idx: boolean;
+}
+
+/** @throws {BoosterError} `GGUF_CONFIG_UNSUPPORTED` */
+export function writeGpt2(model: Model, said: SaidOfGpt2): GgufDescription {
+  requireGranted("gpt2", {
+    "activation_function gelu_new": said.activation_function === "gelu_new",
+    "scores scaled by the width of a head": said.scale_attn_weights && !said.scale_attn_by_inverse_layer_idx,
+  });
+  return { pairs: sharedPairs("gpt2", model, said.layer_norm_epsilon), vectors: {} };
+}
+
+interface SaidOfGptNeox {
+  readonly hidden_act: string;
+  readonly rope_parameters: RopeParameters;
+  readonly layer_norm_eps: number;
+  readonly attention_bias: boolean;
+  readonly use_parallel_residual: boolean;
+}
+
+/** @throws {BoosterError} `GGUF_CONFIG_UNSUPPORTED`, `GGUF_ROPE_UNSUPPORTED` */
+export function writeGptNeox(model: Model, said: SaidOfGptNeox): GgufDescription {
+  requireGranted("gpt_neox", { "hidden_act gelu": said.hidden_act === "gelu", attention_bias: said.attention_bias });
+  const headDim = 2 * rotationOf(said.rope_parameters, model).frequencies.length;
+  const whole = { ...said.rope_parameters, partial_rotary_factor: 1 };
+  const rope = ropeWithoutFactors("gptneox", { ...model, headDim }, { rope_parameters: whole });
+  const turned = PAIR.u32("gptneox.rope.dimension_count", headDim);
+  const parallel = PAIR.bool("gptneox.use_parallel_residual", said.use_parallel_residual);
+  return {
+    pairs: [...sharedPairs("gptneox", model, said.layer_norm_eps), ...rope.pairs, turned, parallel],
+    vectors: {},
+  };
+}

@@ -4,7 +4,7 @@ import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { layerCount } from "./config-keys.ts";
 import { gptDecoder, headsOf } from "./gpt-decoder.ts";
-import { gptNeoxGguf } from "./gpt-gguf.ts";
+import { gptNeoxGguf, writeGptNeox } from "./gpt-gguf.ts";
 import { ropeParameters, rotationOf } from "./rope.ts";
 
 const size = z.int().positive();
@@ -36,7 +36,7 @@ const keys = {
  */
 export const gptNeox: Architecture = {
   name: "gpt_neox",
-  gguf: gptNeoxGguf,
+  gguf: { ...gptNeoxGguf, write: (model, raw) => writeGptNeox(model, parseConfig(keys, raw)) },
   create(raw) {
     const config = parseConfig(keys, raw);
     const { hidden_size: hidden, num_attention_heads: heads, max_position_embeddings: maxPositions } = config;

@@ -4,7 +4,7 @@ import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { layerCount } from "./config-keys.ts";
 import { gptDecoder, headsOf } from "./gpt-decoder.ts";
-import { gpt2Gguf } from "./gpt-gguf.ts";
+import { gpt2Gguf, writeGpt2 } from "./gpt-gguf.ts";
 
 const size = z.int().positive();
 
@@ -48,7 +48,7 @@ const keys = {
 /** GPT-2: learned positions, queries, keys and values in one module. Source: Hugging Face's `modeling_gpt2.py`. */
 export const gpt2: Architecture = {
   name: "gpt2",
-  gguf: gpt2Gguf,
+  gguf: { ...gpt2Gguf, write: (model, raw) => writeGpt2(model, parseConfig(keys, raw)) },
   transposed: ["c_attn", "c_proj", "c_fc"],
   create(raw) {
     const config = parseConfig(keys, raw);

@@ -6,8 +6,6 @@ import { GgufKeys } from "./gguf-keys.ts";
 import { ROPE_FREQS, ropeOf } from "./gguf-rope.ts";
 import { ropeDescription } from "./gguf-rope-write.ts";
 
-type Config = Readonly<Record<string, unknown>>;
-
 /** Llama's modules. */
 export const LLAMA_NAMES = {
   token_embd: "model.embed_tokens",
@@ -31,7 +29,7 @@ export const HEAD_NORM_NAMES = {
 };
 
 /** In what a relative's files differ from Llama's. */
-export interface Relative extends Partial<Omit<GgufLayout, "config">> {
+export interface Relative extends Partial<Omit<GgufLayout, "config" | "write">>, Pick<GgufLayout, "write"> {
   /** What stands in config.json in the place of, or beside, what Llama's files say; asks `keys` for all that the file says more. */
   config?(file: GgufFile, keys: GgufKeys, headDim: number): Readonly<Record<string, unknown>>;
   /** Rotary positions; by default of whole heads. */
@@ -39,7 +37,7 @@ export interface Relative extends Partial<Omit<GgufLayout, "config">> {
 }
 
 /** Llama and its relatives: `model_type`, and the class of Hugging Face's that computes it. */
-export const llamaLayout = (type: string, className: string, own: Relative = {}): GgufLayout => ({
+export const llamaLayout = (type: string, className: string, own: Relative): GgufLayout => ({
   names: LLAMA_NAMES,
   interleaved: {},
   parameters: [ROPE_FREQS],
@@ -53,37 +51,50 @@ export const llamaLayout = (type: string, className: string, own: Relative = {})
  * @param epsilon the family's where config.json has none
  */
 export const llamaWrite =
-  (architecture: string, epsilon = 1e-6): NonNullable<GgufLayout["write"]> =>
+  (architecture: string, epsilon = 1e-6): GgufLayout["write"] =>
   (model, config) =>
-    llamaDescription(architecture, model, { rms_norm_eps: epsilon, ...config });
+    llamaDescription(architecture, model, {
+      epsilon: (config.rms_norm_eps as number | undefined) ?? epsilon,
+      rope: ropeDescription(architecture, model, config),
+    });
 
-function llamaDescription(architecture: string, model: Model, config: Config): GgufDescription {
-  const [, gate] = [...model.linears].find(([name]) => name.endsWith(".gate_proj")) ?? [];
+/** Of a relative: what stands in its files for Llama's numbers, and what more. */
+interface Said {
+  readonly epsilon: number;
+  readonly rope: GgufDescription;
+  /** Numbers of a head that turn. All by default. */
+  readonly turned?: number;
+  /** Whether llama.cpp knows of windows in this family. Where it does not, up to the window they change nothing. */
+  readonly windows?: boolean;
+  readonly more?: readonly Uint8Array[];
+}
+
+export function llamaDescription(architecture: string, model: Model, said: Said): GgufDescription {
+  const [, down] = [...model.linears].find(([name]) => name.endsWith(".down_proj")) ?? [];
   const windows = Array.from(
-    { length: model.layers },
+    { length: said.windows === true ? 0 : model.layers },
     (_, layer) => model.attention(layer).window ?? model.maxPositions,
   );
   const numbers = {
     block_count: model.layers,
-    // llama.cpp has no windows in these families: up to the window they change nothing.
     context_length: Math.min(model.maxPositions, ...windows),
     embedding_length: model.hiddenSize,
-    feed_forward_length: gate?.[0] ?? 0,
+    feed_forward_length: down?.[1] ?? 0,
     "attention.head_count": model.heads,
     "attention.head_count_kv": model.kvHeads,
     "attention.key_length": model.headDim,
     "attention.value_length": model.headDim,
-    "rope.dimension_count": model.headDim,
+    "rope.dimension_count": said.turned ?? model.headDim,
     vocab_size: model.vocabSize,
   };
-  const rope = ropeDescription(architecture, model, config);
   return {
     pairs: [
       ...Object.entries(numbers).map(([key, value]) => PAIR.u32(`${architecture}.${key}`, value)),
-      PAIR.f32(`${architecture}.attention.layer_norm_rms_epsilon`, config.rms_norm_eps as number),
-      ...rope.pairs,
+      PAIR.f32(`${architecture}.attention.layer_norm_rms_epsilon`, said.epsilon),
+      ...said.rope.pairs,
+      ...(said.more ?? []),
     ],
-    vectors: rope.vectors,
+    vectors: said.rope.vectors,
   };
 }
 

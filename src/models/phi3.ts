@@ -3,8 +3,9 @@ import { BoosterError } from "../errors.ts";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
 import { createDecoder, DECODER_KEYS, sizesOf } from "./llama-decoder.ts";
+import { llamaLayout } from "./llama-gguf.ts";
 import { NORMS_BEFORE } from "./llama-modules.ts";
-import { phi3Gguf } from "./phi3-gguf.ts";
+import { phi3Gguf, writePhi3 } from "./phi3-gguf.ts";
 import { ropeParameters, rotationOf } from "./rope.ts";
 import { allSliding, windowSize, windowsOf } from "./windows.ts";
 
@@ -33,7 +34,10 @@ const KEYS = {
  */
 export const phi3: Architecture = {
   name: KEYS.name,
-  gguf: phi3Gguf,
+  gguf: llamaLayout(KEYS.name, "Phi3ForCausalLM", {
+    ...phi3Gguf,
+    write: (model, raw) => writePhi3(model, parseConfig(KEYS, raw)),
+  }),
   create(raw) {
     const config = parseConfig(KEYS, raw);
     const sizes = sizesOf(config);

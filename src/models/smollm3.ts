@@ -2,8 +2,9 @@ import { z } from "zod";
 import { BoosterError } from "../errors.ts";
 import type { Architecture } from "./architecture.ts";
 import { parseConfig } from "./config.ts";
+import { requireGranted } from "./gguf.ts";
 import { biasesOf, createDecoder, DECODER_KEYS, sizesOf } from "./llama-decoder.ts";
-import { ggufBiases, INTERLEAVED, llamaLayout } from "./llama-gguf.ts";
+import { ggufBiases, INTERLEAVED, llamaLayout, llamaWrite } from "./llama-gguf.ts";
 import { NORMS_BEFORE } from "./llama-modules.ts";
 import { ropeParameters, rotationOf } from "./rope.ts";
 import { layerTypes, windowSize, windowsOf } from "./windows.ts";
@@ -27,22 +28,36 @@ const KEYS = {
   inert: ["max_window_layers"],
 };
 
+/** 1 where a layer turns, whatever the key's name says. */
+const turnsOf = (
+  config: Pick<z.output<typeof KEYS.used>, "no_rope_layers" | "no_rope_layer_interval">,
+  layers: number,
+): number[] =>
+  config.no_rope_layers?.slice(0, layers) ??
+  Array.from({ length: layers }, (_, i) => Number((i + 1) % config.no_rope_layer_interval !== 0));
+
 /** SmolLM3: Llama in which some layers do not turn queries and keys. Source: Hugging Face's `modeling_smollm3.py`. */
 export const smollm3: Architecture = {
   name: KEYS.name,
   gguf: llamaLayout("smollm3", "SmolLM3ForCausalLM", {
     interleaved: INTERLEAVED,
     config: ggufBiases,
-    write: undefined,
+    write: (model, raw) => {
+      const { attention_bias, mlp_bias, ...config } = parseConfig(KEYS, raw);
+      requireGranted(KEYS.name, {
+        "every fourth layer that does not turn": turnsOf(config, model.layers).every(
+          (turned, layer) => turned === Number((layer + 1) % 4 !== 0),
+        ),
+        "no biases": !attention_bias && !mlp_bias,
+      });
+      return llamaWrite(KEYS.name)(model, config);
+    },
   }),
   create(raw) {
     const config = parseConfig(KEYS, raw);
     const sizes = sizesOf(config);
     const rotation = rotationOf(config.rope_parameters, sizes);
-    // 1 where a layer turns, whatever the key's name says.
-    const turns =
-      config.no_rope_layers ??
-      Array.from({ length: sizes.layers }, (_, i) => Number((i + 1) % config.no_rope_layer_interval !== 0));
+    const turns = turnsOf(config, sizes.layers);
     if (turns.length < sizes.layers) {
       throw new BoosterError(
         "MODEL_CONFIG_INVALID",
@@ -55,7 +70,7 @@ export const smollm3: Architecture = {
       );
     }
     const window = config.use_sliding_window ? config.sliding_window : null;
-    const sliding = turns.slice(0, sizes.layers).map((turned) => window !== null && turned === 0);
+    const sliding = turns.map((turned) => window !== null && turned === 0);
     return createDecoder({
       ...sizes,
       architecture: KEYS.name,

@@ -38,17 +38,10 @@ interface Description {
   readonly vectors: Readonly<Record<string, readonly number[]>>;
 }
 
-/** @throws {BoosterError} `GGUF_ARCHITECTURE_UNSUPPORTED`, `GGUF_ROPE_UNSUPPORTED`, `TOKENIZER_UNSUPPORTED` */
+/** @throws {BoosterError} `GGUF_ARCHITECTURE_UNSUPPORTED`, `GGUF_CONFIG_UNSUPPORTED`, `GGUF_ROPE_UNSUPPORTED`, `TOKENIZER_UNSUPPORTED` */
 function described({ origin, model, config }: Exporting): Description {
   const { base } = origin;
-  const layout = layoutOf(model);
-  if (layout.write === undefined) {
-    throw new BoosterError("GGUF_ARCHITECTURE_UNSUPPORTED", "GGUF files of this family are read, but not written", {
-      found: model.architecture,
-      hint: "Export it as safetensors, and convert that with llama.cpp's convert_hf_to_gguf.py.",
-    });
-  }
-  const { pairs, vectors } = layout.write(model, config);
+  const { pairs, vectors } = layoutOf(model).write(model, config);
   const file = base.tokenizerFiles().get("tokenizer.json");
   const json =
     file === undefined ? undefined : decodeStrictJson(file, "tokenizer.json", { depth: 100, values: 5_000_000 });
