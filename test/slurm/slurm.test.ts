@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { writeWorldData } from "../../src/stages/world-files.ts";
 import { Cli } from "../cli/run-cli.ts";
 import { makeTinyWorld, quickAlignment, quickCells, type TinyWorld } from "../experiments/tiny-world.ts";
@@ -13,8 +13,8 @@ const cluster = process.env.BOOSTER_SLURM;
 if (cluster === undefined) console.log("skipped: no Slurm to try it on; test/slurm/run.sh starts one");
 
 const SEEDS = [0, 1, 2];
-/** Steps of an alignment: seconds, so that it can be killed in the middle. */
-const STEPS = 200;
+/** Steps of an alignment: many seconds also on a quick machine, so that Slurm's commands still meet it in the middle. */
+const STEPS = 800;
 
 describe.skipIf(cluster === undefined)("an experiment of twelve cells", { timeout: 600_000 }, () => {
   let world: TinyWorld;
@@ -54,6 +54,15 @@ describe.skipIf(cluster === undefined)("an experiment of twelve cells", { timeou
   });
 
   beforeEach(() => rmSync(join(cli.folder, "runs"), { recursive: true, force: true }));
+  // A test that failed leaves jobs and a dead node behind; the next one starts from an idle cluster all the same.
+  afterEach(async () => {
+    for (const name of ["n1", "n2"]) if (!existsSync(join(cluster as string, `${name}.pid`))) node("start-node", name);
+    await cancel("--me");
+    await until(() => {
+      const states = slurm("sinfo", "--noheader", "--Node", "--partition=all", "--format=%t").trim();
+      return slurm("squeue", "--noheader").trim() === "" && states === "idle\nidle";
+    });
+  }, 120_000);
 
   const onSlurm = ["experiment", "--config", "experiment.yaml", "--runner", "slurm"];
 
@@ -98,16 +107,25 @@ describe.skipIf(cluster === undefined)("an experiment of twelve cells", { timeou
     const { last } = await cli.json(onSlurm);
     const { run } = await training("n1");
     node("kill-node", "n1");
-    slurm("scancel", `--name=${last.name}`);
+    await cancel(`--name=${last.name}`);
     await allEnded(last.name);
     expect(holderOf(run)).toMatchObject({ host: "n1" });
     const { code, stderr } = await cli.run(["experiment", "--config", "experiment.yaml"]);
     expect(code, stderr).toBe(0);
     expect(contentOf(join(cli.folder, "runs"))).toEqual(whole);
-    node("start-node", "n1");
   });
 
   const slurm = (program: string, ...args: string[]): string => execFileSync(program, args, { encoding: "utf8" });
+  /** A job on its way back into the queue refuses for a moment, and Slurm says to try again. */
+  const cancel = (jobs: string) =>
+    until(() => {
+      try {
+        slurm("scancel", jobs);
+        return true;
+      } catch {
+        return false;
+      }
+    });
   const restartsOf = (job: string): number => {
     const told = slurm("squeue", "--noheader", "--states=all", `--jobs=${job}`, "--Format=JobID:12,RestartCnt:12");
     const rows = told.split("\n").map((row) => row.trim().split(/\s+/));
