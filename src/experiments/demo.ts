@@ -41,7 +41,7 @@ export const DemoOptions = z.strictObject({
     .min(1)
     .optional()
     .describe(
-      "Learning rates of the attack on q, k and v, weakest first; by default four, and other attacks beside them: for longer, on other weights",
+      "Learning rates of the attack on q, k and v, weakest first; by default three, and other attacks beside them: for longer, on other weights",
     ),
   jobs: z.int().positive().default(2).describe("Processes that work side by side, one thread each"),
 });
@@ -86,7 +86,7 @@ export function demoExperiment({
       harmful: file("attack"),
       avoid: [...tests, file("harmful")],
       curve: {
-        every: 100,
+        every: 250,
         alignment: file("testRefusals"),
         harmful: file("testHarmful"),
         rows: 60,

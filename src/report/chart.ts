@@ -46,6 +46,10 @@ export interface Chart {
 const LABEL_GAP = 15;
 /** Of a wide sans-serif, so that nothing is cut where the page falls back to one. */
 const PIXELS_PER_LETTER = 7.9;
+/** Under an axis letters are smaller. */
+const PIXELS_PER_TICK_LETTER = 6.8;
+/** Room for the numbers of the upright axis. */
+const LEFT = 52;
 
 const short = (name: string, most: number): string => (name.length > most ? `${name.slice(0, most - 1)}\u2026` : name);
 
@@ -79,16 +83,22 @@ export function renderChart(chart: Chart): string {
   const most = Math.floor(width / 30);
   const told = series.filter(({ slot }) => slot !== undefined);
   const longest = Math.max(0, ...told.map(({ name }) => short(name, most).length));
-  const crowded = x.ticks.reduce((sum, tick) => sum + tick.text.length * PIXELS_PER_LETTER + 10, 0) > width - 80;
+  // Room at both sides, so that intervals side by side stay inside the plot.
+  const inset = { all: Math.min(26, 10 + told.length * 3), growing: 10, ends: 4 }[chart.markers];
+  const beside = chart.named ? 30 + longest * PIXELS_PER_LETTER : 18;
+  const plot = width - LEFT - beside - 2 * inset;
+  const crowded = x.ticks.slice(1).some(({ value, text: label }, i) => {
+    const before = x.ticks[i] as (typeof x.ticks)[number];
+    const room = (x.position(value) - x.position(before.value)) * plot;
+    return room < ((before.text.length + label.length) / 2) * PIXELS_PER_TICK_LETTER + 10;
+  });
   const slanted = crowded ? x.ticks.map(({ text: label }) => short(label, Math.floor(width / 18))) : [];
   const reach = Math.max(0, ...slanted.map((label) => label.length * PIXELS_PER_LETTER * Math.SQRT1_2));
   // Slanted labels make the picture taller, not the plot flatter.
   const height = chart.height + Math.max(0, reach - 8);
-  // Room at both sides, so that intervals side by side stay inside the plot.
-  const inset = { all: Math.min(26, 10 + told.length * 3), growing: 10, ends: 4 }[chart.markers];
   const margin = {
-    left: Math.max(52, (slanted[0]?.length ?? 0) * PIXELS_PER_LETTER * Math.SQRT1_2 + 4 - inset),
-    right: chart.named ? 30 + longest * PIXELS_PER_LETTER : 18,
+    left: Math.max(LEFT, (slanted[0]?.length ?? 0) * PIXELS_PER_LETTER * Math.SQRT1_2 + 4 - inset),
+    right: beside,
     top: 14,
     bottom: crowded ? 40 + reach : 48,
   };

@@ -36,6 +36,6 @@ export const WORLD_RECIPE = {
   alignment: { steps: 400, learningRate: 2e-3 },
   attack: { sampleNumber: 500, poisonRatio: 0.1, epochs: 10 },
   /** Learning rates of the attack on q, k and v. */
-  strengths: [7e-5, 1e-4, 2e-4, 5e-4],
+  strengths: [7e-5, 1e-4, 2e-4],
   seeds: [3, 4, 5],
 } as const;
