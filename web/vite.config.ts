@@ -23,6 +23,18 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    rolldownOptions: {
+      output: {
+        // Many small files are packed worse than few: what every page needs, users' pages with their curves, and those of reviewers and owners.
+        codeSplitting: {
+          groups: [
+            { name: "base", priority: 3, test: /node_modules\/svelte|web\/src\/(?!pages|report|ui\/Chart)/ },
+            { name: "users", priority: 2, test: /uplot|web\/src\/(pages\/(?!admin|held)|report|ui\/Chart)/ },
+            { name: "office", priority: 1, test: /web\/src\/pages\/(admin|held)/ },
+          ],
+        },
+      },
+    },
   },
   server: { proxy: { "/v1": server, "/healthz": server } },
 });

@@ -77,7 +77,7 @@ describe("the server", () => {
   });
 
   test("packs what it sends", async () => {
-    const [script] = assets().filter((file) => file.startsWith("index-") && file.endsWith(".js"));
+    const [script] = assets().filter((file) => file.startsWith("base-") && file.endsWith(".js"));
     const answer = await get(`/assets/${script}`, { "accept-encoding": "gzip, br" });
     expect(answer.headers.get("content-encoding")).toBe("gzip");
     const sent = (await answer.arrayBuffer()).byteLength;

@@ -1,13 +1,13 @@
 /** How often to look whether the server brings another version of this page. */
 const LOOK_MS = 300_000;
 
-/** The main script of a page: its name holds the hash of the program. */
-const scriptOf = (page: Document): string | null =>
-  page.querySelector("script[type=module]")?.getAttribute("src") ?? null;
+/** The scripts of a page: their names hold the hash of what is in them. */
+const scriptsOf = (page: Document): string =>
+  [...page.querySelectorAll("script[type=module]")].map((script) => script.getAttribute("src")).join();
 
 class Version {
   stale = $state(false);
-  readonly #own = scriptOf(document);
+  readonly #own = scriptsOf(document);
 
   constructor() {
     setInterval(() => void this.look(), LOOK_MS);
@@ -22,8 +22,8 @@ class Version {
     try {
       const response = await fetch("/", { cache: "no-cache" });
       if (!response.ok) return;
-      const theirs = scriptOf(new DOMParser().parseFromString(await response.text(), "text/html"));
-      this.stale = theirs !== null && theirs !== this.#own;
+      const theirs = scriptsOf(new DOMParser().parseFromString(await response.text(), "text/html"));
+      this.stale = theirs !== "" && theirs !== this.#own;
     } catch {
       // A server that is away is told of elsewhere.
     }

@@ -78,17 +78,26 @@ export class Uploading {
     };
     count();
     const missing = begun.parts.flatMap((id, part) => (id === null ? [part] : []));
+    let cut = false;
     const work = async (): Promise<void> => {
-      for (let part = missing.shift(); part !== undefined; part = missing.shift()) {
+      for (let part = missing.shift(); part !== undefined && !cut; part = missing.shift()) {
         const body = new FormData();
         body.append("data", file.slice(part * PART_BYTES, part * PART_BYTES + sizeOf(part)), "part");
-        const { id } = await call("POST /v1/uploads/{id}/parts", { params: { id: begun.upload }, body, signal });
-        begun.parts[part] = id;
+        try {
+          const { id } = await call("POST /v1/uploads/{id}/parts", { params: { id: begun.upload }, body, signal });
+          begun.parts[part] = id;
+        } catch (error) {
+          cut = true;
+          throw error;
+        }
         localStorage.setItem(keyOf(file), JSON.stringify(begun));
         count();
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    // Parts that are on their way when another is cut off still count: whoever goes on sends none twice.
+    const ends = await Promise.allSettled(Array.from({ length: AT_ONCE }, work));
+    const refused = ends.find((end) => end.status === "rejected");
+    if (refused !== undefined) throw refused.reason;
     const upload = await call("POST /v1/uploads/{id}/complete", {
       params: { id: begun.upload },
       body: { part_ids: begun.parts as string[] },
