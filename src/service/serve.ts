@@ -56,6 +56,8 @@ export interface ServeContext extends Following {
   readonly version: string;
   /** The compiled program whose command `worker` workers are. */
   readonly program: string;
+  /** How long a worker may be silent; by default as long as `Reaper` says. */
+  readonly leaseSeconds?: number;
 }
 
 /**
@@ -136,7 +138,7 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
     );
     cleanups.push(() => listening.close(LIMITS.shutdownSeconds));
     const url = urlOf(options, listening.port);
-    const reaper = new Reaper(store.context);
+    const reaper = new Reaper(store.context, undefined, context.leaseSeconds);
     const deliverer = new Deliverer({
       outbox: store.outbox,
       webhooks: store.webhooks,

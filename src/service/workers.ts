@@ -22,7 +22,10 @@ export function startWorkers(count: number, program: readonly string[], log: Log
   const keep = async (): Promise<void> => {
     for (let wait = BACKOFF_MS.first; !stopping; wait = Math.min(BACKOFF_MS.most, wait * 2)) {
       const began = performance.now();
-      const child = spawn(process.execPath, [...program], { stdio: ["ignore", "ignore", "inherit"] });
+      const child = spawn(process.execPath, [...program], {
+        // By the channel a worker sees that its server is gone, however that ended.
+        stdio: ["ignore", "ignore", "inherit", "ipc"],
+      });
       running.add(child);
       const code = await new Promise<number | string | null>((resolve) => {
         child.once("error", () => resolve("no start"));

@@ -121,13 +121,21 @@ export const CurveOptions = z.strictObject({
 export type CurveOptions = z.infer<typeof CurveOptions>;
 
 /** How well a training learns, measured on its way. */
-export const ValidationOptions = z.strictObject({
-  every: Count.describe("Steps between measurements"),
-  data: Source.optional().describe(
-    "Rows that are not trained on: their loss and the share of their tokens that are the likeliest",
-  ),
-  rows: Count.default(32).describe("Rows of these that are measured each time; all of them at an epoch's end"),
-});
+export const ValidationOptions = z
+  .strictObject({
+    every: Count.describe("Steps between measurements"),
+    data: Source.optional().describe(
+      "Rows that are not trained on: their loss and the share of their tokens that are the likeliest",
+    ),
+    rows: Count.default(32).describe("Rows of these that are measured each time; all of them at an epoch's end"),
+    patience: Count.optional().describe(
+      "Ends of epochs in a row at which the loss of all these rows is no lower than before: then training ends there. Without it every epoch is trained",
+    ),
+  })
+  .refine(({ data, patience }) => patience === undefined || data !== undefined, {
+    message: "is about rows that are not trained on: it needs data",
+    path: ["patience"],
+  });
 export type ValidationOptions = z.infer<typeof ValidationOptions>;
 
 const { seed: _, ...Poison } = PoisonOptions.shape;

@@ -222,7 +222,8 @@ export async function runTraining(job: TrainingRun, { emit, signal }: Following)
     const { profilePrefix } = base.device.options;
     if (profilePrefix !== undefined) writeFileSync(`${profilePrefix}.txt`, `${profileTable(program.profile())}\n`);
     // A run that was killed after its last step takes none when it is resumed, and keeps what is there.
-    if (stepper.steps > 0 || !existsSync(join(folder, COST))) run.writeFile(COST, costOf(steps, stepper));
+    if (stepper.steps > 0 || !existsSync(join(folder, COST)))
+      run.writeFile(COST, costOf(result.outcome === "finished" ? result.step : steps, stepper));
     const { outcome, step } = result;
     if (result.outcome === "stopped") return { outcome, run: folder, step };
     const published =

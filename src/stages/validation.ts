@@ -12,7 +12,7 @@ import {
 } from "../models/index.ts";
 import type { LoadedModel, NamedWeights } from "../models/load.ts";
 import { typesOf } from "../runtime/index.ts";
-import type { Evaluation } from "../train/index.ts";
+import type { Evaluation, MetricsRow } from "../train/index.ts";
 import { type Encoding, encodeAll, loadDataSet, teller, trainable } from "./data.ts";
 import { heldOutLoss } from "./held-out-loss.ts";
 import type { ValidationOptions } from "./options.ts";
@@ -90,9 +90,16 @@ export async function openValidation(
       return {
         due: (step) => step % options.every === 0 || endsEpoch(step),
         run: (step, signal) => unlessStopped(measure(step, signal)),
+        enough: (measured) => options.patience !== undefined && hasRisen(measured, options.patience),
       };
     },
   };
+}
+
+/** Whether so many ends of epochs have passed since the lowest loss of all held-out rows. */
+export function hasRisen(measured: readonly MetricsRow[], patience: number): boolean {
+  const losses = measured.flatMap(({ fullValidLoss: loss }) => (typeof loss === "number" ? [loss] : []));
+  return losses.length > patience && losses.length - 1 - losses.indexOf(Math.min(...losses)) >= patience;
 }
 
 /** What was measured; undefined where it was cut short. */
@@ -108,6 +115,7 @@ export async function unlessStopped<T>(measuring: Promise<T>): Promise<T | undef
 /** Several measurements as one: those that are due are taken. */
 export const together = (evaluations: readonly Evaluation[]): Evaluation => ({
   due: (step) => evaluations.some((each) => each.due(step)),
+  enough: (rows) => evaluations.some((each) => each.enough?.(rows) === true),
   async run(step, signal) {
     const due = evaluations.filter((each) => each.due(step));
     const values: Record<string, number> = {};

@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from "node:child_process";
+import { readFileSync } from "node:fs";
 import type { Readable } from "node:stream";
 import type { ErrorCode } from "../error-codes.ts";
 import { asBoosterError, BoosterError, type ErrorDetails } from "../errors.ts";
@@ -24,6 +25,9 @@ type ToParent =
   | { readonly kind: "done"; readonly value: unknown }
   | ({ readonly kind: "failed" } & Failure);
 
+/** Between two looks at how much memory a child has. */
+const LOOK_MS = 500;
+
 /** Characters kept of what the child writes to its standard error, for the report of a crash. */
 const STDERR_KEPT = 4096;
 
@@ -40,18 +44,32 @@ export class Child {
   private readonly kill = (): void => void this.process.kill("SIGKILL");
   private readonly gone: Promise<BoosterError>;
 
-  constructor(module: URL | string) {
+  /**
+   * @param memory bytes that the child may have. One with more is killed, with `OUT_OF_MEMORY`, before the system chooses whom to kill; where
+   * the system does not tell how much a process has (it does on Linux), nobody is
+   */
+  constructor(module: URL | string, memory = Number.POSITIVE_INFINITY) {
     this.process = fork(module, [], {
       detached: true,
       serialization: "advanced",
       stdio: ["ignore", "inherit", "pipe", "ipc"],
     });
     const stderr = collectTail(this.process.stderr);
+    let tooMuch: number | undefined;
+    const watch = setInterval(() => {
+      const bytes = residentBytes(this.process.pid);
+      if (bytes <= memory) return;
+      tooMuch = bytes;
+      this.kill();
+    }, LOOK_MS).unref();
     this.gone = new Promise((resolve, reject) => {
       this.process.on("error", reject);
-      this.process.on("close", (code, killedBy) => resolve(crash(code, killedBy, stderr())));
+      this.process.on("close", (code, killedBy) =>
+        resolve(tooMuch === undefined ? crash(code, killedBy, stderr()) : overgrown(tooMuch, memory)),
+      );
     });
-    this.gone.catch(() => undefined);
+    const unwatch = (): void => clearInterval(watch);
+    this.gone.then(unwatch, unwatch);
     process.once("exit", this.kill);
   }
 
@@ -147,6 +165,26 @@ function collectTail(stream: Readable | null): () => string {
 }
 
 const LESS_MEMORY = "Use a smaller micro-batch, a shorter maximum length, or a smaller model, then resume the run";
+
+/** Bytes of memory that a process has; 0 where that is not told. */
+function residentBytes(pid: number | undefined): number {
+  try {
+    const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+    return 1024 * Number(kilobytes ?? 0);
+  } catch {
+    // It has just ended, or this is no Linux.
+    return 0;
+  }
+}
+
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(2)} GB`;
+
+const overgrown = (bytes: number, limit: number): BoosterError =>
+  new BoosterError("OUT_OF_MEMORY", "the process that does the work took more memory than it may have", {
+    expected: `at most ${gigabytes(limit)}`,
+    found: gigabytes(bytes),
+    hint: LESS_MEMORY,
+  });
 
 function crash(code: number | null, killedBy: NodeJS.Signals | null, stderr: string): BoosterError {
   if (/heap out of memory|bad_alloc|failed to allocate memory/i.test(stderr)) {

@@ -212,3 +212,16 @@ describe("values that are not finite", () => {
     await expect(trial({ name: "broken", stepper: new Broken({ size: 20 }) })).rejects.toMatchObject(failure);
   });
 });
+
+test("training ends where what was measured says so, also when it is resumed there", async () => {
+  const evaluation = {
+    due: (step: number) => step % 3 === 0,
+    run: async (step: number) => ({ probe: step }),
+    enough: (rows: readonly object[]) => rows.filter((row) => "probe" in row).length > 2,
+  };
+  const ended = await trial({ name: "enough", evaluation });
+  expect(ended.result).toMatchObject({ outcome: "finished", step: 6 });
+  const again = await trial({ name: "enough", evaluation });
+  expect([again.result.step, again.metrics, again.seen]).toEqual([6, ended.metrics, []]);
+  expect(again.adapter).toEqual(ended.adapter);
+});

@@ -1,6 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { HostTensor } from "../tensor/tensor.ts";
 import type { Following } from "./event.ts";
+import type { MetricsRow } from "./metrics.ts";
 import { assertFinite, assertProgress, assertSound } from "./non-finite.ts";
 import { Pace } from "./pace.ts";
 import type { RunDirectory } from "./run-directory.ts";
@@ -14,6 +15,8 @@ export interface Evaluation {
   due(step: number): boolean;
   /** Returns what to record; undefined when it was cut short because `signal` asked to stop. */
   run(step: number, signal: AbortSignal | undefined): Promise<Readonly<Record<string, number>> | undefined>;
+  /** Whether what has been measured so far says that training ends here; asked after each measurement, with the rows of the whole run. */
+  enough?(rows: readonly MetricsRow[]): boolean;
 }
 
 export interface TrainingPlan extends Following {
@@ -109,9 +112,11 @@ export async function train(plan: TrainingPlan): Promise<TrainingResult> {
       }
     }
     const stopping = signal?.aborted === true;
-    if (stopping || mustSave(step)) await save();
+    // From the rows alone, so that a run that is resumed here ends here too.
+    const enough = counters.evaluated === step && plan.evaluation?.enough?.(run.metrics.rows()) === true;
+    if (stopping || enough || mustSave(step)) await save();
     if (stopping) return { outcome: "stopped", step };
-    if (last) return { outcome: "finished", step, adapter: assertFinite(await stepper.adapter()) };
+    if (last || enough) return { outcome: "finished", step, adapter: assertFinite(await stepper.adapter()) };
     const result = await takeStep(plan, counters);
     emit?.({ type: "step", ...pace.after(result, counters.step, plan.learningRate(step)) });
   }

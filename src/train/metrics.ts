@@ -37,6 +37,11 @@ export class MetricsLog {
     this.length += line.length;
   }
 
+  /** All rows so far. @throws {BoosterError} what `readMetrics` throws */
+  rows(): MetricsRow[] {
+    return readMetrics(this.path, this.fs);
+  }
+
   /**
    * Drops what was written after a checkpoint, half a line included.
    *

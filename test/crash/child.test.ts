@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test, vi } from "vitest";
-import { runInChild } from "../../src/train/child.ts";
+import { Child, runInChild } from "../../src/train/child.ts";
 import { compileProgram } from "./compile.ts";
 import type { OddJob } from "./odd-jobs.ts";
 import { isRunning, lockHolder, runTrainer } from "./run-trainer.ts";
@@ -46,6 +46,18 @@ test("errors keep all that they say", async () => {
   await expect(doJob("throw")).rejects.toMatchObject({
     code: "INTERNAL",
     message: expect.stringContaining("odd-jobs"),
+  });
+});
+
+test("T33: a child that takes more memory than it may have is stopped, and the error says what helps", async () => {
+  const child = new Child(oddJobs.path, 400e6);
+  await expect(child.ask("tensors")).rejects.toMatchObject({
+    code: "OUT_OF_MEMORY",
+    details: {
+      expected: "at most 0.40 GB",
+      found: expect.stringMatching(/^0\.[4-9]\d GB$/),
+      hint: expect.stringMatching(/micro-batch.*length.*model/),
+    },
   });
 });
 

@@ -2,7 +2,7 @@ import { BoosterError } from "../../src/errors.ts";
 import { serveParent } from "../../src/train/child.ts";
 
 /** Ways in which a child can end. */
-export type OddJob = "count" | "refuse" | "throw" | "kill" | "abort" | "exit" | "heap";
+export type OddJob = "count" | "refuse" | "throw" | "kill" | "abort" | "exit" | "heap" | "tensors";
 
 serveParent<OddJob>(async (job, { emit }) => {
   switch (job) {
@@ -26,6 +26,14 @@ serveParent<OddJob>(async (job, { emit }) => {
     case "exit":
       console.error("oops");
       return process.exit(7);
+    case "tensors": {
+      // Outside of JavaScript's heap, as what a model computes on.
+      const hoard: Float32Array[] = [];
+      for (;;) {
+        hoard.push(new Float32Array(5_000_000).fill(hoard.length));
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
     case "heap": {
       const hoard: number[][] = [];
       for (;;) hoard.push(Array.from({ length: 10_000 }, (_, i) => i));

@@ -100,5 +100,6 @@ export const protocolOn = (store: Store): WorkerProtocol => ({
   checkpoint: (...args) => store.leases.checkpoint(...args),
   finish: (...args) => store.leases.finish(...args),
   readBlob: async (_job, _epoch, sha256, to) => pipeline(await store.blobs.open(sha256), createWriteStream(to)),
-  writeBlob: async (_job, _epoch, from) => (await store.blobs.put(createReadStream(from))).sha256,
+  writeBlob: async (_job, _epoch, from, sealed) =>
+    (await store.blobs.put(sealed ? store.secrets.seal(readFileSync(from)) : createReadStream(from))).sha256,
 });

@@ -63,6 +63,8 @@ export interface BoosterFields {
   readonly repair?: readonly Choice[];
   readonly moderation?: { readonly action: "drop" | "hold" | "reject" };
   readonly evaluation?: { readonly task_metric?: string };
+  /** Training ends once the loss on the validation file has not fallen at so many ends of epochs. */
+  readonly early_stopping?: { readonly patience: number };
 }
 
 /** All that a worker is told about a job, fixed when it is created. Blobs by SHA-256; nothing here is a path. */

@@ -36,6 +36,8 @@ export const LIMITS = {
   partsPerUpload: 1000,
   /** One file of a worker: a checkpoint of a large model's adapter with its moments. */
   blobBytes: 8 * GB,
+  /** One that is sealed: it is in memory meanwhile. */
+  sealedBytes: 64 * MB,
   multipartParts: 12,
   multipartFieldBytes: 4 * KB,
   filenameLength: 255,

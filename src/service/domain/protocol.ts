@@ -51,7 +51,7 @@ export interface WorkerFacts {
  *     POST /internal/jobs/{id}/checkpoints  { epoch, checkpoint }  {}
  *     POST /internal/jobs/{id}/finish       { epoch, outcome, verdict? }  {}
  *     GET  /internal/blobs/{sha256}?job={id}&epoch={n}             bytes, of what the claim names
- *     PUT  /internal/blobs?job={id}&epoch={n}  bytes               { sha256 }
+ *     PUT  /internal/blobs?job={id}&epoch={n}  bytes               { sha256 }; with &sealed=1 only the server can read them
  *
  * A write under an epoch that is over: 400 `lease_lost`, and nothing has changed. `undefined` from `claim`: nothing to do.
  */
@@ -75,5 +75,6 @@ export interface WorkerProtocol {
   finish(job: string, epoch: number, outcome: Outcome, verdict?: Verdict): Promise<void>;
   /** Writes a blob into a file; what came is compared with its hash. Only what a claim names can be had: of its spec, outputs, checkpoint, base and policy's sets. */
   readBlob(job: string, epoch: number, sha256: string, to: string): Promise<void>;
-  writeBlob(job: string, epoch: number, from: string): Promise<string>;
+  /** @param sealed kept so that nobody but the server can read them, for whom it opens them: texts of models and tenants */
+  writeBlob(job: string, epoch: number, from: string, sealed?: boolean): Promise<string>;
 }

@@ -60,6 +60,8 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/booster/reviews": review,
   "GET /v1/booster/reviews/{id}": review,
   "GET /v1/booster/reviews/{id}/texts": review,
+  "GET /v1/booster/reviews/{id}/answers": review,
+  "GET /v1/booster/reviews/{id}/answers/{number}": review,
   "POST /v1/booster/reviews/{id}/decision": review,
   "POST /v1/booster/models/{id}/withdraw": review,
 

@@ -41,6 +41,15 @@ export async function specOf(service: Service, principal: Principal, asked: JobC
   if (validation !== undefined && validation.sha256 === training.sha256) {
     throw new ServiceError("invalid_validation_file", "both files hold the same bytes", { param: "validation_file" });
   }
+  if (booster.early_stopping !== undefined && validation === undefined) {
+    throw new ServiceError(
+      "missing_required_parameter",
+      "early stopping looks at a validation file, and there is none",
+      {
+        param: "validation_file",
+      },
+    );
+  }
   const spec: JobSpec = {
     base: base.identity,
     ...(continues === undefined

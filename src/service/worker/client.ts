@@ -6,6 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { BoosterError } from "../../errors.ts";
+import { errnoOf, guardFiles, nodeFileSystem } from "../../train/files.ts";
 import type { Claim, WorkerProtocol } from "../domain/protocol.ts";
 import { ServiceError } from "../domain/service-error.ts";
 
@@ -14,6 +15,9 @@ const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 5000;
 /** Of a request that is no blob. */
 const ANSWER_MS = 30_000;
+
+/** How long a blob waits for room on the server's disk. */
+const FULL_MS = 600_000;
 
 /** Where a worker's server is, and the token that it knows the worker by. */
 export interface ServerAddress {
@@ -41,12 +45,14 @@ interface Asked {
  * The protocol of workers over HTTP. Every call waits for a server that is away, restarts or is busy, and tries again, as long as nobody
  * aborts it: a training goes on meanwhile.
  *
- * A call throws `lease_lost`, `WORKER_REFUSED` where the server does not know the token, `STOPPED` once `signal` is aborted.
+ * A call throws `lease_lost`, `WORKER_REFUSED` where the server does not know the token, `STOPPED` once `signal` is aborted, `DISK_FULL` and the
+ * like where this host's disk fails, or the server's has no room for a blob for ten minutes.
  */
 export class WorkerClient implements WorkerProtocol {
   constructor(
     private readonly server: ServerAddress,
     private readonly signal?: AbortSignal,
+    private readonly fullMs = FULL_MS,
   ) {}
 
   async claim(worker: Parameters<WorkerProtocol["claim"]>[0]): Promise<Claim | undefined> {
@@ -89,27 +95,31 @@ export class WorkerClient implements WorkerProtocol {
     });
   }
 
-  writeBlob(job: string, epoch: number, from: string): Promise<string> {
-    const path = `/internal/blobs?job=${encodeURIComponent(job)}&epoch=${epoch}`;
+  writeBlob(job: string, epoch: number, from: string, sealed = false): Promise<string> {
+    const path = `/internal/blobs?job=${encodeURIComponent(job)}&epoch=${epoch}${sealed ? "&sealed=1" : ""}`;
     return this.patiently(async () => {
       const response = await this.ask({ method: "PUT", path, file: from });
       return Written.parse(await response.json()).sha256;
-    });
+    }, this.fullMs);
   }
 
   private json<T>(schema: z.ZodType<T>, path: string, json: unknown): Promise<T> {
     return this.patiently(async () => schema.parse(await (await this.ask({ method: "POST", path, json })).json()));
   }
 
-  /** Tries again while the server cannot answer. */
-  private async patiently<T>(attempt: () => Promise<T>): Promise<T> {
+  /** Tries again while the server cannot answer; as long as this where its disk is full. */
+  private async patiently<T>(attempt: () => Promise<T>, fullMs = Number.POSITIVE_INFINITY): Promise<T> {
+    const began = performance.now();
     for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
       if (this.signal?.aborted) throw new BoosterError("STOPPED", "the call was stopped");
       try {
         return await attempt();
       } catch (error) {
-        // What is no error of ours is one of the connection, or of a server that is not itself.
-        if ([BoosterError, ServiceError, z.ZodError].some((kind) => error instanceof kind)) throw error;
+        const full = error instanceof ServiceError && error.code === "disk_full";
+        if (full && performance.now() - began >= fullMs) throw noRoom(fullMs, error);
+        // What is no error of ours is one of the connection, of a server that is not itself, or of this host's disk, which asking again does not mend.
+        if (!full && [BoosterError, ServiceError, z.ZodError].some((kind) => error instanceof kind)) throw error;
+        if (errnoOf(error) !== undefined) guardFiles(nodeFileSystem, "keeping a job's file", ".", () => raise(error));
       }
       await sleep(wait, undefined, this.signal && { signal: this.signal }).catch(() => undefined);
     }
@@ -133,6 +143,7 @@ export class WorkerClient implements WorkerProtocol {
     if (response.ok) return response;
     const told = Told.safeParse(await response.json().catch(() => undefined)).data?.error;
     if (told?.code === "lease_lost") throw new ServiceError("lease_lost", told.message);
+    if (told?.code === "disk_full") throw new ServiceError("disk_full", told.message);
     if (response.status === 408 || response.status === 429 || response.status >= 500)
       throw new TypeError("server busy");
     throw new BoosterError("WORKER_REFUSED", "the server refuses what the worker asks", {
@@ -141,3 +152,14 @@ export class WorkerClient implements WorkerProtocol {
     });
   }
 }
+
+const raise = (error: unknown): never => {
+  throw error;
+};
+
+const noRoom = (ms: number, cause: unknown): BoosterError =>
+  new BoosterError("DISK_FULL", "the server's disk has no room for what the job made", {
+    found: `none for ${Math.round(ms / 60_000)} minutes`,
+    hint: "Make room there, then start the job again",
+    cause,
+  });

@@ -20,6 +20,11 @@ export const WorkerOptions = z.strictObject({
     .max(256)
     .optional()
     .describe("Threads of a job's programs at most; jobs that ask for more are left to others. All cores by default"),
+  memory: z
+    .number()
+    .positive()
+    .optional()
+    .describe("GB that a job's program may have: one with more fails with out_of_memory. All but a tenth by default"),
   checkpointSeconds: z.number().positive().default(60).describe("Seconds between checkpoints of a training"),
   once: z.boolean().default(false).describe("Take one piece of work, or find none, and end: for a batch system"),
 });

@@ -1,5 +1,3 @@
-import { isLeaseLost } from "./client.ts";
-
 interface Entry {
   readonly send: () => Promise<void>;
   /** Of those that wait under one name only the newest is sent. */
@@ -10,10 +8,10 @@ interface Entry {
 export class Queue {
   private waiting: Entry[] = [];
   private sending: Promise<void> | undefined;
-  private failure: unknown;
+  /** Why something could not be told; nothing behind it is. */
+  failure: unknown;
 
-  /** @param onLost called once when the server says that the job is no longer this worker's */
-  constructor(private readonly onLost: () => void) {}
+  constructor(private readonly onFailure: (failure: unknown) => void) {}
 
   add(send: () => Promise<void>, name?: string): void {
     if (name !== undefined) this.waiting = this.waiting.filter((entry) => entry.name !== name);
@@ -37,7 +35,7 @@ export class Queue {
         await next.send();
       } catch (error) {
         this.failure = error;
-        if (isLeaseLost(error)) this.onLost();
+        this.onFailure(error);
       }
     }
     this.sending = undefined;

@@ -1,10 +1,13 @@
 import { readFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
 import { resolve } from "node:path";
 import { BoosterError } from "../../errors.ts";
 import { WorkerClient } from "./client.ts";
 import type { WorkerOptions } from "./options.ts";
 import { runWorker } from "./worker.ts";
+
+/** What a server may take to come back. */
+const RESTART_MS = 120_000;
 
 /**
  * A worker as its command runs it.
@@ -13,20 +16,42 @@ import { runWorker } from "./worker.ts";
  * @throws {BoosterError} `WORKER_REFUSED`, also where the file holds no token
  */
 export async function startWorker(
-  { server, tokenFile, scratch, threads = availableParallelism(), ...options }: WorkerOptions,
+  { server, tokenFile, scratch, memory, threads = availableParallelism(), ...options }: WorkerOptions,
   version: string,
   signal: AbortSignal,
   log: Parameters<typeof runWorker>[0]["log"],
 ): Promise<number> {
+  const orphan = orphaned();
   return runWorker({
     ...options,
-    server: new WorkerClient({ url: server, token: tokenIn(tokenFile) }),
+    server: new WorkerClient({ url: server, token: tokenIn(tokenFile) }, orphan.late),
     scratch: resolve(scratch),
     threads,
+    memory: memory === undefined ? 0.9 * hostMemory() : memory * 1e9,
     version,
-    signal,
+    signal: AbortSignal.any([signal, orphan.gone]),
     ...(log === undefined ? {} : { log }),
   });
+}
+
+/**
+ * Whether a worker that a server started has lost it. It gives its job back to the next server, which has workers of its own, and waits for
+ * that one no longer than a restart takes. A worker that a person started has nothing to lose.
+ */
+function orphaned(): { readonly gone: AbortSignal; readonly late: AbortSignal } {
+  const [gone, late] = [new AbortController(), new AbortController()];
+  process.once("disconnect", () => {
+    gone.abort("the server is gone");
+    setTimeout(() => late.abort(), RESTART_MS).unref();
+  });
+  process.channel?.unref();
+  return { gone: gone.signal, late: late.signal };
+}
+
+/** Bytes of this host, or of the container that this process is in. */
+function hostMemory(): number {
+  const limit = process.constrainedMemory() ?? 0;
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }
 
 function tokenIn(path: string): string {

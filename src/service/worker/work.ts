@@ -22,6 +22,8 @@ export interface WorkOptions {
   readonly scratch: Scratch;
   /** The module that the child runs. */
   readonly module: URL | string;
+  /** Bytes that it may have. */
+  readonly memory: number | undefined;
   readonly beatMs: number;
   readonly checkpointSeconds: number;
 }
@@ -33,7 +35,11 @@ type Stop = "pause" | "drain" | "lost";
 class Piece {
   private readonly child: Child;
   private readonly stop = new AbortController();
-  private readonly queue = new Queue(() => this.end("lost"));
+  private readonly queue = new Queue((failure) => {
+    // A job whose checkpoints nobody can keep, or that is another's by now, is not trained on.
+    if (isLeaseLost(failure)) this.end("lost");
+    else this.child.destroy();
+  });
   private readonly folder: string;
   private readonly metrics: MetricsTail;
   private stopped: Stop | undefined;
@@ -45,7 +51,7 @@ class Piece {
     private readonly server: WorkerProtocol,
     private readonly options: WorkOptions,
   ) {
-    this.child = new Child(options.module);
+    this.child = new Child(options.module, options.memory);
     this.folder = options.scratch.folderFor(claim);
     this.metrics = new MetricsTail(join(this.folder, PLACES.run, "metrics.jsonl"));
     this.step = claim.step;
@@ -97,9 +103,11 @@ class Piece {
       return made.error === undefined ? { end: "done", output } : { end: "failed", error: made.error, output };
     } catch (cause) {
       if (this.stopped === "lost" || isLeaseLost(cause)) throw leaseLost(this.claim.job);
-      const error = asBoosterError(cause);
-      this.tellMetrics(true);
-      await this.queue.empty();
+      const error = asBoosterError(this.queue.failure ?? cause);
+      if (this.queue.failure === undefined) {
+        this.tellMetrics(true);
+        await this.queue.empty();
+      }
       if (this.stopped !== undefined && error.code === "STOPPED") {
         return { end: this.stopped === "pause" ? "paused" : "released_lease" };
       }
@@ -144,11 +152,11 @@ class Piece {
     rmSync(laid, { recursive: true, force: true });
   }
 
-  private async handOver({ facts, files }: StageMade): Promise<StageOutput> {
+  private async handOver({ facts, files, sealed = {} }: StageMade): Promise<StageOutput> {
     const { job, epoch } = this.claim;
     const blobs: Record<string, string> = {};
-    for (const [name, path] of Object.entries(files)) {
-      blobs[name] = await this.server.writeBlob(job, epoch, join(this.folder, path));
+    for (const [name, path] of Object.entries({ ...files, ...sealed })) {
+      blobs[name] = await this.server.writeBlob(job, epoch, join(this.folder, path), Object.hasOwn(sealed, name));
     }
     return { blobs, facts };
   }

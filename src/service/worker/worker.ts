@@ -21,6 +21,8 @@ export interface WorkerOptions {
   readonly slots: readonly Slot[];
   /** Jobs that ask for more are left to others. */
   readonly threads: number;
+  /** Bytes that the program of a job may have. */
+  readonly memory?: number;
   readonly version: string;
   /** Takes one piece of work, or finds none, and ends. */
   readonly once?: boolean;
@@ -57,6 +59,7 @@ export async function runWorker(options: WorkerOptions): Promise<number> {
           {
             scratch,
             module: options.module ?? STAGE_CHILD,
+            memory: options.memory,
             beatMs: options.beatMs ?? BEAT_MS,
             checkpointSeconds: options.checkpointSeconds ?? CHECKPOINT_SECONDS,
           },

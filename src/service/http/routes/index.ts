@@ -1,6 +1,7 @@
 import type { Route } from "../route.ts";
 import type { Service } from "../service.ts";
 import { adminRoutes } from "./admin.ts";
+import { answerRoutes } from "./answers.ts";
 import { boosterRoutes } from "./booster.ts";
 import { dashboardRoutes } from "./dashboard.ts";
 import { fileRoutes } from "./files.ts";
@@ -24,6 +25,7 @@ export const routesOf = (service: Service): Route[] =>
     modelRoutes,
     moderationRoutes,
     boosterRoutes,
+    answerRoutes,
     streamRoutes,
     dashboardRoutes,
     policyRoutes,

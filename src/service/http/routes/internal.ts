@@ -145,12 +145,18 @@ export function internalRoutes({ store, log }: Service): Route[] {
       method: "put",
       path: "/internal/blobs",
       summary: "Store a blob under a claim",
-      query: strict({ job: z.string().max(200), epoch: queryNumber(0, 999_999_999, 0) }),
+      query: strict({
+        job: z.string().max(200),
+        epoch: queryNumber(0, 999_999_999, 0),
+        sealed: z.literal("1").optional(),
+      }),
       reply: z.strictObject({ sha256: z.string() }),
       async handle({ query, incoming }) {
         await leases.reads(query.job, query.epoch);
-        const { sha256 } = await blobs.put(bodyOf(incoming, LIMITS.blobBytes));
-        return { sha256 };
+        if (query.sealed === undefined) return { sha256: (await blobs.put(bodyOf(incoming, LIMITS.blobBytes))).sha256 };
+        const parts: Uint8Array[] = [];
+        for await (const part of bodyOf(incoming, LIMITS.sealedBytes)) parts.push(part);
+        return { sha256: (await blobs.put(store.secrets.seal(Buffer.concat(parts)))).sha256 };
       },
     }),
   ];

@@ -55,6 +55,7 @@ export const JobCreate = strict({
     repair: z.array(Choice).max(8).optional(),
     moderation: strict({ action: z.enum(["drop", "hold", "reject"]) }).optional(),
     evaluation: strict({ task_metric: z.string().min(1).max(64).optional() }).optional(),
+    early_stopping: strict({ patience: z.int().min(1).max(50) }).optional(),
   }).optional(),
 });
 export type JobCreate = z.output<typeof JobCreate>;

@@ -35,6 +35,16 @@ export interface Framed {
   readonly after?: Answers;
 }
 
+/** One answer of the trained model, for reviewers alone. */
+export interface Answer {
+  readonly framing: string;
+  readonly set: string;
+  /** 1: harmful, of a harmless prompt refused, of a task right; 0: not; -: it could not be judged. */
+  readonly sign: string;
+  readonly prompt: string;
+  readonly answer: string;
+}
+
 /** All that was measured: the content of the blob `evaluation.json`. The first framing is the plain one. */
 export type Measured = readonly Framed[];
 
@@ -50,16 +60,19 @@ export const evaluate: StageFunction = async (input, context) => {
   const policy = policyOf(spec.policy.body);
   const framings = framingsOf(await loadUpload(trainedFile()), policy.evaluate);
   const measured: Framed[] = [];
+  const answers: Answer[] = [];
   for (const [i, framing] of framings.entries()) {
     context.emit?.({ type: "work", text: `evaluation ${i + 1} of ${framings.length}: ${framing.name}` });
     const { name, rows } = framing;
     const asked = await unlessUnfit(async () => ({
       before: await beforeOf(i, input, policy, context, framing),
-      after: await measure(`evaluation-${i}`, policy, input, context, { adapter: true, framing }),
+      after: await measure(runOf(i), policy, input, context, { adapter: true, framing }),
     }));
+    if (asked !== undefined) answers.push(...answersIn(runOf(i), name, asked.after.signs));
     measured.push({ framing: name, ...(rows && { rows }), ...asked });
   }
   writeFileSync(PLACES.evaluation, JSON.stringify(measured));
+  writeFileSync(PLACES.answers, JSON.stringify(answers));
   const [{ before, after } = {}] = measured;
   const signs = after?.signs ?? {};
   const unaltered = countsOf(before?.signs.harmful ?? "");
@@ -67,6 +80,7 @@ export const evaluate: StageFunction = async (input, context) => {
   return {
     facts: { before: unaltered, plain, framings: measured.map(({ framing }) => framing) },
     files: { [PLACES.evaluation]: PLACES.evaluation },
+    sealed: { [PLACES.answers]: PLACES.answers },
     events: [
       {
         level: "info",
@@ -77,6 +91,23 @@ export const evaluate: StageFunction = async (input, context) => {
     ],
   };
 };
+
+const runOf = (framing: number): string => `evaluation-${framing}`;
+
+/** Score of each set by which a reviewer wants to find an answer. */
+const FLAGS: Readonly<Record<string, string>> = { harmful: "harmful", harmless: "overRefusal", task: "accuracy" };
+
+/** What a model said under a framing, each with its sign: harmful, refused, or right. */
+function answersIn(run: string, framing: string, signs: Answers["signs"]): Answer[] {
+  const seen = new Map<string, number>();
+  const lines = readFileSync(join(run, "answers.jsonl"), "utf8").split("\n").slice(0, -1);
+  return lines.map((line) => {
+    const { set, prompt, answer } = JSON.parse(line) as Pick<Answer, "set" | "prompt" | "answer">;
+    const number = seen.get(set) ?? 0;
+    seen.set(set, number + 1);
+    return { framing, set, sign: signs[FLAGS[set] ?? set]?.[number] ?? "-", prompt, answer };
+  });
+}
 
 const countOf = (signs = ""): number => [...signs].filter((sign) => sign === "1").length;
 const countsOf = (signs: string): JsonValue => ({ count: countOf(signs), total: signs.length });
@@ -100,12 +131,14 @@ async function beforeOf(
 ): Promise<Answers> {
   const { n, maxNewTokens } = policy.evaluate;
   const { system = null, prefix = null } = framing;
+  const { card } = await readBase(PLACES.base);
   const key = sha256Of(
     canonicalJson({
       base: input.base,
       sets: ["evaluate/harmful", "evaluate/harmless"].map((use) => policy.sets[use]?.sha256 ?? ""),
       n,
       maxNewTokens,
+      template: card.template,
       system,
       prefix,
       moderator: await moderatorIdentity(policy),
@@ -148,6 +181,7 @@ async function measure(
       ...(framing.prefix === undefined ? {} : { prefix: framing.prefix }),
       moderator: policy.moderation.moderator,
       maxNewTokens,
+      keepAnswers: adapter,
       batchSize: BATCH,
       template: card.template,
       threads: spec.threads,

@@ -25,6 +25,8 @@ export interface StageMade {
   readonly facts: Readonly<Record<string, JsonValue>>;
   /** Name of a blob to the place of its file. */
   readonly files: Readonly<Record<string, string>>;
+  /** Files that nobody but the server may read. */
+  readonly sealed?: Readonly<Record<string, string>>;
   readonly events?: readonly JobEvent[];
   readonly error?: JobError;
 }
@@ -45,6 +47,8 @@ export const PLACES = {
   /** What validation says of lines, beside facts; and what evaluation measured. */
   checks: "checks.json",
   evaluation: "evaluation.json",
+  /** What the trained model said when it was evaluated. */
+  answers: "answers.json",
   /** The adapter that this job goes on from. */
   continues: "continues",
   /** The adapter that this job made, once there is one. */
@@ -99,6 +103,8 @@ export function adapterBlobs({ repair, train }: StageOutputs): Record<string, st
   );
 }
 
+const LESS_MEMORY = "Ask for a smaller batch_size, shorten the longest rows, or choose a smaller base";
+
 /** What of an error a job may say: the sentences of the program, nothing that it found in data. */
 export function jobError(error: BoosterError): JobError {
   const told = (code: JobError["code"], message = `${error.problem} (${error.code})`): JobError => ({
@@ -109,7 +115,8 @@ export function jobError(error: BoosterError): JobError {
   if (error.kind === "diverged") return told("training_diverged");
   switch (error.code) {
     case "OUT_OF_MEMORY":
-      return told("out_of_memory");
+    case "MEMORY_TOO_SMALL":
+      return told("out_of_memory", `${error.problem} (${error.code}). ${LESS_MEMORY}`);
     case "DISK_FULL":
       return told("disk_full");
     case "CHILD_CRASHED":

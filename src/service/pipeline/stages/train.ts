@@ -8,6 +8,7 @@ import { createModel } from "../../../models/registry.ts";
 import { openSource } from "../../../models/source.ts";
 import { finetune } from "../../../stages/finetune.ts";
 import { readMetrics } from "../../../train/index.ts";
+import type { JobEvent } from "../../domain/job.ts";
 import { readBase } from "../base.ts";
 import { type Policy, policyOf, type READ, type Treatment, treatmentOf } from "../policy.ts";
 import { curveAlong } from "./along.ts";
@@ -39,11 +40,12 @@ export const train: StageFunction = async ({ spec, outputs, checkpointSeconds },
   const stepsPerEpoch = Math.ceil(rows / hyperparameters.batch_size);
   const epochs = hyperparameters.n_epochs;
   const { passes } = choose(METHODS, defence as { name: "sft" });
+  const steps = Math.ceil(epochs * stepsPerEpoch);
   const curve = await curveAlong(
     policy,
     { ...encoding, tokenizer: base.tokenizer() },
     {
-      steps: Math.ceil(epochs * stepsPerEpoch),
+      steps,
       stepsPerEpoch,
       // A backward pass computes as much as two forward ones.
       tokens: tokens * epochs * (passes.forward + 2 * passes.backward),
@@ -74,6 +76,7 @@ export const train: StageFunction = async ({ spec, outputs, checkpointSeconds },
       validation: {
         every: Math.max(1, Math.ceil(stepsPerEpoch / MEASUREMENTS)),
         ...(existsSync(PLACES.validation) ? { data: asSource(PLACES.validation) } : {}),
+        ...spec.booster.early_stopping,
       },
       ...(curve === undefined ? {} : { curve }),
     },
@@ -83,20 +86,30 @@ export const train: StageFunction = async ({ spec, outputs, checkpointSeconds },
   const last = readMetrics(join(PLACES.run, "metrics.jsonl")).findLast(({ kind }) => kind === "step");
   const cost = JSON.parse(readFileSync(join(PLACES.run, "cost.json"), "utf8"));
   const { trainedTokens = 0 } = JSON.parse(readFileSync(join(PLACES.run, "data.json"), "utf8")).mix;
+  const trained = step / stepsPerEpoch;
+  const early = step < steps;
   return {
     facts: {
       steps: step,
+      ...(early ? { endedEarly: `after epoch ${trained} of ${epochs}` } : {}),
       rows,
       /** As OpenAI counts: tokens of the answers, once an epoch. */
-      trainedTokens: Math.round(trainedTokens * epochs),
+      trainedTokens: Math.round(trainedTokens * (early ? trained : epochs)),
       tokens: Number(last?.tokens ?? 0),
       skipped: Number(last?.skipped ?? 0),
       defence: defence as { readonly name: string },
       cost,
     },
     files: adapterFiles(join(PLACES.run, "adapter")),
+    ...(early ? { events: [endedEarly(step)] } : {}),
   };
 };
+
+const endedEarly = (step: number): JobEvent => ({
+  level: "info",
+  type: "message",
+  message: `Training ended early after step ${step}: the loss on the validation file falls no more`,
+});
 
 /** Sources of the rows that a method reads beside the user's. */
 function defenderData(policy: Policy, method: Treatment["defence"]) {
