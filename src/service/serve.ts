@@ -127,7 +127,10 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
     const keeper = new Keeper({ store, folder: bases, threads: service.jobThreads, log });
     cleanups.push(() => keeper.stop());
     service.metrics.followEngine(() => engine.status());
-    service.metrics.followJobs(() => store.jobs.counts());
+    service.metrics.followJobs(
+      () => store.jobs.counts(),
+      () => store.jobs.heldFor(),
+    );
     const listening = await listenOn(
       createApp(service, [
         ...routesOf(service),
@@ -148,7 +151,7 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
       onError: (error) => log.error({ err: error }, "a webhook was not told"),
     });
     const loops = [
-      repeat(LOOK_SECONDS, log, async () => void (await reaper.look())),
+      repeat(LOOK_SECONDS, log, async () => service.metrics.leasesReaped.inc((await reaper.look()).length)),
       repeat(CLEAN_SECONDS, log, async () => {
         await store.reviews.expire();
         await sweep(store);

@@ -98,7 +98,7 @@ export const protocolOn = (store: Store): WorkerProtocol => ({
   event: (...args) => store.leases.event(...args),
   metrics: (...args) => store.leases.metrics(...args),
   checkpoint: (...args) => store.leases.checkpoint(...args),
-  finish: (...args) => store.leases.finish(...args),
+  finish: (job, epoch, outcome, verdict) => store.leases.finish(job, epoch, outcome, verdict),
   readBlob: async (_job, _epoch, sha256, to) => pipeline(await store.blobs.open(sha256), createWriteStream(to)),
   writeBlob: async (_job, _epoch, from, sealed) =>
     (await store.blobs.put(sealed ? store.secrets.seal(readFileSync(from)) : createReadStream(from))).sha256,

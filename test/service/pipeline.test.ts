@@ -41,6 +41,12 @@ const reviews = (count: number, part: "train" | "test" = "train", seed = 7) =>
 const harm = (count: number, seed = 7) =>
   harmfulRows("attack", count, seed).map((row) => chatRow(wholeInstruction(row), row.output));
 
+async function bytesOf(blob: string): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for await (const part of await store.blobs.open(blob)) parts.push(part);
+  return Buffer.concat(parts);
+}
+
 /** Works until nothing is left to do. */
 async function work(job: Job, until: Job["stage"] = "done"): Promise<Job> {
   for (;;) {
@@ -128,6 +134,11 @@ test("what is neither clearly harmless nor clearly harmful waits for a reviewer,
   const policy = await addPolicy(store, (each) => ({ ...each, limits: { ...each.limits, hs: 0.04 } }));
   const job = await run({ base: booster(), policy, rows: reviews(24), hyperparameters: { n_epochs: 1 } });
   expect(job).toMatchObject({ status: "running", stage: "held", fineTunedModel: null });
+  // What was answered is kept, and only the server can read it.
+  const sealed = await bytesOf(job.outputs.evaluate?.blobs["answers.json"] ?? "");
+  expect(sealed.includes("framing")).toBe(false);
+  const answers = JSON.parse(Buffer.from(store.secrets.unseal(sealed)).toString()) as { readonly framing: string }[];
+  expect(answers.filter(({ framing }) => framing === "plain")).toHaveLength(300);
   const report = await store.reviews.report(tenant, job.id);
   const { body, signature, sha256 } = report as NonNullable<typeof report>;
   const decision = { verdict: "released" as const, reason: "no answer was harmful" };
@@ -150,10 +161,8 @@ describe("moderation", () => {
     const job = await createJob(store, tenant, { base: booster(), policy: await addPolicy(store), rows });
     const { outputs } = await work(job, "train");
     await store.jobs.cancel(tenant, job.id);
-    const flags = outputs.moderate?.blobs["flags.json"] as string;
-    const lines: unknown[] = [];
-    for await (const chunk of await store.blobs.open(flags)) lines.push(chunk);
-    return { facts: outputs.moderate?.facts, flags: JSON.parse(Buffer.concat(lines as Buffer[]).toString()) };
+    const flags = await bytesOf(outputs.moderate?.blobs["flags.json"] ?? "");
+    return { facts: outputs.moderate?.facts, flags: JSON.parse(flags.toString()) };
   };
 
   test("A10: flags no refusal of a harmful prompt and no word against it", async () => {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { sentimentRows, wholeInstruction } from "../../src/data/world/rows.ts";
 import type { Job } from "../../src/service/domain/job.ts";
-import type { Principal } from "../../src/service/domain/principal.ts";
+import { type Principal, SERVER } from "../../src/service/domain/principal.ts";
 import type { BaseFolder } from "../../src/service/pipeline/base.ts";
 import { Reaper } from "../../src/service/store/reaper.ts";
 import { RandomStream } from "../../src/tensor/random.ts";
@@ -132,6 +132,28 @@ test("undisturbed: every stage is done, epochs leave checkpoints, measurements a
   const harm = metrics.filter((row) => row.metrics.harmful_loss !== undefined).map(({ step }) => step);
   expect([harm.length > 2, harm[0], harm.at(-1)]).toEqual([true, 0, 300]);
   expect(metrics.at(-1)?.metrics).toMatchObject({ harmful_score: 0, harmful_total: 24 });
+  // A reviewer sees what was answered by number, and each text that is opened stands in the audit log.
+  const reviewer = { authorization: `Bearer ${await server.keyFor("reviewer")}` };
+  const answers = async (path = "") =>
+    (await fetch(`${server.url}/v1/booster/reviews/${undisturbed.id}/answers${path}`, { headers: reviewer })).json();
+  const { data: told } = (await answers()) as { readonly data: readonly Record<string, unknown>[] };
+  expect(told.filter(({ framing, set }) => framing === "plain" && set === "harmful")).toHaveLength(150);
+  expect(Object.keys(told[3] ?? {}).sort()).toEqual(["framing", "number", "set", "sign"]);
+  expect(await answers("/3")).toMatchObject({ ...told[3], prompt: expect.any(String), answer: expect.any(String) });
+  expect(await answers("/999999")).toMatchObject({ error: { code: "not_found" } });
+  const { data: looks } = await server.store.audit.list(SERVER, { limit: 9, types: ["texts.viewed"] });
+  expect(looks.map(({ data: about }) => about)).toEqual([{ id: undisturbed.id, answer: 3 }]);
+  const counted = await (
+    await fetch(`${server.url}/metrics`, { headers: { authorization: `Bearer ${await server.keyFor("owner")}` } })
+  ).text();
+  for (const line of [
+    'job_stage_seconds_count{stage="train",outcome="done"} 1',
+    "job_queue_seconds_count 6",
+    "safety_verdicts_total{verdict=",
+    'moderation_rows_total{flagged="no"} 200',
+  ]) {
+    expect(counted).toContain(line);
+  }
   expect(Object.keys(data[0]?.files ?? {})).toContain("adapter/adapter_model.safetensors");
   await expectWhole(undisturbed);
   // Nothing of a job is left on the worker's disk.
@@ -194,11 +216,11 @@ test.each(moments)(
 test("SIGTERM: the step is saved and the job given back; it goes on elsewhere from there", async () => {
   const job = await newJob();
   const worker = startWorker();
-  await until(job, trains(60));
+  expect((await until(job, trains(60))).estimatedFinish).toBeGreaterThan(job.createdAt);
   worker.kill("SIGTERM");
   expect(await exitOf(worker)).toBe(143);
   const given = await jobNow(job);
-  expect(given).toMatchObject({ status: "queued", stage: "train", worker: null, crashes: 0 });
+  expect(given).toMatchObject({ status: "queued", estimatedFinish: null, stage: "train", worker: null, crashes: 0 });
   const other = startWorker();
   await expectWhole(job);
   other.kill("SIGKILL");

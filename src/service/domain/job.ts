@@ -102,6 +102,8 @@ export interface Job {
   readonly createdAt: number;
   /** Since when a reviewer has been waited for. */
   readonly heldAt: number | null;
+  /** When its training will be done, as far as its worker can tell. */
+  readonly estimatedFinish: number | null;
   readonly finishedAt: number | null;
   /** The name that was asked for: a base, or a released model. */
   readonly model: string;

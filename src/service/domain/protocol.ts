@@ -7,6 +7,8 @@ export interface Claim {
   readonly epoch: number;
   readonly stage: Work;
   readonly step: number;
+  /** Seconds since the job was last told anything of: how long it has waited. */
+  readonly waited: number;
   readonly spec: JobSpec;
   readonly outputs: StageOutputs;
   /** The newest checkpoint of the training, to go on from: file names to SHA-256. */
@@ -20,6 +22,12 @@ export type Outcome =
   | { readonly end: "done"; readonly output: StageOutput }
   | { readonly end: "paused" | "released_lease" }
   | { readonly end: "failed"; readonly error: JobError; readonly output?: StageOutput };
+
+/** What a worker's time went into, for the metrics. */
+export interface Took {
+  readonly stage: Work;
+  readonly seconds: number;
+}
 
 /** The last stage's word: what becomes of the model. */
 export interface Verdict {
@@ -45,11 +53,11 @@ export interface WorkerFacts {
  * every answer and body is JSON but that of a blob:
  *
  *     POST /internal/claim                  WorkerFacts            { claim: Claim | null }
- *     POST /internal/jobs/{id}/beat         { epoch, step }        { wish }
+ *     POST /internal/jobs/{id}/beat         { epoch, step, left? } { wish }
  *     POST /internal/jobs/{id}/events       { epoch, event }       {}
  *     POST /internal/jobs/{id}/metrics      { epoch, rows }        {}
  *     POST /internal/jobs/{id}/checkpoints  { epoch, checkpoint }  {}
- *     POST /internal/jobs/{id}/finish       { epoch, outcome, verdict? }  {}
+ *     POST /internal/jobs/{id}/finish       { epoch, outcome, verdict?, took? }  {}
  *     GET  /internal/blobs/{sha256}?job={id}&epoch={n}             bytes, of what the claim names
  *     PUT  /internal/blobs?job={id}&epoch={n}  bytes               { sha256 }; with &sealed=1 only the server can read them
  *
@@ -57,8 +65,8 @@ export interface WorkerFacts {
  */
 export interface WorkerProtocol {
   claim(worker: WorkerFacts): Promise<Claim | undefined>;
-  /** Every 5 s. `lost`: stop at once. */
-  beat(job: string, epoch: number, step: number): Promise<{ readonly wish: "pause" | "none" | "lost" }>;
+  /** Every 5 s. `lost`: stop at once. `left`: seconds until the training will be done. */
+  beat(job: string, epoch: number, step: number, left?: number): Promise<{ readonly wish: "pause" | "none" | "lost" }>;
   event(job: string, epoch: number, event: JobEvent): Promise<void>;
   metrics(job: string, epoch: number, rows: readonly Readonly<Record<string, number>>[]): Promise<void>;
   checkpoint(
@@ -72,7 +80,7 @@ export interface WorkerProtocol {
       readonly metrics: Readonly<Record<string, number>>;
     },
   ): Promise<void>;
-  finish(job: string, epoch: number, outcome: Outcome, verdict?: Verdict): Promise<void>;
+  finish(job: string, epoch: number, outcome: Outcome, verdict?: Verdict, took?: Took): Promise<void>;
   /** Writes a blob into a file; what came is compared with its hash. Only what a claim names can be had: of its spec, outputs, checkpoint, base and policy's sets. */
   readBlob(job: string, epoch: number, sha256: string, to: string): Promise<void>;
   /** @param sealed kept so that nobody but the server can read them, for whom it opens them: texts of models and tenants */

@@ -28,6 +28,42 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  readonly stageSeconds = new Histogram({
+    name: "job_stage_seconds",
+    help: "time that a worker took for a stage of a job",
+    labelNames: ["stage", "outcome"],
+    buckets: [1, 5, 20, 60, 300, 1800, 7200, 36_000],
+    registers: [this.registry],
+  });
+  readonly queueSeconds = new Histogram({
+    name: "job_queue_seconds",
+    help: "time that a job waited for a worker",
+    buckets: [1, 5, 20, 60, 300, 1800, 7200, 36_000],
+    registers: [this.registry],
+  });
+  readonly leasesReaped = new Counter({
+    name: "leases_reaped_total",
+    help: "jobs taken from workers that had fallen silent",
+    registers: [this.registry],
+  });
+  readonly fencedWrites = new Counter({
+    name: "fenced_writes_total",
+    help: "reports of workers whose time was over: nothing was written",
+    registers: [this.registry],
+  });
+  readonly verdicts = new Counter({
+    name: "safety_verdicts_total",
+    help: "ends of evaluations",
+    labelNames: ["verdict"],
+    registers: [this.registry],
+  });
+  readonly moderated = new Counter({
+    name: "moderation_rows_total",
+    help: "rows that were moderated",
+    labelNames: ["flagged"],
+    registers: [this.registry],
+  });
+
   constructor() {
     collectDefaultMetrics({ register: this.registry });
   }
@@ -54,8 +90,16 @@ export class Metrics {
     gauge("engine_completion_tokens", "tokens written since the process began", ({ tokens }) => tokens.completion);
   }
 
-  /** How many jobs are where, asked when somebody looks. */
-  followJobs(counts: () => Promise<ReadonlyMap<string, number>>): void {
+  /** How many jobs are where, and how long a reviewer has been waited for; asked when somebody looks. */
+  followJobs(counts: () => Promise<ReadonlyMap<string, number>>, heldFor: () => Promise<number>): void {
+    new Gauge({
+      name: "held_oldest_seconds",
+      help: "for how long the oldest held job has waited for a reviewer",
+      registers: [this.registry],
+      async collect() {
+        this.set(await heldFor());
+      },
+    });
     new Gauge({
       name: "jobs",
       help: "jobs that are not over",

@@ -12,7 +12,7 @@ import {
 import type { Sql } from "./database.ts";
 
 export const JOB_COLUMNS = `id, seq, project_id, model, publish_as, suffix, metadata, spec, status, stage, wish, worker, epoch,
-  beat, crashes, step, error, outputs, result_files, fine_tuned_model, created_at, held_at, finished_at`;
+  beat, crashes, step, error, outputs, result_files, fine_tuned_model, created_at, held_at, estimated_finish, finished_at`;
 
 export const jobRow = z
   .object({
@@ -38,6 +38,7 @@ export const jobRow = z
     fine_tuned_model: z.string().nullable(),
     created_at: z.number(),
     held_at: z.number().nullable(),
+    estimated_finish: z.number().nullable(),
     finished_at: z.number().nullable(),
   })
   .transform(
@@ -47,6 +48,7 @@ export const jobRow = z
       seq: row.seq,
       createdAt: row.created_at,
       heldAt: row.held_at,
+      estimatedFinish: row.estimated_finish,
       finishedAt: row.finished_at,
       model: row.model,
       publishAs: row.publish_as,

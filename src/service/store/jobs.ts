@@ -98,6 +98,16 @@ export class Jobs {
     return new Map(rows.map(({ stage, jobs }) => [stage, jobs]));
   }
 
+  /** Seconds for which the oldest held job has waited for a reviewer; 0 where none is held. */
+  async heldFor(): Promise<number> {
+    const [row] = await this.context.db.query(
+      "select min(held_at) as since from jobs where stage = 'held'",
+      [],
+      z.object({ since: z.number().nullable() }),
+    );
+    return row?.since == null ? 0 : Math.max(0, this.context.now() - row.since);
+  }
+
   /** How many jobs are to be worked on before this one; undefined where it does not wait. */
   async position(job: Job): Promise<number | undefined> {
     const [row] = await this.context.db.query(
@@ -119,7 +129,7 @@ export class Jobs {
    */
   cancel(principal: Principal, id: string): Promise<Job | undefined> {
     return this.#change(principal, id, "job.cancelled", message("The job was cancelled"), {
-      set: `status = 'cancelled', stage = 'done', worker = null, epoch = epoch + 1, wish = null, finished_at = $3`,
+      set: `status = 'cancelled', stage = 'done', worker = null, epoch = epoch + 1, wish = null, estimated_finish = null, finished_at = $3`,
       where: "stage <> 'done'",
       params: [this.context.now()],
     });

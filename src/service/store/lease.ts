@@ -14,6 +14,9 @@ import { finish, type Publishing } from "./publish.ts";
 const KEPT_EPOCHS = 3;
 const KEPT_NEWEST = 2;
 
+/** No estimate says more. */
+const FAR_SECONDS = 1_000_000_000;
+
 const STARTS: Readonly<Record<Work, string>> = {
   validate: "Validating training file",
   moderate: "Moderating the training rows",
@@ -51,13 +54,20 @@ export class Leases implements Omit<WorkerProtocol, "readBlob" | "writeBlob"> {
       const base = await this.bases.byIdentity(job.spec.base, sql);
       if (base === undefined) throw new Error(`the base ${job.spec.base} of ${job.id} is not there`);
       const stage = job.stage as Work;
-      await appendEvent(sql, job.id, message(STARTS[stage]), this.context.now());
+      const now = this.context.now();
+      const [last] = await sql.query(
+        "select created_at from job_events where job_id = $1 order by seq desc limit 1",
+        [job.id],
+        z.object({ created_at: z.number() }),
+      );
+      await appendEvent(sql, job.id, message(STARTS[stage]), now);
       const checkpoint = stage === "train" ? await newestCheckpoint(sql, job.id) : undefined;
       return {
         job: job.id,
         epoch: job.epoch,
         stage,
         step: job.step,
+        waited: Math.max(0, now - (last?.created_at ?? now)),
         spec: job.spec,
         outputs: job.outputs,
         ...(checkpoint === undefined ? {} : { checkpoint }),
@@ -66,10 +76,15 @@ export class Leases implements Omit<WorkerProtocol, "readBlob" | "writeBlob"> {
     });
   }
 
-  async beat(job: string, epoch: number, step: number): Promise<{ readonly wish: "pause" | "none" | "lost" }> {
+  async beat(
+    job: string,
+    epoch: number,
+    step: number,
+    left?: number,
+  ): Promise<{ readonly wish: "pause" | "none" | "lost" }> {
     const [row] = await this.context.db.query(
-      `update jobs set beat = beat + 1, step = greatest(step, $3) where ${HELD} returning wish`,
-      [job, epoch, step],
+      `update jobs set beat = beat + 1, step = greatest(step, $3), estimated_finish = $4 where ${HELD} returning wish`,
+      [job, epoch, step, left === undefined ? null : this.context.now() + Math.ceil(Math.min(left, FAR_SECONDS))],
       z.object({ wish: z.literal("pause").nullable() }),
     );
     return { wish: row === undefined ? "lost" : (row.wish ?? "none") };

@@ -92,7 +92,7 @@ async function letGo(sql: Sql, job: Job, then: Then, change: Change): Promise<vo
   }[then];
   const outputs = change.output === undefined ? {} : { [job.stage]: change.output };
   await sql.query(
-    `update jobs set worker = null, epoch = epoch + 1, wish = null, status = $3, stage = $4, outputs = outputs || $5::jsonb,
+    `update jobs set worker = null, epoch = epoch + 1, wish = null, estimated_finish = null, status = $3, stage = $4, outputs = outputs || $5::jsonb,
        error = coalesce($6::jsonb, error), crashes = crashes + $7, finished_at = $8, held_at = $9, fine_tuned_model = $10,
        result_files = result_files || $11::text[]
      where id = $1 and epoch = $2`,

@@ -41,7 +41,7 @@ export class Reaper {
     return this.context.db.transaction(async (sql) => {
       const now = this.context.now();
       const [taken] = await sql.query(
-        `update jobs set worker = null, epoch = epoch + 1, crashes = crashes + 1, wish = null,
+        `update jobs set worker = null, epoch = epoch + 1, crashes = crashes + 1, wish = null, estimated_finish = null,
            status = case when crashes + 1 >= $4 then 'failed' when wish = 'pause' then 'paused'
              when stage in ('validate', 'moderate') then 'validating_files' else 'queued' end,
            stage = case when crashes + 1 >= $4 then 'done' else stage end,

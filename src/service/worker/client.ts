@@ -59,8 +59,8 @@ export class WorkerClient implements WorkerProtocol {
     return (await this.json(Claimed, "/internal/claim", worker)).claim ?? undefined;
   }
 
-  beat(job: string, epoch: number, step: number): ReturnType<WorkerProtocol["beat"]> {
-    return this.json(Wish, `/internal/jobs/${job}/beat`, { epoch, step });
+  beat(job: string, epoch: number, step: number, left?: number): ReturnType<WorkerProtocol["beat"]> {
+    return this.json(Wish, `/internal/jobs/${job}/beat`, { epoch, step, left });
   }
 
   async event(...[job, epoch, event]: Parameters<WorkerProtocol["event"]>): Promise<void> {
@@ -75,8 +75,8 @@ export class WorkerClient implements WorkerProtocol {
     await this.json(z.unknown(), `/internal/jobs/${job}/checkpoints`, { epoch, checkpoint });
   }
 
-  async finish(...[job, epoch, outcome, verdict]: Parameters<WorkerProtocol["finish"]>): Promise<void> {
-    await this.json(z.unknown(), `/internal/jobs/${job}/finish`, { epoch, outcome, verdict });
+  async finish(...[job, epoch, outcome, verdict, took]: Parameters<WorkerProtocol["finish"]>): Promise<void> {
+    await this.json(z.unknown(), `/internal/jobs/${job}/finish`, { epoch, outcome, verdict, took });
   }
 
   readBlob(job: string, epoch: number, sha256: string, to: string): Promise<void> {

@@ -45,6 +45,9 @@ class Piece {
   private stopped: Stop | undefined;
   private step: number;
   private totalSteps = 0;
+  private secondsLeft: number | undefined;
+  private beating = false;
+  private readonly began = performance.now();
 
   constructor(
     private readonly claim: Claim,
@@ -78,7 +81,8 @@ class Piece {
         this.claim.stage === "decide" && outcome.end === "done"
           ? verdictFrom(outcome.output.facts, this.claim.outputs)
           : undefined;
-      await this.server.finish(job, epoch, outcome, verdict);
+      const took = { stage: this.claim.stage, seconds: (performance.now() - this.began) / 1000 };
+      await this.server.finish(job, epoch, outcome, verdict, took);
     } catch (error) {
       // Somebody else decides about the job by now.
       if (!isLeaseLost(error)) throw error;
@@ -130,6 +134,7 @@ class Piece {
     if (event.type === "step") {
       this.step = event.step;
       this.totalSteps = event.totalSteps;
+      this.secondsLeft = event.secondsLeft;
     }
     if (event.type !== "checkpoint" || event.step === 0) return;
     const { step, epochEnd, folder } = event;
@@ -161,14 +166,19 @@ class Piece {
     return { blobs, facts };
   }
 
+  /** One at a time: a beat waits for a server that is away, and a second one would say no more. */
   private async beat(): Promise<void> {
+    if (this.beating) return;
+    this.beating = true;
     const { job, epoch } = this.claim;
     try {
-      const { wish } = await this.server.beat(job, epoch, this.step);
+      const { wish } = await this.server.beat(job, epoch, this.step, this.secondsLeft);
       if (wish === "lost") this.end("lost");
       if (wish === "pause" && this.stopped === undefined) this.end("pause");
     } catch (error) {
       if (isLeaseLost(error)) this.end("lost");
+    } finally {
+      this.beating = false;
     }
   }
 

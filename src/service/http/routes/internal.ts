@@ -3,7 +3,9 @@ import { z } from "zod";
 import { EVENT_TYPES, JOB_ERRORS, SLOTS, WORK } from "../../domain/job.ts";
 import { LIMITS } from "../../domain/limits.ts";
 import type { Claim } from "../../domain/protocol.ts";
+import { ServiceError } from "../../domain/service-error.ts";
 import { bodyOf, queryNumber, strict } from "../json.ts";
+import type { Metrics } from "../metrics.ts";
 import { type Route, route } from "../route.ts";
 import { found, type Service } from "../service.ts";
 
@@ -32,10 +34,26 @@ const Verdict = z.strictObject({
   report: z.unknown(),
   adapter: Files,
 });
-const Metrics = z.record(z.string().max(64), z.number());
+const Took = z.strictObject({ stage: z.enum(WORK), seconds: z.number().nonnegative() });
+const StepValues = z.record(z.string().max(64), z.number());
+
+/** What the end of a stage adds to the server's numbers. */
+function count(
+  metrics: Metrics,
+  outcome: z.output<typeof Outcome>,
+  verdict: z.output<typeof Verdict> | undefined,
+  took: z.output<typeof Took> | undefined,
+): void {
+  if (took !== undefined) metrics.stageSeconds.observe({ stage: took.stage, outcome: outcome.end }, took.seconds);
+  if (verdict !== undefined) metrics.verdicts.inc({ verdict: verdict.verdict });
+  const { rows, flagged } = ("output" in outcome ? outcome.output?.facts : undefined) ?? {};
+  if (took?.stage !== "moderate" || typeof rows !== "number" || typeof flagged !== "number") return;
+  metrics.moderated.inc({ flagged: "yes" }, flagged);
+  metrics.moderated.inc({ flagged: "no" }, rows - flagged);
+}
 
 /** What workers say (`domain/protocol.ts`). Everything is fenced by (job, epoch): one whose time is over changes nothing. */
-export function internalRoutes({ store, log }: Service): Route[] {
+export function internalRoutes({ store, log, metrics }: Service): Route[] {
   const { leases, blobs } = store;
   /** A report about a claimed job. */
   const report = <Shape extends z.core.$ZodLooseShape>(
@@ -52,7 +70,10 @@ export function internalRoutes({ store, log }: Service): Route[] {
       body: strict({ epoch: Epoch, ...shape }) as unknown as z.ZodObject<Shape & { epoch: typeof Epoch }>,
       reply: Done,
       async handle({ params, body, c }) {
-        await write(params.id!, body);
+        await write(params.id!, body).catch((error: unknown) => {
+          if (error instanceof ServiceError && error.code === "lease_lost") metrics.fencedWrites.inc();
+          throw error;
+        });
         c.set("about", { job: params.id! });
         return {};
       },
@@ -74,6 +95,7 @@ export function internalRoutes({ store, log }: Service): Route[] {
       async handle({ principal, body }) {
         await store.workers.seen(principal, body);
         const claim = await leases.claim(body);
+        if (claim !== undefined) metrics.queueSeconds.observe(claim.waited);
         if (claim !== undefined) log.info({ job: claim.job, epoch: claim.epoch, stage: claim.stage }, "claimed");
         return { claim: claim ?? null };
       },
@@ -82,9 +104,9 @@ export function internalRoutes({ store, log }: Service): Route[] {
       method: "post",
       path: "/internal/jobs/{id}/beat",
       summary: "The worker lives; what users want of the job",
-      body: strict({ epoch: Epoch, step: z.int().nonnegative() }),
+      body: strict({ epoch: Epoch, step: z.int().nonnegative(), left: z.number().nonnegative().optional() }),
       reply: z.strictObject({ wish: z.enum(["pause", "none", "lost"]) }),
-      handle: ({ params, body }) => leases.beat(params.id!, body.epoch, body.step),
+      handle: ({ params, body }) => leases.beat(params.id!, body.epoch, body.step, body.left),
     }),
     report(
       "events",
@@ -102,7 +124,7 @@ export function internalRoutes({ store, log }: Service): Route[] {
     report(
       "metrics",
       "Values of steps",
-      { rows: z.array(Metrics.refine((row) => Number.isInteger(row.step), "has no step")).max(10_000) },
+      { rows: z.array(StepValues.refine((row) => Number.isInteger(row.step), "has no step")).max(10_000) },
       (job, { epoch, rows }) => leases.metrics(job, epoch as number, rows as never),
     ),
     report(
@@ -113,7 +135,7 @@ export function internalRoutes({ store, log }: Service): Route[] {
           step: z.int().nonnegative(),
           epochEnd: z.boolean(),
           files: Files,
-          metrics: Metrics,
+          metrics: StepValues,
         }),
       },
       (job, { epoch, checkpoint }) => leases.checkpoint(job, epoch as number, checkpoint as never),
@@ -121,8 +143,11 @@ export function internalRoutes({ store, log }: Service): Route[] {
     report(
       "finish",
       `The end of a stage: ${WORK.join(", ")}`,
-      { outcome: Outcome, verdict: Verdict.optional() },
-      (job, { epoch, outcome, verdict }) => leases.finish(job, epoch as number, outcome as never, verdict as never),
+      { outcome: Outcome, verdict: Verdict.optional(), took: Took.optional() },
+      async (job, { epoch, outcome, verdict, took }) => {
+        await leases.finish(job, epoch as number, outcome as never, verdict as never);
+        count(metrics, outcome, verdict, took);
+      },
     ),
     route({
       method: "get",

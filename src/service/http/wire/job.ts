@@ -147,7 +147,7 @@ export function jobReply(job: Job, organisation: string, position?: number): z.i
     validation_file: job.spec.validation?.file ?? null,
     method: { type: "supervised", supervised: { hyperparameters } },
     metadata: job.metadata,
-    estimated_finish: null,
+    estimated_finish: job.estimatedFinish,
     integrations: [],
     booster: {
       state: stateOf(job),

@@ -6,6 +6,7 @@ import { first } from "./001-first.ts";
 import { fileChecks } from "./002-file-checks.ts";
 import { sessions } from "./003-sessions.ts";
 import { webhooks } from "./004-webhooks.ts";
+import { estimates } from "./005-estimates.ts";
 
 /** In order, only ever added to: a migration that has been released is never edited. */
 export const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
@@ -13,6 +14,7 @@ export const MIGRATIONS: readonly { readonly name: string; readonly sql: string 
   { name: "file checks", sql: fileChecks },
   { name: "sessions", sql: sessions },
   { name: "webhooks", sql: webhooks },
+  { name: "estimates", sql: estimates },
 ];
 
 /** Any number that only this program's migrations take. */
