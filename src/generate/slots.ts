@@ -1,7 +1,8 @@
 import { dim, ops, type Tensor, type TensorType } from "../autodiff/index.ts";
+import { BoosterError } from "../errors.ts";
 import { factorsOf } from "../models/adapters.ts";
 import type { Adapter, Model, Weights } from "../models/index.ts";
-import { type HostTensor, zeros } from "../tensor/tensor.ts";
+import { type HostTensor, tensor, zeros } from "../tensor/tensor.ts";
 
 /** An adapter that rows may name. */
 export interface SlotAdapter {
@@ -11,7 +12,7 @@ export interface SlotAdapter {
   load(): Promise<Adapter<ReadonlyMap<string, HostTensor<"float32">>>>;
 }
 
-/** Factors of all slots: A `[slots, rank, in]` and B `[slots, out, rank]` by module. */
+/** Factors of slots: A `[slots, rank, in]` and B' `[slots, rank, out]` by module. */
 export type Stacks<T = Tensor> = Readonly<Record<string, { readonly a: T; readonly b: T }>>;
 
 /** Types of the stacks of some modules, for programs: any number of slots, of any rank. */
@@ -21,28 +22,40 @@ export function stackTypes({ linears }: Model, modules: readonly string[]): Stac
   return Object.fromEntries(
     modules.map((module) => {
       const [out, width] = linears.get(module) as readonly [number, number];
-      return [module, { a: type(slots, rank, width), b: type(slots, out, rank) }];
+      return [module, { a: type(slots, rank, width), b: type(slots, rank, out) }];
     }),
   );
 }
 
 /**
- * The weights with the adapter of a slot on them: `y + (x A[slot]') B[slot]'`. Each slot number speaks for as many rows of x as there are
- * rows for each: one a row in decoding, one for all tokens of a prompt. What the products cost grows with the rows, not with the adapters.
+ * The weights with adapters on them. One slot number speaks for all of x: `y + (x A') B'`. Else each row of x has its own: all rows meet the factors
+ * of all slots, as one matrix each, and of `x A'` a row keeps its own slot's part. That reads what is loaded once and copies nothing; gathering
+ * factors row by row copies more than the base's own products read. What is not kept is replaced and not multiplied by 0, so a slot whose
+ * numbers are none reaches its own rows alone.
  *
- * @param slot int32 `[n]`, of `[n * each, in]`
+ * @param slot int32 `[1]`, or `[rows]` of x
  */
-export const withSlots = (weights: Weights, stacks: Stacks, slot: Tensor): Weights => ({
-  ...weights,
-  linear(module, x) {
-    const y = weights.linear(module, x);
-    const stack = stacks[module];
-    if (stack === undefined) return y;
-    const product = (x: Tensor, of: Tensor) => ops.matmul(x, ops.gather(of, slot), { transB: true });
-    const own = product(product(ops.reshape(x, [slot.dim(0), -1, x.dim(1)]), stack.a), stack.b);
-    return ops.add(y, ops.reshape(own, y.shape));
-  },
-});
+export function withSlots(weights: Weights, stacks: Stacks, slot: Tensor): Weights {
+  const [some] = Object.values(stacks);
+  const isOne = slot.dim(0) === 1;
+  const flat = (of: Tensor) => ops.reshape(isOne ? ops.gather(of, slot) : of, [-1, of.dim(2)]);
+  const column = ops.reshape(slot, [slot.dim(0), 1, 1]);
+  const isOwn = some && ops.equal(column, ops.reshape(ops.range(some.a.dim(0)), [1, -1, 1]));
+  const kept = (h: Tensor, { a }: Stacks[string]) =>
+    isOne || isOwn === undefined
+      ? h
+      : ops.reshape(ops.where(isOwn, ops.reshape(h, [h.dim(0), a.dim(0), a.dim(1)]), 0), [h.dim(0), -1]);
+  return {
+    ...weights,
+    linear(module, x) {
+      const y = weights.linear(module, x);
+      const stack = stacks[module];
+      if (stack === undefined) return y;
+      const h = ops.matmul(x, flat(stack.a), { transB: true });
+      return ops.add(y, ops.matmul(kept(h, stack), flat(stack.b)));
+    },
+  };
+}
 
 /** Ranks that slots are made for: few, so that adapters that come and go rarely change them. */
 const RANKS = [8, 16, 32];
@@ -68,7 +81,7 @@ export interface PoolView {
 }
 
 /**
- * Adapters in host memory, a slot each, side by side for programs to gather from. Slot 0 is the base itself: zeros. Adapters are loaded when a row
+ * Adapters in host memory, a slot each, side by side. Slot 0 is the base itself: zeros. Adapters are loaded when a row
  * asks for them, into a slot that nobody holds, the least recently used one; one that a row holds is never written to. Where all are held, one of
  * them takes no further rows until it is empty, so that nobody waits for ever.
  *
@@ -80,8 +93,12 @@ export class AdapterPool {
   /** Told when a slot has been loaded, or could not be. */
   onChange: () => void = () => undefined;
   private readonly slots: Slot[];
+  /** Of all slots. */
+  private stacks: PoolView["stacks"] = {};
+  /** What programs are given of them. */
   private current: PoolView = { modules: [], stacks: {} };
   private rank = 0;
+  private top = 0;
   private clock = 0;
 
   constructor(
@@ -91,7 +108,7 @@ export class AdapterPool {
     this.slots = Array.from({ length: count }, () => ({ key: undefined, state: "free", used: 0, leaves: false }));
   }
 
-  /** Stays as it is: when modules or ranks change there is another one. */
+  /** Stays as it is: when modules, ranks or the number of slots change there is another one. */
   get view(): PoolView {
     return this.current;
   }
@@ -163,41 +180,59 @@ export class AdapterPool {
     const factors = new Map(factorsOf({ tensors }).map((factor) => [factor.module, factor]));
     const rank = Math.max(...[...factors.values()].map(({ a }) => a.shape[0] as number));
     this.fit([...factors.keys()], RANKS.find((known) => rank <= known) ?? Math.ceil(rank / LARGEST) * LARGEST);
-    for (const [module, stack] of Object.entries(this.current.stacks)) {
-      const [a, b] = [stack.a, stack.b].map(({ shape, data }) => {
-        const size = (shape[1] as number) * (shape[2] as number);
-        return data.subarray(at * size, (at + 1) * size).fill(0);
-      }) as [Float32Array, Float32Array];
+    for (const [module, stack] of Object.entries(this.stacks)) {
+      const [a, b] = [stack.a, stack.b].map((of) => partOf(of, at, at + 1).data.fill(0)) as [
+        Float32Array,
+        Float32Array,
+      ];
       const factor = factors.get(module);
       if (factor === undefined) continue;
-      const own = factor.a.shape[0] as number;
+      const [out, own] = factor.b.shape as readonly [number, number];
       a.set(factor.a.data);
-      for (let row = 0; row < (factor.b.shape[0] as number); row++) {
-        for (let i = 0; i < own; i++) b[row * this.rank + i] = scale * (factor.b.data[row * own + i] as number);
+      for (let i = 0; i < own; i++) {
+        for (let row = 0; row < out; row++) b[i * out + row] = scale * (factor.b.data[row * own + i] as number);
       }
+      if (b.every(Number.isFinite)) continue;
+      // Rows of other slots meet these numbers too, times 0.
+      b.fill(0);
+      throw new BoosterError("NON_FINITE_WEIGHT", "an adapter's scale makes numbers that are none", { where: module });
     }
+    this.top = Math.max(this.top, at + 1);
+    this.show();
+  }
+
+  /** Programs are given the slots that have ever been filled. */
+  private show(): void {
+    const shown = Object.entries(this.stacks).map(([module, { a, b }]) => [
+      module,
+      { a: partOf(a, 0, this.top), b: partOf(b, 0, this.top) },
+    ]);
+    this.current = { modules: Object.keys(this.stacks), stacks: Object.fromEntries(shown) };
   }
 
   /** Makes stacks that have these modules as well, and at least this rank; what is in them stays. */
   private fit(modules: readonly string[], rank: number): void {
-    const all = [...new Set([...this.current.modules, ...modules])].sort();
-    if (rank <= this.rank && all.length === this.current.modules.length) return;
-    const [before, old] = [this.current.stacks, this.rank];
-    this.rank = Math.max(rank, old);
+    const before = this.stacks;
+    const all = [...new Set([...Object.keys(before), ...modules])].sort();
+    if (rank <= this.rank && all.length === Object.keys(before).length) return;
+    this.rank = Math.max(rank, this.rank);
     const places = this.slots.length + 1;
     const stacks = all.map((module) => {
       const [out, width] = this.model.linears.get(module) as readonly [number, number];
-      const [a, b] = [zeros("float32", [places, this.rank, width]), zeros("float32", [places, out, this.rank])];
+      const [a, b] = [zeros("float32", [places, this.rank, width]), zeros("float32", [places, this.rank, out])];
       const was = before[module];
       for (let slot = 1; was !== undefined && slot < places; slot++) {
-        const size = old * width;
-        a.data.set(was.a.data.subarray(slot * size, (slot + 1) * size), slot * this.rank * width);
-        for (let row = slot * out; row < (slot + 1) * out; row++) {
-          b.data.set(was.b.data.subarray(row * old, (row + 1) * old), row * this.rank);
-        }
+        partOf(a, slot, slot + 1).data.set(partOf(was.a, slot, slot + 1).data);
+        partOf(b, slot, slot + 1).data.set(partOf(was.b, slot, slot + 1).data);
       }
       return [module, { a, b }] as const;
     });
-    this.current = { modules: all, stacks: Object.fromEntries(stacks) };
+    this.stacks = Object.fromEntries(stacks);
   }
+}
+
+/** Some slots of a stack: a view. */
+function partOf({ data, shape }: HostTensor<"float32">, from: number, to: number): HostTensor<"float32"> {
+  const [, rank, width] = shape as readonly [number, number, number];
+  return tensor("float32", [to - from, rank, width], data.subarray(from * rank * width, to * rank * width));
 }
