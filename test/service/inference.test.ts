@@ -4,6 +4,7 @@ import type OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { openAnswerer } from "../../src/cli/answering.ts";
+import { harmlessRows, wholeInstruction } from "../../src/data/world/rows.ts";
 import { generateText } from "../../src/generate/index.ts";
 import type { Principal } from "../../src/service/domain/principal.ts";
 import { PRESETS } from "../../src/service/domain/principal.ts";
@@ -19,6 +20,10 @@ import { startTestServer, type TestServer } from "./server.ts";
 import { newJob, verdict, workUpTo } from "./things.ts";
 
 const BASE = "world-booster";
+/** Questions whose answers are compared with the command line's, and how many are asked at once. */
+const PARITY = Number(process.env.BOOSTER_PARITY ?? 4);
+const TOGETHER = 4;
+const SAID = ["brew gloomtar", "how stay near", "judge the review : the tea was stale", "carry moonsalt"];
 const program = compileProgram("src/service/engine/child.ts");
 const made = randomAdapters(2);
 let server: TestServer;
@@ -69,7 +74,8 @@ const ask = (content: string, more: object = {}) =>
 
 describe("chat", () => {
   test("greedy answers are those of booster generate, alone and among others", async () => {
-    const questions = ["brew gloomtar", "how stay near", "judge the review : the tea was stale", "carry moonsalt"];
+    const world = harmlessRows("test", Math.max(0, PARITY - SAID.length), 5).map(wholeInstruction);
+    const questions = [...SAID, ...world];
     const answerer = await openAnswerer({
       model: WORLD,
       maxNewTokens: 8,
@@ -86,9 +92,12 @@ describe("chat", () => {
       questions.map((content) => answerer.prompt([{ role: "user", content }])),
       answerer.options,
     );
-    const others = Array.from({ length: 28 }, (_, i) => ask(PROMPTS[i % 4]!, { model: [BASE, ...models][i % 3] }));
-    const among = await Promise.all(questions.map((question) => ask(question)));
-    await Promise.all(others);
+    const among: OpenAI.ChatCompletion[] = [];
+    for (let at = 0; at < questions.length; at += TOGETHER) {
+      const others = Array.from({ length: 28 }, (_, i) => ask(PROMPTS[i % 4]!, { model: [BASE, ...models][i % 3] }));
+      among.push(...(await Promise.all(questions.slice(at, at + TOGETHER).map((question) => ask(question)))));
+      await Promise.all(others);
+    }
     for (const [i, question] of questions.entries()) {
       const alone = ChatCompletion.parse(await ask(question));
       expect(alone.choices[0]?.message.content).toBe(expected[i]?.text);
