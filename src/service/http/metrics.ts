@@ -77,12 +77,15 @@ export class Metrics {
         labelNames: ["base"],
         registers: [this.registry],
         collect() {
+          // A base that is in memory no more is told of no more.
+          this.reset();
           for (const [base, one] of Object.entries(status())) this.set({ base }, read(one));
         },
       });
     };
     gauge("engine_rows", "answers that are being written", ({ rows }) => rows);
     gauge("engine_queue", "answers that wait", ({ waiting }) => waiting);
+    gauge("engine_bytes", "memory that the base counts with", ({ bytes }) => bytes);
     gauge("engine_kv_bytes", "memory of the caches", ({ cacheBytes }) => cacheBytes);
     gauge("engine_slots_used", "adapters in memory", ({ slots }) => slots.used);
     gauge("engine_restarts", "new starts of the process", ({ restarts }) => restarts);
