@@ -65,6 +65,7 @@ const CODES = {
     ADAPTER_UNSUPPORTED: "the adapter is more than can be read, or than can be done with it",
     BACKUP_INVALID: "a backup is damaged or of another version",
     BATCH_INVALID: "there is no row to draw batches from",
+    BLOB_DAMAGED: "what an object storage gives is not what was stored there",
     BLOB_MISSING: "a stored file is not there",
     CHAT_TEMPLATE_MISSING: "the model has no chat template to talk with",
     CHECKPOINT_CORRUPT: "no checkpoint of the run is whole",

@@ -3,9 +3,17 @@ import { isInside } from "./webhooks/address.ts";
 
 const Host = z.string().regex(/^[A-Za-z0-9.:-]{1,253}$/, "must be a name or an address");
 
+/** Where files lie, for every command that opens a server's store. */
+export const BlobsOption = z
+  .string()
+  .regex(/^s3:\/\//, "must begin with s3://")
+  .optional()
+  .describe("Object storage for files: s3://bucket/prefix?endpoint=https://...; or BOOSTER_BLOBS in the environment");
+
 /** Options of `booster serve`. */
 export const ServeOptions = z.strictObject({
   data: z.string().min(1).default("data").describe("Folder of the server: database, files, keys"),
+  blobs: BlobsOption,
   host: Host.default("127.0.0.1").describe(
     "Address to listen on; another than loopback needs keys, and TLS by a proxy or tlsCert",
   ),

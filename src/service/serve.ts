@@ -68,7 +68,11 @@ export interface ServeContext extends Following {
 export async function serve(options: ServeOptions, context: ServeContext): Promise<RunningServer> {
   checkBind(options);
   const { version, program, emit, signal } = context;
-  const store = await openStore({ data: options.data, databaseUrl: process.env.DATABASE_URL });
+  const store = await openStore({
+    data: options.data,
+    databaseUrl: process.env.DATABASE_URL,
+    blobs: options.blobs ?? process.env.BOOSTER_BLOBS,
+  });
   const cleanups: (() => Promise<void>)[] = [() => store.close()];
   const stopAll = async (): Promise<void> => {
     for (const cleanup of cleanups.toReversed()) await cleanup();

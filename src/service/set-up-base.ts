@@ -56,7 +56,7 @@ async function materialise(store: Store, base: Base, folder: string): Promise<vo
   const making = `${folder}.${process.pid}`;
   await mkdir(making, { recursive: true, mode: 0o700 });
   for (const [name, sha256] of Object.entries(base.files)) {
-    const from = store.blobs.path(sha256);
+    const from = await store.blobs.path(sha256);
     await link(from, join(making, name)).catch(() => copyFile(from, join(making, name)));
   }
   await rename(making, folder).catch(async (error: unknown) => {

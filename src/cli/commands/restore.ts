@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { BlobsOption } from "../../service/serve-options.ts";
 import { defineCommand } from "../command.ts";
 
 /** `booster restore` */
@@ -11,11 +12,12 @@ Jobs that were being worked on go on from their last checkpoint.`,
   ],
   options: z.strictObject({
     from: z.string().min(1).describe("Folder of the backup"),
+    blobs: BlobsOption,
     data: z.string().min(1).default("data").describe("New folder of the server"),
   }),
-  async run({ from, data }, { output }) {
+  async run({ from, data, blobs }, { output }) {
     const { restore } = await import("../../service/store/backup.ts");
-    await restore(from, { data, databaseUrl: process.env.DATABASE_URL });
+    await restore(from, { data, databaseUrl: process.env.DATABASE_URL, blobs: blobs ?? process.env.BOOSTER_BLOBS });
     output.result({ data }, () => `Restored into ${data}: booster serve --data ${data}`);
   },
 });

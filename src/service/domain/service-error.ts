@@ -42,6 +42,7 @@ export const SERVICE_CODES = {
   quota_exceeded: [429, "insufficient_quota"],
   internal_error: [500, "server_error"],
   database_unavailable: [503, "server_error"],
+  storage_unavailable: [503, "server_error"],
   disk_full: [503, "server_error"],
   draining: [503, "server_error"],
   engine_restarted: [503, "server_error"],

@@ -24,8 +24,8 @@ export interface BlobStore {
   join(hashes: readonly string[]): Promise<Stored>;
   /** Its size; undefined where there is none. */
   has(sha256: string): Promise<number | undefined>;
-  /** Where it lies, for programs on this host; nobody may write there. */
-  path(sha256: string): string;
+  /** A file of it, for programs on this host; nobody may write there. @throws {BoosterError} `BLOB_MISSING` */
+  path(sha256: string): Promise<string>;
   remove(sha256: string): Promise<void>;
   /** All of them, with the seconds since they were last put: young ones may be waiting for their row. */
   list(): AsyncIterable<{ readonly sha256: string; readonly age: number }>;
@@ -35,6 +35,43 @@ const FULL = ["ENOSPC", "EDQUOT"];
 /** After which a client is told to try again, when somebody may have made room. */
 const FULL_SECONDS = 30;
 const HASH = /^[0-9a-f]{64}$/;
+
+/** A blob's name. @throws {BoosterError} `BLOB_MISSING` */
+export function checkHash(sha256: string): string {
+  if (HASH.test(sha256)) return sha256;
+  throw new BoosterError("BLOB_MISSING", "this is no name of a blob", { expected: "64 hexadecimal digits" });
+}
+
+/** The bytes of several, in this order. */
+export async function* joined(hashes: readonly string[], read: BlobStore["open"]): AsyncGenerator<Uint8Array> {
+  for (const sha256 of hashes) yield* (await read(sha256)) as AsyncIterable<Uint8Array>;
+}
+
+/**
+ * Writes bytes to a file of their own and lets `keep` take them from there, under the name that they turn out to have. Nothing is left of it where that fails.
+ *
+ * @throws {ServiceError} `disk_full`
+ */
+export async function spool(
+  temporary: string,
+  bytes: AsyncIterable<Uint8Array> | Uint8Array,
+  keep: (path: string, stored: Stored) => Promise<void>,
+): Promise<Stored> {
+  const unfinished = join(temporary, randomBytes(12).toString("hex"));
+  try {
+    const stored = await writeNew(unfinished, bytes instanceof Uint8Array ? [bytes] : bytes);
+    await keep(unfinished, stored);
+    return stored;
+  } catch (error) {
+    if (!FULL.includes(errnoOf(error) ?? "")) throw error;
+    throw new ServiceError("disk_full", "the server has no room for more bytes", {
+      retryAfter: FULL_SECONDS,
+      cause: error,
+    });
+  } finally {
+    await rm(unfinished, { force: true });
+  }
+}
 
 /**
  * Blobs in a folder, as `sha256/ab/abcd...`; what is being written lies in `tmp` and is renamed when it is whole.
@@ -46,10 +83,7 @@ const HASH = /^[0-9a-f]{64}$/;
 export async function openBlobs(folder: string, temporary: string): Promise<BlobStore> {
   await mkdir(join(folder, "sha256"), { recursive: true, mode: 0o700 });
   await mkdir(temporary, { recursive: true, mode: 0o700 });
-  const path = (sha256: string): string => {
-    if (HASH.test(sha256)) return join(folder, "sha256", sha256.slice(0, 2), sha256);
-    throw new BoosterError("BLOB_MISSING", "this is no name of a blob", { expected: "64 hexadecimal digits" });
-  };
+  const path = (sha256: string): string => join(folder, "sha256", checkHash(sha256).slice(0, 2), sha256);
 
   const has = (sha256: string) =>
     stat(path(sha256)).then(
@@ -68,44 +102,27 @@ export async function openBlobs(folder: string, temporary: string): Promise<Blob
     return createReadStream("", { fd: handle, ...range });
   };
 
-  const put = async (bytes: AsyncIterable<Uint8Array> | Uint8Array): Promise<Stored> => {
-    const unfinished = join(temporary, randomBytes(12).toString("hex"));
-    try {
-      const stored = await writeNew(unfinished, bytes instanceof Uint8Array ? [bytes] : bytes);
-      const target = path(stored.sha256);
+  const put: BlobStore["put"] = (bytes) =>
+    spool(temporary, bytes, async (unfinished, { sha256 }) => {
+      const target = path(sha256);
       const made = await mkdir(dirname(target), { recursive: true, mode: 0o700 });
       if (made !== undefined) await syncFolder(dirname(made));
-      if ((await has(stored.sha256)) !== undefined) {
+      if ((await has(sha256)) !== undefined) {
         // Young again: whoever sweeps must leave it for the row that is about to name it.
         const now = new Date();
         await utimes(target, now, now);
-        await rm(unfinished);
-        return stored;
+        return;
       }
       await rename(unfinished, target);
       await syncFolder(dirname(target));
-      return stored;
-    } catch (error) {
-      await rm(unfinished, { force: true });
-      if (!FULL.includes(errnoOf(error) ?? "")) throw error;
-      throw new ServiceError("disk_full", "the server has no room for more bytes", {
-        retryAfter: FULL_SECONDS,
-        cause: error,
-      });
-    }
-  };
+    });
 
   return {
     put,
     open: openBlob,
     has,
-    path,
-    join: (hashes) =>
-      put(
-        (async function* () {
-          for (const sha256 of hashes) yield* (await openBlob(sha256)) as AsyncIterable<Uint8Array>;
-        })(),
-      ),
+    path: async (sha256) => path(sha256),
+    join: (hashes) => put(joined(hashes, openBlob)),
     remove: (sha256) => rm(path(sha256), { force: true }),
     list: async function* () {
       for (const part of await readdir(join(folder, "sha256"))) {

@@ -32,6 +32,8 @@ export interface StoreOptions {
   readonly data: string;
   /** PostgreSQL 15 or later; without it the database lies in the folder. */
   readonly databaseUrl?: string | undefined;
+  /** An object storage for blobs (`s3://...`, as `placeOf` reads it); without it they lie in the folder. */
+  readonly blobs?: string | undefined;
   /** Seconds since 1970; tests let it jump. */
   readonly now?: (() => number) | undefined;
 }
@@ -107,7 +109,10 @@ export async function storeOn(db: Database, options: StoreOptions, closed: () =>
     await db.close();
     throw error;
   }
-  const blobs = await openBlobs(folders.blobs, folders.tmp);
+  const blobs =
+    options.blobs === undefined
+      ? await openBlobs(folders.blobs, folders.tmp)
+      : await (await import("./blobs-s3.ts")).openS3Blobs(options.blobs, folders.tmp);
   const secrets = openSecrets(folders.keys);
   const bases = new Bases(context);
   const keys = new Keys(context);

@@ -37,7 +37,9 @@ export async function modelNamed(
   }
   if (named.state !== "released") throw unusable(named.state);
   const { id, base: below, files } = named.model;
-  const paths = Object.entries(files).map(([file, sha256]) => [file, store.blobs.path(sha256)] as const);
+  const paths = await Promise.all(
+    Object.entries(files).map(async ([file, sha256]) => [file, await store.blobs.path(sha256)] as const),
+  );
   return { base: below, adapter: { key: id, files: Object.fromEntries(paths) } };
 }
 
@@ -97,7 +99,11 @@ async function serve(
       rates.tokens.settle(principal.key, completion);
       c.set("about", { ...c.get("about"), prompt_tokens: promptTokens, completion_tokens: completion });
       const model = ask.model.adapter?.key ?? ask.model.base;
-      await store.usage.add(principal, model, { prompt_tokens: promptTokens, completion_tokens: completion });
+      await store.usage.add(principal, model, {
+        requests: 1,
+        prompt_tokens: promptTokens,
+        completion_tokens: completion,
+      });
     }
   }
   return {
