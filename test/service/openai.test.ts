@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SERVER } from "../../src/service/domain/principal.ts";
 import { FileObject, UploadObject } from "../../src/service/http/wire/file.ts";
 import { CheckpointObject, EventObject, JobObject } from "../../src/service/http/wire/job.ts";
+import { type Receiver, startReceiver } from "./receiver.ts";
 import { rowsFile, startTestServer, type TestServer } from "./server.ts";
 
 let server: TestServer;
@@ -251,5 +252,155 @@ describe("errors", () => {
     await expect(refused).rejects.toThrow(OpenAI.PermissionDeniedError);
     await expect(client.get("/nothing")).rejects.toMatchObject({ status: 404, code: "unknown_url" });
     await expect(client.delete("/files")).rejects.toMatchObject({ status: 405, code: "method_not_allowed" });
+  });
+});
+
+describe("administration", () => {
+  const organization = () => client.admin.organization;
+
+  test("projects: create, list with archived ones, retrieve, rename, archive", async () => {
+    const { projects } = organization();
+    const made = await projects.create({ name: "team" });
+    expect(made).toMatchObject({ object: "organization.project", name: "team", status: "active", archived_at: null });
+    expect((await projects.update(made.id, { name: "group" })).name).toBe("group");
+    expect((await projects.retrieve(made.id)).name).toBe("group");
+    expect((await all(projects.list({ limit: 1 }))).map(({ id }) => id)).toContain(made.id);
+    expect(await projects.archive(made.id)).toMatchObject({ status: "archived", archived_at: expect.any(Number) });
+    expect((await all(projects.list({ limit: 1 }))).map(({ id }) => id)).not.toContain(made.id);
+    expect((await all(projects.list({ limit: 1, include_archived: true }))).map(({ id }) => id)).toContain(made.id);
+    await expect(projects.retrieve("proj_none")).rejects.toMatchObject({ status: 404 });
+    await expect(projects.create({ name: "a", geography: "EU" })).rejects.toMatchObject({ param: "geography" });
+  });
+
+  test("service accounts and keys: made, told without their secret, ended; none leads into another project", async () => {
+    const { projects } = organization();
+    const { serviceAccounts, apiKeys } = projects;
+    const [mine, other] = [await projects.create({ name: "mine" }), await projects.create({ name: "theirs" })];
+    const made = await serviceAccounts.create(mine.id, { name: "nightly" });
+    const value = made.api_key!.value;
+    expect((await server.client(value).files.list()).data).toEqual([]);
+    expect(await serviceAccounts.retrieve(made.id, { project_id: mine.id })).toMatchObject({
+      name: "nightly",
+      role: "member",
+    });
+    const second = await serviceAccounts.create(mine.id, { name: "daily" });
+    expect((await all(serviceAccounts.list(mine.id, { limit: 1 }))).map(({ id }) => id)).toEqual([second.id, made.id]);
+    const keys = await all(apiKeys.list(mine.id, { limit: 1 }));
+    expect(keys.map(({ redacted_value }) => redacted_value.slice(-4))).toEqual(
+      [second.api_key!.value, value].map((key) => key.slice(-4)),
+    );
+    expect(JSON.stringify(keys)).not.toContain(value.slice(12, -4));
+    const id = keys[1]!.id;
+    expect(await apiKeys.retrieve(id, { project_id: mine.id })).toMatchObject({
+      object: "organization.project.api_key",
+    });
+    for (const wrong of [
+      () => apiKeys.retrieve(id, { project_id: other.id }),
+      () => apiKeys.delete(id, { project_id: other.id }),
+      () => serviceAccounts.delete(id, { project_id: other.id }),
+      () => apiKeys.list("proj_none"),
+    ]) {
+      await expect(wrong()).rejects.toMatchObject({ status: 404, code: "not_found" });
+    }
+    expect(await apiKeys.delete(id, { project_id: mine.id })).toMatchObject({ id, deleted: true });
+    await expect(server.client(value).files.list()).rejects.toMatchObject({ status: 401, code: "key_revoked" });
+    await expect(apiKeys.retrieve(id, { project_id: mine.id })).rejects.toMatchObject({ status: 404 });
+    expect(await serviceAccounts.delete(second.id, { project_id: mine.id })).toMatchObject({ deleted: true });
+    expect(await all(apiKeys.list(mine.id))).toEqual([]);
+  });
+
+  test("rate limits are told for each base", async () => {
+    const limits = await all(organization().projects.rateLimits.listRateLimits(server.project));
+    expect(limits).toMatchObject([
+      { model: "world-booster", max_requests_per_1_minute: 120, max_tokens_per_1_minute: 100_000 },
+    ]);
+  });
+
+  test("the audit log: newest first, by kind, project and time, to the end", async () => {
+    const { auditLogs, projects } = organization();
+    const { id } = await projects.create({ name: "audited" });
+    const account = await projects.serviceAccounts.create(id, { name: "a" });
+    await projects.apiKeys.delete(account.id, { project_id: id });
+    const logs = await all(auditLogs.list({ project_ids: [id], limit: 1 }));
+    expect(logs.map(({ type }) => type)).toEqual(["api_key.deleted", "api_key.created", "project.created"]);
+    expect(logs[0]).toMatchObject({
+      actor: { type: "api_key", api_key: { type: "service_account", service_account: { id: "owner" } } },
+      project: { id },
+      "api_key.deleted": { id: account.id },
+    });
+    const deletions = await all(
+      auditLogs.list({ event_types: ["api_key.deleted", "login.failed"], project_ids: [id] }),
+    );
+    expect(deletions.map((one) => one.id)).toEqual([logs[0]!.id]);
+    const at = logs[2]!.effective_at;
+    expect(await all(auditLogs.list({ project_ids: [id], effective_at: { lt: at } }))).toEqual([]);
+    expect(await all(auditLogs.list({ project_ids: [id], effective_at: { gte: at } }))).toHaveLength(3);
+    const unknown = auditLogs.list({ actor_emails: ["a@b.example"] });
+    await expect(unknown).rejects.toMatchObject({ status: 400, code: "unknown_parameter" });
+  });
+
+  test("usage by day, by project and by model, page by page", async () => {
+    const { usage } = organization();
+    const principal = { ...SERVER, project: server.project };
+    const today = Math.floor(server.store.context.now() / 86_400) * 86_400;
+    await server.store.usage.add(principal, "a", { requests: 1, prompt_tokens: 5, completion_tokens: 7 });
+    await server.store.usage.add(principal, "b", { requests: 2, prompt_tokens: 10, completion_tokens: 1 });
+    const ask = { start_time: today - 3 * 86_400, end_time: today + 86_400 } as const;
+    const whole = await usage.completions(ask);
+    expect(whole.data.map(({ start_time }) => (start_time - today) / 86_400)).toEqual([-3, -2, -1, 0]);
+    expect(whole).toMatchObject({ object: "page", has_more: false, next_page: null });
+    expect(whole.data[3]!.results).toMatchObject([
+      { input_tokens: 15, output_tokens: 8, num_model_requests: 3, project_id: null, model: null },
+    ]);
+    const by = await usage.completions({ ...ask, group_by: ["model", "project_id"], models: ["b"] });
+    expect(by.data[3]!.results).toMatchObject([{ input_tokens: 10, model: "b", project_id: server.project }]);
+    const first = await usage.completions({ ...ask, limit: 3 });
+    expect(first).toMatchObject({ has_more: true, data: [{}, {}, { end_time: today }] });
+    const rest = await usage.completions({ ...ask, limit: 3, page: first.next_page! });
+    expect(rest).toMatchObject({ has_more: false, data: [{ start_time: today }] });
+    await expect(usage.completions({ ...ask, bucket_width: "1h" })).rejects.toMatchObject({ param: "bucket_width" });
+  });
+});
+
+describe("webhooks", () => {
+  let receiver: Receiver;
+  beforeAll(async () => {
+    receiver = await startReceiver();
+  });
+  afterAll(() => receiver.close());
+
+  test("made, tried, verified by webhooks.unwrap, listed without the secret, deleted", async () => {
+    type Hook = { readonly id: string; readonly secret: string };
+    const hook = await client.post<Hook>("/booster/webhooks", { body: { name: "mine", url: receiver.url } });
+    expect(hook.secret).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/);
+    expect(await client.post(`/booster/webhooks/${hook.id}/test`, { body: {} })).toEqual({
+      outcome: "delivered",
+      status: 200,
+    });
+    const [{ headers, body } = { headers: {}, body: "" }] = receiver.received;
+    const event = await client.webhooks.unwrap(body, headers as Record<string, string>, hook.secret);
+    expect(event).toMatchObject({ id: expect.stringMatching(/^evt_/), object: "event", type: "booster.webhook.test" });
+    const file = await upload();
+    const job = await client.fineTuning.jobs.create({ model: "world-booster", training_file: file.id });
+    await client.fineTuning.jobs.cancel(job.id);
+    const deliveries = await client.get<{ data: object[] }>(`/booster/webhooks/${hook.id}/deliveries`);
+    expect(deliveries.data).toMatchObject([
+      { type: "fine_tuning.job.cancelled", job_id: job.id, state: "waiting", tries: 0, last_try: null },
+    ]);
+    expect(JSON.stringify(await client.get("/booster/webhooks"))).not.toContain(hook.secret.slice(6));
+    expect(server.log()).not.toContain(hook.secret.slice(6));
+    await client.delete(`/booster/webhooks/${hook.id}`);
+    await expect(client.get(`/booster/webhooks/${hook.id}/deliveries`)).rejects.toMatchObject({ status: 404 });
+  });
+
+  test("an address inside, without TLS or of another kind is refused by name", async () => {
+    for (const url of ["https://10.0.0.1/", "http://example.com/", "https://[::ffff:10.0.0.1]/", "gopher://a", "x"]) {
+      const made = client.post("/booster/webhooks", { body: { name: "a", url } });
+      await expect(made, url).rejects.toMatchObject({ status: 400, param: "url" });
+    }
+    const unknown = client.post("/booster/webhooks", {
+      body: { name: "a", url: receiver.url, events: ["batch.completed"] },
+    });
+    await expect(unknown).rejects.toMatchObject({ status: 400, param: "events.0" });
   });
 });

@@ -16,6 +16,8 @@ export const GROUPS: Readonly<Record<string, string>> = {
   bases: "Models that a service fine-tunes and serves",
   keys: "Keys of a service",
   projects: "Projects of a service",
+  webhooks: "Tell other programs of a service when jobs are over",
+  audit: "The audit log of a service",
   moderator: "Train, test and compare moderators",
 };
 
@@ -48,6 +50,12 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, string, Command
     ["bases add", "Make a base of a model, aligned first if you like", () => import("./bases-add.ts")],
     ["bases evaluate", "Ask a base what a policy asks", () => import("./bases-evaluate.ts")],
     ["bases retire", "Take no new jobs and requests for a base", () => import("./bases-retire.ts")],
+    ["usage", "List what models were asked, by day", () => import("./usage.ts")],
+    ["webhooks list", "List the webhooks of a server", () => import("./webhooks-list.ts")],
+    ["webhooks create", "Tell an address of jobs that are over", () => import("./webhooks-create.ts")],
+    ["webhooks delete", "Tell an address nothing more", () => import("./webhooks-delete.ts")],
+    ["webhooks test", "Send a webhook an event now", () => import("./webhooks-test.ts")],
+    ["webhooks deliveries", "List what a webhook was told", () => import("./webhooks-deliveries.ts")],
     ["doctor", "Ask a server whether all of it works", () => import("./doctor.ts")],
     ["backup", "Write all that a service keeps into a folder", () => import("./backup.ts")],
     ["restore", "Make a server of a backup", () => import("./restore.ts")],
@@ -58,6 +66,7 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, string, Command
     ["reviews show", "Show the report of a job", () => import("./reviews-show.ts")],
     ["reviews release", "Release a held job", () => import("./reviews-release.ts")],
     ["reviews reject", "Reject a held job", () => import("./reviews-reject.ts")],
+    ["audit export", "Write the audit log of a server into a file", () => import("./audit-export.ts")],
     ["audit verify", "Check the audit log of a server", () => import("./audit-verify.ts")],
   ],
   "Talk to a model": [

@@ -58,6 +58,9 @@ export const LIMITS = {
   /** What a stop of the server waits for. */
   shutdownSeconds: 30,
 
+  /** Days that are told at once. */
+  usageDays: 180,
+
   webhooks: 100,
   webhookUrlLength: 2048,
   /** What a receiver has for its whole answer, and how much of it is read. */

@@ -108,7 +108,12 @@ export class Audit {
   /** For keys that may read it; a project's key sees its project. */
   list(
     principal: Principal,
-    ask: PageAsk & { readonly types?: readonly string[] | undefined },
+    ask: PageAsk & {
+      readonly types?: readonly string[] | undefined;
+      readonly projects?: readonly string[] | undefined;
+      readonly from?: number;
+      readonly to?: number;
+    },
   ): Promise<Page<AuditEntry>> {
     return page(
       this.context.db,
@@ -116,9 +121,10 @@ export class Audit {
         table: "audit",
         columns: COLUMNS,
         scope: "$1::text is null or project_id = $1",
-        filter: "$2::text[] is null or type = any($2::text[])",
+        filter: `($2::text[] is null or type = any($2::text[])) and ($3::text[] is null or project_id = any($3::text[]))
+          and effective_at >= $4 and effective_at <= $5`,
         params: [principal.project ?? null],
-        filterParams: [ask.types ?? null],
+        filterParams: [ask.types ?? null, ask.projects ?? null, ask.from ?? 0, ask.to ?? Number.MAX_SAFE_INTEGER],
         row: entryRow,
       },
       ask,

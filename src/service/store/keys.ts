@@ -141,7 +141,10 @@ export class Keys {
   }
 
   /** Keys of a project, or of the whole server for a key that belongs to no project. */
-  list(principal: Principal, ask: PageAsk & { readonly project?: string | undefined }): Promise<Page<ApiKey>> {
+  list(
+    principal: Principal,
+    ask: PageAsk & { readonly project?: string | undefined; readonly unrevoked?: boolean },
+  ): Promise<Page<ApiKey>> {
     return page(
       this.context.db,
       {
@@ -149,6 +152,8 @@ export class Keys {
         columns: KEY_COLUMNS,
         scope: "($1::text is null or project_id = $1) and ($2::text is null or project_id = $2)",
         params: [principal.project ?? null, ask.project ?? null],
+        filter: "not $3::boolean or revoked_at is null",
+        filterParams: [ask.unrevoked ?? false],
         row: keyRow,
       },
       ask,

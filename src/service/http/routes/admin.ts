@@ -243,7 +243,7 @@ export function adminRoutes({ store }: Service): Route[] {
       method: "get",
       path: "/v1/booster/audit_logs",
       summary: "Who did what, newest first",
-      query: strict(pageQuery(100, 20)),
+      query: strict({ ...pageQuery(100, 20), order: z.enum(["asc", "desc"]).optional() }),
       reply: pageOf(AuditObject),
       handle: async ({ principal, query }) =>
         pageReply(await store.audit.list(ownerOf(principal), query), (entry) => ({

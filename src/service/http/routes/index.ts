@@ -10,6 +10,7 @@ import { internalRoutes } from "./internal.ts";
 import { jobRoutes } from "./jobs.ts";
 import { modelRoutes } from "./models.ts";
 import { moderationRoutes } from "./moderations.ts";
+import { organizationRoutes } from "./organization.ts";
 import { policyRoutes } from "./policies.ts";
 import { sessionRoutes } from "./session.ts";
 import { streamRoutes } from "./stream.ts";
@@ -31,6 +32,7 @@ export const routesOf = (service: Service): Route[] =>
     policyRoutes,
     adminRoutes,
     webhookRoutes,
+    organizationRoutes,
     internalRoutes,
     healthRoutes,
     sessionRoutes,
