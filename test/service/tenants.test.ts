@@ -40,6 +40,7 @@ describe("tenants", () => {
     "Keys.find": "makes the principal",
     "Projects.org": "the server's own",
     "JobRecords.pace": "numbers of one job on a base, without whose they are",
+    "Jobs.heldFor": "a number of the whole server, without whose it is",
     "Jobs.position": "takes a job that was looked up",
     "Jobs.counts": "numbers of the whole server, without whose they are",
     "Models.ended": "names for the engine, which serves no one by itself",
