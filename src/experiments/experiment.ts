@@ -25,7 +25,7 @@ import { checkExperiment, idOf } from "./cell-options.ts";
 import { ExperimentOptions } from "./options.ts";
 import { type Cell, filesOf, type Hashes, type Key, type Plan, planOf, withNeeds } from "./plan.ts";
 import { localRunner } from "./runners/local.ts";
-import type { Outcome } from "./runners/outcome.ts";
+import { type Outcome, outcomesOf } from "./runners/outcome.ts";
 import { searchesOf } from "./search/found.ts";
 import { strengthLabel } from "./strengths.ts";
 import { withTemplates } from "./templates.ts";
@@ -33,6 +33,8 @@ import { withTemplates } from "./templates.ts";
 export interface ExperimentContext extends Following {
   /** Module whose processes do the work (see `worker.ts`); absent: everything in this process, one after the other. */
   readonly worker?: URL | string;
+  /** Called with what was found so far, whenever a cell has come to it. */
+  readonly soFar?: (result: ExperimentResult) => void;
 }
 
 /**
@@ -47,26 +49,41 @@ export interface ExperimentContext extends Following {
  */
 export async function runExperiment(
   options: z.input<typeof ExperimentOptions>,
-  { emit, signal, worker }: ExperimentContext = {},
+  { emit, signal, worker, soFar }: ExperimentContext = {},
 ): Promise<ExperimentResult> {
   const { chosen, plan } = await prepare(options, { emit, signal });
   makeFolder(chosen.out);
   const time = wallTime(chosen.out);
+  const found = (outcomes: Map<Key, Outcome>): { readonly cells: number; result(): ExperimentResult } => {
+    const cells = plan.cells.flatMap((cell) => resultOf(cell, outcomes));
+    const result = () => {
+      const searches = searchesOf(chosen, plan, outcomes, (cell) => resultOf(cell, outcomes));
+      return assemble(chosen, cells, time.seconds(), {
+        notes: notesOf(chosen, plan, outcomes),
+        searches,
+        base: plan.identity,
+      });
+    };
+    return { cells: cells.length, result };
+  };
+  let told = 0;
   const counted = (event: Event): void => {
     if (event.type === "piece" && event.state === "done") time.record();
     emit?.(event);
+    if (event.type !== "piece" || event.state === "started" || soFar === undefined) return;
+    const now = found(outcomesOf(chosen.out, plan.pieces));
+    if (now.cells > told) soFar(now.result());
+    told = now.cells;
   };
   const outcomes = await localRunner(chosen, worker)(plan.pieces, { emit: counted, signal });
-  const notes = notesOf(chosen, plan, outcomes);
-  const cells = plan.cells.flatMap((cell) => resultOf(cell, outcomes));
-  if (cells.length === 0) {
+  const { cells, result: resultNow } = found(outcomes);
+  if (cells === 0) {
     throw new BoosterError("EXPERIMENT_DIVERGED", "there is nothing to report", {
-      found: notes.join("; "),
+      found: notesOf(chosen, plan, outcomes).join("; "),
       hint: "Lower the learning rates.",
     });
   }
-  const searches = searchesOf(chosen, plan, outcomes, (cell) => resultOf(cell, outcomes));
-  const result = assemble(chosen, cells, time.seconds(), { notes, searches, base: plan.identity });
+  const result = resultNow();
   for (const [name, text] of Object.entries({
     "result.json": renderJson(result),
     "report.html": renderHtml(result),

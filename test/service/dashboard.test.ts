@@ -1,37 +1,14 @@
 /** What pages need of the server: signing in by a cookie that no page of another origin can use, a stream of all that happens, previews, estimates. */
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { LIMITS } from "../../src/service/domain/limits.ts";
 import { SERVER } from "../../src/service/domain/principal.ts";
-import { policyOf } from "../../src/service/pipeline/policy.ts";
-import { bundledModel } from "../../src/stages/package-root.ts";
 import { rowsFile, startTestServer, type TestServer } from "./server.ts";
+import { addTinyBase } from "./tiny-base.ts";
 
 let server: TestServer;
 beforeAll(async () => {
   server = await startTestServer({ limited: true });
-  // A base whose tokenizer is real: the bundled one's files but its weights.
-  const { store, project } = server;
-  const card = {
-    version: 1,
-    name: "tiny",
-    alignment: null,
-    template: "chat",
-    learningRate: 1e-4,
-    loraRank: 4,
-    loraAlpha: 8,
-  };
-  const files: Record<string, string> = {
-    "base.json": (await store.blobs.put(Buffer.from(JSON.stringify(card)))).sha256,
-  };
-  for (const name of readdirSync(bundledModel()).filter((name) => name.endsWith(".json"))) {
-    files[name] = (await store.blobs.put(readFileSync(join(bundledModel(), name)))).sha256;
-  }
-  await store.bases.add(SERVER, { name: "tiny", identity: "f".repeat(64), files, facts: {} });
-  const { body } = (await store.policies.current("default"))!;
-  await store.policies.set(SERVER, "tiny", { ...policyOf(body), bases: ["tiny"] } as never);
-  await store.projects.update(SERVER, project, { policy: "tiny" });
+  await addTinyBase(server);
 });
 afterAll(() => server.stop());
 

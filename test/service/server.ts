@@ -38,7 +38,12 @@ export interface TestServer {
 
 /** The limits of tests are those of the server, unless they ask for none. */
 export async function startTestServer(
-  options: { readonly limited?: boolean; readonly more?: (service: Service) => readonly Route[] } = {},
+  options: {
+    readonly limited?: boolean;
+    readonly more?: (service: Service) => readonly Route[];
+    /** Folder of the built application for people. */
+    readonly dashboard?: string;
+  } = {},
 ): Promise<TestServer> {
   const data = mkdtempSync(join(tmpdir(), "booster-http-"));
   const store = await storeOn(await openEmptyEmbedded(), { data });
@@ -72,7 +77,7 @@ export async function startTestServer(
   const { project, firstKey } = await setUpProject(store, await setUpPolicy(store));
   const more = options.more?.(service) ?? [];
   const routes = [...routesOf(service), ...more];
-  const listening = await listen(createApp(service, routes), "127.0.0.1", 0);
+  const listening = await listen(createApp(service, routes, options.dashboard), "127.0.0.1", 0);
   const url = `http://127.0.0.1:${listening.port}`;
   return {
     url,

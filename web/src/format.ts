@@ -2,6 +2,7 @@
 export function percent(share: number): string {
   const value = share * 100;
   const digits = value !== 0 && Math.abs(value) < 9.95 ? 1 : 0;
+  // The number and its sign stay together.
   return `${value.toFixed(digits)}\u00a0%`;
 }
 

@@ -61,6 +61,7 @@ command goes on after Ctrl-C.`,
     "booster experiment --config sst2.yaml  # an experiment from a file",
     "booster experiment --config sst2.yaml --dry-run  # what it would do, what is there already, and how long the rest may take",
     "booster experiment --config sst2.yaml --runner slurm  # gives it to a cluster; the same again tells how far it is",
+    "booster experiment --config sst2.yaml --serve 8700  # watch the report grow in a browser",
     "booster config-schema experiment > experiment.schema.json  # what the file may contain, for an editor",
     "booster experiment --recipe harmful-ratio --scale world  # one of the paper's, see booster recipes",
     "booster experiment --config sst2.yaml --seeds 1 --align.steps 20 --out runs/trial  # a quick trial of it",
@@ -68,12 +69,18 @@ command goes on after Ctrl-C.`,
   options: ExperimentOptions.extend({
     dryRun: z.boolean().default(false).describe("Print the plan, with Slurm the scripts, and do nothing else"),
     piece: z.array(z.string()).min(1).optional().describe("Do these pieces of the plan, by their keys, and no report"),
+    serve: z
+      .int()
+      .min(0)
+      .max(65_535)
+      .optional()
+      .describe("Show the report on this port of this host while it is made; 0: any port that is free"),
     runner: z.enum(["local", "slurm"]).default("local").describe("Who computes: this host, or jobs of a Slurm cluster"),
     slurm: SlurmOptions.default({ lines: [] }),
   }),
   settingsInFile: true,
   source: RECIPE,
-  async run({ dryRun: isDry, piece, runner, slurm, ...options }, context) {
+  async run({ dryRun: isDry, piece, serve, runner, slurm, ...options }, context) {
     const { output } = context;
     if (isDry) {
       const plan = await dryRun(options);
@@ -91,6 +98,6 @@ command goes on after Ctrl-C.`,
         return;
       }
     }
-    return runExperimentCommand(context, options.out, (inWorkers) => runExperiment(options, inWorkers));
+    return runExperimentCommand(context, options.out, (inWorkers) => runExperiment(options, inWorkers), serve);
   },
 });

@@ -14,7 +14,5 @@ export const VIEWS = {
   review: "/held/:id",
   admin: "/admin",
   adminView: "/admin/:view",
-  experiments: "/experiments",
-  experiment: "/experiments/:id",
 } as const;
 export type ViewName = keyof typeof VIEWS;

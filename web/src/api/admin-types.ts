@@ -11,6 +11,7 @@ import type {
 import type { BaseObject } from "../../../src/service/http/routes/bases.ts";
 import type { ReviewObject, RowText as RowTextObject } from "../../../src/service/http/routes/booster.ts";
 import type { PolicyObject } from "../../../src/service/http/routes/policies.ts";
+import type { DeliveryObject, NewWebhookObject, WebhookObject } from "../../../src/service/http/routes/webhooks.ts";
 import type { Job, Page } from "./types.ts";
 
 export type Key = z.output<typeof KeyObject>;
@@ -21,6 +22,8 @@ export type WorkerFacts = z.output<typeof WorkerObject>;
 export type AuditEntry = z.output<typeof AuditObject>;
 export type Review = z.output<typeof ReviewObject>;
 export type RowText = z.output<typeof RowTextObject>;
+export type Webhook = z.output<typeof WebhookObject>;
+export type Delivery = z.output<typeof DeliveryObject>;
 type NewKey = z.output<typeof NewKeyObject>;
 
 /** Requests of reviewers and administrators. */
@@ -46,8 +49,16 @@ export interface AdminRoutes {
   "GET /v1/booster/bases": { reply: Page<BaseModel> };
   "GET /v1/booster/workers": { reply: Page<WorkerFacts> };
   "GET /v1/booster/limits": {
-    reply: { readonly limits: Readonly<Record<string, number | Readonly<Record<string, number>>>> };
+    reply: { readonly limits: Readonly<Record<string, number | readonly number[] | Readonly<Record<string, number>>>> };
   };
+  "GET /v1/booster/webhooks": { reply: Page<Webhook> };
+  "POST /v1/booster/webhooks": {
+    body: { readonly name: string; readonly url: string; readonly project: string | null };
+    reply: z.output<typeof NewWebhookObject>;
+  };
+  "DELETE /v1/booster/webhooks/{id}": { reply: Webhook };
+  "POST /v1/booster/webhooks/{id}/test": { reply: { readonly outcome: string; readonly status: number | null } };
+  "GET /v1/booster/webhooks/{id}/deliveries": { reply: Page<Delivery> };
   "GET /v1/booster/audit_logs": { reply: Page<AuditEntry> };
   "POST /v1/booster/audit_logs/verify": {
     reply: { readonly entries: number; readonly seals: number; readonly fault: string | null };

@@ -151,7 +151,10 @@ export function dashboardRoutes(service: Service): Route[] {
       summary: "Every limit of this server",
       reply: z.strictObject({
         object: z.literal("booster.limits"),
-        limits: z.record(z.string(), z.union([z.number(), z.record(z.string(), z.number())])),
+        limits: z.record(
+          z.string(),
+          z.union([z.number(), z.array(z.number()).readonly(), z.record(z.string(), z.number())]),
+        ),
       }),
       handle: async () => ({ object: "booster.limits", limits: { ...LIMITS } }),
     }),

@@ -10,7 +10,7 @@ import { type Route, route } from "../route.ts";
 import { found, type Service } from "../service.ts";
 import { pageOf, pageQuery, pageReply } from "../wire/page.ts";
 
-const WebhookObject = z.strictObject({
+export const WebhookObject = z.strictObject({
   id: z.string(),
   object: z.literal("booster.webhook"),
   name: z.string(),
@@ -21,9 +21,9 @@ const WebhookObject = z.strictObject({
   created_at: z.int(),
 });
 /** `secret` is shown this once. */
-const NewWebhookObject = WebhookObject.extend({ secret: z.string() });
+export const NewWebhookObject = WebhookObject.extend({ secret: z.string() });
 
-const DeliveryObject = z.strictObject({
+export const DeliveryObject = z.strictObject({
   id: z.string(),
   object: z.literal("booster.webhook.delivery"),
   event_id: z.string(),

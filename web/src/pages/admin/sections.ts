@@ -5,6 +5,7 @@ import Keys from "./Keys.svelte";
 import Limits from "./Limits.svelte";
 import Policies from "./Policies.svelte";
 import Projects from "./Projects.svelte";
+import Webhooks from "./Webhooks.svelte";
 import Workers from "./Workers.svelte";
 
 interface Section {
@@ -48,6 +49,7 @@ export const SECTIONS: readonly Section[] = [
     page: Audit,
     about: "Who did what. Entries are only added, and each one's hash covers the one before.",
   },
+  { key: "webhooks", label: "Webhooks", page: Webhooks, about: "Where this server tells of jobs that are over." },
   {
     key: "limits",
     label: "Limits",
