@@ -22,6 +22,7 @@ import type { ServeOptions } from "./serve-options.ts";
 import { folderOf, setUpBase } from "./set-up-base.ts";
 import { setUpPolicy, setUpProject, workerToken } from "./setup.ts";
 import { Outbox } from "./store/outbox.ts";
+import { Presence } from "./store/presence.ts";
 import { Reaper } from "./store/reaper.ts";
 import { openStore, type Store } from "./store/store.ts";
 import { sweep } from "./store/sweep.ts";
@@ -146,6 +147,7 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
     cleanups.push(() => listening.close(LIMITS.shutdownSeconds));
     const url = urlOf(options, listening.port);
     const reaper = new Reaper(store.context, undefined, context.leaseSeconds);
+    const presence = new Presence(store.context);
     const deliverer = new Deliverer({
       outbox: store.outbox,
       webhooks: store.webhooks,
@@ -156,6 +158,7 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
     });
     const loops = [
       repeat(LOOK_SECONDS, log, async () => service.metrics.leasesReaped.inc((await reaper.look()).length)),
+      repeat(LOOK_SECONDS, log, async () => service.rates.divide(await presence.look())),
       repeat(CLEAN_SECONDS, log, async () => {
         await store.reviews.expire();
         await sweep(store);
@@ -166,6 +169,8 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
     cleanups.push(async () => {
       for (const loop of loops) await loop.stop();
       await deliverer.stop();
+      // Without a word the others find out by themselves, after a while.
+      await presence.end().catch(() => undefined);
     });
     if (options.workers > 0) {
       const token = await workerToken(store, join(options.data, "keys"));

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# Makes test/peers/.venv: clients of others that the service is tried with, some hundred megabytes (Python >= 3.10).
+# Makes test/peers/.venv: programs of others that the service is tried with, some hundred megabytes (Python >= 3.10). One that is there and whole stays.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-rm -rf .venv
-"${PYTHON:-python3}" -m venv .venv
-.venv/bin/pip install --quiet --disable-pip-version-check "lm-eval[api]==0.4.13" "openai==3.57.0" "moto[server,s3]==5.2.5"
-.venv/bin/python -c 'from importlib.metadata import version; print("lm-eval", version("lm_eval"), "openai", version("openai"))'
+wanted=("lm-eval[api]==0.4.13" "openai==3.57.0" "moto[server,s3]==5.2.5")
+if [ "$(cat .venv/peers 2>/dev/null)" != "${wanted[*]}" ]; then
+  rm -rf .venv
+  "${PYTHON:-python3}" -m venv .venv
+  .venv/bin/pip install --quiet --disable-pip-version-check "${wanted[@]}"
+  echo "${wanted[*]}" >.venv/peers
+fi
+echo "in test/peers/.venv: ${wanted[*]}"

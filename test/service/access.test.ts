@@ -125,6 +125,21 @@ test("what is another project's is not found, in the same words as what is not t
   await client.fineTuning.jobs.cancel(job.id);
 });
 
+test("A6: what is done with an address is told to whoever asks for something else, with a key or without", async () => {
+  const wrong: string[] = [];
+  for (const path of new Set(operations.map((one) => one.path))) {
+    const allowed = operations.filter((one) => one.path === path).map((one) => one.method);
+    for (const method of ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) {
+      if (allowed.includes(method === "HEAD" ? "GET" : method)) continue;
+      const response = await call({ method, path }, method === "PUT" ? keys.get("owner") : undefined);
+      const told = response.headers.get("allow")?.split(", ").sort().join();
+      if (response.status !== 405 || told !== allowed.sort().join())
+        wrong.push(named({ method, path }, response.status));
+    }
+  }
+  expect(wrong).toEqual([]);
+});
+
 test("a project that the header names must be the key's", async () => {
   const response = await fetch(`${server.url}/v1/files`, {
     headers: { authorization: `Bearer ${server.key}`, "openai-project": "proj_other" },

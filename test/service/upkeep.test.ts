@@ -4,12 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { SERVER } from "../../src/service/domain/principal.ts";
-import { backup, restore, TABLES } from "../../src/service/store/backup.ts";
+import { backup, COUNTED, restore, TABLES } from "../../src/service/store/backup.ts";
 import { openBlobs } from "../../src/service/store/blobs.ts";
+import type { Database } from "../../src/service/store/database.ts";
+import { MIGRATIONS, migrate } from "../../src/service/store/migrations/index.ts";
+import { openPostgres } from "../../src/service/store/postgres.ts";
 import { isSignedBy, openSecrets } from "../../src/service/store/secrets.ts";
-import { openStore } from "../../src/service/store/store.ts";
+import { openStore, type Store, storeOn } from "../../src/service/store/store.ts";
 import { sweep } from "../../src/service/store/sweep.ts";
-import { onBothDatabases } from "./databases.ts";
+import { onBothDatabases, openEmptyEmbedded } from "./databases.ts";
 import { startPostgres, whyNoPostgres } from "./postgres.ts";
 import { addBase, claimJob, done, newJob, newTenant, verdict, workUpTo } from "./things.ts";
 
@@ -98,6 +101,26 @@ describe("the server's keys", () => {
     for (const name of readdirSync(at)) expect(statSync(join(at, name)).mode & 0o777).toBe(0o600);
   });
 });
+
+/** The rows of another database, as far as this one's schema has room for them. */
+async function fill(to: Database, from: Database): Promise<void> {
+  const rowsOf = async (sql: string) => (await from.query<{ row: unknown }>(sql)).map(({ row }) => row);
+  for (const [table] of [...TABLES, ["audit_head"] as const]) {
+    const [{ there } = { there: null }] = await to.query<{ there: unknown }>(`select to_regclass('${table}') as there`);
+    if (there === null) continue;
+    const rows = JSON.stringify(await rowsOf(`select to_jsonb(t) as row from ${table} t`));
+    if (table === "audit_head") await to.query("delete from audit_head");
+    await to.query(
+      `insert into ${table} overriding system value select * from jsonb_populate_recordset(null::${table}, $1::jsonb)`,
+      [rows],
+    );
+  }
+  for (const table of COUNTED) {
+    const sequence = `pg_get_serial_sequence('${table}', 'seq')`;
+    const [{ there } = { there: null }] = await to.query<{ there: unknown }>(`select to_regclass('${table}') as there`);
+    if (there !== null) await to.query(`select setval(${sequence}, greatest((select max(seq) from ${table}), 1))`);
+  }
+}
 
 onBothDatabases("upkeep", (kept) => {
   const store = () => kept().store;
@@ -215,6 +238,44 @@ onBothDatabases("upkeep", (kept) => {
       await cluster?.stop();
       rmSync(at, { recursive: true });
     }
+  });
+
+  test("A18: every older schema is taken over with all that is in it, and one that is newer is refused by its number", async () => {
+    const tenant = await newTenant(store());
+    const released = await store().jobs.create(tenant, newJob());
+    const last = await workUpTo(store(), released, "decide");
+    await store().leases.checkpoint(released.id, last.epoch, { step: 1, epochEnd: true, files: {}, metrics: {} });
+    await store().leases.finish(released.id, last.epoch, done, verdict("released"));
+    const { cluster } = kept();
+    if (cluster !== undefined) await store().context.db.query("create database older");
+    const old =
+      cluster === undefined ? await openEmptyEmbedded() : openPostgres(cluster.url.replace(/postgres$/, "older"));
+    const at = folder();
+    for (let version = 1; version < MIGRATIONS.length; version++) {
+      await old.query("drop schema public cascade");
+      await old.query("create schema public");
+      await migrate(old, MIGRATIONS.slice(0, version));
+      await fill(old, store().context.db);
+      const again = await storeOn(old, { data: at });
+      const all = { limit: 99 } as const;
+      for (const look of [
+        (from: Store) => from.jobs.list(tenant, all),
+        (from: Store) => from.records.events(tenant, released.id, all),
+        (from: Store) => from.records.checkpoints(tenant, released.id, all),
+        (from: Store) => from.reviews.report(tenant, released.id),
+        (from: Store) => from.models.list(tenant, all),
+        (from: Store) => from.audit.list(SERVER, all),
+      ]) {
+        expect(await look(again)).toEqual(await look(store()));
+      }
+      expect((await again.jobs.create(tenant, newJob())).seq).toBeGreaterThan(released.seq);
+      await expect(migrate(old, MIGRATIONS.slice(0, version))).rejects.toMatchObject({
+        code: "SCHEMA_TOO_NEW",
+        details: { found: expect.stringContaining(`${MIGRATIONS.length}`) },
+      });
+    }
+    await old.close();
+    rmSync(at, { recursive: true });
   });
 
   test("a damaged backup is refused", async () => {

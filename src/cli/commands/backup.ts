@@ -1,18 +1,42 @@
 import { z } from "zod";
+import { BoosterError } from "../../errors.ts";
 import { BlobsOption } from "../../service/serve-options.ts";
 import { defineCommand } from "../command.ts";
+import { askService, ServiceOptions } from "../service-client.ts";
+
+const Made = z.object({ id: z.string(), blobs: z.number() });
 
 /** `booster backup` */
 export const command = defineCommand({
-  details: `Writes all that a service keeps into a new folder: database, files, keys. It is as secret as the server's own folder. With a database in the
-server's folder the server must be stopped for it; with PostgreSQL (DATABASE_URL) it goes on.`,
-  examples: ["booster backup --data data --to backups/monday  # can be restored into either kind of database"],
+  details: `Writes all that a service keeps into a new folder: database, files, keys. It is as secret as the server's own folder. A running server is asked with
+--server, and writes it below backups in its own folder. Without --server the folder and the database (DATABASE_URL where it is PostgreSQL) are read from
+here; a server with an embedded database must then be stopped.`,
+  examples: [
+    "booster backup --data data --to backups/monday  # can be restored into either kind of database",
+    "booster backup --server http://127.0.0.1:8642  # of a running server, on its host; needs an owner's key",
+  ],
   options: z.strictObject({
     blobs: BlobsOption,
     data: z.string().min(1).default("data").describe("Folder of the server"),
-    to: z.string().min(1).describe("New folder of the backup"),
+    to: z.string().min(1).optional().describe("New folder of the backup"),
+    server: ServiceOptions.shape.server.unwrap().optional().describe("Address of a running server"),
+    keyFile: ServiceOptions.shape.keyFile,
   }),
-  async run({ data, blobs, to }, { output }) {
+  async run({ data, blobs, to, server, keyFile }, { output }) {
+    if ((to === undefined) === (server === undefined)) {
+      throw new BoosterError("OPTIONS_CONFLICT", "a backup is made here or by a running server", {
+        expected: "--to or --server, one of them",
+      });
+    }
+    if (to === undefined) {
+      const asked = { server: server as string, keyFile };
+      const { id, blobs: files } = await askService(asked, "/v1/booster/backups", Made, { method: "POST", body: {} });
+      output.result(
+        { id, blobs: files },
+        () => `Written to backups/${id} in the server's folder, with ${files} stored files`,
+      );
+      return;
+    }
     const { openStore } = await import("../../service/store/store.ts");
     const { backup } = await import("../../service/store/backup.ts");
     const store = await openStore({

@@ -3,6 +3,7 @@ import type { ErrorDetails } from "../../errors.ts";
 /** Every code that an answer may carry: its HTTP status, and its type, by which clients choose their class of error. A state that forbids something is 400: clients repeat 409 by themselves. */
 export const SERVICE_CODES = {
   invalid_value: [400, "invalid_request_error"],
+  malformed_request: [400, "invalid_request_error"],
   invalid_json: [400, "invalid_request_error"],
   missing_required_parameter: [400, "invalid_request_error"],
   unknown_parameter: [400, "invalid_request_error"],
@@ -36,6 +37,7 @@ export const SERVICE_CODES = {
   request_timeout: [408, "invalid_request_error"],
   body_too_large: [413, "invalid_request_error"],
   unsupported_media_type: [415, "invalid_request_error"],
+  headers_too_large: [431, "invalid_request_error"],
   rate_limit_exceeded: [429, "requests"],
   token_limit_exceeded: [429, "tokens"],
   engine_overloaded: [429, "requests"],

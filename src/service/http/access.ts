@@ -80,6 +80,7 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "POST /v1/booster/policies": admin,
   "GET /v1/booster/policies/{name}": admin,
   "GET /v1/booster/limits": admin,
+  "POST /v1/booster/backups": admin,
   "GET /v1/booster/bases": admin,
   "POST /v1/booster/bases": admin,
   "POST /v1/booster/bases/{id}/evaluate": admin,

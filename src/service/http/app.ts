@@ -26,6 +26,7 @@ const LONGEST_PLACE = 512;
  */
 export function createApp(core: Core, others: readonly Route[], dashboard = BUILT): OpenAPIHono<Env> {
   const app = new OpenAPIHono<Env>();
+  let made: ReturnType<typeof documentOf> | undefined;
   const routes = [
     ...others,
     route({
@@ -33,7 +34,7 @@ export function createApp(core: Core, others: readonly Route[], dashboard = BUIL
       path: "/openapi.json",
       summary: "This document",
       reply: z.record(z.string(), z.unknown()),
-      handle: async () => documentOf(app, core.version),
+      handle: async () => (made ??= documentOf(app, core.version)),
     }),
   ];
   app.use("*", async (c, next) => {
@@ -47,6 +48,8 @@ export function createApp(core: Core, others: readonly Route[], dashboard = BUIL
       core.metrics.inFlight.dec();
     }
     finish(core, c);
+    // The body of an answer that is asked for its headers alone is never read: what would fill it must hear of that.
+    if (c.req.method === "HEAD") await c.res.body?.cancel();
   });
   for (const spec of routes) {
     if (ACCESS[keyOf(spec)] === undefined) throw new TypeError(`${keyOf(spec)} has no row in access.ts`);
@@ -62,10 +65,12 @@ export function createApp(core: Core, others: readonly Route[], dashboard = BUIL
   for (const { method, path } of routes) methods.set(path, [...(methods.get(path) ?? []), method.toUpperCase()]);
   for (const [path, allowed] of methods) {
     app.all(path.replaceAll(/\{(\w+)\}/g, ":$1"), (c) => {
-      c.header("allow", allowed.join(", "));
-      throw new ServiceError("method_not_allowed", `${c.req.method.slice(0, 20)} is not done here`, {
+      const told = new ServiceError("method_not_allowed", `${c.req.method.slice(0, 20)} is not done here`, {
         expected: allowed.join(", "),
       });
+      const response = refuse(core, c, told);
+      response.headers.set("allow", allowed.join(", "));
+      return response;
     });
   }
   serveDashboard(app, dashboard);

@@ -65,6 +65,12 @@ export function errorBody({ code, message, details }: ServiceError) {
 
 /** The one writer of errors. Who may not try again is told so: clients repeat 429 and 5xx by themselves. */
 export function errorResponse(error: ServiceError): Response {
+  const { body, ...head } = errorParts(error);
+  return new Response(body, head);
+}
+
+/** The same where no answer can be made by the framework. */
+export function errorParts(error: ServiceError) {
   const status = SERVICE_CODES[error.code][0];
   const headers: Record<string, string> = { "content-type": "application/json" };
   const { retryAfter } = error.details;
@@ -73,7 +79,7 @@ export function errorResponse(error: ServiceError): Response {
     headers["retry-after-ms"] = String(Math.ceil(retryAfter * 1000));
   } else if (status >= 500 || error.code === "quota_exceeded") headers["x-should-retry"] = "false";
   if (status === 401) headers["www-authenticate"] = "Bearer";
-  return new Response(JSON.stringify(errorBody(error)), { status, headers });
+  return { status, headers, body: JSON.stringify(errorBody(error)) };
 }
 
 /** What zod found wrong with a request, as the first thing that its sender should correct. */

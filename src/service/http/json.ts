@@ -18,29 +18,34 @@ export const strict = <Shape extends z.core.$ZodLooseShape>(shape: Shape) =>
 export async function* bodyOf(incoming: IncomingMessage, limit: number): AsyncGenerator<Buffer> {
   const told = Number(incoming.headers["content-length"] ?? 0);
   if (told > limit) throw tooLarge(limit);
-  let silent = false;
-  const timer = setTimeout(() => {
-    silent = true;
-    incoming.destroy();
-  }, LIMITS.idleSeconds * 1000);
+  const chunks = incoming.iterator({ destroyOnReturn: false }) as AsyncIterableIterator<Buffer>;
   let bytes = 0;
+  for (;;) {
+    const { done, value } = await soon(chunks.next());
+    if (done === true) return;
+    bytes += value.length;
+    if (bytes > limit) throw tooLarge(limit);
+    yield value;
+  }
+}
+
+/** What comes within the time that a sender may be silent. The connection stays, so that the sender can be told. */
+async function soon<T>(next: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const silence = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(timeout("the body stopped coming")), LIMITS.idleSeconds * 1000);
+  });
   try {
-    for await (const chunk of incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      timer.refresh();
-      bytes += chunk.length;
-      if (bytes > limit) throw tooLarge(limit);
-      yield chunk;
-    }
+    return await Promise.race([next, silence]);
   } catch (error) {
-    if (error instanceof ServiceError) throw error;
-    throw new ServiceError("request_timeout", silent ? "the body stopped coming" : "the body was cut off", {
-      expected: `a byte within ${LIMITS.idleSeconds} s`,
-      cause: error,
-    });
+    throw error instanceof ServiceError ? error : timeout("the body was cut off", error);
   } finally {
     clearTimeout(timer);
   }
 }
+
+const timeout = (problem: string, cause?: unknown): ServiceError =>
+  new ServiceError("request_timeout", problem, { expected: `a byte within ${LIMITS.idleSeconds} s`, cause });
 
 const tooLarge = (limit: number): ServiceError =>
   new ServiceError("body_too_large", "the body is too large", { expected: `at most ${limit} bytes` });

@@ -39,7 +39,13 @@ export async function readForm<Made>(
     if (nameCut || valueCut) refuse("a field of the form is too long", name.slice(0, 100));
     else if (!addField(fields, name, value)) refuse("a field stands twice in the form", name.slice(0, 100));
   });
+  // A form that breaks off is told once more to each stream of it: unheard, by one that nobody reads, that would end the process.
+  const unheard = (): void => undefined;
+  busboy.on("error", unheard);
+  const streams: Readable[] = [];
   busboy.on("file", (name, stream, filename) => {
+    stream.on("error", unheard);
+    streams.push(stream);
     if (files.length > 0) {
       refuse("the form has several files", name.slice(0, 100));
       stream.resume();
@@ -61,6 +67,8 @@ export async function readForm<Made>(
   try {
     await pipeline(body, busboy);
   } catch (error) {
+    // The parser leaves a file that it was in the middle of as it is, and whoever reads that would wait for ever.
+    for (const stream of streams) stream.destroy(new Error("the form broke off"));
     const [made] = await Promise.allSettled(files);
     if (made?.status === "rejected" && made.reason instanceof ServiceError) throw made.reason;
     if (error instanceof ServiceError) throw error;

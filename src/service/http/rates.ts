@@ -86,6 +86,11 @@ export class Rates {
     this.failedLogins = new Rate(LIMITS.failedLoginsPerMinute, now);
   }
 
+  /** Of several servers each counts for itself, and gives its part of what a key may do. */
+  divide(servers: number): void {
+    for (const rate of [...Object.values(this.kinds), this.tokens, this.failedLogins]) rate.share = 1 / servers;
+  }
+
   /** @throws {ServiceError} `rate_limit_exceeded` with the time after which to come again, at most a minute */
   request(kind: RateKind, key: string): void {
     const wait = this.kinds[kind].take(key);

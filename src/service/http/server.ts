@@ -1,8 +1,12 @@
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, STATUS_CODES } from "node:http";
 import { createServer as createSecureServer } from "node:https";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { createAdaptorServer } from "@hono/node-server";
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { LIMITS } from "../domain/limits.ts";
+import { type ServiceCode, ServiceError } from "../domain/service-error.ts";
+import { errorParts } from "./errors.ts";
 import type { Env } from "./route.ts";
 
 /** A server on a socket. */
@@ -35,6 +39,7 @@ export async function listen(app: OpenAPIHono<Env>, host: string, port: number, 
       keepAliveTimeout: LIMITS.idleSeconds * 1000,
     },
   }) as Server;
+  server.on("clientError", refuseUnread);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, host, () => resolve());
@@ -53,4 +58,23 @@ export async function listen(app: OpenAPIHono<Env>, host: string, port: number, 
         server.closeIdleConnections();
       }),
   };
+}
+
+/** What Node's parser of HTTP gives up on, by its codes. */
+const UNREAD: Readonly<Record<string, readonly [ServiceCode, string]>> = {
+  HPE_HEADER_OVERFLOW: ["headers_too_large", "the headers are too long"],
+  ERR_HTTP_REQUEST_TIMEOUT: ["request_timeout", "the headers did not come in time"],
+};
+
+/** Tells it in the form of all errors, where no other answer has begun on the connection. */
+function refuseUnread(error: NodeJS.ErrnoException, socket: Duplex): void {
+  const [code, message] = UNREAD[error.code ?? ""] ?? ["malformed_request", "this is no HTTP"];
+  if (error.code === "ECONNRESET" || !socket.writable || (socket as Socket).bytesWritten > 0) {
+    socket.destroy();
+    return;
+  }
+  const { status, headers, body } = errorParts(new ServiceError(code, message));
+  const lines = Object.entries({ ...headers, connection: "close", "content-length": Buffer.byteLength(body) });
+  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n${body}`);
 }

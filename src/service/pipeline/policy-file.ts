@@ -12,7 +12,8 @@ import { defenderData } from "../../experiments/pipeline.ts";
 import { readSmallFile } from "../../formats/byte-source.ts";
 import { packagePath } from "../../stages/package-root.ts";
 import { WORLD_RECIPE } from "../../stages/world-recipe.ts";
-import { sha256Of } from "../domain/canonical.ts";
+import { canonicalJson, sha256Of } from "../domain/canonical.ts";
+import type { JsonValue } from "../domain/json.ts";
 import {
   ASKED,
   checkSizes,
@@ -64,31 +65,60 @@ export interface LoadedPolicy {
 export async function loadPolicy(path: string): Promise<LoadedPolicy> {
   const written = parsePolicy(readYaml(path), path);
   checkData(written, path);
-  const named = [
-    ...ASKED.map((use) => [`evaluate/${use}`, written.evaluate.sets[use]] as const),
-    ...READ.map((use) => [`data/${use}`, written.data[use]] as const),
-  ];
   const blobs = new Map<string, Uint8Array>();
-  const sets: Record<string, PolicySet> = {};
-  const questions = new Map<string, ReturnType<typeof questionOf>[]>();
-  for (const [use, name] of named) {
-    if (name === undefined) continue;
+  const sets = await setsOf(written, async (_, name) => {
     const bytes = bytesOf(name, dirname(path));
-    const examples = await examplesOf(bytes, name);
-    const sha256 = sha256Of(bytes);
-    blobs.set(sha256, bytes);
-    sets[use] = { name, sha256, rows: examples.length };
-    questions.set(use, examples.slice(0, written.evaluate.n).map(questionOf));
-  }
-  const moderator = openModerator(written.moderation.moderator);
-  const clusters = (use: string) => clustersOf(questions.get(`evaluate/${use}`) ?? [], moderator);
-  checkSizes(written, { harmful: clusters("harmful"), harmless: clusters("harmless") });
+    blobs.set(sha256Of(bytes), bytes);
+    return bytes;
+  });
   const policy: Policy = { ...written, sets };
   return { policy, sha256: policyHash(policy), blobs };
 }
 
+/**
+ * What `loadPolicy` checks, of a policy that somebody else says to have loaded.
+ *
+ * @param rowsOf rows of a set as JSON Lines, by their SHA-256
+ * @throws {BoosterError} as `loadPolicy`
+ */
+export async function recheckPolicy(policy: Policy, rowsOf: (sha256: string) => Promise<Uint8Array>): Promise<void> {
+  checkData(policy);
+  const told = policy.sets;
+  const sets = await setsOf(policy, async (use) => {
+    const set = told[use];
+    if (set === undefined) throw new BoosterError("POLICY_INVALID", "the policy came without a set", { expected: use });
+    return rowsOf(set.sha256);
+  });
+  if (canonicalJson(sets as unknown as JsonValue) === canonicalJson(told as unknown as JsonValue)) return;
+  throw new BoosterError("POLICY_INVALID", "the sets of the policy are not what it says of them");
+}
+
+/** The sets that a policy names, with what stands in them; large enough to release a model. */
+async function setsOf(
+  policy: WrittenPolicy,
+  rowsOf: (use: string, name: string) => Promise<Uint8Array>,
+): Promise<Readonly<Record<string, PolicySet>>> {
+  const named = [
+    ...ASKED.map((use) => [`evaluate/${use}`, policy.evaluate.sets[use]] as const),
+    ...READ.map((use) => [`data/${use}`, policy.data[use]] as const),
+  ];
+  const sets: Record<string, PolicySet> = {};
+  const questions = new Map<string, ReturnType<typeof questionOf>[]>();
+  for (const [use, name] of named) {
+    if (name === undefined) continue;
+    const bytes = await rowsOf(use, name);
+    const examples = await examplesOf(bytes, name);
+    sets[use] = { name, sha256: sha256Of(bytes), rows: examples.length };
+    questions.set(use, examples.slice(0, policy.evaluate.n).map(questionOf));
+  }
+  const moderator = openModerator(policy.moderation.moderator);
+  const clusters = (use: string) => clustersOf(questions.get(`evaluate/${use}`) ?? [], moderator);
+  checkSizes(policy, { harmful: clusters("harmful"), harmless: clusters("harmless") });
+  return sets;
+}
+
 /** A defence or a repair that may be chosen has the rows that it reads. @throws {BoosterError} `POLICY_INVALID` */
-function checkData({ data, defence, repair }: WrittenPolicy, where: string): void {
+function checkData({ data, defence, repair }: WrittenPolicy, where?: string): void {
   const read = [
     ...defence.allowed.map((choice) => [choice.name, defenderData(choice, false)] as const),
     ...repair.map((choice) => [choice.name, defenderData(choice, true)] as const),
@@ -101,7 +131,7 @@ function checkData({ data, defence, repair }: WrittenPolicy, where: string): voi
   if (absent.length === 0) return;
   throw new BoosterError("POLICY_INVALID", "the policy has no rows that its defences or repairs read", {
     found: absent.join("; "),
-    where,
+    ...(where === undefined ? {} : { where }),
   });
 }
 

@@ -24,6 +24,7 @@ export const AUDIT_TYPES = [
   "model.deleted",
   "policy.changed",
   "texts.viewed",
+  "backup.made",
   "grant.created",
   "grant.deleted",
   "base.added",

@@ -41,7 +41,7 @@ export const TABLES = [
   ["audit_seals", "seq"],
 ] as const;
 /** Tables whose `seq` the database itself counts on. */
-const COUNTED = [
+export const COUNTED = [
   "projects",
   "api_keys",
   "files",

@@ -72,6 +72,7 @@ export const layout = (data: string) => ({
   blobs: join(data, "blobs"),
   tmp: join(data, "tmp"),
   keys: join(data, "keys"),
+  backups: join(data, "backups"),
 });
 
 /**

@@ -16,9 +16,11 @@ import {
   only,
   refuse,
   unsupported,
+  unsupportedParameter,
 } from "./fields.ts";
 import { conversation, Messages } from "./messages.ts";
-import { begin, now, type Served, type Serving, wholes } from "./served.ts";
+import { HELD_BACK, Moderated, Moderating, Moderation } from "./moderated.ts";
+import { begin, modelNamed, now, type Served, type Serving, type Whole, wholes } from "./served.ts";
 import { Usage } from "./wire.ts";
 
 /** Longest answer of a request that does not say how long it may be; the context's end may come first. */
@@ -36,7 +38,6 @@ const UNSUPPORTED = {
   web_search_options: never,
   reasoning_effort: only("none"),
   verbosity: never,
-  moderation: never,
 };
 
 const Body = strict({
@@ -47,6 +48,7 @@ const Body = strict({
   max_tokens: z.int().min(1).nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
+  moderation: Moderation,
   ...ConversationWithoutEffect,
   ...unsupported(UNSUPPORTED),
 });
@@ -75,6 +77,7 @@ export const ChatCompletion = z.strictObject({
   ),
   usage: Usage,
   system_fingerprint: z.string(),
+  moderation: Moderated.optional(),
 });
 
 /** `POST /v1/chat/completions` */
@@ -89,24 +92,61 @@ export const chatRoutes = (serving: Serving): Route[] => [
     media: ["text/event-stream"],
     async handle(call) {
       const { body } = call;
+      if (body.moderation != null) return moderated(serving, call, body.moderation);
       const { ask, served, leave } = await begin(serving, call, askOf);
-      const head = {
-        id: `chatcmpl-${randomBase62(29)}`,
-        created: now(),
-        model: body.model,
-        system_fingerprint: served.base.fingerprint,
-      };
+      const head = headOf(body, served.base.fingerprint);
       if (body.stream === true) return stream(serving, call, ask, served, head, leave);
-      const choices = (await wholes(served, ask.n)).map(({ text, tokens, finish }, index) => ({
-        index,
-        message: { role: "assistant" as const, content: text, refusal: null },
-        finish_reason: finish,
-        logprobs: logprobsOf(ask, tokens),
-      }));
-      return { ...head, object: "chat.completion" as const, choices, usage: served.usage() };
+      return completion(head, ask, await wholes(served, ask.n), served.usage());
     },
   }),
 ];
+
+const headOf = ({ model }: Body, fingerprint: string) => ({
+  id: `chatcmpl-${randomBase62(29)}`,
+  created: now(),
+  model,
+  system_fingerprint: fingerprint,
+});
+
+function completion(
+  head: ReturnType<typeof headOf>,
+  ask: Ask,
+  answers: readonly Whole[],
+  usage: z.input<typeof Usage>,
+): z.input<typeof ChatCompletion> {
+  const choices = answers.map(({ text, tokens, finish }, index) => ({
+    index,
+    message: { role: "assistant" as const, content: text, refusal: null },
+    finish_reason: finish,
+    logprobs: logprobsOf(ask, tokens),
+  }));
+  return { ...head, object: "chat.completion", choices, usage };
+}
+
+/** An answer that is judged before anybody has it: it comes whole. */
+async function moderated(
+  serving: Serving,
+  call: Call<undefined, Body>,
+  asked: NonNullable<Body["moderation"]>,
+): Promise<z.input<typeof ChatCompletion>> {
+  const { body, principal } = call;
+  if (body.stream === true) throw unsupportedParameter("stream", "An answer that is moderated comes whole");
+  const model = await modelNamed(serving, principal, body.model);
+  const ask = askOf(body, model);
+  const moderating = new Moderating(serving, call, asked, conversation(body.messages));
+  const input = await moderating.input();
+  if (input.blocked) {
+    const { fingerprint } = await serving.engine.base(model.base);
+    const usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
+    const nothing = { type: "moderation_results" as const, model: input.told.model, results: [] };
+    const held = completion(headOf(body, fingerprint), ask, Array<Whole>(ask.n).fill(HELD_BACK), usage);
+    return { ...held, moderation: { input: input.told, output: nothing } };
+  }
+  const { served } = await begin(serving, call, askOf);
+  const output = await moderating.output(await wholes(served, ask.n));
+  const told = completion(headOf(body, served.base.fingerprint), ask, output.answers, served.usage());
+  return { ...told, moderation: { input: input.told, output: output.told } };
+}
 
 /** @throws {ServiceError} `unsupported_parameter`, `invalid_value` */
 function askOf(body: Body, model: Ask["model"]): Ask {

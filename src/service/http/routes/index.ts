@@ -2,6 +2,7 @@ import type { Route } from "../route.ts";
 import type { Service } from "../service.ts";
 import { adminRoutes } from "./admin.ts";
 import { answerRoutes } from "./answers.ts";
+import { backupRoutes } from "./backups.ts";
 import { boosterRoutes } from "./booster.ts";
 import { dashboardRoutes } from "./dashboard.ts";
 import { fileRoutes } from "./files.ts";
@@ -30,6 +31,7 @@ export const routesOf = (service: Service): Route[] =>
     streamRoutes,
     dashboardRoutes,
     policyRoutes,
+    backupRoutes,
     adminRoutes,
     webhookRoutes,
     organizationRoutes,

@@ -1,8 +1,10 @@
+import { buffer } from "node:stream/consumers";
 import { z } from "zod";
 import type { JsonValue } from "../../domain/json.ts";
 import { LIMITS } from "../../domain/limits.ts";
 import { ServiceError } from "../../domain/service-error.ts";
 import { policyOf } from "../../pipeline/policy.ts";
+import { recheckPolicy } from "../../pipeline/policy-file.ts";
 import type { StoredPolicy } from "../../store/policies.ts";
 import { strict } from "../json.ts";
 import { type Route, route } from "../route.ts";
@@ -19,6 +21,12 @@ export const PolicyObject = z.strictObject({
   created_at: z.int(),
 });
 
+const PolicySet = z.strictObject({
+  name: z.string().min(1).max(1000),
+  sha256: z.string().regex(/^[\da-f]{64}$/, "must be a SHA-256"),
+  rows: z.int().nonnegative(),
+});
+
 export const policyReply = (policy: StoredPolicy): z.input<typeof PolicyObject> => ({
   id: `${policy.name}@${policy.version}`,
   object: "booster.policy",
@@ -28,6 +36,14 @@ export const policyReply = (policy: StoredPolicy): z.input<typeof PolicyObject> 
   body: policy.body,
   created_at: policy.createdAt,
 });
+
+/** Rows of a set that another version of the policy brought. */
+async function bytesOf({ blobs }: Service["store"], sha256: string): Promise<Uint8Array> {
+  if ((await blobs.has(sha256)) === undefined) {
+    throw new ServiceError("invalid_policy", "the rows of a set did not come with the policy", { expected: sha256 });
+  }
+  return buffer(await blobs.open(sha256));
+}
 
 /** What models must show before anybody may use them; a policy is never changed, only followed by its next version. */
 export function policyRoutes({ store }: Service): Route[] {
@@ -55,7 +71,7 @@ export function policyRoutes({ store }: Service): Route[] {
       path: "/v1/booster/policies",
       summary: "The next version of a policy, with the rows of its sets; new jobs are under it",
       body: strict({
-        policy: z.record(z.string(), z.unknown()),
+        policy: z.looseObject({ sets: z.record(z.string(), PolicySet) }),
         /** Rows as JSON Lines, one text a set. */
         sets: z.array(z.string()).max(16),
       }),
@@ -63,12 +79,10 @@ export function policyRoutes({ store }: Service): Route[] {
       reply: PolicyObject,
       async handle({ principal, body }) {
         const policy = policyOf(body.policy as JsonValue);
-        for (const set of body.sets) await store.blobs.put(Buffer.from(set));
-        for (const [use, { sha256 }] of Object.entries(policy.sets)) {
-          if ((await store.blobs.has(sha256)) === undefined) {
-            throw new ServiceError("invalid_policy", "the rows of a set did not come with the policy", { found: use });
-          }
-        }
+        const rows = new Map<string, Uint8Array>();
+        for (const set of body.sets.map((text) => Buffer.from(text)))
+          rows.set((await store.blobs.put(set)).sha256, set);
+        await recheckPolicy(policy, async (sha256) => rows.get(sha256) ?? bytesOf(store, sha256));
         const { project: _, ...owner } = principal;
         return policyReply(await store.policies.set(owner, policy.name, policy as unknown as JsonValue));
       },

@@ -1,0 +1,29 @@
+import { join } from "node:path";
+import { z } from "zod";
+import { randomBase62 } from "../../domain/ids.ts";
+import { backup } from "../../store/backup.ts";
+import { strict } from "../json.ts";
+import { type Route, route } from "../route.ts";
+import type { Service } from "../service.ts";
+
+/** A backup while the server runs, which alone may read an embedded database. It stays on the server's host: it holds the keys. */
+export function backupRoutes({ store }: Service): Route[] {
+  return [
+    route({
+      method: "post",
+      path: "/v1/booster/backups",
+      summary: "Write a backup into the server's folder, below backups",
+      body: strict({}),
+      bodyOptional: true,
+      reply: z.strictObject({ id: z.string(), object: z.literal("booster.backup"), blobs: z.int() }),
+      async handle({ principal }) {
+        const time = new Date(store.context.now() * 1000).toISOString().replace(/[-:]|\.\d+/g, "");
+        const id = `${time}-${randomBase62(6)}`;
+        const { blobs } = await backup(store, join(store.folders.backups, id));
+        const { project: _, ...owner } = principal;
+        await store.audit.note(owner, "backup.made", { id, blobs });
+        return { id, object: "booster.backup", blobs };
+      },
+    }),
+  ];
+}
