@@ -12,6 +12,9 @@ test.each([
   [[2], 1, false],
   [[], 1, false],
 ])("losses %j with patience %i: %s", (losses, patience, risen) => {
-  const rows = losses.flatMap((fullValidLoss) => [{ kind: "evaluation", fullValidLoss }, { kind: "step", loss: 9 }]);
+  const rows = losses.flatMap((fullValidLoss) => [
+    { kind: "evaluation", fullValidLoss },
+    { kind: "step", loss: 9 },
+  ]);
   expect(hasRisen(rows, patience)).toBe(risen);
 });
