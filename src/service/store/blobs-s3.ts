@@ -38,7 +38,7 @@ export async function openS3Blobs(
   const upload = async (path: string, { sha256, bytes }: Stored): Promise<void> => {
     const key = `/${keyOf(sha256)}`;
     const file = await open(path, "r");
-    const partAt = async (start: number): Promise<Uint8Array> => {
+    const partAt = async (start: number): Promise<Uint8Array<ArrayBuffer>> => {
       const part = new Uint8Array(Math.min(partBytes, bytes - start));
       for (let done = 0; done < part.length; ) {
         const { bytesRead } = await file.read(part, done, part.length - done, start + done);
@@ -176,7 +176,7 @@ async function uploadParts(
   s3: S3,
   key: string,
   count: number,
-  part: (i: number) => Promise<Uint8Array>,
+  part: (i: number) => Promise<Uint8Array<ArrayBuffer>>,
 ): Promise<void> {
   const begun = (await s3.ask(`${key}?uploads=`, { method: "POST" })).text;
   const upload = /<UploadId>([^<]+)<\/UploadId>/.exec(begun)?.[1];

@@ -63,7 +63,7 @@ export function placeOf(address: string): S3Place {
 
 export interface S3Ask {
   readonly method?: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
-  readonly body?: Uint8Array;
+  readonly body?: Uint8Array<ArrayBuffer>;
   readonly range?: string;
   /** What is an answer and no fault, besides success. */
   readonly also?: readonly number[];
