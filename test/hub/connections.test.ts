@@ -11,16 +11,20 @@ import { parseHubReference } from "../../src/formats/hub/reference.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 
-test("the hub, the judge, the service and its clients open connections, and nothing else does", () => {
+test("the hub, the judge, the service, its clients and what it was told to reach, and an experiment that is shown, open connections, and nothing else does", () => {
   const opens = /\bfetch\(|\bWebSocket\b|from "(?:node:)?(?:https?|http2|net|tls|dgram|dns|undici)(?:\/promises)?"/;
   const found = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"))
     .filter((file) => opens.test(readFileSync(join(root, "src", file), "utf8").replaceAll(/^import type .*$/gm, "")));
   expect(found.sort()).toEqual([
+    "cli/experiment-page.ts",
     "cli/service-client.ts",
     "evaluate/moderators/chat-completion.ts",
     "hub/request.ts",
     "service/http/server.ts",
+    "service/store/s3.ts",
+    "service/webhooks/address.ts",
+    "service/webhooks/send.ts",
     "service/worker/client.ts",
   ]);
 });
