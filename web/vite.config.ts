@@ -24,6 +24,8 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     rolldownOptions: {
+      // How long plugins took is nothing to whoever builds the package.
+      checks: { pluginTimings: false },
       output: {
         // Many small files are packed worse than few: what every page needs, users' pages with their curves, and those of reviewers and owners.
         codeSplitting: {
