@@ -16,13 +16,19 @@ const NAMES_AROUND = {
   "blk.*.post_ffw_norm": "model.layers.*.post_feedforward_layernorm",
 };
 
-/** Blocks of the largest model of its family, whose scores are scaled by the share of a head in llama.cpp, and by its width in the others. */
+/** Blocks of the largest model of its family. */
 const LARGEST = { gemma2: 46, gemma3: 62 };
 
-const scalar = (keys: GgufKeys, headDim: number, largest: number): number =>
-  keys.number("block_count") === largest
-    ? keys.number("embedding_length") / keys.number("attention.head_count")
-    : headDim;
+/** What scores are scaled by in llama.cpp: the share of a head in the largest model of a family, the width of a head in the others. */
+const scalarOf = (
+  { layers, hiddenSize, heads, headDim }: Pick<Model, "layers" | "hiddenSize" | "heads" | "headDim">,
+  largest: number,
+): number => (layers === largest ? hiddenSize / heads : headDim);
+
+const scalar = (keys: GgufKeys, headDim: number, largest: number): number => {
+  const sizes = { layers: keys.number("block_count"), hiddenSize: keys.number("embedding_length") };
+  return scalarOf({ ...sizes, heads: keys.number("attention.head_count"), headDim }, largest);
+};
 
 export const gemmaGguf: Omit<Relative, "write"> = {
   normOffset: 1,
@@ -77,7 +83,7 @@ const grantedOf = (said: Said) => ({
 
 /** Windows in all layers but each `period`-th, and scores scaled as llama.cpp does it. */
 function grantedAround(model: Model, said: SaidAround, period: number, largest: number) {
-  const expected = model.layers === largest ? model.hiddenSize / model.heads : model.headDim;
+  const expected = scalarOf(model, largest);
   const window =
     said.sliding_window !== null && said.sliding_window < model.maxPositions ? said.sliding_window : undefined;
   const usual = Array.from({ length: model.layers }, (_, layer) => ((layer + 1) % period === 0 ? undefined : window));

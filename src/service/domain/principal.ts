@@ -39,3 +39,6 @@ export interface Principal {
 
 /** The server itself, where it acts on its own: first keys, expired holds, reaped leases. */
 export const SERVER: Principal = { key: "server", kind: "admin", scopes: ["admin"], owner: "server" };
+
+/** The same of the whole server: an owner's key may be of a project as well, and is the owner's still. */
+export const ownerOf = ({ project: _, ...principal }: Principal): Principal => principal;

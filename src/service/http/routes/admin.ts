@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { JsonValue } from "../../domain/json.ts";
-import { PRESETS, type Preset, type Principal, SCOPES, type Scope } from "../../domain/principal.ts";
+import { ownerOf, PRESETS, type Preset, SCOPES, type Scope } from "../../domain/principal.ts";
 import { ServiceError } from "../../domain/service-error.ts";
 import type { ApiKey } from "../../store/keys.ts";
 import type { Project } from "../../store/projects.ts";
@@ -62,9 +62,6 @@ const projectReply = (project: Project): z.input<typeof ProjectObject> => ({
   created_at: project.createdAt,
   archived_at: project.archivedAt,
 });
-
-/** Of the whole server: an owner's key may be of a project as well, and is the owner's still. */
-const ownerOf = ({ project: _, ...principal }: Principal): Principal => principal;
 
 const Name = z.string().min(1).max(100);
 

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Principal } from "../../domain/principal.ts";
+import { ownerOf, type Principal } from "../../domain/principal.ts";
 import type { ServingEngine } from "../../engine/types.ts";
 import { BaseWish } from "../../pipeline/add-base.ts";
 import type { Base } from "../../store/bases.ts";
@@ -109,5 +109,3 @@ export function baseRoutes(store: Store, engine: ServingEngine, keeper: BaseKeep
     }),
   ];
 }
-
-const ownerOf = ({ project: _, ...principal }: Principal): Principal => principal;

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { LIMITS } from "../../domain/limits.ts";
-import { PRESETS, type Principal } from "../../domain/principal.ts";
+import { ownerOf, PRESETS, type Principal } from "../../domain/principal.ts";
 import { ServiceError } from "../../domain/service-error.ts";
 import { queryNumber, strict } from "../json.ts";
 import { type Route, route } from "../route.ts";
@@ -36,8 +36,6 @@ const Time = z
   .regex(/^\d{1,12}$/, "must be seconds since 1970")
   .transform(Number);
 const Flag = z.enum(["true", "false"]).transform((word) => word === "true");
-
-const ownerOf = ({ project: _, ...principal }: Principal): Principal => principal;
 
 /** Administration by the routes of OpenAI's clients (`client.admin.organization`): for owners. */
 export function organizationRoutes({ store }: Service): Route[] {

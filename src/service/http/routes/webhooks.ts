@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { newId } from "../../domain/ids.ts";
 import { LIMITS } from "../../domain/limits.ts";
-import type { Principal } from "../../domain/principal.ts";
+import { ownerOf } from "../../domain/principal.ts";
 import { ServiceError } from "../../domain/service-error.ts";
 import { messageOf, OUTCOMES, WEBHOOK_EVENTS } from "../../domain/webhook.ts";
 import type { Delivery, Webhook } from "../../store/webhooks.ts";
@@ -62,9 +62,6 @@ const deliveryReply = (delivery: Delivery): z.input<typeof DeliveryObject> => ({
       ? null
       : { outcome: delivery.outcome, status: delivery.status, at: delivery.triedAt },
 });
-
-/** Of the whole server, whichever project an owner's key is of besides. */
-const ownerOf = ({ project: _, ...principal }: Principal): Principal => principal;
 
 /** Where the server tells of jobs that are over: for owners. */
 export function webhookRoutes({ store, webhooks, metrics }: Service): Route[] {
