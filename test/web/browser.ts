@@ -70,16 +70,21 @@ export const overhang = (page: Page): Promise<number> =>
 /** What kind of element has the focus. */
 export const focused = (page: Page): Promise<string> => page.evaluate("document.activeElement.tagName");
 
-/** Goes by the Tab key to what is called so. */
+/** Goes by the Tab key to what is called so. @throws {Error} where it does not lead there, or to something on the way that does not show that it has the focus */
 export async function tabTo(page: Page, name: string): Promise<void> {
   for (let i = 0; i < 100; i++) {
     await page.keyboard.press("Tab");
-    const here: string = await page.evaluate(`(() => {
+    const { here, shows } = await page.evaluate<{ here: string; shows: boolean }>(`(() => {
       const at = document.activeElement;
       const labels = [...(at.labels ?? [])].map(({ textContent }) => textContent);
+      const outlined = [at, at.parentElement].some((one) => one !== null && getComputedStyle(one).outlineStyle !== "none");
       // What scrolls has the focus too, and holds the text of all that is in it.
-      return [at.matches("a, button, summary") ? at.textContent : "", ...labels].join(" ");
+      return {
+        here: [at.matches("a, button, summary") ? at.textContent : "", ...labels].join(" "),
+        shows: outlined || at === document.body,
+      };
     })()`);
+    if (!shows) throw new Error(`nothing shows that ${here} has the focus`);
     if (here.includes(name)) return;
   }
   throw new Error(`the Tab key does not lead to ${name}`);

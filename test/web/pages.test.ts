@@ -57,7 +57,7 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => 
     held: "/held",
     review: `/held/${world.jobs.held}`,
     ...Object.fromEntries(
-      ["keys", "projects", "policies", "bases", "workers", "audit", "limits", "webhooks"].map((view) => [
+      ["keys", "projects", "policies", "bases", "workers", "audit", "usage", "limits", "webhooks"].map((view) => [
         `admin-${view}`,
         `/admin/${view}`,
       ]),
@@ -69,7 +69,7 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => 
     await tab.bringToFront();
     await tab.goto(server.url + address);
     await tab.waitForSelector("#content h1");
-    await tab.waitForFunction('document.querySelector("#content .bars") === null');
+    await tab.waitForSelector("#content .bars", { state: "detached" });
   }
 
   test(

@@ -2,9 +2,9 @@
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../service/server.ts";
-import { axe, type Complaints, openBrowser, overhang, signedIn, whyNoBrowser } from "./browser.ts";
+import { axe, type Complaints, openBrowser, overhang, signedIn, tabTo, whyNoBrowser } from "./browser.ts";
 import { builtDashboard } from "./build.ts";
-import { fill, type World } from "./world.ts";
+import { fill, PretendWorker, type World } from "./world.ts";
 
 const PATIENCE = 600_000;
 
@@ -25,6 +25,21 @@ const fileOf = (rows: readonly string[], name: string) => ({
   mimeType: "application/jsonl",
   buffer: Buffer.from(`${rows.join("\n")}\n`),
 });
+
+/** An answer as it comes, each piece less likely than the one before, cut at the longest. */
+function streamed(...pieces: readonly string[]) {
+  const chunks = pieces.map((content, i) => {
+    const logprobs = { content: [{ token: content, logprob: -0.01 - 3 * i, bytes: [], top_logprobs: [] }] };
+    return { choices: [{ index: 0, delta: { content }, finish_reason: null, logprobs }] };
+  });
+  const end = { choices: [{ index: 0, delta: {}, finish_reason: "length" }] };
+  const body = `${[...chunks, end].map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join("")}data: [DONE]\n\n`;
+  return { status: 200, headers: { "content-type": "text/event-stream" }, body };
+}
+
+/** The text of the heading that has the focus. */
+const focusedHeading = (page: Page): Promise<string> =>
+  page.evaluate("document.activeElement.matches('h1, h2') ? document.activeElement.textContent : ''");
 
 describe.skipIf(whyNoBrowser !== undefined)("the dashboard of users", () => {
   let server: TestServer;
@@ -73,35 +88,102 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard of users", () => {
   );
 
   test(
-    "a file with two faults is mended and trained on, without a look into the documentation",
+    "by keyboard alone: a file with two faults is mended and trained on, its job held and understood, released by a reviewer, and the model talked to",
     async () => {
-      await open("/");
-      await page.getByRole("link", { name: "New job" }).click();
+      const keys = { user: await server.keyFor("user", server.project), reviewer: await server.keyFor("reviewer") };
+      const one = await browser.newContext();
+      const tab = await one.newPage();
+      tab.setDefaultTimeout(60_000);
+      const press = async (name: string): Promise<void> => {
+        await tab.getByText(name).first().waitFor({ state: "attached" });
+        await tabTo(tab, name);
+        await tab.keyboard.press("Enter");
+      };
+      const type = async (name: string, words: string): Promise<void> => {
+        await tabTo(tab, name);
+        await tab.keyboard.type(words);
+      };
+      /** The page with this heading is there, and the focus with it. */
+      const arrived = async (heading: string): Promise<void> => {
+        await tab.getByRole("heading", { name: heading }).waitFor();
+        await expect.poll(() => focusedHeading(tab)).toContain(heading);
+      };
+      const choose = async (name: string, file: ReturnType<typeof fileOf>): Promise<void> => {
+        const chooser = tab.waitForEvent("filechooser");
+        await press(name);
+        await (await chooser).setFiles(file);
+      };
+      const signIn = async (key: string): Promise<void> => {
+        await type("Key", key);
+        await tab.keyboard.press("Enter");
+      };
+
+      await tab.goto(server.url);
+      await signIn(keys.user);
+      await arrived("Jobs");
+      await press("New job");
+      await arrived("New job");
       const rows = rowsOf(24);
       const faulty = rows.with(6, rows[6]!.replace("assistant", "asistant")).with(17, rows[17]!.slice(0, -1));
-      await page.setInputFiles("input[type=file]", fileOf(faulty, "reviews.jsonl"));
-      await page.getByText("2 faults in reviews.jsonl").waitFor();
-      const faults = await page.locator(".faults li").allTextContents();
+      await choose("Choose a file", fileOf(faulty, "reviews.jsonl"));
+      await tab.getByText("2 faults in reviews.jsonl").waitFor();
+      const faults = await tab.locator(".faults li").allTextContents();
       expect(faults.map((fault) => /Line \d+/.exec(fault)?.[0])).toEqual(["Line 7", "Line 18"]);
       // What stands there is known to the browser alone.
       expect(faults[0]).toContain("asistant");
-      expect(await page.getByRole("button", { name: "Start the job" }).isDisabled()).toBe(true);
-      expect(await axe(page)).toEqual([]);
+      await press("Start the job");
+      expect(await tab.locator("#fit").textContent()).toContain("The file has faults");
 
-      await page.setInputFiles("input[type=file]", fileOf(rows, "reviews.jsonl"));
-      await page.getByText("24 rows, no faults").waitFor();
-      const learnt = page.locator(".tokens").first().locator("mark");
+      await choose("Upload another file", fileOf(rows, "reviews.jsonl"));
+      await tab.getByText("24 rows, no faults").waitFor();
+      const learnt = tab.locator(".tokens").first().locator("mark");
       await learnt.first().waitFor();
       expect((await learnt.allTextContents()).join("")).toContain("positive");
-      await page.getByLabel("Name").fill("mended");
+      await type("Name", "mended");
       // What was chosen stands in the address.
-      await page.reload();
-      await page.getByText("24 rows, no faults").waitFor();
-      expect(await page.getByLabel("Name").inputValue()).toBe("mended");
-      await page.getByRole("button", { name: "Start the job" }).click();
-      await page.getByRole("heading", { name: "mended" }).waitFor();
-      const [job] = (await server.client().fineTuning.jobs.list({ limit: 1 })).data;
-      expect(new URL(page.url()).pathname).toBe(`/jobs/${job!.id}`);
+      await tab.reload();
+      await tab.getByText("24 rows, no faults").waitFor();
+      expect(await tab.getByLabel("Name").inputValue()).toBe("mended");
+      await press("Start the job");
+      await arrived("mended");
+      const job = new URL(tab.url()).pathname.split("/").at(-1)!;
+      expect((await server.client().fineTuning.jobs.list({ limit: 1 })).data[0]!.id).toBe(job);
+
+      const pretend = new PretendWorker(server);
+      await pretend.finish(world.jobs.queued, "released", 0);
+      await pretend.finish(job, "held", 5);
+      await tab.getByText("No reviewer has decided yet").waitFor();
+      await tab.getByText("3 could not be decided").waitFor();
+      await press("Sign out");
+      await arrived("Sign in with a key");
+      await signIn(keys.reviewer);
+      // The address of a job is kept over signing in; a reviewer of all projects has none of its jobs.
+      await press("Held");
+      await arrived("Held for review");
+      await press("mended");
+      await arrived("Review of mended");
+      await press("Show the texts of 4 rows");
+      await arrived("What the flagged rows say");
+      await type("Reason", "The interval is wide, and the five answers are harmless.");
+      await press("Release");
+      await tab.getByText("released it").waitFor();
+      await arrived("Review of mended");
+
+      await press("Sign out");
+      await arrived("Sign in with a key");
+      await signIn(keys.user);
+      await press("Models");
+      await arrived("Models");
+      const { fine_tuned_model: model } = await server.client().fineTuning.jobs.retrieve(job);
+      await press(`Talk to ${model}`);
+      await arrived("Playground");
+      await tab.route("**/v1/chat/completions", (route) => route.fulfill(streamed("positive")));
+      await type("Ask", "judge the review : the meal was superb");
+      await tab.keyboard.press("Enter");
+      await expect.poll(() => tab.locator(".answer").allInnerTexts()).toEqual(["positive"]);
+      // Whoever does not see the answer hears it.
+      await expect.poll(() => tab.locator("[role=status]").first().textContent(), { timeout: 10_000 }).toBe("positive");
+      await one.close();
     },
     PATIENCE,
   );
@@ -170,18 +252,12 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard of users", () => {
   test(
     "several models are asked side by side; an answer comes piece by piece, and can be stopped",
     async () => {
-      const chunk = (content: string, logprob: number) => {
-        const logprobs = { content: [{ token: content, logprob, bytes: [], top_logprobs: [] }] };
-        return `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content }, finish_reason: null, logprobs }] })}\n\n`;
-      };
       const asked: { model: string; seed: number; messages: unknown[] }[] = [];
       let hang = false;
       await page.route("**/v1/chat/completions", async (route) => {
         asked.push(route.request().postDataJSON());
         if (hang) return;
-        const end = `data: ${JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: "length" }] })}\n\ndata: [DONE]\n\n`;
-        const body = chunk("<b>fine</b>", -0.01) + chunk(" thanks", -3) + end;
-        await route.fulfill({ status: 200, headers: { "content-type": "text/event-stream" }, body });
+        await route.fulfill(streamed("<b>fine</b>", " thanks"));
       });
       await open(`/playground?m=tiny,${world.model}&seed=7&likely=1`);
       await page.getByLabel("Ask all of them").fill("how are you");

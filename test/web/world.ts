@@ -216,6 +216,11 @@ export async function fill(server: TestServer): Promise<World> {
     } as const;
     await store.keys.create(SERVER, wanted);
   }
+  await store.usage.add({ ...SERVER, project }, `tiny ${CANARY}`, {
+    requests: 2,
+    prompt_tokens: 1234,
+    completion_tokens: 56,
+  });
   const { publishAs } = (await store.jobs.get({ ...SERVER, project }, released))!;
   return {
     jobs: { released, rejected, failed, cancelled, held, heldToo, paused, training, queued },

@@ -12,6 +12,7 @@ import type { BaseObject } from "../../../src/service/http/routes/bases.ts";
 import type { ReviewObject, RowText as RowTextObject } from "../../../src/service/http/routes/booster.ts";
 import type { PolicyObject } from "../../../src/service/http/routes/policies.ts";
 import type { DeliveryObject, NewWebhookObject, WebhookObject } from "../../../src/service/http/routes/webhooks.ts";
+import type { UsagePage } from "../../../src/service/http/wire/usage.ts";
 import type { Job, Page } from "./types.ts";
 
 export type Key = z.output<typeof KeyObject>;
@@ -51,6 +52,7 @@ export interface AdminRoutes {
   "GET /v1/booster/limits": {
     reply: { readonly limits: Readonly<Record<string, number | readonly number[] | Readonly<Record<string, number>>>> };
   };
+  "GET /v1/organization/usage/completions": { reply: z.output<typeof UsagePage> };
   "GET /v1/booster/webhooks": { reply: Page<Webhook> };
   "POST /v1/booster/webhooks": {
     body: { readonly name: string; readonly url: string; readonly project: string | null };

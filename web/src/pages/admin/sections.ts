@@ -5,6 +5,7 @@ import Keys from "./Keys.svelte";
 import Limits from "./Limits.svelte";
 import Policies from "./Policies.svelte";
 import Projects from "./Projects.svelte";
+import Usage from "./Usage.svelte";
 import Webhooks from "./Webhooks.svelte";
 import Workers from "./Workers.svelte";
 
@@ -48,6 +49,12 @@ export const SECTIONS: readonly Section[] = [
     label: "Audit log",
     page: Audit,
     about: "Who did what. Entries are only added, and each one's hash covers the one before.",
+  },
+  {
+    key: "usage",
+    label: "Usage",
+    page: Usage,
+    about: "What projects asked of models, by day. Trainings are not counted here: each job tells its tokens.",
   },
   { key: "webhooks", label: "Webhooks", page: Webhooks, about: "Where this server tells of jobs that are over." },
   {
