@@ -147,8 +147,6 @@ function flopsOf(graph: OnnxGraph, node: OnnxNode, sizes: Sizes): number {
 export const flopsOfCall = (graph: OnnxGraph, sizes: Sizes): number =>
   graph.nodes.reduce((sum, node) => sum + flopsOf(graph, node, sizes), 0);
 
-/** Bytes that a memory could move in the time in which a kernel without vector instructions moves one. */
-const SCALAR: Readonly<Record<string, number>> = { DequantizeLinear: 3.4 };
 const BROADCAST = new Set(["Add", "Sub", "Mul", "Div"]);
 /** And in the time in which such a kernel goes on to the next row, where it has a number for each row. */
 const ROW_BYTES = 800;
@@ -160,7 +158,7 @@ function movedBy(graph: OnnxGraph, { type, inputs, outputs }: OnnxNode, sizes: S
   const width = numberOf(result?.shape.at(-1) ?? 1, sizes);
   const byRow = inputs.some((name) => typeOf(graph, name)?.shape.at(-1) === 1) && width > 1;
   const rows = result !== undefined && BROADCAST.has(type) && byRow ? elementsOf(result, sizes) / width : 0;
-  return (SCALAR[type] ?? 1) * moved + ROW_BYTES * rows;
+  return moved + ROW_BYTES * rows;
 }
 
 /**

@@ -1,12 +1,11 @@
+import { BoosterError } from "../errors.ts";
 import { arenaBytes, bytesOfAll, DryDevice, type Machine, machineOf } from "../runtime/index.ts";
-import { microBatches } from "../train/stepper.ts";
-import { TrainingProgram } from "../train/training-program.ts";
-import { TrainingStepper } from "../train/training-stepper.ts";
 import { alignJob } from "./align.ts";
 import { finetuneJob } from "./finetune.ts";
 import { availableMemory, largestSteps } from "./memory.ts";
 import { type BaseChoice, DeviceChoice, type TrainingOptions } from "./options.ts";
-import { programOf, type TrainingRun } from "./training-run.ts";
+import { paceOf, stepperOn } from "./pace.ts";
+import type { TrainingRun } from "./training-run.ts";
 import { type Context, deviceOf, Workbench } from "./workbench.ts";
 
 /** What a training run takes. */
@@ -14,6 +13,8 @@ export interface Estimate {
   readonly steps: number;
   /** Of the training; start-up, and what is measured along the way, are left out. */
   readonly seconds: number;
+  /** Why no steps were tried, where none were: the seconds are then what the machine's speed says alone, which is too little. */
+  readonly untried?: string;
   /** Peak resident memory of the process and what it is made of; bytes. */
   readonly bytes: number;
   readonly memory: Readonly<Record<"process" | "weights" | "training" | "program" | "results", number>>;
@@ -47,7 +48,8 @@ export type Estimated = keyof typeof JOBS;
 export const ESTIMATED = Object.keys(JOBS) as readonly Estimated[];
 
 /**
- * What a training run will take, and what to change where it does not fit. Its data is read and its programs are traced, and nothing is computed.
+ * What a training run will take, and what to change where it does not fit. Its data is read and its programs are traced; some steps are taken
+ * on a few layers of the model, for their time.
  *
  * @throws {BoosterError} what the stage throws before it trains
  * @example
@@ -60,7 +62,8 @@ export async function estimate(
 ): Promise<Fit> {
   const choice = DeviceChoice.parse({ provider: options.provider, threads: options.threads });
   context.emit?.({ type: "work", text: "measuring this machine", preparing: true });
-  const machine = await machineOf(deviceOf(choice));
+  const device = deviceOf(choice);
+  const machine = await machineOf(device);
   const bench = new Workbench(choice, new DryDevice(machine));
   // A guard would have to read the rows, and what is measured along the way would have to be answered: both compute.
   const { moderation: _guard, curve: _curve, ...asked } = options;
@@ -70,13 +73,23 @@ export async function estimate(
   const job = await jobOf();
   context.emit?.({ type: "work", text: "tracing", preparing: true });
   const found = await estimateTraining(job, machine);
+  const tried = async (training: TrainingRun, said: Estimate): Promise<Estimate> => {
+    context.emit?.({ type: "work", text: "trying some steps", preparing: true });
+    try {
+      return { ...said, seconds: said.seconds * (await paceOf(training, machine, device)) };
+    } catch (error) {
+      if (error instanceof BoosterError) return { ...said, untried: error.message };
+      throw error;
+    }
+  };
   const available = availableMemory();
-  const fit = { ...found, available, machine };
+  const fit = { ...(await tried(job, found)), available, machine };
   if (found.bytes <= available) return fit;
   for (const change of changesOf(job.options)) {
     const start = change.base === undefined ? job : await jobOf(change.base);
-    const other = await estimateTraining({ ...start, options: { ...start.options, ...change } }, machine);
-    if (other.bytes <= available) return { ...fit, change: { options: change, estimate: other } };
+    const changed = { ...start, options: { ...start.options, ...change } };
+    const other = await estimateTraining(changed, machine);
+    if (other.bytes <= available) return { ...fit, change: { options: change, estimate: await tried(changed, other) } };
   }
   return fit;
 }
@@ -92,12 +105,9 @@ function changesOf({ batchSize }: TrainingOptions): readonly Change[] {
 /** The estimate of a training whose data is at hand. */
 export async function estimateTraining(job: TrainingRun, machine: Machine): Promise<Estimate> {
   const device = new DryDevice(machine);
-  const { compiled, batches, facts, steps } = programOf(job);
+  const { compiled, program, batches, steps, take } = await stepperOn(device, job);
   const { frozen, adapter } = compiled;
-  const program = await TrainingProgram.compile({ ...compiled, device });
-  const stepper = new TrainingStepper({ program, rows: job.streams, facts });
   const spent = () => device.tallies.reduce((sum, { seconds }) => sum + seconds, 0);
-  const take = (step: number) => stepper.step(microBatches(batches, step, job.options.microBatches), 0, step);
   const spread = Array.from({ length: Math.min(SPREAD, steps) }, (_, i) => Math.floor((i * steps) / SPREAD));
   for (const step of spread) await take(step);
   const seconds = (spent() / spread.length) * steps;

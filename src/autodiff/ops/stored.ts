@@ -1,6 +1,6 @@
 /** How weights that are stored in few bits become float32; constants for every gradient. */
-import { product, quotient, sameDim, sameShape } from "../dim.ts";
-import { defineOp, type Emitter, shapeError, type Tensor } from "../tensor.ts";
+import { type Dim, product, quotient, sameDim, sameShape } from "../dim.ts";
+import { defineOp, shapeError, type Tensor } from "../tensor.ts";
 import { ONNX_TYPES } from "./constant.ts";
 
 const BFLOAT16 = 16;
@@ -47,23 +47,6 @@ interface DequantiseAttrs {
   readonly zero: number;
 }
 
-/** From elementary operators, for what the fused kernel does not compute in. */
-function lowerDequantise(
-  emit: Emitter,
-  [codes, scales]: readonly string[],
-  scale: Tensor,
-  group: number,
-  zero: number,
-) {
-  const { dtype } = scale;
-  const wide = emit.node("Cast", [codes as string], { to: ONNX_TYPES[dtype] });
-  const moved = zero === 0 ? wide : emit.node("Sub", [wide, emit.constant(dtype, [], [zero])]);
-  const grouped = emit.node("Reshape", [moved, emit.shape([...scale.shape, group])]);
-  const column = emit.node("Unsqueeze", [scales as string, emit.constant("int64", [1], [-1])]);
-  const values = emit.node("Mul", [grouped, column]);
-  return emit.node("Reshape", [values, emit.shape([scale.dim(0), product(scale.dim(1), group)])]);
-}
-
 const dequantiseOp = defineOp<DequantiseAttrs, readonly [Tensor, Tensor]>({
   name: "dequantise",
   type([codes, scales]) {
@@ -74,14 +57,15 @@ const dequantiseOp = defineOp<DequantiseAttrs, readonly [Tensor, Tensor]>({
     }
     return { dtype: scales.dtype, shape: codes.shape };
   },
-  lower(emit, { names, inputs: [codes, scales], attrs: { zero } }) {
-    const group = quotient(codes.dim(1), scales.dim(1)) as number;
-    // WebGPU cannot repeat a zero of one byte.
-    const hasKernel = scales.dtype === "float32" && (emit.provider === "cpu" || zero === 0);
-    if (!hasKernel) return lowerDequantise(emit, names, scales, group, zero);
-    const zeros =
-      zero === 0 ? [] : [emit.node("Expand", [emit.constant(codes.dtype, [], [zero]), emit.shape(scales.shape)])];
-    return emit.node("DequantizeLinear", [...names, ...zeros], { axis: 1, block_size: group });
+  // Not `DequantizeLinear`: its kernel takes twice as long, and ONNX Runtime runs it once for every reader of its result.
+  lower(emit, { names: [codes, scales], inputs: [{ shape }, scale], attrs: { zero } }) {
+    const { dtype } = scale;
+    const group = quotient(shape[1] as Dim, scale.dim(1));
+    const wide = emit.node("Cast", [codes as string], { to: ONNX_TYPES[dtype] });
+    const moved = zero === 0 ? wide : emit.node("Sub", [wide, emit.constant(dtype, [], [zero])]);
+    const grouped = emit.node("Reshape", [moved, emit.shape([...scale.shape, group])]);
+    const column = emit.node("Unsqueeze", [scales as string, emit.constant("int64", [1], [-1])]);
+    return emit.node("Reshape", [emit.node("Mul", [grouped, column]), emit.shape(shape)]);
   },
   samples: (draw) =>
     (["int8", "uint8"] as const).map((dtype) => {

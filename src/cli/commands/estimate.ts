@@ -34,7 +34,7 @@ const PARTS: Readonly<Record<keyof Estimate["memory"], string>> = {
   results: "results of the largest step",
 };
 
-function describe({ steps, seconds, bytes, memory, available, change }: Fit): string {
+function describe({ steps, seconds, untried, bytes, memory, available, change }: Fit): string {
   const parts = Object.entries(PARTS).map(([part, text]) => [
     `  ${text}`,
     gigabytes(memory[part as keyof typeof PARTS]),
@@ -43,6 +43,7 @@ function describe({ steps, seconds, bytes, memory, available, change }: Fit): st
     columns([["memory at its peak", gigabytes(bytes)], ...parts, ["available", gigabytes(available)]]),
     "",
     `time: ${duration(seconds)} for ${steps} steps, ${(seconds / steps).toPrecision(2)} s each, on this machine as busy as it is now`,
+    ...(untried === undefined ? [] : [`  at the least: no step could be tried on a few layers (${untried})`]),
   ];
   if (bytes <= available) return lines.join("\n");
   if (change === undefined) return [...lines, "It does not fit, and neither does anything that was tried."].join("\n");
@@ -55,8 +56,8 @@ function describe({ steps, seconds, bytes, memory, available, change }: Fit): st
 
 /** `booster estimate` */
 export const command = defineCommand({
-  details: `Says what a training run will take on this machine, memory and time, and what to change where it does not fit. It reads the data
-and traces the programs, and trains nothing. Start-up, a guard and what is measured along the way are not in the time.`,
+  details: `Says what a training run will take on this machine, memory and time, and what to change where it does not fit. It reads the data,
+traces the programs and tries a few steps on the model's first layers; nothing is trained or written. Start-up, a guard and what is measured along the way are not in the time.`,
   examples: [
     "booster estimate align.yaml  # the file that booster align --config takes",
     "booster estimate attack.yaml --json  # of a fine-tuning, for a program",

@@ -1,0 +1,87 @@
+import { isObject } from "../formats/strict-json.ts";
+import { createModel, moduleOf } from "../models/index.ts";
+import { type Device, type DeviceTensors, DryDevice, type Machine } from "../runtime/index.ts";
+import { type DType, zeros } from "../tensor/tensor.ts";
+import { microBatches } from "../train/stepper.ts";
+import { TrainingProgram } from "../train/training-program.ts";
+import { TrainingStepper } from "../train/training-stepper.ts";
+import { programOf, type TrainingRun } from "./training-run.ts";
+
+/** Layers of the model on which steps are tried: enough for them to count more than embedding and head do. */
+const LAYERS = 4;
+/** Steps that are tried, after a first one that gets the memory: until so many seconds have passed, and two at least. */
+const [SECONDS, LEAST] = [1, 2];
+
+/** What drives a run's steps on a device. */
+export async function stepperOn(device: Device, job: TrainingRun) {
+  const { compiled, batches, facts, steps } = programOf(job);
+  const program = await TrainingProgram.compile({ ...compiled, device });
+  const stepper = new TrainingStepper({ program, rows: job.streams, facts });
+  const take = (step: number) => stepper.step(microBatches(batches, step, job.options.microBatches), 0, step);
+  return { compiled, program, batches, steps, take };
+}
+
+/**
+ * How long a run's steps take, as a multiple of what the machine's speed says of their kernels: some steps are taken on the first layers of
+ * the model, and priced. What the weights are decides nothing about time, so none is read.
+ *
+ * @param job its model may lie on a device that computes nothing
+ * @throws {BoosterError} where the run cannot be with so few layers
+ */
+export async function paceOf(job: TrainingRun, machine: Machine, device: Device): Promise<number> {
+  const { base, lora } = job.start;
+  const model = createModel(firstLayers(base.stored.config(), base.model.layers));
+  const has = (name: string) => model.modules.has(moduleOf(name.replace(/\.(scales|minima)$/, "")));
+  const start = {
+    ...job.start,
+    base: { ...base, device, model, weights: await filled(device, base.weights, has) },
+    lora: lora && { ...lora, tensors: new Map([...lora.tensors].filter(([name]) => has(name))) },
+  };
+  const dry = new DryDevice(machine);
+  const [real, priced] = [await stepperOn(device, { ...job, start }), await stepperOn(dry, { ...job, start })];
+  const said = () => dry.tallies.reduce((sum, { seconds }) => sum + seconds, 0);
+  let took = 0;
+  for (let step = 0; step < real.steps && (step <= LEAST || took < SECONDS); step++) {
+    const begin = performance.now();
+    await real.take(step);
+    // A run of one step has no other.
+    if (step === 0 && real.steps > 1) continue;
+    took += (performance.now() - begin) / 1000;
+    await priced.take(step);
+  }
+  return took / said();
+}
+
+/** The configuration of a model of so many layers with fewer of them; what a list says of each layer is cut as well. */
+export function firstLayers(config: unknown, layers: number, kept = LAYERS): unknown {
+  if (!isObject(config)) return config;
+  const fewer = (key: string, value: unknown) => {
+    if (key === "num_hidden_layers" || key === "n_layer") return Math.min(layers, kept);
+    return Array.isArray(value) && value.length === layers ? value.slice(0, kept) : value;
+  };
+  return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, fewer(key, value)]));
+}
+
+/** About a hundredth as a number, or as a code: nothing overflows, and nothing is too small for its type. */
+const FILL: Readonly<Partial<Record<DType, number>>> = {
+  float32: 0.01,
+  float16: 0x2100,
+  uint16: 0x3c20,
+  int8: 1,
+  uint8: 0x99,
+};
+
+/** Weights of those types on another device. */
+async function filled(
+  device: Device,
+  weights: DeviceTensors,
+  which: (name: string) => boolean,
+): Promise<DeviceTensors> {
+  const named = Object.entries(weights).filter(([name]) => which(name));
+  return device.uploadAll(
+    named.map(([name, { type, dims }]) => {
+      const empty = zeros(type as DType, dims);
+      return [name, { ...empty, data: (empty.data as Float32Array).fill(FILL[type as DType] ?? 0) }] as const;
+    }),
+  );
+}
