@@ -10,4 +10,9 @@ if [ "$(cat .venv/peers 2>/dev/null)" != "${wanted[*]}" ]; then
   .venv/bin/pip install --quiet --disable-pip-version-check "${wanted[@]}"
   echo "${wanted[*]}" >.venv/peers
 fi
-echo "in test/peers/.venv: ${wanted[*]}"
+# An object storage that checks signatures: some minutes of computing, where Go is installed.
+gateway="github.com/versity/versitygw/cmd/versitygw@v1.8.0"
+if [ ! -x .venv/bin/versitygw ] && command -v go >/dev/null; then
+  GOBIN="$PWD/.venv/bin" GOFLAGS=-buildvcs=false go install "$gateway" || echo "$gateway cannot be built: its tests are skipped"
+fi
+echo "in test/peers/.venv: ${wanted[*]} $(ls .venv/bin/versitygw 2>/dev/null)"

@@ -2,8 +2,8 @@
 import { createServer, request as httpRequest } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** `none`: passed on as it is. `cut`: half of the answer's body, or of the head where it has none; `flip`: one wrong byte; `hang`: no answer. */
-export type Fault = "none" | "500" | "503" | "reset" | "cut" | "hang" | "flip";
+/** `none`: passed on as it is. `cut`: half of the answer's body, or of the head where it has none; `flip`: one wrong byte of the answer, `flip sent`: of what was sent; `hang`: no answer. */
+export type Fault = "none" | "500" | "503" | "reset" | "cut" | "hang" | "flip" | "flip sent";
 
 export interface FaultyProxy {
   readonly port: number;
@@ -45,7 +45,9 @@ export async function startFaultyProxy(to: number): Promise<FaultyProxy> {
         });
       });
       ahead.on("error", () => request.socket.destroy());
-      ahead.end(Buffer.concat(parts));
+      const sent = Buffer.concat(parts);
+      if (fault === "flip sent") sent[sent.length >> 1]! ^= 1;
+      ahead.end(sent);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -14,6 +14,7 @@ const pictures = process.env.BOOSTER_PICTURES;
 const TABS = 8;
 /** Pages that are looked at in the dark every time; by night all are. */
 const DARK = ["review", "admin-keys"];
+const PHONE = { width: 320, height: 640 };
 const PATIENCE = 600_000;
 
 describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => {
@@ -49,7 +50,8 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => 
     files: "/files",
     file: `/files/${world.files.bad}`,
     models: "/models",
-    playground: "/playground",
+    playground: `/playground?m=tiny,${world.model}`,
+    nowhere: "/jobs/ftjob-nothing",
   });
   /** Addresses of pages, each with something on it: of reviewers and administrators, and by night of users too. */
   const addresses = (): Readonly<Record<string, string>> => ({
@@ -88,12 +90,17 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => 
           if (pictures === undefined) continue;
           await page.screenshot({ path: join(pictures, `${name}-${colorScheme}.png`), fullPage: true });
         }
-        await page.setViewportSize({ width: 320, height: 640 });
-        const over = await overhang(page);
-        if (over > 0) wrong.push(`${address} is ${over} px wider than a phone`);
+        // Twice as large, a window has half as many pixels of the page's own.
+        for (const [name, size] of Object.entries({ zoomed: { width: 640, height: 450 }, phone: PHONE })) {
+          await page.setViewportSize(size);
+          const over = await overhang(page);
+          if (over > 0) wrong.push(`${address} is ${over} px too wide: ${name}`);
+        }
         if (pictures !== undefined)
           await page.screenshot({ path: join(pictures, `${name}-phone.png`), fullPage: true });
         await page.setViewportSize({ width: 1280, height: 900 });
+        const moving: number = await page.evaluate("document.getAnimations().length");
+        if (moving > 0) wrong.push(`${address} moves though less motion is asked for`);
       }
       expect(wrong).toEqual([]);
       expect(complaints.all).toEqual([]);
@@ -122,7 +129,8 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => 
         },
         offline: { see: ".bar", text: "The server does not answer" },
       } as const;
-      const asked = nightly ? Object.values(addresses()) : ["/held"];
+      // A page of nothing has nothing to come back to.
+      const asked = nightly ? Object.values({ ...addresses(), nowhere: "/held" }) : ["/held"];
       for (const address of asked) {
         for (const [name, state] of Object.entries(states)) {
           const api = /\/v1\/(booster\/(?!session|stream)|fine_tuning|organization)/;

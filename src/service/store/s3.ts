@@ -7,6 +7,9 @@ import { ServiceError } from "../domain/service-error.ts";
 /** Tries of one request. */
 const TRIES = 6;
 
+/** Errors of 400 that another try ends: the storage waited too long, or got other bytes than were sent. */
+const PASSING = ["RequestTimeout", "XAmzContentSHA256Mismatch", "BadDigest", "IncompleteBody"];
+
 /** Milliseconds. */
 export interface S3Times {
   /** Until the second try; later ones wait twice as long each. */
@@ -127,7 +130,7 @@ export class S3 {
       const text = (await response.text()).slice(0, 4096);
       done();
       const code = /<Code>(\w+)<\/Code>/.exec(text)?.[1] ?? "";
-      const passes = response.status >= 500 || [408, 429].includes(response.status) || code === "RequestTimeout";
+      const passes = response.status >= 500 || [408, 429].includes(response.status) || PASSING.includes(code);
       if (passes) return undefined;
       throw unavailable(`${method} is answered ${response.status} ${code}`);
     } catch (error) {
