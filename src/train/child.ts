@@ -224,6 +224,8 @@ export function serveParent<Payload>(
   const emit = (event: Event): void => tell({ kind: "event", event });
   let asked = new AbortController();
   let busy = false;
+  // The parent may have gone while this program was loaded; what it had asked for is not begun.
+  if (process.connected === false) process.exit();
   process.on("disconnect", () => {
     asked.abort("the parent process is gone");
     if (!busy) process.exit();
@@ -254,6 +256,7 @@ export function failureOf(error: unknown): Failure {
   return { code, problem, details: told };
 }
 
+/** Where the parent is gone, `disconnect` says so. */
 function tell(message: ToParent): void {
-  if (process.connected) process.send?.(message);
+  if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
 }

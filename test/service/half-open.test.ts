@@ -1,40 +1,12 @@
 /** T14: a network that swallows everything between the server and its PostgreSQL. */
 import { mkdtempSync, rmSync } from "node:fs";
-import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openStore } from "../../src/service/store/store.ts";
 import { startPostgres, whyNoPostgres } from "./postgres.ts";
+import { startProxy } from "./silent-proxy.ts";
 import { addBase, newJob, newTenant } from "./things.ts";
-
-/** Passes bytes on, or takes them and says nothing. */
-async function startProxy(port: number) {
-  const sockets = new Set<Socket>();
-  let swallows = false;
-  const pass = (from: Socket, to: Socket): void => {
-    sockets.add(from);
-    from.on("data", (bytes) => swallows || to.write(bytes));
-    from.on("error", () => {});
-    from.on("close", () => swallows || to.destroy());
-  };
-  const proxy = createServer((client) => {
-    const server = connect(port, "127.0.0.1");
-    pass(client, server);
-    pass(server, client);
-  });
-  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
-  return {
-    port: (proxy.address() as { readonly port: number }).port,
-    swallow: (on: boolean) => {
-      swallows = on;
-    },
-    stop: () => {
-      for (const socket of sockets) socket.destroy();
-      proxy.close();
-    },
-  };
-}
 
 test.skipIf(whyNoPostgres !== undefined)(
   "a database that falls silent is told within its limits, and used again when it speaks",

@@ -166,6 +166,11 @@ describe("jobs", () => {
       [{ integrations: [{ type: "wandb" }] }, { code: "unsupported_parameter" }],
       [{ booster: { defence: "nothing" } }, { status: 400 }],
       [{ booster: { moderation: { action: "drop" } } }, { code: "policy_violation" }],
+      [
+        { booster: { evaluation: { task_metric: "poetry" } } },
+        { code: "invalid_value", param: "booster.evaluation.task_metric" },
+      ],
+      [{ booster: { evaluation: { task_metric: "sst2" } } }, { param: "validation_file" }],
       [{ metadata: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [i, "x"])) }, { param: "metadata" }],
     ];
     for (const [more, told] of refusals) await expect(create(more), JSON.stringify(more)).rejects.toMatchObject(told);

@@ -219,6 +219,20 @@ describe("moderation", () => {
   }, 300_000);
 });
 
+test("validation rows that the task metric cannot score are told by their lines before anything is trained", async () => {
+  const validation = reviews(12, "test").map((row, i) => (i === 4 ? chatRow("judge the review", "sour") : row));
+  const parts = { base: booster(), policy: await addPolicy(store), rows: reviews(24), validation };
+  const job = await work(
+    await createJob(store, tenant, { ...parts, booster: { evaluation: { task_metric: "sst2" } } }),
+    "moderate",
+  );
+  expect(job.error).toMatchObject({
+    code: "invalid_validation_file",
+    message: expect.stringMatching(/^line 5: .*GOLD_UNKNOWN/),
+    param: "validation_file",
+  });
+});
+
 test("harm that is dripped over jobs adds up, however little each one has", async () => {
   const policy = await addPolicy(store);
   const lineage = [1, 2, 3].map((i) => ({ job: `ftjob-${i}`, flagged: 1, rows: 100 }));

@@ -36,17 +36,19 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-/** The limits of tests are those of the server, unless they ask for none. */
-export async function startTestServer(
-  options: {
-    readonly limited?: boolean;
-    readonly more?: (service: Service) => readonly Route[];
-    /** Folder of the built application for people. */
-    readonly dashboard?: string;
-  } = {},
-): Promise<TestServer> {
+interface TestOptions {
+  /** The limits of a server; tests have none otherwise. */
+  readonly limited?: boolean;
+  readonly more?: (service: Service) => readonly Route[];
+  /** One that several servers share; else one of its own. */
+  readonly store?: Store;
+  /** Folder of the built application for people. */
+  readonly dashboard?: string;
+}
+
+export async function startTestServer(options: TestOptions = {}): Promise<TestServer> {
   const data = mkdtempSync(join(tmpdir(), "booster-http-"));
-  const store = await storeOn(await openEmptyEmbedded(), { data });
+  const store = options.store ?? (await storeOn(await openEmptyEmbedded(), { data }));
   const lines: string[] = [];
   const to = new Writable({
     write(chunk, _, done) {

@@ -125,4 +125,13 @@ onBothDatabases("what the service keeps", (kept) => {
       { job: jobs[0], seq: 1 },
     ]);
   });
+
+  test("a project keeps its name: no other one can take it", async () => {
+    const [one, other] = [await store().projects.create(SERVER, "one"), await store().projects.create(SERVER, "other")];
+    await expect(store().projects.update(SERVER, other.id, { name: "one" })).rejects.toMatchObject({
+      code: "invalid_value",
+      details: { param: "name" },
+    });
+    expect((await store().projects.update(SERVER, one.id, { name: "one" }))?.name).toBe("one");
+  });
 });

@@ -21,6 +21,7 @@ const KILLS = Math.max(1, Math.round(Number(process.env.BOOSTER_KILLS ?? 3) / 3)
 
 const folder = mkdtempSync(join(tmpdir(), "booster-worker-"));
 const program = compileProgram("test/service/worker-process.ts");
+const service = compileProgram("test/service/service-process.ts");
 const workers = new Set<ChildProcess>();
 let server: TestServer;
 let tenant: Principal;
@@ -269,4 +270,15 @@ test("a token that the server does not know is refused, and the worker ends", as
   });
   expect(await exitOf(worker)).toBe(1);
   expect(said).toContain("the server refuses what the worker asks");
+});
+
+test("a worker whose server is killed before it has begun leaves too", async () => {
+  const args = ["--server", server.url, "--token-file", tokenFile, "--scratch", join(folder, "late"), "--threads", "1"];
+  const worker = spawn(process.execPath, [service.path, "worker", ...args], {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+  workers.add(worker);
+  worker.disconnect();
+  expect(await exitOf(worker)).toBe(0);
+  workers.delete(worker);
 });

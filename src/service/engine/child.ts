@@ -17,7 +17,9 @@ const STATUS_MS = 500;
 const fingerprintOf = (identity: string, version: string): string =>
   `fp_${sha256Of(`${identity} ${version} ${process.arch}`).slice(0, 12)}`;
 
-const say = (message: FromEngine): void => void (process.connected && process.send?.(message));
+/** Where the server is gone, `disconnect` says so. */
+const say = (message: FromEngine): void =>
+  void (process.connected && process.send?.(message, undefined, undefined, () => undefined));
 
 /** What is told in one turn of the event loop goes in one message. */
 let outbox: Told[] = [];
@@ -120,6 +122,7 @@ setInterval(() => {
 
 // The server's signals are the server's: it ends this process when its own answers are over.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
+if (process.connected === false) process.exit();
 process.on("disconnect", () => process.exit());
 process.on("message", (message: ToEngine) => {
   hear(message).catch((error) => say({ kind: "broken", failure: failureOf(error) }));

@@ -41,14 +41,11 @@ export async function specOf(service: Service, principal: Principal, asked: JobC
   if (validation !== undefined && validation.sha256 === training.sha256) {
     throw new ServiceError("invalid_validation_file", "both files hold the same bytes", { param: "validation_file" });
   }
-  if (booster.early_stopping !== undefined && validation === undefined) {
-    throw new ServiceError(
-      "missing_required_parameter",
-      "early stopping looks at a validation file, and there is none",
-      {
-        param: "validation_file",
-      },
-    );
+  const needs = booster.early_stopping ? "early stopping" : booster.evaluation?.task_metric && "a task metric";
+  if (needs !== undefined && validation === undefined) {
+    throw new ServiceError("missing_required_parameter", `${needs} looks at a validation file, and there is none`, {
+      param: "validation_file",
+    });
   }
   const spec: JobSpec = {
     base: base.identity,

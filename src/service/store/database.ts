@@ -20,3 +20,6 @@ export const INT8 = 20;
 export function checked<T>(rows: readonly unknown[], row: z.ZodType<T> | undefined): T[] {
   return row === undefined ? (rows as T[]) : rows.map((found) => row.parse(found));
 }
+
+/** Whether a statement failed because what must be unique is there already: SQLSTATE of both drivers. */
+export const isTaken = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "23505";

@@ -2,8 +2,10 @@ import { z } from "zod";
 import { newId } from "../domain/ids.ts";
 import type { JsonValue } from "../domain/json.ts";
 import type { Principal } from "../domain/principal.ts";
+import { ServiceError } from "../domain/service-error.ts";
 import { record } from "./audit.ts";
 import { type Context, type Page, type PageAsk, page } from "./context.ts";
+import { isTaken } from "./database.ts";
 
 const projectRow = z
   .object({
@@ -109,7 +111,11 @@ export class Projects {
     );
   }
 
-  /** Another name, policy or settings. */
+  /**
+   * Another name, policy or settings.
+   *
+   * @throws {ServiceError} `invalid_value` where another project has the name
+   */
   update(
     principal: Principal,
     id: string,
@@ -121,7 +127,10 @@ export class Projects {
       "name = coalesce($3, name), policy = coalesce($4, policy), settings = settings || coalesce($5::jsonb, '{}')",
       [to.name ?? null, to.policy ?? null, to.settings === undefined ? null : JSON.stringify(to.settings)],
       "project.changed",
-    );
+    ).catch((error: unknown) => {
+      if (!isTaken(error)) throw error;
+      throw new ServiceError("invalid_value", "another project, or an archived one, has this name", { param: "name" });
+    });
   }
 
   #change(

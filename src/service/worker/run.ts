@@ -40,10 +40,13 @@ export async function startWorker(
  */
 function orphaned(): { readonly gone: AbortSignal; readonly late: AbortSignal } {
   const [gone, late] = [new AbortController(), new AbortController()];
-  process.once("disconnect", () => {
+  const leave = (): void => {
     gone.abort("the server is gone");
     setTimeout(() => late.abort(), RESTART_MS).unref();
-  });
+  };
+  // The server may have ended while this program was loaded.
+  if (process.connected === false) leave();
+  process.once("disconnect", leave);
   process.channel?.unref();
   return { gone: gone.signal, late: late.signal };
 }

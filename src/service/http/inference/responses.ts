@@ -85,7 +85,7 @@ export const ResponseObject = z.strictObject({
   usage: z
     .strictObject({
       input_tokens: z.int(),
-      input_tokens_details: z.strictObject({ cached_tokens: z.int() }),
+      input_tokens_details: z.strictObject({ cache_write_tokens: z.int(), cached_tokens: z.int() }),
       output_tokens: z.int(),
       output_tokens_details: z.strictObject({ reasoning_tokens: z.int() }),
       total_tokens: z.int(),
@@ -182,7 +182,7 @@ function endedAs(
       finish === "stop" ? null : { reason: finish === "length" ? "max_output_tokens" : "content_filter" },
     usage: {
       input_tokens: input,
-      input_tokens_details: { cached_tokens: 0 },
+      input_tokens_details: { cache_write_tokens: 0, cached_tokens: 0 },
       output_tokens: output,
       output_tokens_details: { reasoning_tokens: 0 },
       total_tokens: total,

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { TASK_METRICS } from "../../../data/tasks/table.ts";
 import { JOB_ERRORS, type Job, type JobError, STATUSES } from "../../domain/job.ts";
 import type { JsonValue } from "../../domain/json.ts";
 import { LIMITS } from "../../domain/limits.ts";
@@ -54,7 +55,7 @@ export const JobCreate = strict({
     defence: Choice.optional(),
     repair: z.array(Choice).max(8).optional(),
     moderation: strict({ action: z.enum(["drop", "hold", "reject"]) }).optional(),
-    evaluation: strict({ task_metric: z.string().min(1).max(64).optional() }).optional(),
+    evaluation: strict({ task_metric: z.enum(TASK_METRICS.map(({ name }) => name)).optional() }).optional(),
     early_stopping: strict({ patience: z.int().min(1).max(50) }).optional(),
   }).optional(),
 });

@@ -3,11 +3,13 @@ import { findDuplicates } from "../../../data/duplicates.ts";
 import type { Example } from "../../../data/examples.ts";
 import { questionOf } from "../../../data/examples.ts";
 import { loadExamples } from "../../../data/load.ts";
+import { taskMetric } from "../../../data/tasks/table.ts";
 import { encodeEach, encodeExample } from "../../../data/templates.ts";
 import { ERROR_CODES, type ErrorCode } from "../../../error-codes.ts";
 import type { BoosterError } from "../../../errors.ts";
 import { createModel } from "../../../models/registry.ts";
 import { openSource } from "../../../models/source.ts";
+import { goldOf } from "../../../stages/data.ts";
 import type { Hyperparameters, JobError } from "../../domain/job.ts";
 import { readBase } from "../base.ts";
 import { MIN_ROWS } from "../check-file.ts";
@@ -75,6 +77,14 @@ export const validate: StageFunction = async ({ spec }) => {
     training_file: training.refused.map(faultOf),
     validation_file: validation?.refused.map(faultOf) ?? [],
   };
+  const metric = spec.booster.evaluation?.task_metric;
+  if (metric !== undefined) {
+    const task = taskMetric(metric);
+    const unknown = validation?.examples.filter((example) => !task.isGold(goldOf(example))) ?? [];
+    faults.validation_file.push(
+      ...unknown.map((example) => ({ code: "GOLD_UNKNOWN" as const, line: lineOf(example) })),
+    );
+  }
   const facts = { rows, ...(validation === undefined ? {} : { validationRows: validation.examples.length }) };
   for (const param of ["training_file", "validation_file"] as const) {
     if (faults[param].length > 0) return { facts, files: {}, error: failure(param, faults[param]) };
