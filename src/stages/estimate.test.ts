@@ -36,7 +36,7 @@ test("an estimate trains and writes nothing, and grows with what is asked for", 
   expect(large.memory.results / small.memory.results).toBeGreaterThan(3);
   expect(large.memory.weights).toBe(small.memory.weights);
   expect(existsSync(options.run)).toBe(false);
-}, 60_000);
+});
 
 test("where a run does not fit, what saves memory is tried", async () => {
   const whole = await estimate("align", { ...options, batchSize: 40 });
@@ -46,11 +46,11 @@ test("where a run does not fit, what saves memory is tried", async () => {
   expect(change?.estimate.bytes).toBeLessThan(whole.bytes);
   withMemory(1);
   expect(await estimate("align", options)).not.toHaveProperty("change");
-}, 60_000);
+});
 
 test("a run that does not fit is refused before its folder is made, unless one insists", async () => {
   withMemory(1e5);
   await expect(align(options)).rejects.toMatchObject({ code: "MEMORY_TOO_SMALL" });
   expect(existsSync(options.run)).toBe(false);
   expect((await align({ ...options, force: true })).outcome).toBe("finished");
-}, 60_000);
+});

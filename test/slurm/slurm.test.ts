@@ -14,7 +14,7 @@ if (cluster === undefined) console.log("skipped: no Slurm to try it on; test/slu
 
 const SEEDS = [0, 1, 2];
 /** Steps of an alignment: many seconds also on a quick machine, so that Slurm's commands still meet it in the middle. */
-const STEPS = 800;
+const STEPS = 500;
 
 describe.skipIf(cluster === undefined)("an experiment of twelve cells", { timeout: 600_000 }, () => {
   let world: TinyWorld;
