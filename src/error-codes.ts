@@ -19,6 +19,7 @@ const CODES = {
     LAYER_RANGE_INVALID: "the model has no such range of layers",
     METHOD_NEEDS_WHOLE_BATCH: "the method looks inside a batch, which micro-batches would cut",
     METHOD_OPTIONS_INVALID: "settings of a method do not fit it",
+    MODERATOR_FILES: "the files of a policy's moderator are not on this host as the policy has them",
     MODERATOR_SETTINGS: "settings of a moderator do not fit it",
     MODERATOR_UNKNOWN: "there is no moderator of this name",
     NEURONS_UNKNOWN: "the method knows no safety neurons of this architecture",

@@ -19,6 +19,7 @@ const OF_LIBRARY: Readonly<Record<string, ServiceCode>> = {
   POLICY_LOOSER: "policy_violation",
   POLICY_TOO_SMALL: "invalid_policy",
   METHOD_OPTIONS_INVALID: "invalid_value",
+  MODERATOR_FILES: "invalid_policy",
   TRANSFORM_OPTIONS_INVALID: "invalid_value",
   UNKNOWN_METHOD: "invalid_value",
   UNKNOWN_TRANSFORM: "invalid_value",

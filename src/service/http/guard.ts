@@ -1,8 +1,9 @@
 import { z } from "zod";
-import { type Exchange, isJudged, type Judgement, openModerator } from "../../evaluate/index.ts";
+import { type Exchange, isJudged, type Judgement, type Moderator } from "../../evaluate/index.ts";
 import { sha256Of } from "../domain/canonical.ts";
 import type { Principal } from "../domain/principal.ts";
 import { ServiceError } from "../domain/service-error.ts";
+import { moderatorOf } from "../pipeline/moderator.ts";
 import { policyOf } from "../pipeline/policy.ts";
 import type { Store } from "../store/store.ts";
 
@@ -36,7 +37,7 @@ export const ModerationResult = z.strictObject({
 });
 
 /** Moderators by what they were chosen with: they are functions, and some are large. */
-const moderators = new Map<string, ReturnType<typeof openModerator>>();
+const moderators = new Map<string, Moderator>();
 
 /**
  * What the moderator of a project's policy, by which training files are judged, says of texts.
@@ -54,9 +55,9 @@ export async function judge(
   const project = principal.project === undefined ? undefined : await store.projects.get(principal, principal.project);
   const policy = await store.policies.current(project?.policy ?? "default");
   if (policy === undefined) throw new Error("the project's policy is not there");
-  const { moderator: choice } = policyOf(policy.body).moderation;
-  const key = sha256Of(JSON.stringify(choice));
-  const moderator = moderators.get(key) ?? openModerator(choice);
+  const body = policyOf(policy.body);
+  const key = sha256Of(JSON.stringify([body.moderation.moderator, body.moderatorFiles]));
+  const moderator = moderators.get(key) ?? (await moderatorOf(body)).moderator;
   moderators.set(key, moderator);
   const model = `booster-${moderator.name}`;
   if (asked !== undefined && asked !== model && !/^(omni|text)-moderation-/.test(asked)) {

@@ -14,6 +14,7 @@ import { packagePath } from "../../stages/package-root.ts";
 import { WORLD_RECIPE } from "../../stages/world-recipe.ts";
 import { canonicalJson, sha256Of } from "../domain/canonical.ts";
 import type { JsonValue } from "../domain/json.ts";
+import { besidePolicy, moderatorFiles } from "./moderator.ts";
 import {
   ASKED,
   checkSizes,
@@ -63,15 +64,19 @@ export interface LoadedPolicy {
  * const { policy, sha256 } = await loadPolicy(bundledPolicy());
  */
 export async function loadPolicy(path: string): Promise<LoadedPolicy> {
-  const written = parsePolicy(readYaml(path), path);
+  const given = parsePolicy(readYaml(path), path);
+  const { moderation } = given;
+  const moderator = besidePolicy(moderation.moderator, dirname(path));
+  const written = { ...given, moderation: { ...moderation, moderator } };
   checkData(written, path);
+  const files = await filesOf(written);
   const blobs = new Map<string, Uint8Array>();
   const sets = await setsOf(written, async (_, name) => {
     const bytes = bytesOf(name, dirname(path));
     blobs.set(sha256Of(bytes), bytes);
     return bytes;
   });
-  const policy: Policy = { ...written, sets };
+  const policy: Policy = { ...written, sets, ...files };
   return { policy, sha256: policyHash(policy), blobs };
 }
 
@@ -84,6 +89,13 @@ export async function loadPolicy(path: string): Promise<LoadedPolicy> {
 export async function recheckPolicy(policy: Policy, rowsOf: (sha256: string) => Promise<Uint8Array>): Promise<void> {
   checkData(policy);
   const told = policy.sets;
+  const { moderatorFiles } = await filesOf(policy);
+  if (moderatorFiles !== undefined && policy.moderatorFiles === undefined) {
+    throw new BoosterError("POLICY_INVALID", "the policy does not say what its moderator's files hold", {
+      expected: `moderatorFiles: ${Object.keys(moderatorFiles).join(", ")}`,
+      hint: "booster policy set says it",
+    });
+  }
   const sets = await setsOf(policy, async (use) => {
     const set = told[use];
     if (set === undefined) throw new BoosterError("POLICY_INVALID", "the policy came without a set", { expected: use });
@@ -91,6 +103,15 @@ export async function recheckPolicy(policy: Policy, rowsOf: (sha256: string) => 
   });
   if (canonicalJson(sets as unknown as JsonValue) === canonicalJson(told as unknown as JsonValue)) return;
   throw new BoosterError("POLICY_INVALID", "the sets of the policy are not what it says of them");
+}
+
+/** What the moderator reads, as a policy says it. Throws as `moderatorFiles`. */
+async function filesOf({
+  moderation,
+  moderatorFiles: told,
+}: WrittenPolicy & Pick<Policy, "moderatorFiles">): Promise<Pick<Policy, "moderatorFiles">> {
+  const files = await moderatorFiles(moderation.moderator, told);
+  return Object.keys(files).length === 0 ? {} : { moderatorFiles: files };
 }
 
 /** The sets that a policy names, with what stands in them; large enough to release a model. */

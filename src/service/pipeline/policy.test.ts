@@ -2,8 +2,9 @@ import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { moderatorOf } from "./moderator.ts";
 import { checkSizes, parsePolicy, policyHash, policyOf, treatmentOf } from "./policy.ts";
-import { bundledPolicy, loadPolicy } from "./policy-file.ts";
+import { bundledPolicy, loadPolicy, recheckPolicy } from "./policy-file.ts";
 
 const written = {
   name: "trial",
@@ -50,6 +51,26 @@ describe("a policy", () => {
     expect(() => checkSizes(policy, { ...enough, harmful: together })).toThrow(/25 things/);
     const strict = parsePolicy({ ...written, limits: { ...written.limits, category: { illicit: 0.02 } } });
     expect(() => checkSizes(strict, enough)).toThrow(/category illicit/);
+  });
+
+  test("holds what its moderator's files hold: other ones are refused wherever it is read", async () => {
+    const at = folder({ moderation: { moderator: { name: "classifier", file: "judge.json" } } });
+    await expect(loadPolicy(join(at, "policy.yaml"))).rejects.toMatchObject({ code: "MODERATOR_FILES" });
+    const heldOut = { harmfulFlagged: { count: 1, total: 1 }, harmlessPassed: { count: 1, total: 1 } };
+    const judge = { format: "booster-classifier-1", bias: 0, weights: "AAAAAA==", heldOut };
+    writeFileSync(join(at, "judge.json"), JSON.stringify(judge));
+    const { policy, sha256, blobs } = await loadPolicy(join(at, "policy.yaml"));
+    const rows = async (of: string) => blobs.get(of) as Uint8Array;
+    expect(Object.keys(policy.moderatorFiles ?? {})).toEqual([join(at, "judge.json")]);
+    await recheckPolicy(policy, rows);
+    expect((await moderatorOf(policy)).moderator.name).toBe("classifier");
+    const { moderatorFiles: _, ...silent } = policy;
+    await expect(recheckPolicy(silent, rows)).rejects.toMatchObject({ code: "POLICY_INVALID" });
+    writeFileSync(join(at, "judge.json"), `${readFileSync(join(at, "judge.json"), "utf8")} `);
+    for (const use of [() => moderatorOf(policy), () => recheckPolicy(policy, rows)]) {
+      await expect(use()).rejects.toMatchObject({ code: "MODERATOR_FILES", details: { found: "another file" } });
+    }
+    expect((await loadPolicy(join(at, "policy.yaml"))).sha256).not.toBe(sha256);
   });
 
   test("has a hash that changes with its words and with a row of its sets, and not with the folder", async () => {

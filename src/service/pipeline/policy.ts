@@ -84,6 +84,8 @@ export interface PolicySet {
 export interface Policy extends WrittenPolicy {
   /** By use: `evaluate/harmful`, `data/alignment`. */
   readonly sets: Readonly<Record<string, PolicySet>>;
+  /** SHA-256 of the files that its moderator reads, by path; absent where it reads none. */
+  readonly moderatorFiles?: Readonly<Record<string, string>>;
 }
 
 /** What stands for a policy wherever it is named: a change of a word, or of a row of its sets, is another one. */
@@ -91,8 +93,8 @@ export const policyHash = (policy: Policy): string => sha256Of(canonicalJson(pol
 
 /** A job's policy as a worker gets it. Throws `POLICY_INVALID` for what `loadPolicy` did not make. */
 export function policyOf(body: JsonValue): Policy {
-  const { sets, ...written } = body as unknown as Policy;
-  return { ...parsePolicy(written), sets };
+  const { sets, moderatorFiles, ...written } = body as unknown as Policy;
+  return { ...parsePolicy(written), sets, ...(moderatorFiles && { moderatorFiles }) };
 }
 
 /**

@@ -71,7 +71,10 @@ export function policyRoutes({ store }: Service): Route[] {
       path: "/v1/booster/policies",
       summary: "The next version of a policy, with the rows of its sets; new jobs are under it",
       body: strict({
-        policy: z.looseObject({ sets: z.record(z.string(), PolicySet) }),
+        policy: z.looseObject({
+          sets: z.record(z.string(), PolicySet),
+          moderatorFiles: z.record(z.string(), PolicySet.shape.sha256).optional(),
+        }),
         /** Rows as JSON Lines, one text a set. */
         sets: z.array(z.string()).max(16),
       }),

@@ -7,9 +7,9 @@ import type { Context } from "../../../stages/workbench.ts";
 import { canonicalJson, sha256Of } from "../../domain/canonical.ts";
 import type { JsonValue } from "../../domain/json.ts";
 import { readBase } from "../base.ts";
+import { moderatorIdentity } from "../moderator.ts";
 import { type Policy, policyOf } from "../policy.ts";
 import { type Framing, framingsOf } from "./framings.ts";
-import { moderatorIdentity } from "./moderate.ts";
 import { asSource, PLACES, type StageFunction, type StageInput, setPlace } from "./stage.ts";
 import { loadUpload, trainedFile } from "./upload.ts";
 

@@ -1,22 +1,13 @@
 import { createHash } from "node:crypto";
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { filesIn } from "../../../choice.ts";
 import type { Example } from "../../../data/examples.ts";
-import {
-  checkJudged,
-  isJudged,
-  type Judgement,
-  type Moderator,
-  openModerator,
-  wilsonInterval,
-} from "../../../evaluate/index.ts";
+import { checkJudged, isJudged, type Judgement, type Moderator, wilsonInterval } from "../../../evaluate/index.ts";
 import { exchangesOf } from "../../../stages/data.ts";
-import { hashesOfFiles } from "../../../stages/describe-run.ts";
-import { canonicalJson, sha256Of } from "../../domain/canonical.ts";
 import type { JobEvent, JobSpec } from "../../domain/job.ts";
 import type { JsonValue } from "../../domain/json.ts";
-import { type Policy, PolicySchema, policyOf, treatmentOf } from "../policy.ts";
+import { moderatorOf } from "../moderator.ts";
+import { policyOf, treatmentOf } from "../policy.ts";
 import { PLACES, type StageFunction } from "./stage.ts";
 import { asRow, lineOf, loadUpload } from "./upload.ts";
 
@@ -31,12 +22,6 @@ export interface Flag {
   readonly categories: readonly string[];
   /** How sure the moderator is, where it can tell. */
   readonly score?: number;
-}
-
-/** What tells a moderator's verdicts from another's: its name and settings, and what the files hold that these name. */
-export async function moderatorIdentity({ moderation: { moderator } }: Policy): Promise<string> {
-  const files = await hashesOfFiles(filesIn(PolicySchema.shape.moderation.shape.moderator, moderator));
-  return sha256Of(canonicalJson({ moderator: moderator as unknown as JsonValue, files: Object.values(files).sort() }));
 }
 
 /** Judges exchanges, each once for a moderator: verdicts are kept by the hash of what was judged, and nothing else of it. */
@@ -103,8 +88,7 @@ export function inLineage({ lineage }: JobSpec): { readonly flagged: number; rea
 export const moderate: StageFunction = async ({ spec, cache }, { signal, bench }) => {
   const policy = policyOf(spec.policy.body);
   const { onFlag } = treatmentOf(policy, spec.booster);
-  const moderator = openModerator(policy.moderation.moderator, bench && { device: bench.device });
-  const identity = await moderatorIdentity(policy);
+  const { moderator, identity } = await moderatorOf(policy, bench && { device: bench.device });
   const examples = await loadUpload(PLACES.training);
   const exchanges = examples.flatMap((example, row) => exchangesOf(example).map((exchange) => ({ row, ...exchange })));
   mkdirSync(join(cache, "moderation"), { recursive: true });
