@@ -271,9 +271,17 @@ const partsOf = (store: Store, engine: ServingEngine, first: string, draining: A
     const isBroken = states.some(([name, { state }]) => name === first && state !== "leaving");
     return told === "" || isBroken ? told || undefined : { note: told };
   },
-  blobs: async () =>
-    store.blobs.put(new TextEncoder().encode("ready")).then(
-      () => undefined,
-      () => "nothing can be written there",
-    ),
+  blobs: async () => {
+    // What the database does not tell is its own part's to say.
+    const base = await store.bases.get(first).catch(() => undefined);
+    const [sha256] = Object.values(base?.files ?? {});
+    try {
+      await store.blobs.put(new TextEncoder().encode("ready"));
+      // One of them tells that this is another database's folder.
+      if (sha256 !== undefined && (await store.blobs.has(sha256)) === undefined) return `files of ${first} are missing`;
+      return undefined;
+    } catch {
+      return "nothing can be written there";
+    }
+  },
 });

@@ -2,7 +2,9 @@
 import { once } from "node:events";
 import { request } from "node:http";
 import { connect, type Socket } from "node:net";
+import { Readable } from "node:stream";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import type { Env } from "../../src/service/http/route.ts";
 import { listen } from "../../src/service/http/server.ts";
 import { eventStream, sseData } from "../../src/service/http/sse.ts";
 import { startTestServer, type TestServer } from "./server.ts";
@@ -102,7 +104,9 @@ test("a reader of events that takes nothing is let go, and what produces them en
       left = true;
     }
   }
-  const app = { fetch: () => eventStream(flood, { onEnd: () => ended() }) };
+  const app = {
+    fetch: (_: Request, { incoming }: Env["Bindings"]) => eventStream(flood, { incoming, onEnd: () => ended() }),
+  };
   const listening = await listen(app as never, "127.0.0.1", 0);
   const asked = request({ host: "127.0.0.1", port: listening.port }, (answer) => answer.pause());
   asked.on("error", () => undefined).end();
@@ -125,4 +129,27 @@ test("an answer that is asked for its headers alone leaves no stream open", asyn
     expect((await fetch(server.url + path, { method: "HEAD", headers })).status).toBe(200);
   }
   expect(await (await fetch(`${server.url}/metrics`, { headers })).text()).toMatch(/^sse_clients 0$/m);
+});
+
+test("a file that fails on its way is cut, and nobody reads why: neither its reader nor the terminal", async () => {
+  const client = server.client();
+  const text = '{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}\n'.repeat(12);
+  const { id } = await client.files.create({ file: new File([text], "a"), purpose: "fine-tune" });
+  const said = [vi.spyOn(console, "error"), vi.spyOn(console, "info")];
+  async function* failing() {
+    yield Buffer.from(text.slice(0, 100));
+    throw new Error("the words of a tenant");
+  }
+  const open = vi.spyOn(server.store.blobs, "open").mockImplementation(async () => Readable.from(failing()));
+  try {
+    const headers = { authorization: `Bearer ${server.key}` };
+    const answer = await fetch(`${server.url}/v1/files/${id}/content`, { headers });
+    expect(answer.status).toBe(200);
+    await expect(answer.text()).rejects.toThrow();
+    for (const spy of said) expect(spy).not.toHaveBeenCalled();
+    expect(server.log()).toContain("an answer was cut");
+    expect(server.log()).not.toContain("the words of a tenant");
+  } finally {
+    for (const spy of [...said, open]) spy.mockRestore();
+  }
 });

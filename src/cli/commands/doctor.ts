@@ -15,7 +15,8 @@ const Ready = z.object({
 const REMEDIES: Readonly<Record<string, string>> = {
   server: "wait until it is back, or start it again",
   database: "see that PostgreSQL runs and takes connections (DATABASE_URL), or start the server again",
-  blobs: "see that the disk has room and that the server's user may write in its folder",
+  blobs:
+    "see that the disk has room and that the server's user may write in its folder; where files are missing, that --data and --blobs belong to this database, or restore a backup",
   engine: "see the server's log: the base does not load, or memory ran out",
 };
 

@@ -1,5 +1,6 @@
 import { LIMITS } from "../domain/limits.ts";
 import { asServiceError, errorBody } from "./errors.ts";
+import { type Asked, cut } from "./streamed.ts";
 
 const HEARTBEAT = Symbol("heartbeat");
 
@@ -9,11 +10,15 @@ const HEARTBEAT = Symbol("heartbeat");
  *
  * @param produce whole events (`data: ...\n\n`); its signal is aborted when nobody listens any more
  * @example
- * return eventStream(async function* () { yield sseData({ hello: 1 }); yield SSE_DONE; });
+ * return eventStream(async function* () { yield sseData({ hello: 1 }); yield SSE_DONE; }, { incoming });
  */
 export function eventStream(
   produce: (gone: AbortSignal) => AsyncGenerator<string>,
-  { onError, onEnd }: { readonly onError?: (error: unknown) => void; readonly onEnd?: () => void } = {},
+  {
+    incoming,
+    onError,
+    onEnd,
+  }: Pick<Asked, "incoming"> & { readonly onError?: (error: unknown) => void; readonly onEnd?: () => void },
 ): Response {
   const gone = new AbortController();
   const events = produce(gone.signal);
@@ -54,7 +59,7 @@ export function eventStream(
           controller.enqueue(encoder.encode(came === HEARTBEAT ? ": waiting\n\n" : came.value));
           slow = setTimeout(() => {
             leave();
-            controller.error(new Error("the reader takes nothing"));
+            cut({ incoming });
           }, LIMITS.drainSeconds * 1000);
         } catch (error) {
           if (over) return;

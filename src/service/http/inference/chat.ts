@@ -187,7 +187,7 @@ const chance = ({ text, bytes, logprob }: { text: string; bytes: readonly number
 
 function stream(
   { service }: Serving,
-  { body }: Call<undefined, Body>,
+  { body, incoming }: Call<undefined, Body>,
   ask: Ask,
   served: Served,
   head: object,
@@ -211,5 +211,6 @@ function stream(
     if (withUsage) yield chunk([], served.usage());
     yield SSE_DONE;
   }
-  return eventStream(produce, { onError: (error) => service.log.error({ err: error }, "an answer broke off") });
+  const onError = (err: unknown): void => service.log.error({ err }, "an answer broke off");
+  return eventStream(produce, { incoming, onError });
 }

@@ -153,7 +153,7 @@ function topOf({ text, logprob, top }: ServedToken): Record<string, number> | nu
 
 function stream(
   { service }: Serving,
-  { body }: Call<undefined, Body>,
+  { body, incoming }: Call<undefined, Body>,
   ask: Ask,
   served: Served,
   head: object,
@@ -173,5 +173,6 @@ function stream(
     if (withUsage) yield chunk([], served.usage());
     yield SSE_DONE;
   }
-  return eventStream(produce, { onError: (error) => service.log.error({ err: error }, "an answer broke off") });
+  const onError = (err: unknown): void => service.log.error({ err }, "an answer broke off");
+  return eventStream(produce, { incoming, onError });
 }

@@ -4,7 +4,7 @@ import { LIMITS } from "../../domain/limits.ts";
 import { ServiceError } from "../../domain/service-error.ts";
 import type { Ask, ServedFinish } from "../../engine/types.ts";
 import { strict } from "../json.ts";
-import { type Route, route } from "../route.ts";
+import { type Call, type Route, route } from "../route.ts";
 import { eventStream, sseData } from "../sse.ts";
 import {
   ConversationWithoutEffect,
@@ -109,7 +109,7 @@ export const responseRoutes = (serving: Serving): Route[] => [
       const { served, leave } = await begin(serving, call, askOf);
       const begun = begunAs(body);
       const message = `msg_${randomBase62(32)}`;
-      if (body.stream === true) return stream(serving, served, begun, message, leave);
+      if (body.stream === true) return stream(serving, call, served, begun, message, leave);
       const [whole] = await wholes(served, 1);
       if (whole === undefined) throw new ServiceError("internal_error", "the model could not answer");
       return endedAs(begun, message, whole.text, whole.finish, served);
@@ -192,6 +192,7 @@ function endedAs(
 
 function stream(
   { service }: Serving,
+  { incoming }: Pick<Call<undefined, Body>, "incoming">,
   served: Served,
   begun: ResponseObject,
   id: string,
@@ -224,5 +225,6 @@ function stream(
     const response = endedAs(begun, id, text, finish, served);
     yield event(response.status === "completed" ? "response.completed" : "response.incomplete", { response });
   }
-  return eventStream(produce, { onError: (error) => service.log.error({ err: error }, "an answer broke off") });
+  const onError = (err: unknown): void => service.log.error({ err }, "an answer broke off");
+  return eventStream(produce, { incoming, onError });
 }

@@ -11,6 +11,7 @@ import { refuseUnstorable, strict } from "../json.ts";
 import { readForm } from "../multipart.ts";
 import { type Route, route } from "../route.ts";
 import { found, onceOf, type Service } from "../service.ts";
+import { streamed } from "../streamed.ts";
 import { ChecksReply, Deleted, ExpiresAfter, FileObject, fileReply, Purpose } from "../wire/file.ts";
 import { pageOf, pageQuery, pageReply } from "../wire/page.ts";
 
@@ -83,10 +84,11 @@ export function fileRoutes(service: Service): Route[] {
       query: strict({ encoding: z.literal("base64").optional() }),
       reply: z.undefined(),
       media: ["application/octet-stream"],
-      async handle({ principal, params, query }) {
+      async handle({ principal, params, query, ...asked }) {
         const file = found(await store.files.get(principal, params.id!));
         const asText = query.encoding === "base64" || (await wantsBase64(service, principal.project, file));
-        return content(await store.blobs.open(file.sha256), file, asText);
+        const bytes = await store.blobs.open(file.sha256);
+        return content(streamed(service, asked, bytes, asText ? base64(bytes) : bytes), file, asText);
       },
     }),
     route({
@@ -153,28 +155,14 @@ async function wantsBase64({ store }: Service, project: string | undefined, file
 
 const SYSTEM = { key: "server", kind: "project", scopes: [], owner: "server" } as const;
 
-function content(bytes: Readable, file: StoredFile, asBase64: boolean): Response {
-  const body = asBase64 ? base64(bytes) : bytes;
-  const iterator = body[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
-  const stream = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const { done, value } = await iterator.next();
-      if (done === true) controller.close();
-      else controller.enqueue(value);
-    },
-    async cancel() {
-      await iterator.return?.();
-      bytes.destroy();
-    },
-  });
-  return new Response(stream, {
+const content = (bytes: ReadableStream<Uint8Array>, file: StoredFile, asBase64: boolean): Response =>
+  new Response(bytes, {
     headers: {
       "content-type": "application/octet-stream",
       ...(asBase64 ? {} : { "content-length": String(file.bytes) }),
       "content-disposition": `attachment; filename="${file.id}"; filename*=UTF-8''${encoded(file.filename)}`,
     },
   });
-}
 
 /** As RFC 8187 writes names. */
 const encoded = (name: string): string =>

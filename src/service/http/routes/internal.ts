@@ -1,4 +1,3 @@
-import { Readable } from "node:stream";
 import { z } from "zod";
 import { EVENT_TYPES, JOB_ERRORS, SLOTS, WORK } from "../../domain/job.ts";
 import { LIMITS } from "../../domain/limits.ts";
@@ -8,6 +7,7 @@ import { bodyOf, queryNumber, strict } from "../json.ts";
 import type { Metrics } from "../metrics.ts";
 import { type Route, route } from "../route.ts";
 import { found, type Service } from "../service.ts";
+import { streamed } from "../streamed.ts";
 
 const Hash = z.string().regex(/^[\da-f]{64}$/, "must be a SHA-256");
 const Files = z.record(z.string().min(1).max(255), Hash);
@@ -53,7 +53,8 @@ function count(
 }
 
 /** What workers say (`domain/protocol.ts`). Everything is fenced by (job, epoch): one whose time is over changes nothing. */
-export function internalRoutes({ store, log, metrics }: Service): Route[] {
+export function internalRoutes(service: Service): Route[] {
+  const { store, log, metrics } = service;
   const { leases, blobs } = store;
   /** A report about a claimed job. */
   const report = <Shape extends z.core.$ZodLooseShape>(
@@ -156,12 +157,12 @@ export function internalRoutes({ store, log, metrics }: Service): Route[] {
       query: strict({ job: z.string().max(200), epoch: queryNumber(0, 999_999_999, 0) }),
       reply: z.undefined(),
       media: ["application/octet-stream"],
-      async handle({ params, query }) {
+      async handle({ params, query, ...asked }) {
         const hash = Hash.safeParse(params.sha256).data;
         const may = hash !== undefined && (await leases.reads(query.job, query.epoch)).has(hash);
         const bytes = may ? await blobs.has(hash) : undefined;
         if (hash === undefined || bytes === undefined) return found(undefined);
-        return new Response(Readable.toWeb(await blobs.open(hash)) as ReadableStream, {
+        return new Response(streamed(service, asked, await blobs.open(hash)), {
           headers: { "content-type": "application/octet-stream", "content-length": String(bytes) },
         });
       },

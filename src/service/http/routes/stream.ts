@@ -36,7 +36,7 @@ export function streamRoutes(service: Service): Route[] {
       }),
       reply: z.undefined(),
       media: ["text/event-stream"],
-      async handle({ c, principal, query }) {
+      async handle({ c, principal, query, incoming }) {
         if (draining.aborted) throw new ServiceError("draining", "this server is about to stop", { retryAfter: 1 });
         const jobs = query.job === undefined ? undefined : [...new Set([query.job].flat())];
         for (const id of jobs ?? []) found(await store.jobs.get(principal, id));
@@ -54,6 +54,7 @@ export function streamRoutes(service: Service): Route[] {
             ? waitingFor<StoredEvent>((hear) => feed.listen(principal, seen, hear), over, namedEvents(seen))
             : waitingFor<News>((hear) => projects.listen(principal, from, hear), over, newsText, beginning(from));
         return eventStream((gone) => produce(AbortSignal.any([gone, draining])), {
+          incoming,
           onEnd: () => {
             metrics.streams.dec();
             const left = (open.get(principal.key) ?? 1) - 1;
