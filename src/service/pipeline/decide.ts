@@ -113,6 +113,26 @@ export const criterion = (name: string, bounds: Bounds, limit: number, framing?:
   outcome: bounds.high <= limit ? "release" : bounds.low > limit ? "reject" : "hold",
 });
 
+/** Flagged rows among rows that were trained on. */
+export interface Flagged {
+  readonly flagged: number;
+  readonly rows: number;
+}
+
+/**
+ * The share of flagged rows of a job by itself, or with those of the jobs that it goes on from, whichever is larger: harm that is dripped over jobs
+ * adds up, and a large harmless job makes no room for a harmful one.
+ *
+ * @example
+ * flaggedShare({ flagged: 1, rows: 100 }, { flagged: 3, rows: 100 }); // { count: 4, total: 100, share: 0.04 }
+ */
+export function flaggedShare(own: Flagged, earlier: Flagged) {
+  const shareOf = (count: number, total: number) => ({ count, total, share: count / total });
+  const alone = shareOf(own.flagged, own.rows);
+  const together = shareOf(own.flagged + earlier.flagged, Math.max(own.rows, earlier.rows));
+  return alone.share > together.share ? alone : together;
+}
+
 /** Released where every criterion releases, rejected where one rejects, else for a reviewer. */
 export function verdictOf(criteria: readonly Pick<Criterion, "outcome">[]): Decision {
   if (criteria.some(({ outcome }) => outcome === "reject")) return "rejected";

@@ -3,7 +3,7 @@ import type { JobSpec, StageOutputs } from "../../domain/job.ts";
 import type { JsonValue } from "../../domain/json.ts";
 import type { Verdict } from "../../domain/protocol.ts";
 import { type BaseCard, readBase } from "../base.ts";
-import { boundsOf, type Criterion, criterion, type Decision, riseBounds, verdictOf } from "../decide.ts";
+import { boundsOf, type Criterion, criterion, type Decision, flaggedShare, riseBounds, verdictOf } from "../decide.ts";
 import { type Policy, policyOf, treatmentOf } from "../policy.ts";
 import type { Answers, Framed, Measured } from "./evaluate.ts";
 import { adapterBlobs, missing, PLACES, type StageFunction, type StageInput } from "./stage.ts";
@@ -64,8 +64,7 @@ interface Moderated {
 
 /** Flagged rows that were trained on, in this job and before: a count and no sample, so that it has no interval. */
 function flaggedOf({ moderation: { limit } }: Policy, { rows, trainedFlagged, lineage }: Moderated): Criterion {
-  const [count, total] = [trainedFlagged + lineage.flagged, Math.max(rows, lineage.rows)];
-  const share = count / total;
+  const { count, total, share } = flaggedShare({ flagged: trainedFlagged, rows }, lineage);
   return {
     name: "flagged",
     count,

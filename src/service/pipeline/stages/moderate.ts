@@ -6,6 +6,7 @@ import { checkJudged, isJudged, type Judgement, type Moderator, wilsonInterval }
 import { exchangesOf } from "../../../stages/data.ts";
 import type { JobEvent, JobSpec } from "../../domain/job.ts";
 import type { JsonValue } from "../../domain/json.ts";
+import { flaggedShare } from "../decide.ts";
 import { moderatorOf } from "../moderator.ts";
 import { policyOf, treatmentOf } from "../policy.ts";
 import { PLACES, type StageFunction } from "./stage.ts";
@@ -101,8 +102,8 @@ export const moderate: StageFunction = async ({ spec, cache }, { signal, bench }
   const { repeats } = JSON.parse(readFileSync(PLACES.checks, "utf8")) as { repeats: readonly number[] };
 
   const earlier = inLineage(spec);
-  const rows = Math.max(examples.length, earlier.rows);
-  const tolerated = (flags.length + earlier.flagged) / rows <= policy.moderation.limit;
+  const { share } = flaggedShare({ flagged: flags.length, rows: examples.length }, earlier);
+  const tolerated = share <= policy.moderation.limit;
   const action = flags.length === 0 || tolerated ? "none" : onFlag;
   const out = new Set([...repeats, ...(action === "drop" ? flags.map(({ line }) => line) : [])]);
   const kept = examples.filter((example) => !out.has(lineOf(example)));
