@@ -1,10 +1,12 @@
 /** T26 and A6: who may call what, for every route of the OpenAPI document; one without a row in the matrix fails. */
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { randomBase62 } from "../../src/service/domain/ids.ts";
 import { PRESETS, type Preset, SERVER } from "../../src/service/domain/principal.ts";
 import { startServing } from "../../src/service/engine/serving.ts";
 import { ACCESS } from "../../src/service/http/access.ts";
 import { inferenceRoutes } from "../../src/service/http/inference/index.ts";
 import { type BaseKeeper, baseRoutes } from "../../src/service/http/routes/bases.ts";
+import { RandomStream } from "../../src/tensor/random.ts";
 import { rowsFile, startTestServer, type TestServer } from "./server.ts";
 
 interface Operation {
@@ -158,3 +160,42 @@ test("other names of the server are not answered", async () => {
   });
   expect(status).toBe(403);
 });
+
+/** By night: times of a loaded machine decide nothing by day. */
+test.runIf(process.env.BOOSTER_NIGHTLY !== undefined)(
+  "A6: how long it takes does not tell what is another project's from what is not there",
+  async () => {
+    const PAIRS = 2000;
+    const client = server.client();
+    const file = await client.files.create({ file: rowsFile(), purpose: "fine-tune" });
+    const job = await client.fineTuning.jobs.create({ model: "world-booster", training_file: file.id });
+    const random = new RandomStream(Number(process.env.BOOSTER_SEED ?? 1), "pairs");
+    const took = async (id: string): Promise<number> => {
+      const path = id.startsWith("file") ? `/v1/files/${id}` : `/v1/fine_tuning/jobs/${id}`;
+      const start = performance.now();
+      const answer = await fetch(server.url + path, { headers: { authorization: `Bearer ${keys.get("other")}` } });
+      await answer.text();
+      expect(answer.status).toBe(404);
+      return performance.now() - start;
+    };
+    for (const foreign of [file.id, job.id]) {
+      const times: [foreign: number, absent: number][] = [];
+      for (let i = 0; i < PAIRS; i++) {
+        const absent = foreign.replace(/.{24}$/, randomBase62(24));
+        // Which of the two comes first is drawn.
+        const first = random.uniform(i) < 0.5;
+        const before = first ? await took(foreign) : 0;
+        const other = await took(absent);
+        times.push([first ? before : await took(foreign), other]);
+      }
+      const median = (at: 0 | 1) => times.map((pair) => pair[at]).sort((a, b) => a - b)[PAIRS / 2]!;
+      const slower = times.filter(([one, other]) => one > other).length;
+      console.log(
+        `${foreign.replace(/-.*/, "")}: medians ${median(0).toFixed(3)} ms of another's, ${median(1).toFixed(3)} ms of none; the first is slower in ${slower} of ${PAIRS} pairs`,
+      );
+      // Of a fair coin once in 16,000 times.
+      expect(Math.abs(slower - PAIRS / 2)).toBeLessThan(2 * Math.sqrt(PAIRS));
+    }
+  },
+  3_600_000,
+);

@@ -98,7 +98,13 @@ test("a base is made of a model and named by requests, and by jobs once a policy
   const { store } = server;
   const stored = (await store.policies.current("default"))!;
   const wider = { ...policyOf(stored.body), bases: ["world-booster", "second"] };
-  await store.policies.set(SERVER, "default", wider as unknown as JsonValue);
+  const set = (policy: object) => store.policies.set(SERVER, "default", policy as unknown as JsonValue);
+  await set(wider);
+  await expect(jobOn("second")).rejects.toMatchObject({
+    code: "policy_violation",
+    message: expect.stringContaining("allowUnaligned"),
+  });
+  await set({ ...wider, allowUnaligned: true });
   expect(await jobOn("second")).toMatchObject({ model: "second", status: "validating_files" });
 
   expect(await ask("/second/retire", {})).toMatchObject({ status: 200, body: { state: "retired" } });

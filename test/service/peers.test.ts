@@ -1,6 +1,6 @@
 /** A2 and A17: programs of others, unmodified, from an environment of their own (`test/peers/setup.sh`). */
 import { execFile } from "node:child_process";
-import { createReadStream, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -10,7 +10,6 @@ import type { ServingEngine } from "../../src/service/engine/types.ts";
 import { inferenceRoutes } from "../../src/service/http/inference/index.ts";
 import { compileProgram } from "../crash/compile.ts";
 import { WORLD } from "./engine/world.ts";
-import { worldBase } from "./pipeline-things.ts";
 import { rowsFile, startTestServer, type TestServer } from "./server.ts";
 import { workUpTo } from "./things.ts";
 
@@ -34,12 +33,6 @@ describe.skipIf(!isThere)("peers", () => {
     const serving = startServing({ folderOf: async () => WORLD, version: "test", module: program.path, threads: 1 });
     engine = serving;
     server = await startTestServer({ more: (service) => inferenceRoutes({ service, engine: serving }) });
-    // Previews read the tokenizer of the base.
-    const { folder, files } = await worldBase(MODEL);
-    const { blobs, context } = server.store;
-    const stored: Record<string, string> = {};
-    for (const name of files) stored[name] = (await blobs.put(createReadStream(join(folder, name)))).sha256;
-    await context.db.query("update bases set files = $1::jsonb", [JSON.stringify(stored)]);
   });
   afterAll(async () => {
     await engine?.close();

@@ -1,6 +1,6 @@
 /** A server for tests: the real routes on a real socket, over a store of its own. */
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
@@ -19,6 +19,7 @@ import { type Store, storeOn } from "../../src/service/store/store.ts";
 import { reachOf } from "../../src/service/webhooks/address.ts";
 import { senderOf } from "../../src/service/webhooks/send.ts";
 import { openEmptyEmbedded } from "./databases.ts";
+import { WORLD } from "./engine/world.ts";
 
 export interface TestServer {
   readonly url: string;
@@ -73,9 +74,8 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
     withdraw: () => undefined,
     webhooks: senderOf({ reach: reachOf(["127.0.0.1"]), version: "0.0.0", now: store.context.now }),
   };
-  const file = await store.blobs.put(Buffer.from("{}"));
   const identity = createHash("sha256").update("base").digest("hex");
-  await store.bases.add(SERVER, { name: "world-booster", identity, files: { "config.json": file.sha256 }, facts: {} });
+  await store.bases.add(SERVER, { name: "world-booster", identity, files: await baseFiles(store), facts: {} });
   const { project, firstKey } = await setUpProject(store, await setUpPolicy(store));
   const more = options.more?.(service) ?? [];
   const routes = [...routesOf(service), ...more];
@@ -102,6 +102,17 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
       rmSync(data, { recursive: true, force: true });
     },
   };
+}
+
+/** All of the bundled base but its weights: requests are answered, and nothing is trained on it. */
+async function baseFiles({ blobs }: Store): Promise<Record<string, string>> {
+  const adapter = { learningRate: 1e-4, loraRank: 8, loraAlpha: 16 };
+  const card = { version: 1, name: "world-booster", alignment: null, template: "alpaca", ...adapter };
+  const files: Record<string, string> = { "base.json": (await blobs.put(Buffer.from(JSON.stringify(card)))).sha256 };
+  for (const name of readdirSync(WORLD).filter((file) => file.endsWith(".json"))) {
+    files[name] = (await blobs.put(readFileSync(join(WORLD, name)))).sha256;
+  }
+  return files;
 }
 
 /** Rates by a clock that runs so fast that nothing is ever used up. */

@@ -31,6 +31,12 @@ export async function specOf(service: Service, principal: Principal, asked: JobC
       expected: body.bases.join(", "),
     });
   }
+  if (base.facts.alignment === null && body.allowUnaligned !== true) {
+    throw new ServiceError("policy_violation", "nothing is known of an alignment of this base", {
+      param: "model",
+      hint: "The policy's allowUnaligned: true lets jobs be trained on it",
+    });
+  }
   const booster = (asked.booster ?? {}) as BoosterFields;
   treatmentOf(body, booster);
   const training = await fileOf(service, principal, asked.training_file, "training_file");

@@ -28,6 +28,7 @@ export const PolicySchema = z.strictObject({
     .regex(/^[A-Za-z0-9_-]{1,64}$/, "1 to 64 letters, digits, _ or -")
     .describe("Name"),
   bases: z.array(z.string().min(1)).min(1).describe("Bases that jobs may be trained on"),
+  allowUnaligned: z.boolean().optional().describe("Also on those of whose alignment nothing is known"),
   moderation: z.strictObject({
     moderator: oneOf(MODERATORS).describe("Who judges each assistant's turn of the data"),
     limit: Share.default(0.02).describe("Share of flagged rows that is tolerated"),
