@@ -127,6 +127,7 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
       jobThreads: options.threads ?? Math.max(1, Math.floor(availableParallelism() / (options.workers + 1))),
       parts: partsOf(store, engine, base.name, draining.signal),
       withdraw: (model) => engine.withdraw(model),
+      experiments: options.experiments,
       webhooks: senderOf({ reach: reachOf(options.webhookInside), version, now: store.context.now }),
     };
     const keeper = new Keeper({ store, folder: bases, threads: service.jobThreads, log });

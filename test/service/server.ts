@@ -45,6 +45,8 @@ interface TestOptions {
   readonly store?: Store;
   /** Folder of the built application for people. */
   readonly dashboard?: string;
+  /** Folder of experiments. */
+  readonly experiments?: string;
 }
 
 export async function startTestServer(options: TestOptions = {}): Promise<TestServer> {
@@ -72,6 +74,7 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
     jobThreads: 1,
     parts: {},
     withdraw: () => undefined,
+    experiments: options.experiments,
     webhooks: senderOf({ reach: reachOf(["127.0.0.1"]), version: "0.0.0", now: store.context.now }),
   };
   const identity = createHash("sha256").update("base").digest("hex");

@@ -25,7 +25,10 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => 
   let complaints: Complaints;
   let page: Page;
   beforeAll(async () => {
-    server = await startTestServer({ dashboard: await builtDashboard() });
+    server = await startTestServer({
+      dashboard: await builtDashboard(),
+      experiments: join(import.meta.dirname, "../fixtures-0.1"),
+    });
     world = await fill(server);
     browser = await openBrowser();
     ({ context, complaints } = await signedIn(browser, server.url, server.key));
@@ -59,10 +62,9 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => 
     held: "/held",
     review: `/held/${world.jobs.held}`,
     ...Object.fromEntries(
-      ["keys", "projects", "policies", "bases", "workers", "audit", "usage", "limits", "webhooks"].map((view) => [
-        `admin-${view}`,
-        `/admin/${view}`,
-      ]),
+      ["keys", "projects", "policies", "bases", "workers", "audit", "usage", "experiments", "limits", "webhooks"].map(
+        (view) => [`admin-${view}`, `/admin/${view}`],
+      ),
     ),
   });
 
@@ -218,6 +220,46 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => 
       expect(after).toEqual({ ...before, step: 60, beat: before.beat + 4 });
       const { data } = await store.records.events({ ...SERVER, project }, job, { limit: 100 });
       expect(data.map(({ seq }) => seq)).toEqual(Array.from({ length: data.length }, (_, i) => data.length - i));
+    },
+    PATIENCE,
+  );
+
+  test(
+    "a model is granted to another project, and taken back",
+    async () => {
+      await open("/models");
+      await page.getByRole("button", { name: `Grant ${world.model}` }).click();
+      await page.getByText("No other project may use it.").waitFor();
+      await page.getByLabel("Grant it to").selectOption({ index: 1 });
+      await page.getByRole("button", { name: "Grant", exact: true }).click();
+      const back = page.getByRole("button", { name: "Take back from other" });
+      await back.waitFor();
+      const granted = async () => (await server.store.models.grants(world.model, { limit: 9 })).data.length;
+      expect(await granted()).toBe(1);
+      expect(await axe(page)).toEqual([]);
+      await back.click();
+      await page.getByText("No other project may use it.").waitFor();
+      expect(await granted()).toBe(0);
+      await page.getByRole("button", { name: "Done" }).click();
+      expect(complaints.all).toEqual([]);
+    },
+    PATIENCE,
+  );
+
+  test(
+    "the report of an experiment is read, without anything that runs",
+    async () => {
+      await open("/admin/experiments");
+      await page.getByRole("link", { name: "experiment", exact: true }).click();
+      await page.getByRole("heading", { level: 1 }).waitFor();
+      expect(await page.title()).toContain("Defences against harmful fine-tuning");
+      expect(await page.locator("script, a[href]").count()).toBe(0);
+      expect(await axe(page)).toEqual([]);
+      expect(complaints.all).toEqual([]);
+      for (const name of ["nothing", "..", "assets"]) {
+        const address = `${server.url}/v1/booster/experiments/${encodeURIComponent(name)}/report`;
+        expect((await context.request.get(address)).status(), name).toBe(404);
+      }
     },
     PATIENCE,
   );

@@ -61,6 +61,9 @@ export const LIMITS = {
   /** Days that are told at once. */
   usageDays: 180,
 
+  /** Of a result whose report is shown. */
+  experimentBytes: 64 * 1024 * 1024,
+
   webhooks: 100,
   webhookUrlLength: 2048,
   /** What a receiver has for its whole answer, and how much of it is read. */

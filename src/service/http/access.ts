@@ -107,6 +107,8 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "DELETE /v1/booster/webhooks/{id}": admin,
   "POST /v1/booster/webhooks/{id}/test": admin,
   "GET /v1/booster/webhooks/{id}/deliveries": admin,
+  "GET /v1/booster/experiments": admin,
+  "GET /v1/booster/experiments/{id}/report": admin,
   "GET /v1/booster/audit_logs": admin,
   "POST /v1/booster/audit_logs/verify": admin,
 

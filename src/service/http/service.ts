@@ -18,6 +18,8 @@ export interface Service extends Core {
   /** Ends the serving of a model at once on this server; others find out at their next look. */
   readonly withdraw: (model: string) => void;
   readonly webhooks: WebhookSender;
+  /** Folder of experiments whose reports are shown. */
+  readonly experiments?: string | undefined;
 }
 
 /** How this server asks receivers of webhooks. */

@@ -10,6 +10,8 @@ import type {
 } from "../../../src/service/http/routes/admin.ts";
 import type { BaseObject } from "../../../src/service/http/routes/bases.ts";
 import type { ReviewObject, RowText as RowTextObject } from "../../../src/service/http/routes/booster.ts";
+import type { ExperimentObject } from "../../../src/service/http/routes/experiments.ts";
+import type { Permission } from "../../../src/service/http/routes/models.ts";
 import type { PolicyObject } from "../../../src/service/http/routes/policies.ts";
 import type { DeliveryObject, NewWebhookObject, WebhookObject } from "../../../src/service/http/routes/webhooks.ts";
 import type { UsagePage } from "../../../src/service/http/wire/usage.ts";
@@ -25,6 +27,7 @@ export type Review = z.output<typeof ReviewObject>;
 export type RowText = z.output<typeof RowTextObject>;
 export type Webhook = z.output<typeof WebhookObject>;
 export type Delivery = z.output<typeof DeliveryObject>;
+export type Grant = z.output<typeof Permission>;
 type NewKey = z.output<typeof NewKeyObject>;
 
 /** Requests of reviewers and administrators. */
@@ -45,6 +48,12 @@ export interface AdminRoutes {
   "POST /v1/booster/projects": { body: { readonly name: string }; reply: Project };
   "POST /v1/booster/projects/{id}": { body: z.input<typeof ProjectChange>; reply: Project };
   "POST /v1/booster/projects/{id}/archive": { reply: Project };
+  "GET /v1/fine_tuning/checkpoints/{model}/permissions": { reply: Page<Grant> };
+  "POST /v1/fine_tuning/checkpoints/{model}/permissions": {
+    body: { readonly project_ids: readonly string[] };
+    reply: Page<Grant>;
+  };
+  "DELETE /v1/fine_tuning/checkpoints/{model}/permissions/{id}": { reply: unknown };
   "GET /v1/booster/policies": { reply: Page<Policy> };
   "GET /v1/booster/policies/{name}": { reply: Page<Policy> };
   "GET /v1/booster/bases": { reply: Page<BaseModel> };
@@ -53,6 +62,7 @@ export interface AdminRoutes {
     reply: { readonly limits: Readonly<Record<string, number | readonly number[] | Readonly<Record<string, number>>>> };
   };
   "GET /v1/organization/usage/completions": { reply: z.output<typeof UsagePage> };
+  "GET /v1/booster/experiments": { reply: Page<z.output<typeof ExperimentObject>> };
   "GET /v1/booster/webhooks": { reply: Page<Webhook> };
   "POST /v1/booster/webhooks": {
     body: { readonly name: string; readonly url: string; readonly project: string | null };

@@ -5,6 +5,7 @@ import { answerRoutes } from "./answers.ts";
 import { backupRoutes } from "./backups.ts";
 import { boosterRoutes } from "./booster.ts";
 import { dashboardRoutes } from "./dashboard.ts";
+import { experimentRoutes } from "./experiments.ts";
 import { fileRoutes } from "./files.ts";
 import { healthRoutes } from "./health.ts";
 import { internalRoutes } from "./internal.ts";
@@ -35,6 +36,7 @@ export const routesOf = (service: Service): Route[] =>
     adminRoutes,
     webhookRoutes,
     organizationRoutes,
+    experimentRoutes,
     internalRoutes,
     healthRoutes,
     sessionRoutes,

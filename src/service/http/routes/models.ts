@@ -23,7 +23,7 @@ export const ModelObject = z.strictObject({
   }),
 });
 
-const Permission = z.strictObject({
+export const Permission = z.strictObject({
   id: z.string(),
   object: z.literal("checkpoint.permission"),
   created_at: z.int(),

@@ -1,6 +1,7 @@
 import type { Component } from "svelte";
 import Audit from "./Audit.svelte";
 import Bases from "./Bases.svelte";
+import Experiments from "./Experiments.svelte";
 import Keys from "./Keys.svelte";
 import Limits from "./Limits.svelte";
 import Policies from "./Policies.svelte";
@@ -55,6 +56,12 @@ export const SECTIONS: readonly Section[] = [
     label: "Usage",
     page: Usage,
     about: "What projects asked of models, by day. Trainings are not counted here: each job tells its tokens.",
+  },
+  {
+    key: "experiments",
+    label: "Experiments",
+    page: Experiments,
+    about: "Reports of experiments that were run beside this server: which defence holds how long.",
   },
   { key: "webhooks", label: "Webhooks", page: Webhooks, about: "Where this server tells of jobs that are over." },
   {
