@@ -86,8 +86,7 @@ test("servers count each other by counters that move, and divide what keys may d
   expect([await b.look(), await a.look()]).toEqual([2, 2]);
   now = 20;
   expect([await b.look(), await a.look()]).toEqual([2, 2]);
-  now = 49;
-  expect(await a.look()).toBe(2);
+  for (now of [30, 40, 49]) expect(await a.look()).toBe(2);
   // The other has said nothing for 30 seconds of this one's clock.
   now = 50;
   expect(await a.look()).toBe(1);

@@ -2,6 +2,8 @@
 import type { Job, JobSpec, Work } from "../../src/service/domain/job.ts";
 import { PRESETS, type Principal, SERVER } from "../../src/service/domain/principal.ts";
 import type { Claim, Verdict, WorkerFacts } from "../../src/service/domain/protocol.ts";
+import { Reaper } from "../../src/service/store/reaper.ts";
+import { LEASE_SECONDS } from "../../src/service/store/silence.ts";
 import type { Store } from "../../src/service/store/store.ts";
 
 let made = 0;
@@ -76,3 +78,12 @@ export const verdict = (of: Verdict["verdict"], report = { of: "test" }): Verdic
   report,
   adapter: { "adapter_model.safetensors": "c".repeat(64) },
 });
+
+/** A lease in which no worker says anything: the jobs that a reaper takes. */
+export async function silence(store: Store): Promise<string[]> {
+  const taken: string[] = [];
+  let now = 0;
+  const reaper = new Reaper(store.context, () => now);
+  for (; now <= LEASE_SECONDS; now += LEASE_SECONDS / 3) taken.push(...(await reaper.look()));
+  return taken;
+}

@@ -3,9 +3,24 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type Job, WORK, type Work } from "../../src/service/domain/job.ts";
 import type { Outcome } from "../../src/service/domain/protocol.ts";
+import type { Database } from "../../src/service/store/database.ts";
+import { Presence } from "../../src/service/store/presence.ts";
 import { Reaper } from "../../src/service/store/reaper.ts";
+import { Turn } from "../../src/service/store/turns.ts";
 import { onBothDatabases } from "./databases.ts";
-import { addBase, claimJob, done, newJob, newTenant, REVIEWER, specOf, verdict, worker, workUpTo } from "./things.ts";
+import {
+  addBase,
+  claimJob,
+  done,
+  newJob,
+  newTenant,
+  REVIEWER,
+  silence,
+  specOf,
+  verdict,
+  worker,
+  workUpTo,
+} from "./things.ts";
 
 /** BOOSTER_SEQUENCES=10000 is the nightly number. */
 const SEQUENCES = Number(process.env.BOOSTER_SEQUENCES ?? 60);
@@ -134,11 +149,7 @@ onBothDatabases("jobs", (kept) => {
       "give back": (job) => finish(job, { end: "released_lease" }),
       "save for pause": (job) => finish(job, { end: "paused" }),
       silence: async () => {
-        let now = 0;
-        const reaper = new Reaper(store().context, () => now);
-        await reaper.look();
-        now = 31;
-        await reaper.look();
+        await silence(store());
       },
       pause: (job) => store().jobs.pause(tenant, job.id),
       resume: (job) => store().jobs.resume(tenant, job.id),
@@ -277,11 +288,7 @@ onBothDatabases("jobs", (kept) => {
     const thefts = [
       () => store().jobs.cancel(tenant, job.id),
       async () => {
-        let now = 0;
-        const reaper = new Reaper(store().context, () => now);
-        await reaper.look();
-        now = 31;
-        expect(await reaper.look()).toEqual([job.id]);
+        expect(await silence(store())).toEqual([job.id]);
         await claimJob(store(), job, "worker-2");
       },
     ].reverse();
@@ -350,32 +357,85 @@ onBothDatabases("jobs", (kept) => {
       const job = await store().jobs.create(tenant, newJob());
       const { epoch } = await workUpTo(store(), job, "train");
       let now = 5000;
-      const [one, two] = [0, 0].map(() => new Reaper(store().context, () => now)) as [Reaper, Reaper];
+      const [one, two, restarted] = [0, 0, 0].map(() => new Reaper(store().context, () => now)) as [
+        Reaper,
+        Reaper,
+        Reaper,
+      ];
+      const looks = async (seconds: number, ...reapers: Reaper[]) => {
+        const reaped: string[] = [];
+        for (const end = now + seconds; now < end; ) {
+          now = Math.min(end, now + 10);
+          reaped.push(...(await Promise.all(reapers.map((reaper) => reaper.look()))).flat());
+        }
+        return reaped;
+      };
       const before = kept().time;
       for (let i = 0; i < 20; i++) {
         kept().time = before + (i % 2 === 0 ? 3600 : -3600) * (1 + i);
-        now += 29;
-        expect([...(await one.look()), ...(await two.look())]).toEqual([]);
+        expect(await looks(29, one, two)).toEqual([]);
         expect(await store().leases.beat(job.id, epoch, i)).toEqual({ wish: "none" });
       }
       kept().time = before;
-      expect(await one.look()).toEqual([]);
-      now += 29.9;
-      expect(await one.look()).toEqual([]);
-      await two.look();
-      const restarted = new Reaper(store().context, () => now);
+      expect([...(await one.look()), ...(await two.look())]).toEqual([]);
+      expect(await looks(29.5, one, two)).toEqual([]);
       await restarted.look();
-      now += 0.2;
+      now += 0.75;
       expect(await restarted.look()).toEqual([]);
-      now += 60;
-      const reaped = await Promise.all([one.look(), two.look(), restarted.look()]);
-      expect(reaped.flat()).toEqual([job.id]);
+      expect(await looks(30, one, two, restarted)).toEqual([job.id]);
       expect(await store().jobs.get(tenant, job.id)).toMatchObject({
         status: "queued",
         stage: "train",
         crashes: 1,
         step: 19,
       });
+      await store().jobs.cancel(tenant, job.id);
+    });
+
+    test("survive a database that answers nobody for longer than a lease; what is silent after it is found out as ever", async () => {
+      const tenant = await newTenant(store());
+      const job = await store().jobs.create(tenant, newJob());
+      const { epoch } = await workUpTo(store(), job, "train");
+      const { context } = store();
+      let now = 0;
+      let isAway = false;
+      const query: Database["query"] = async (...asked) => {
+        if (isAway) throw new Error("the database is away");
+        return context.db.query(...asked);
+      };
+      const cut = { ...context, db: { ...context.db, query } };
+      const mine = {
+        reaper: new Reaper(cut, () => now),
+        turn: new Turn(cut, "test", () => now),
+        presence: new Presence(cut, () => now),
+      };
+      const other = { turn: new Turn(context, "test", () => now), presence: new Presence(context, () => now) };
+      const speak = async () => {
+        expect(await store().leases.beat(job.id, epoch, 1)).toEqual({ wish: "none" });
+        await other.turn.look();
+        await other.presence.look();
+      };
+      const looks = async () => [
+        (await mine.reaper.look()).includes(job.id),
+        (await mine.turn.look()) !== undefined,
+        await mine.presence.look(),
+      ];
+      await speak();
+      const [, , all] = await looks();
+      for (const away of [false, true, false]) {
+        for (const end = now + 60; now < end; now += 3) {
+          isAway = away;
+          if (away) await expect(looks()).rejects.toThrow("the database is away");
+          else expect(await looks()).toEqual([false, false, all]);
+          if (!away && now % 9 === 0) await speak();
+        }
+      }
+      const seen = [];
+      for (const end = now + 40; now < end; now += 3) seen.push(await looks());
+      expect(seen.filter(([reaped]) => reaped)).toHaveLength(1);
+      expect(seen.at(-1)).toEqual([false, true, Number(all) - 1]);
+      await mine.turn.end();
+      await mine.presence.end();
       await store().jobs.cancel(tenant, job.id);
     });
 

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import type { Context } from "./context.ts";
-import { LEASE_SECONDS } from "./reaper.ts";
+import { Silence } from "./silence.ts";
 
 const row = z.object({ name: z.string(), beat: z.number() });
 const PREFIX = "server/";
@@ -9,13 +9,14 @@ const PREFIX = "server/";
 /** How many servers share a database. Each raises a counter; one whose counter stands still, by the looker's own clock, is not there any more. */
 export class Presence {
   readonly #me = PREFIX + randomUUID();
-  #seen: ReadonlyMap<string, { readonly beat: number; readonly since: number }> = new Map();
+  readonly #silence: Silence;
 
   constructor(
     private readonly context: Context,
-    /** Seconds, from anywhere, never back. */
-    private readonly monotonic: () => number = () => performance.now() / 1000,
-  ) {}
+    ...by: ConstructorParameters<typeof Silence>
+  ) {
+    this.#silence = new Silence(...by);
+  }
 
   /** Says that this server is there; called every few seconds. How many there are, this one among them. */
   async look(): Promise<number> {
@@ -24,17 +25,12 @@ export class Presence {
       this.#me,
     ]);
     const there = await db.query(`select name, beat from turns where name like '${PREFIX}%'`, [], row);
-    const now = this.monotonic();
-    this.#seen = new Map(
-      there.map(({ name, beat }) => {
-        const before = this.#seen.get(name);
-        return [name, { beat, since: before?.beat === beat ? before.since : now }] as const;
-      }),
-    );
-    const gone = [...this.#seen].filter(([name, { since }]) => name !== this.#me && now - since >= LEASE_SECONDS);
-    for (const [name, { beat }] of gone)
+    const silent = this.#silence.look(new Map(there.map(({ name, beat }) => [name, `${beat}`])));
+    const gone = there.filter(({ name }) => name !== this.#me && silent.has(name));
+    for (const { name, beat } of gone) {
       await db.query("delete from turns where name = $1 and beat = $2", [name, beat]);
-    return this.#seen.size - gone.length;
+    }
+    return there.length - gone.length;
   }
 
   /** This server is about to leave. */

@@ -2,37 +2,31 @@ import { z } from "zod";
 import type { Context } from "./context.ts";
 import { appendEvent, message } from "./job-rows.ts";
 import { MAX_CRASHES } from "./publish.ts";
+import { Silence } from "./silence.ts";
 
 const leaseRow = z.object({ id: z.string(), epoch: z.number(), beat: z.number() });
 
-/** Seconds for which a worker may be silent. */
-export const LEASE_SECONDS = 30;
-
 /**
  * Takes jobs from workers that have fallen silent. It compares what it saw with its own clock, which only moves forward: no clock of two
- * machines, and no time of day, decides anything. A server that has just started sees a whole lease go by before it takes the first job.
+ * machines, and no time of day, decides anything. A server that has just started, or was without its database, sees a whole lease go by before it takes a job.
  */
 export class Reaper {
-  readonly #seen = new Map<string, { readonly epoch: number; readonly beat: number; readonly since: number }>();
+  readonly #silence: Silence;
 
+  /** Takes what `Silence` does. */
   constructor(
     private readonly context: Context,
-    /** Seconds, from anywhere, never back. */
-    private readonly monotonic: () => number = () => performance.now() / 1000,
-    private readonly lease = LEASE_SECONDS,
-  ) {}
+    ...by: ConstructorParameters<typeof Silence>
+  ) {
+    this.#silence = new Silence(...by);
+  }
 
   /** Looks once; called every few seconds. Ids of the jobs that it took. */
   async look(): Promise<string[]> {
     const held = await this.context.db.query("select id, epoch, beat from jobs where worker is not null", [], leaseRow);
-    const now = this.monotonic();
-    for (const id of this.#seen.keys()) if (!held.some((job) => job.id === id)) this.#seen.delete(id);
+    const silent = this.#silence.look(new Map(held.map(({ id, epoch, beat }) => [id, `${epoch} ${beat}`])));
     const reaped: string[] = [];
-    for (const job of held) {
-      const seen = this.#seen.get(job.id);
-      if (seen?.epoch !== job.epoch || seen.beat !== job.beat) this.#seen.set(job.id, { ...job, since: now });
-      else if (now - seen.since >= this.lease && (await this.#reap(job))) reaped.push(job.id);
-    }
+    for (const job of held) if (silent.has(job.id) && (await this.#reap(job))) reaped.push(job.id);
     return reaped;
   }
 
@@ -52,7 +46,6 @@ export class Reaper {
         z.object({ status: z.string() }),
       );
       if (taken === undefined) return false;
-      this.#seen.delete(job.id);
       const gone = taken.status === "failed";
       const text = gone ? `The job failed: ${error.message}` : "Its worker was lost; the job waits for another one";
       await appendEvent(sql, job.id, message(text, gone ? "error" : "warn"), now);

@@ -1,10 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import type { Context } from "./context.ts";
-import { LEASE_SECONDS } from "./reaper.ts";
+import { Silence } from "./silence.ts";
 
 const turnRow = z.object({ holder: z.string().nullable(), epoch: z.number(), beat: z.number() });
-type Seen = Readonly<z.infer<typeof turnRow>>;
 
 /**
  * Work of which only one server at a time may do a part. Whoever has the turn says so at each look; one that has fallen silent loses it to another, which judges
@@ -12,15 +11,15 @@ type Seen = Readonly<z.infer<typeof turnRow>>;
  */
 export class Turn {
   readonly #me = randomUUID();
-  #seen: (Seen & { readonly since: number }) | undefined;
+  readonly #silence: Silence;
 
   constructor(
     private readonly context: Context,
     private readonly name: string,
-    /** Seconds, from anywhere, never back. */
-    private readonly monotonic: () => number = () => performance.now() / 1000,
-    private readonly lease = LEASE_SECONDS,
-  ) {}
+    ...by: ConstructorParameters<typeof Silence>
+  ) {
+    this.#silence = new Silence(...by);
+  }
 
   /** Looks once; called every few seconds. The epoch of this server's turn, where it has it. */
   async look(): Promise<number | undefined> {
@@ -34,18 +33,13 @@ export class Turn {
     await db.query("insert into turns (name) values ($1) on conflict (name) do nothing", [this.name]);
     const [there] = await db.query("select holder, epoch, beat from turns where name = $1", [this.name], turnRow);
     if (there === undefined) throw new Error(`the turn ${this.name} vanished`);
-    const now = this.monotonic();
-    const same =
-      this.#seen !== undefined &&
-      this.#seen.epoch === there.epoch &&
-      this.#seen.beat === there.beat &&
-      there.holder !== null;
-    if (!same) this.#seen = { ...there, since: now };
-    if (there.holder !== null && now - (this.#seen?.since ?? now) < this.lease) return undefined;
+    const { holder, epoch, beat } = there;
+    const silent = this.#silence.look(new Map(holder === null ? [] : [[holder, `${epoch} ${beat}`]]));
+    if (holder !== null && !silent.has(holder)) return undefined;
     const [taken] = await db.query(
       `update turns set holder = $2, epoch = epoch + 1, beat = 0 where name = $1 and epoch = $3 and beat = $4
        returning holder, epoch, beat`,
-      [this.name, this.#me, there.epoch, there.beat],
+      [this.name, this.#me, epoch, beat],
       turnRow,
     );
     return taken?.epoch;
