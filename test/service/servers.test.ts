@@ -13,7 +13,7 @@ import { rowsFile, startTestServer } from "./server.ts";
 import { startProxy } from "./silent-proxy.ts";
 import { verdict } from "./things.ts";
 
-const RESTARTS = process.env.BOOSTER_NIGHTLY === undefined ? 2 : 20;
+const RESTARTS = process.env.BOOSTER_NIGHTLY === undefined ? 1 : 20;
 const EVENTS = 4;
 
 /** Works as a worker does, but computes nothing; what it has been promised is written down. */
