@@ -216,3 +216,13 @@ test("events are streamed, and go on behind the last one that was read", async (
   expect(await read(ids[1], 1)).toEqual([`${job.id}:3`]);
   await client.fineTuning.jobs.cancel(job.id);
 });
+
+test("a number that the database has no room for is refused by its name", async () => {
+  const claim = { id: "w", slots: ["light"], threads: 1, host: "h", pid: 1, version: "0" };
+  const headers = { authorization: `Bearer ${await server.keyFor("worker")}`, "content-type": "application/json" };
+  for (const param of ["threads", "pid"]) {
+    const body = JSON.stringify({ ...claim, [param]: 2 ** 31 });
+    const answer = await fetch(`${server.url}/internal/claim`, { method: "POST", headers, body });
+    expect(await answer.json()).toMatchObject({ error: { code: "invalid_value", param } });
+  }
+});

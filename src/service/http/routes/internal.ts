@@ -12,6 +12,8 @@ import { streamed } from "../streamed.ts";
 const Hash = z.string().regex(/^[\da-f]{64}$/, "must be a SHA-256");
 const Files = z.record(z.string().min(1).max(255), Hash);
 const Json = z.record(z.string(), z.unknown());
+/** Of an integer in the database. */
+const LARGEST = 2 ** 31 - 1;
 const Epoch = z.int().nonnegative();
 const Done = z.strictObject({});
 
@@ -87,9 +89,9 @@ export function internalRoutes(service: Service): Route[] {
       body: strict({
         id: z.string().min(1).max(200),
         slots: z.array(z.enum(Object.keys(SLOTS) as (keyof typeof SLOTS)[])).min(1),
-        threads: z.int().positive(),
+        threads: z.int().positive().max(LARGEST),
         host: z.string().max(255),
-        pid: z.int(),
+        pid: z.int().min(0).max(LARGEST),
         version: z.string().max(64),
       }),
       reply: z.strictObject({ claim: z.unknown() as z.ZodType<Claim | null> }),
