@@ -63,17 +63,24 @@ export async function send(name: string, { params = {}, query = {}, body, signal
   throw problem;
 }
 
+/** What a route lists; `never` where it lists nothing. */
+type ItemOf<Name extends RouteName> = Routes[Name]["reply"] extends {
+  readonly data: readonly (infer Item extends { readonly id: string })[];
+}
+  ? Item
+  : never;
+
 /** Everything that a list has, page by page. `most`: where to stop in any case. */
-export async function all<Name extends RouteName, Item extends { readonly id: string }>(
-  name: Routes[Name]["reply"] extends { readonly data: readonly Item[] } ? Name : never,
+export async function all<Name extends RouteName>(
+  name: Name,
   ask: Ask<Name> = {},
   most = 2000,
-): Promise<Item[]> {
-  const items: Item[] = [];
+): Promise<ItemOf<Name>[]> {
+  const items: ItemOf<Name>[] = [];
   for (let more = true; more && items.length < most; ) {
-    const after = items.at(-1)?.id;
-    const page = (await call(name, { ...ask, query: { ...ask.query, after } })) as {
-      readonly data: readonly Item[];
+    const after = (items.at(-1) as { readonly id: string } | undefined)?.id;
+    const page = (await call(name, { ...ask, query: { ...ask.query, after } })) as unknown as {
+      readonly data: readonly ItemOf<Name>[];
       readonly has_more: boolean;
     };
     items.push(...page.data);
