@@ -116,6 +116,7 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
     const service: Service = {
       keys: store.keys,
       sessions: store.sessions,
+      projects: store.projects,
       organisation: (await store.projects.org()).id,
       hosts: hostsOf(options),
       log,

@@ -63,6 +63,7 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
   const service: Service = {
     keys: store.keys,
     sessions: store.sessions,
+    projects: store.projects,
     organisation: (await store.projects.org()).id,
     hosts: ["127.0.0.1"],
     log: openLog("debug", to),

@@ -1,5 +1,5 @@
 import { call } from "./api/client.ts";
-import type { Problem } from "./api/problem.ts";
+import { Problem } from "./api/problem.ts";
 import { asProblem } from "./api/resource.svelte.ts";
 import type { StoredFile } from "./api/types.ts";
 
@@ -26,6 +26,13 @@ function remembered(file: File): Begun | undefined {
     return undefined;
   }
 }
+
+/** Waits so many seconds, or until it is aborted. */
+const pause = (seconds: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, 1000 * seconds);
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 
 /** One file on its way to the server. */
 export class Uploading {
@@ -87,6 +94,12 @@ export class Uploading {
           const { id } = await call("POST /v1/uploads/{id}/parts", { params: { id: begun.upload }, body, signal });
           begun.parts[part] = id;
         } catch (error) {
+          // A fast line comes to the limit of requests a minute: that part is sent again when there is room.
+          if (error instanceof Problem && error.status === 429 && !signal.aborted) {
+            missing.unshift(part);
+            await pause(error.retryAfter ?? 1, signal);
+            continue;
+          }
           cut = true;
           throw error;
         }

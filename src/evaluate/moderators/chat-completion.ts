@@ -152,6 +152,8 @@ export class ChatModel {
           ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
         },
         body: JSON.stringify(sent),
+        // What one server was trusted with goes to no other.
+        redirect: "error",
         signal: AbortSignal.any([timeout, stop]),
       });
       const body = await response.text();

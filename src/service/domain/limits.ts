@@ -53,6 +53,8 @@ export const LIMITS = {
   streamsPerKey: 100,
   jobsPerStream: 20,
   pollMilliseconds: 500,
+  /** How long the reader of a stream may go on before its key is looked at again. */
+  admittedAgainMilliseconds: 2000,
   /** How long a pause waits for the checkpoint that it asked for. */
   pauseSeconds: 10,
   /** What a stop of the server waits for. */

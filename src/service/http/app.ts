@@ -42,8 +42,9 @@ export function createApp(core: Core, others: readonly Route[], dashboard = BUIL
     c.set("started", performance.now());
     core.metrics.inFlight.inc();
     try {
-      checkHost(core, c);
-      await next();
+      const wrongHost = hostFault(core, c);
+      if (wrongHost === undefined) await next();
+      else c.res = refuse(core, c, wrongHost);
     } finally {
       core.metrics.inFlight.dec();
     }
@@ -117,11 +118,11 @@ async function answer(core: Core, spec: Route, c: Context<Env>): Promise<Respons
   return c.json(reply as object);
 }
 
-function checkHost({ hosts }: Core, c: Context<Env>): void {
+function hostFault({ hosts }: Core, c: Context<Env>): ServiceError | undefined {
   const host = c.req.header("host") ?? "";
   const name = host.replace(/:\d+$/, "").toLowerCase();
-  if (hosts.includes(name)) return;
-  throw new ServiceError("host_not_allowed", "this server does not answer under that name", {
+  if (hosts.includes(name)) return undefined;
+  return new ServiceError("host_not_allowed", "this server does not answer under that name", {
     hint: "Start it with --public-url where it has another name",
   });
 }

@@ -11,6 +11,10 @@ export interface Core {
     ): Promise<{ readonly principal: Principal } | { readonly refused: "invalid" | "revoked" | "expired" }>;
   };
   readonly sessions: Pick<Core["keys"], "find">;
+  readonly projects: {
+    /** @throws {ServiceError} `project_archived` */
+    checkOpen(principal: Principal): Promise<void>;
+  };
   /** Id of the organisation that runs this server. */
   readonly organisation: string;
   /** Values of `Host` that are answered, without port: what stops pages of other origins from talking to a server on loopback. */

@@ -29,11 +29,12 @@ export function refuseKey(core: Core, { socket }: Incoming, why: keyof typeof RE
   return new ServiceError(code, message);
 }
 
-async function whoAsks(core: Core, spec: Route, incoming: Incoming): Promise<Principal> {
+/** Whose key or session came with a request. @throws {ServiceError} 401, 429 */
+export async function whoAsks(core: Core, { method }: Pick<Route, "method">, incoming: Incoming): Promise<Principal> {
   const { authorization } = incoming.headers;
   const secret = authorization === undefined ? sessionIn(incoming) : undefined;
   if (secret !== undefined) {
-    if (spec.method !== "get") checkOrigin(incoming);
+    if (method !== "get") checkOrigin(incoming);
     const session = await core.sessions.find(secret);
     if ("principal" in session) return session.principal;
     // A page that was left open asks again and again: that is no attempt at a key.
@@ -48,7 +49,7 @@ async function whoAsks(core: Core, spec: Route, incoming: Incoming): Promise<Pri
 /**
  * Who asks, and whether they may, before anything of the request is read.
  *
- * @throws {ServiceError} 401, 403, 429
+ * @throws {ServiceError} 400 in a project that is only read, 401, 403, 429
  */
 export async function admit(core: Core, spec: Route, incoming: Incoming): Promise<Principal | undefined> {
   const access = ACCESS[keyOf(spec)]!;
@@ -72,8 +73,13 @@ export async function admit(core: Core, spec: Route, incoming: Incoming): Promis
   }
   const kind = rateKind(access.scope, spec.method);
   if (kind !== undefined) core.rates.request(kind, principal.key);
+  const changes = access.tenant === true && spec.method !== "get" && !STOPS.has(keyOf(spec));
+  if (changes && project !== undefined) await core.projects.checkOpen(principal);
   return principal;
 }
+
+/** What also may be done in a project that is only read: what runs there still can be stopped. */
+const STOPS = new Set(["POST /v1/fine_tuning/jobs/{id}/cancel", "POST /v1/fine_tuning/jobs/{id}/pause"]);
 
 /** Workers are the server's own: only tenants are limited. */
 const rateKind = (scope: Scope | "key", method: Route["method"]): RateKind | undefined => {

@@ -78,8 +78,11 @@ export async function enterProject(sql: Sql, principal: Principal): Promise<stri
   const id = projectOf(principal);
   const open = await sql.query("select id from projects where id = $1 and status = 'active' for no key update", [id]);
   if (open.length > 0) return id;
-  throw new ServiceError("project_archived", "the project is archived: what is in it can only be read", { found: id });
+  throw archived(id);
 }
+
+export const archived = (id: string): ServiceError =>
+  new ServiceError("project_archived", "the project is archived: what is in it can only be read", { found: id });
 
 /** @throws {ServiceError} `quota_exceeded` where `used` leaves no room */
 export function checkQuota(used: number, limit: number, what: string): void {

@@ -85,8 +85,9 @@ export type JobState = Readonly<z.infer<typeof stateRow>>;
 /** Jobs of one look: those that are open first, by age. */
 const STATES = 1000;
 
-/** Jobs that the principal may see change: its project's; without a project held ones and those in `$3`, if it may review (`$2`). */
-const CHANGING = "(project_id = $1 or ($1::text is null and $2::boolean and (stage = 'held' or id = any($3::text[]))))";
+/** Jobs that the principal may see change: its project's; without a project those that are held or were, of these in `$3`, if it may review (`$2`). */
+const CHANGING =
+  "(project_id = $1 or ($1::text is null and $2::boolean and (stage = 'held' or (held_at is not null and id = any($3::text[])))))";
 
 /** Seconds: of training for each token of its rows and epochs, and of all else that a job needs. */
 export interface Pace {

@@ -4,7 +4,7 @@ import type { JsonValue } from "../domain/json.ts";
 import type { Principal } from "../domain/principal.ts";
 import { ServiceError } from "../domain/service-error.ts";
 import { record } from "./audit.ts";
-import { type Context, type Page, type PageAsk, page } from "./context.ts";
+import { archived, type Context, type Page, type PageAsk, page } from "./context.ts";
 import { isTaken } from "./database.ts";
 
 const projectRow = z
@@ -98,6 +98,12 @@ export class Projects {
       projectRow,
     );
     return project;
+  }
+
+  /** @throws {ServiceError} `project_archived` */
+  async checkOpen({ project = "" }: Principal): Promise<void> {
+    const open = await this.context.db.query("select id from projects where id = $1 and status = 'active'", [project]);
+    if (open.length === 0) throw archived(project);
   }
 
   /** From now on it is only read. */

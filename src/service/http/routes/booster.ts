@@ -175,7 +175,9 @@ export function boosterRoutes(service: Service): Route[] {
         const flags = (await flagsOf(service, job)).slice(0, LIMITS.faultsShown);
         await store.audit.note(principal, "texts.viewed", { id: job.id, rows: flags.length }, job.project);
         const wanted = new Map(flags.map((flag) => [flag.line, flag]));
-        const data = await linesOf(await store.blobs.open(job.spec.training.sha256), wanted);
+        const { sha256 } = job.spec.training;
+        const isThere = (await store.blobs.has(sha256)) !== undefined;
+        const data = isThere ? await linesOf(await store.blobs.open(sha256), wanted) : [];
         return { object: "list", data, has_more: false };
       },
     }),
@@ -224,7 +226,8 @@ async function barredFrom({ store }: Service, principal: Principal, job: Job): P
 /** The flagged rows of a job, as its moderation left them. */
 async function flagsOf({ store }: Service, job: Job): Promise<z.output<typeof Flag>[]> {
   const sha256 = job.outputs.moderate?.blobs["flags.json"];
-  if (sha256 === undefined) return [];
+  // A day after the job is over they are gone: the report says how many there were.
+  if (sha256 === undefined || (await store.blobs.has(sha256)) === undefined) return [];
   const chunks: Buffer[] = [];
   for await (const chunk of await store.blobs.open(sha256)) chunks.push(chunk as Buffer);
   return z.array(Flag).parse(JSON.parse(Buffer.concat(chunks).toString()));

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { JsonValue } from "../../domain/json.ts";
 import { LIMITS } from "../../domain/limits.ts";
 import { ServiceError } from "../../domain/service-error.ts";
-import { policyOf } from "../../pipeline/policy.ts";
+import { type Policy, policyOf } from "../../pipeline/policy.ts";
 import { recheckPolicy } from "../../pipeline/policy-file.ts";
 import type { StoredPolicy } from "../../store/policies.ts";
 import { strict } from "../json.ts";
@@ -45,8 +45,19 @@ async function bytesOf({ blobs }: Service["store"], sha256: string): Promise<Uin
   return buffer(await blobs.open(sha256));
 }
 
+/** @throws {ServiceError} `invalid_policy` for a judge at an address that this server may not ask: it would be sent what tenants wrote, and a key */
+function checkJudge({ moderation: { moderator } }: Policy, { faultOf }: Service["webhooks"]): void {
+  const { baseUrl } = moderator as { readonly baseUrl?: unknown };
+  const fault = typeof baseUrl === "string" ? faultOf(baseUrl) : undefined;
+  if (fault === undefined) return;
+  throw new ServiceError("invalid_policy", `no judge can be asked at this address: ${fault}`, {
+    expected: "https, at a public address",
+    hint: "booster serve --webhook-inside allows addresses inside; a policy that the server is started with may name any",
+  });
+}
+
 /** What models must show before anybody may use them; a policy is never changed, only followed by its next version. */
-export function policyRoutes({ store }: Service): Route[] {
+export function policyRoutes({ store, webhooks }: Service): Route[] {
   return [
     route({
       method: "get",
@@ -82,6 +93,7 @@ export function policyRoutes({ store }: Service): Route[] {
       reply: PolicyObject,
       async handle({ principal, body }) {
         const policy = policyOf(body.policy as JsonValue);
+        checkJudge(policy, webhooks);
         const rows = new Map<string, Uint8Array>();
         for (const set of body.sets.map((text) => Buffer.from(text)))
           rows.set((await store.blobs.put(set)).sha256, set);

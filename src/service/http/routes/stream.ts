@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { LIMITS } from "../../domain/limits.ts";
 import type { Principal } from "../../domain/principal.ts";
-import { ServiceError } from "../../domain/service-error.ts";
+import { SERVICE_CODES, ServiceError } from "../../domain/service-error.ts";
 import type { StoredEvent } from "../../store/job-records.ts";
 import { Feed } from "../feed.ts";
+import { whoAsks } from "../gate.ts";
 import { strict } from "../json.ts";
 import { type Cursor, cursorText, type News, ProjectFeed } from "../project-feed.ts";
 import { type Route, route } from "../route.ts";
@@ -49,13 +50,23 @@ export function streamRoutes(service: Service): Route[] {
         }
         open.set(principal.key, streams + 1);
         metrics.streams.inc();
+        // Whose key is revoked, or whose session ends, hears nothing more.
+        const refused = new AbortController();
+        const again = setInterval(
+          () =>
+            whoAsks(service, { method: "get" }, incoming).catch((error: unknown) => {
+              if (error instanceof ServiceError && SERVICE_CODES[error.code][0] === 401) refused.abort();
+            }),
+          LIMITS.admittedAgainMilliseconds,
+        );
         const produce = (over: AbortSignal): AsyncGenerator<string> =>
           from === undefined
             ? waitingFor<StoredEvent>((hear) => feed.listen(principal, seen, hear), over, namedEvents(seen))
             : waitingFor<News>((hear) => projects.listen(principal, from, hear), over, newsText, beginning(from));
-        return eventStream((gone) => produce(AbortSignal.any([gone, draining])), {
+        return eventStream((gone) => produce(AbortSignal.any([gone, draining, refused.signal])), {
           incoming,
           onEnd: () => {
+            clearInterval(again);
             metrics.streams.dec();
             const left = (open.get(principal.key) ?? 1) - 1;
             if (left > 0) open.set(principal.key, left);
