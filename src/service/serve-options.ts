@@ -38,7 +38,13 @@ export const ServeOptions = z.strictObject({
     .positive()
     .optional()
     .describe("Gigabytes that bases which are served may take together; by default half of what is free"),
-  policy: z.string().min(1).optional().describe("Policy file of the default project; without it the bundled one"),
+  policy: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "Policy file that the default project gets at each start; without it what was set before, at first the bundled one",
+    ),
   webhookInside: z
     .array(z.string().refine(isInside, "must be a name, an address or a network as 10.1.0.0/16"))
     .default([])

@@ -22,7 +22,8 @@ export async function setUpBase(
   following: Following,
 ): Promise<Base> {
   const known = await store.bases.get(name);
-  if (known?.state === "active") return known;
+  // Retired, it stays so: models that stand on it are served on.
+  if (known !== undefined) return known;
   await mkdir(bases, { recursive: true, mode: 0o700 });
   return keepBase(store, SERVER, await bundledBase(join(bases, name), name, following));
 }

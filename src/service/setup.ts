@@ -11,9 +11,13 @@ const DEFAULT_PROJECT = "default";
 /** What the first key may do: it is for one person who tries everything, in the default project and on the server. */
 const FIRST_KEY: readonly Scope[] = [...new Set<Scope>([...PRESETS.user, ...PRESETS.owner, "review"])];
 
-/** The policy of the default project, in its newest version. */
-export async function setUpPolicy(store: Store, path: string = bundledPolicy()): Promise<string> {
-  const { policy, blobs } = await loadPolicy(path);
+/**
+ * The policy that the default project is to have from now on: the file that was given, or the bundled one where there is none of its name yet. None: what
+ * owners have set since stays.
+ */
+export async function setUpPolicy(store: Store, path?: string): Promise<string | undefined> {
+  const { policy, blobs } = await loadPolicy(path ?? bundledPolicy());
+  if (path === undefined && (await store.policies.current(policy.name)) !== undefined) return undefined;
   for (const bytes of blobs.values()) await store.blobs.put(bytes);
   return (await store.policies.set(SERVER, policy.name, policy as unknown as JsonValue)).name;
 }
@@ -21,10 +25,10 @@ export async function setUpPolicy(store: Store, path: string = bundledPolicy()):
 /** The default project; at the first start of all with a key that is shown once. */
 export async function setUpProject(
   store: Store,
-  policy: string,
+  policy: string | undefined,
 ): Promise<{ readonly project: string; readonly firstKey?: string }> {
   const project = await store.projects.create(SERVER, DEFAULT_PROJECT);
-  if (project.policy !== policy) await store.projects.update(SERVER, project.id, { policy });
+  if (policy !== undefined && project.policy !== policy) await store.projects.update(SERVER, project.id, { policy });
   const keys = await store.keys.list(SERVER, { limit: 100, order: "asc" });
   if (keys.data.some(({ kind }) => kind !== "worker")) return { project: project.id };
   const { presented } = await store.keys.create(SERVER, {

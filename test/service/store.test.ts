@@ -1,5 +1,8 @@
 import { beforeAll, expect, test } from "vitest";
 import { SERVER } from "../../src/service/domain/principal.ts";
+import { bundledPolicy } from "../../src/service/pipeline/policy-file.ts";
+import { setUpBase } from "../../src/service/set-up-base.ts";
+import { setUpPolicy, setUpProject } from "../../src/service/setup.ts";
 import type { Page, PageAsk } from "../../src/service/store/context.ts";
 import type { Store } from "../../src/service/store/store.ts";
 import { onBothDatabases } from "./databases.ts";
@@ -124,6 +127,26 @@ onBothDatabases("what the service keeps", (kept) => {
     await expect(store().records.eventsSince(tenant, { [jobs[0]!]: 0, [jobs[1]!]: 1 }, 9)).resolves.toMatchObject([
       { job: jobs[0], seq: 1 },
     ]);
+  });
+
+  test("a restart changes neither the policies nor the bases that owners have set since", async () => {
+    const start = async (policy?: string) => setUpProject(store(), await setUpPolicy(store(), policy));
+    const { project } = await start();
+    const of = async () => (await store().projects.get(SERVER, project))?.policy;
+    expect([await of(), (await store().policies.current("default"))?.version]).toEqual(["default", 1]);
+    await store().policies.set(SERVER, "default", { stricter: true });
+    await store().policies.set(SERVER, "strict", { stricter: true });
+    await store().projects.update(SERVER, project, { policy: "strict" });
+    await start();
+    expect([await of(), (await store().policies.current("default"))?.version]).toEqual(["strict", 2]);
+    // What is named at the start counts.
+    await start(bundledPolicy());
+    expect([await of(), (await store().policies.current("default"))?.version]).toEqual(["default", 3]);
+    const { name, identity } = (await store().bases.get("world-booster"))!;
+    await store().bases.retire(SERVER, name);
+    const stopped = AbortSignal.abort();
+    expect((await setUpBase(store(), kept().data, "world-booster", { signal: stopped })).state).toBe("retired");
+    expect((await store().bases.add(SERVER, { name, identity, files: {}, facts: {} }))?.state).toBe("retired");
   });
 
   test("a project keeps its name: no other one can take it", async () => {

@@ -32,13 +32,13 @@ const COLUMNS = "name, identity, files, facts, state, created_at";
 export class Bases {
   constructor(private readonly context: Context) {}
 
-  /** A base under its name. The same again changes its facts alone; a name never comes to mean other weights, since models may stand on those that it had. */
+  /** A base under its name. The same again changes its facts alone, and what is retired stays so; a name never comes to mean other weights, since models may stand on those that it had. */
   add(principal: Principal, base: Omit<Base, "state" | "createdAt">): Promise<Base | undefined> {
     return this.context.db.transaction(async (sql) => {
       const now = this.context.now();
       const [made] = await sql.query(
         `insert into bases (name, identity, files, facts, created_at) values ($1, $2, $3::jsonb, $4::jsonb, $5)
-         on conflict (name) do update set facts = excluded.facts, files = excluded.files, state = 'active'
+         on conflict (name) do update set facts = excluded.facts, files = excluded.files
            where bases.identity = excluded.identity
          returning ${COLUMNS}`,
         [base.name, base.identity, JSON.stringify(base.files), JSON.stringify(base.facts), now],
