@@ -100,6 +100,28 @@ onBothDatabases("what the service keeps", (kept) => {
     expect(decided).toMatchObject({ status: "succeeded", fineTunedModel: job.publishAs });
   });
 
+  test("what goes on from a withdrawn model is not released, even if the model is deleted meanwhile", async () => {
+    const tenant = await newTenant(store());
+    const ended = async (lineage: readonly string[] = [], of: "released" | "held" = "released") => {
+      const wanted = newJob();
+      const spec = { ...wanted.spec, lineage: lineage.map((job) => ({ job, flagged: 0, rows: 10 })) };
+      const job = await store().jobs.create(tenant, { ...wanted, spec });
+      const last = await workUpTo(store(), job, "decide");
+      await store().leases.finish(job.id, last.epoch, done, verdict(of));
+      return (await store().jobs.get(tenant, job.id))!;
+    };
+    const [bad, good] = [await ended(), await ended()];
+    await store().models.withdraw(REVIEWER, bad.publishAs, "a test");
+    for (const { publishAs } of [bad, good]) expect(await store().models.delete(tenant, publishAs)).toBe(true);
+    expect(await ended([bad.id])).toMatchObject({ status: "failed", error: { code: "safety_rejected" } });
+    expect(await ended([good.id])).toMatchObject({ status: "succeeded" });
+    const held = await ended([bad.id], "held");
+    const report = (await store().reviews.report(REVIEWER, held.id, true))!.sha256;
+    await expect(
+      store().reviews.decide(REVIEWER, held.id, { verdict: "released", reason: "x", report }),
+    ).rejects.toMatchObject({ code: "policy_violation" });
+  });
+
   test("every list goes on behind a cursor, oldest or newest first", async () => {
     const tenant = await newTenant(store());
     const jobs: string[] = [];

@@ -189,9 +189,11 @@ export const WITHDRAWN = "A model that this one goes on from was withdrawn";
 /** Whether a model of a job's lineage was withdrawn: what made it so may live on in what was trained further. */
 export async function goesOnFromWithdrawn(sql: Sql, { spec }: Job): Promise<boolean> {
   const jobs = spec.lineage.map(({ job }) => job);
-  const withdrawn = await sql.query("select id from models where job_id = any($1::text[]) and state = 'withdrawn'", [
-    jobs,
-  ]);
+  // One that was deleted after it had been withdrawn keeps the reason.
+  const withdrawn = await sql.query(
+    "select id from models where job_id = any($1::text[]) and (state = 'withdrawn' or reason is not null)",
+    [jobs],
+  );
   return withdrawn.length > 0;
 }
 
