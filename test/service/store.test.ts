@@ -83,6 +83,22 @@ onBothDatabases("what the service keeps", (kept) => {
     expect(report).toMatchObject({ body: '{"of":"test"}', signedBy: store().secrets.keyId });
   });
 
+  test("a pause that is taken back while the worker saves is none", async () => {
+    const tenant = await newTenant(store());
+    const job = await store().jobs.create(tenant, newJob());
+    const { epoch } = await workUpTo(store(), job, "train");
+    await store().jobs.pause(tenant, job.id);
+    expect(await store().leases.beat(job.id, epoch, 1)).toEqual({ wish: "pause" });
+    await store().jobs.resume(tenant, job.id);
+    await store().leases.finish(job.id, epoch, { end: "paused" });
+    expect(await store().jobs.get(tenant, job.id)).toMatchObject({ status: "queued", stage: "train" });
+    const again = await workUpTo(store(), job, "train");
+    await store().jobs.pause(tenant, job.id);
+    await store().leases.finish(job.id, again.epoch, { end: "paused" });
+    expect(await store().jobs.get(tenant, job.id)).toMatchObject({ status: "paused", worker: null });
+    await store().jobs.cancel(tenant, job.id);
+  });
+
   test("a held job waits for a reviewer", async () => {
     const tenant = await newTenant(store());
     const job = await store().jobs.create(tenant, newJob());

@@ -99,9 +99,9 @@ function next(state: State, command: Command): State | undefined {
       if (!worked) return undefined;
       return { ...(crashed >= 3 ? over(state, "failed") : left()), crashes: crashed };
     case "give back":
-      return worked ? left() : undefined;
+    // Whoever took a pause back meanwhile has a job that goes on.
     case "save for pause":
-      return worked ? { ...free, status: "paused" } : undefined;
+      return worked ? left() : undefined;
     case "pause":
       if (stage === "held" || stage === "done" || status === "paused" || wish === "pause") return undefined;
       return worked ? { ...state, wish: "pause" } : { ...state, status: "paused" };

@@ -42,13 +42,10 @@ export async function finish(context: Context, publishing: Publishing, ending: E
     if (outcome.end === "failed") {
       await failed(sql, job, outcome.error, outcome.output, now);
     } else if (outcome.end !== "done") {
-      await letGo(sql, job, outcome.end === "paused" || job.wish === "pause" ? "paused" : "waiting", {});
-      await appendEvent(
-        sql,
-        job.id,
-        message(outcome.end === "paused" ? "The job is paused" : "The job waits for another worker"),
-        now,
-      );
+      // A pause that was taken back while the worker saved is none any more.
+      const isPaused = job.wish === "pause";
+      await letGo(sql, job, isPaused ? "paused" : "waiting", {});
+      await appendEvent(sql, job.id, message(isPaused ? "The job is paused" : "The job waits for another worker"), now);
     } else if (job.stage !== "decide") {
       const next = WORK[WORK.indexOf(job.stage as Work) + 1] as Work;
       await letGo(sql, job, job.wish === "pause" ? "paused" : next === "train" ? "queued" : "same", {
