@@ -64,12 +64,19 @@ onBothDatabases("what the service keeps", (kept) => {
       { step: 2, train_loss: 1, learning_rate: 0.5 },
     ]);
     await store().leases.finish(job.id, training.epoch, done);
+    const evaluation = await workUpTo(store(), job, "evaluate");
+    const hs = { count: 1, total: 150 };
+    const facts = { before: { count: 0, total: 150 }, plain: { harmful: hs, overRefusal: { count: 9, total: 150 } } };
+    await store().leases.finish(job.id, evaluation.epoch, { end: "done", output: { blobs: {}, facts } });
     expect(await store().models.resolve(tenant, job.publishAs)).toEqual({ state: "unreleased", job: job.id });
     const last = await workUpTo(store(), job, "decide");
     await store().leases.finish(job.id, last.epoch, done, verdict("released"));
     const after = await store().jobs.get(tenant, job.id);
     expect(after).toMatchObject({ status: "succeeded", stage: "done", fineTunedModel: job.publishAs, error: null });
-    expect(await store().models.resolve(tenant, job.publishAs)).toMatchObject({ state: "released" });
+    expect(await store().models.resolve(tenant, job.publishAs)).toMatchObject({
+      state: "released",
+      model: { facts: { hs } },
+    });
     expect(await store().models.resolve(await newTenant(store()), job.publishAs)).toBeUndefined();
     const result = await store().files.get(tenant, after?.resultFiles[0] as string);
     const lines: Buffer[] = [];

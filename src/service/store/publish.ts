@@ -1,5 +1,6 @@
 import { canonicalJson, sha256Of } from "../domain/canonical.ts";
 import { type Job, type JobError, type StageOutput, WORK, type Work } from "../domain/job.ts";
+import type { JsonValue } from "../domain/json.ts";
 import { SERVER } from "../domain/principal.ts";
 import type { Outcome, Verdict } from "../domain/protocol.ts";
 import { record } from "./audit.ts";
@@ -194,6 +195,12 @@ export async function goesOnFromWithdrawn(sql: Sql, { spec }: Job): Promise<bool
   return withdrawn.length > 0;
 }
 
+/** What of its job's evaluation a model tells. */
+function scoresOf({ outputs }: Job): Readonly<Record<string, JsonValue>> {
+  const plain = outputs.evaluate?.facts.plain as { readonly harmful?: JsonValue } | undefined;
+  return plain?.harmful === undefined ? {} : { hs: plain.harmful };
+}
+
 /** Makes the model that a job was about, in the transaction that ends the job. */
 export async function release(
   sql: Sql,
@@ -213,7 +220,7 @@ export async function release(
       base: base.name,
       identity: base.identity,
       files: adapter,
-      facts: {},
+      facts: scoresOf(job),
     },
     now,
   );
