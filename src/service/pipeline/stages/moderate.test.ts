@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -47,4 +47,20 @@ test("a file of harmful rows is refused, however large the harmless jobs before 
     expect([error?.code, facts.action]).toEqual(["unsafe_training_file", "reject"]);
   }
   expect((await moderated(refusals(60), lineage)).error).toBeUndefined();
+});
+
+test("verdicts that a full disk cut off in the middle are asked for again, and spoil no later job", async () => {
+  await moderated(refusals(10));
+  const kept = join(folder, "cache", "moderation");
+  const path = join(kept, readdirSync(kept)[0] as string);
+  const whole = readFileSync(path, "utf8");
+  writeFileSync(path, whole.slice(0, -30));
+  for (const count of [12, 14, 14]) {
+    expect((await moderated(refusals(count))).facts).toMatchObject({ rows: count, flagged: 0 });
+  }
+  const lines = readFileSync(path, "utf8")
+    .split("\n")
+    .filter((line) => line !== "");
+  // Of fourteen none is judged twice; the one that was cut off still lies there.
+  expect(lines).toHaveLength(15);
 });

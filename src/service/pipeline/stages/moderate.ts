@@ -25,6 +25,18 @@ export interface Flag {
   readonly score?: number;
 }
 
+/** Verdicts of earlier jobs; what was cut off is judged again. */
+function keptIn(path: string): (readonly [string, Judgement])[] {
+  const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
+  return lines.flatMap((line) => {
+    try {
+      return [JSON.parse(line) as [string, Judgement]];
+    } catch {
+      return [];
+    }
+  });
+}
+
 /** Judges exchanges, each once for a moderator: verdicts are kept by the hash of what was judged, and nothing else of it. */
 async function judged(
   exchanges: readonly { readonly prompt: string; readonly answer: string }[],
@@ -32,8 +44,7 @@ async function judged(
   path: string,
   signal: AbortSignal | undefined,
 ): Promise<readonly Judgement[]> {
-  const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n").slice(0, -1) : [];
-  const known = new Map(lines.map((line) => JSON.parse(line) as [string, Judgement]));
+  const known = new Map(keptIn(path));
   const keys = exchanges.map(({ prompt, answer }) =>
     createHash("sha256")
       .update(JSON.stringify([prompt, answer]))
@@ -51,7 +62,8 @@ async function judged(
     for (const [key, judgement] of found) known.set(key, judgement);
     // What could not be judged is asked again another time.
     const kept = found.filter(([, judgement]) => isJudged(judgement));
-    appendFileSync(path, kept.map((entry) => `${JSON.stringify(entry)}\n`).join(""));
+    // A line that was cut off, as by a full disk, ends before these.
+    appendFileSync(path, kept.map((entry) => `\n${JSON.stringify(entry)}`).join(""));
   }
   return keys.map((key) => known.get(key) as Judgement);
 }
