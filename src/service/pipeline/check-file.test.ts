@@ -76,6 +76,18 @@ describe("a file for fine-tuning", () => {
     expect([faults.length, faultCount, rows]).toEqual([100, 150, 10]);
   });
 
+  test("is refused beyond 512 MB, which no stage of a job reads, and read to its end", async () => {
+    const blank = Buffer.alloc(2 ** 20, " ");
+    blank[blank.length - 1] = 10;
+    let pieces = 0;
+    async function* large() {
+      yield Buffer.from(lines(good));
+      for (; pieces < 514; pieces++) yield blank;
+    }
+    expect((await checkFile(large())).faults).toMatchObject([{ line: 0, code: "DATA_TOO_LARGE" }]);
+    expect(pieces).toBe(514);
+  });
+
   test("is known by its content, and is read to its end whatever it is", async () => {
     for (const [content, code] of [
       [`PAR1${"x".repeat(100)}`, "UNSUPPORTED_FILE"],

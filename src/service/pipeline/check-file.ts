@@ -3,7 +3,7 @@ import { isNothing } from "../../data/messages.ts";
 import { type ByteStream, FaultList, MAX_FAULTS, MAX_FILE_BYTES, MAX_ROWS, type Row } from "../../data/rows.ts";
 import { readRows } from "../../data/sources.ts";
 import { ERROR_CODES, type ErrorCode } from "../../error-codes.ts";
-import { asBoosterError } from "../../errors.ts";
+import { asBoosterError, BoosterError } from "../../errors.ts";
 import { isObject } from "../../formats/strict-json.ts";
 
 /** As OpenAI's API. */
@@ -83,8 +83,13 @@ async function opened(bytes: ByteStream) {
   };
   while (head.length < 4 && !ended) head = Buffer.concat([head, (await next()) ?? new Uint8Array()]);
   async function* rest(): ByteStream {
-    if (head.length > 0) yield head;
-    for (let chunk = await next(); chunk !== undefined; chunk = await next()) yield chunk;
+    let length = 0;
+    for (let chunk: Uint8Array | undefined = head; chunk !== undefined; chunk = await next()) {
+      length += chunk.length;
+      // No stage of a job reads more, packed or not.
+      if (length > MAX_FILE_BYTES) throw new BoosterError("DATA_TOO_LARGE", "the data file is too large");
+      if (chunk.length > 0) yield chunk;
+    }
   }
   const drain = async (): Promise<void> => {
     while ((await next()) !== undefined);

@@ -117,6 +117,10 @@ export function jobError(error: BoosterError): JobError {
     case "OUT_OF_MEMORY":
     case "MEMORY_TOO_SMALL":
       return told("out_of_memory", `${error.problem} (${error.code}). ${LESS_MEMORY}`);
+    case "DATA_TOO_LARGE": {
+      const param = error.details.where === PLACES.validation ? "validation_file" : "training_file";
+      return { ...told(`invalid_${param}`), param };
+    }
     case "DISK_FULL":
       return told("disk_full");
     case "CHILD_CRASHED":
