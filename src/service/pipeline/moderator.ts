@@ -24,6 +24,7 @@ export function besidePolicy(moderator: Chosen, folder: string): Chosen {
 /**
  * What the files of a moderator hold, by path.
  *
+ * @param told what all of them held when the policy was set
  * @throws {BoosterError} `MODERATOR_FILES` where one is missing, or is not what it was when the policy was set
  */
 export async function moderatorFiles(
@@ -32,8 +33,10 @@ export async function moderatorFiles(
 ): Promise<Readonly<Record<string, string>>> {
   const named = filesIn(schema, moderator);
   const found = await hashesOfFiles(named.filter((path) => isHubReference(path) || existsSync(path)));
-  const expected = told ?? Object.fromEntries(named.map((path) => [path, found[path] ?? "a file"]));
-  const wrong = Object.keys(expected).find((path) => found[path] !== expected[path]);
+  const absent = named.filter((path) => !isHubReference(path) && !existsSync(path));
+  const expected: Readonly<Record<string, string>> = told ?? found;
+  const paths = new Set([...absent, ...Object.keys(expected), ...Object.keys(found)]);
+  const wrong = [...paths].find((path) => found[path] === undefined || found[path] !== expected[path]);
   if (wrong === undefined) return found;
   throw new BoosterError("MODERATOR_FILES", "the policy's moderator is not on this host as the policy has it", {
     where: wrong,

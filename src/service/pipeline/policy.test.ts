@@ -66,6 +66,13 @@ describe("a policy", () => {
     expect((await moderatorOf(policy)).moderator.name).toBe("classifier");
     const { moderatorFiles: _, ...silent } = policy;
     await expect(recheckPolicy(silent, rows)).rejects.toMatchObject({ code: "POLICY_INVALID" });
+    // Nor may it say less than all.
+    const untold = { ...policy, moderatorFiles: {} };
+    const elsewhere = { ...policy.moderation, moderator: { name: "classifier", file: join(at, "no.json") } } as const;
+    for (const less of [untold, { ...untold, moderation: elsewhere }]) {
+      await expect(recheckPolicy(less, rows)).rejects.toMatchObject({ code: "MODERATOR_FILES" });
+      await expect(moderatorOf(less)).rejects.toMatchObject({ code: "MODERATOR_FILES" });
+    }
     writeFileSync(join(at, "judge.json"), `${readFileSync(join(at, "judge.json"), "utf8")} `);
     for (const use of [() => moderatorOf(policy), () => recheckPolicy(policy, rows)]) {
       await expect(use()).rejects.toMatchObject({ code: "MODERATOR_FILES", details: { found: "another file" } });
