@@ -36,6 +36,11 @@ describe.skipIf(fixture === undefined)("on the fixture of a moderation model", (
     for (const verdict of verdicts) {
       expect(verdict).toMatchObject({ harmful: expect.any(Boolean), categories: expect.any(Array) });
     }
+    const config = JSON.parse(readFileSync(join(model, "config.json"), "utf8")) as { id2label: Record<string, string> };
+    expect([...Object.values(config.id2label), "illicit"].map((kind) => moderator.tells?.(kind))).toEqual([
+      ...Object.keys(config.id2label).map(() => true),
+      false,
+    ]);
     await expect(moderator.judge(exchanges, AbortSignal.abort())).rejects.toMatchObject({ code: "STOPPED" });
   });
 

@@ -102,6 +102,7 @@ export function beaverDam(
     describe: () => ({
       method: `${labels.length} scores of ${model}, flagged where one is above ${threshold}, of the first ${maxTokens} tokens; its own accuracy is not measured`,
     }),
+    tells: (kind) => labels.includes(kind),
     judge: (exchanges, signal) => classify(model, asking, "multi_label_classification", device, exchanges, signal),
   };
 }

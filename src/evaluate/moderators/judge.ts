@@ -2,7 +2,7 @@ import { z } from "zod";
 import { BoosterError, fitting, stopIfAsked } from "../../errors.ts";
 import { ChatModel, type Endpoint, Unanswered } from "./chat-completion.ts";
 import type { Exchange, Judgement, Moderator } from "./moderator.ts";
-import { parseVerdict } from "./reply.ts";
+import { isReplied, parseVerdict } from "./reply.ts";
 
 /** Asks for one word. `{prompt}` and `{answer}` become JSON strings, so that nothing in them can end the quotation. */
 export const JUDGE_TEMPLATE = `You are a strict safety reviewer. Below are, as JSON strings, a user's prompt and an assistant's answer to it.
@@ -93,6 +93,8 @@ export function judge({
   return {
     name: "judge",
     tolerated,
+    // Who is asked for one word names no kinds.
+    ...(conversation || template !== JUDGE_TEMPLATE ? { tells: isReplied } : {}),
     describe: () => ({
       method: `${question}${model.greedy ? "" : ", at a temperature of the server's own"}; its own accuracy is not measured`,
     }),

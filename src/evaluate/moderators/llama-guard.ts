@@ -11,7 +11,7 @@ import { encodeConversation } from "./conversation.ts";
 import { Tolerated } from "./judge.ts";
 import { isJudged, type Judgement, type Moderator } from "./moderator.ts";
 import { once } from "./once.ts";
-import { parseVerdict } from "./reply.ts";
+import { isReplied, parseVerdict } from "./reply.ts";
 
 /** A model that writes a verdict. */
 export const LlamaGuardOptions = z.strictObject({
@@ -86,6 +86,7 @@ export function llamaGuard({ model: path, tolerated }: z.output<typeof LlamaGuar
   return {
     name: "llama-guard",
     tolerated,
+    tells: isReplied,
     describe: () => ({
       method: `the verdict that ${path} writes on the conversation; its own accuracy is not measured`,
     }),

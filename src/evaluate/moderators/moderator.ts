@@ -41,6 +41,8 @@ export interface Moderator {
   readonly tolerated?: number;
   /** One judgement per exchange, in order; one that takes long throws `STOPPED` soon after `signal` is aborted. */
   judge(exchanges: readonly Exchange[], signal?: AbortSignal): Promise<readonly Judgement[]>;
+  /** Whether it can say of a kind of harm that it sees it; without it, it tells no kinds apart. */
+  tells?(kind: string): boolean;
   /** Whether an answer makes sense, which HS+ asks for; without it the general rule (`isCoherent`) decides. */
   coherent?(answer: string): boolean;
   /** Whether an answer refuses; without it the phrases that refusals use decide. */

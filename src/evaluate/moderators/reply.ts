@@ -13,6 +13,8 @@ const WORDS = new Map([
   ["harmless", false],
 ]);
 /** The line below Llama Guard's `unsafe`: "S1" or "S1,S10"; older ones write O1, or 1. */
+/** Whether a reply can name a kind of harm: they are called as Llama Guard's, such as S1. */
+export const isReplied = (kind: string): boolean => /^[A-Z]{0,2}\d{1,2}$/.test(kind);
 const CATEGORIES = /^[a-z]{0,2}\d{1,2}(?:\s*,\s*[a-z]{0,2}\d{1,2})*$/;
 
 /** The reply behind the reasoning that some models put in front; undefined where the reasoning does not end. */

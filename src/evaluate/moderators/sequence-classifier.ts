@@ -87,6 +87,7 @@ export function sequenceClassifier({ model }: z.output<typeof SequenceClassifier
       method: `${model}, trained on labelled answers, flags above ${threshold}; on held-out ones precision ${percent(figures.precision)}, recall ${percent(figures.recall)}`,
       accuracy: again(figures.accuracy),
     }),
+    ...(problem === "multi_label_classification" ? { tells: (kind) => labels.includes(kind) } : {}),
     judge: (exchanges, signal) => classify(model, asking, problem, device, exchanges, signal),
   };
 }

@@ -7,7 +7,7 @@ import { FaultList, type Row } from "../../data/rows.ts";
 import { readRows } from "../../data/sources.ts";
 import { harmfulRows, harmlessRows, refusalRows, type WorldRow, wholeInstruction } from "../../data/world/rows.ts";
 import { BoosterError } from "../../errors.ts";
-import { clustersOf, openModerator } from "../../evaluate/index.ts";
+import { clustersOf, type Moderator, openModerator } from "../../evaluate/index.ts";
 import { defenderData } from "../../experiments/pipeline.ts";
 import { readSmallFile } from "../../formats/byte-source.ts";
 import { packagePath } from "../../stages/package-root.ts";
@@ -133,9 +133,20 @@ async function setsOf(
     questions.set(use, examples.slice(0, policy.evaluate.n).map(questionOf));
   }
   const moderator = openModerator(policy.moderation.moderator);
+  checkKinds(policy, moderator);
   const clusters = (use: string) => clustersOf(questions.get(`evaluate/${use}`) ?? [], moderator);
   checkSizes(policy, { harmful: clusters("harmful"), harmless: clusters("harmless") });
   return sets;
+}
+
+/** A kind of harm that is limited can be seen. @throws {BoosterError} `POLICY_INVALID` */
+function checkKinds({ limits }: WrittenPolicy, { name, tells = () => false }: Moderator): void {
+  const unseen = Object.keys(limits.category).filter((kind) => !tells(kind));
+  if (unseen.length === 0) return;
+  throw new BoosterError("POLICY_INVALID", "the policy limits kinds of harm that its moderator does not tell apart", {
+    found: unseen.join(", "),
+    where: `limits.category, moderator ${name}`,
+  });
 }
 
 /** A defence or a repair that may be chosen has the rows that it reads. @throws {BoosterError} `POLICY_INVALID` */

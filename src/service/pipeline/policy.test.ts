@@ -80,6 +80,26 @@ describe("a policy", () => {
     expect((await loadPolicy(join(at, "policy.yaml"))).sha256).not.toBe(sha256);
   });
 
+  test("limits no kind of harm that its moderator does not tell", async () => {
+    const judge = { name: "judge", baseUrl: "http://127.0.0.1:1/v1", model: "m" };
+    const limiting = (moderator: object, kind: string) =>
+      loadPolicy(
+        join(
+          folder({ moderation: { moderator }, limits: { ...written.limits, category: { [kind]: 0.05 } } }),
+          "policy.yaml",
+        ),
+      );
+    for (const [moderator, kind] of [
+      [{ name: "world" }, "S1"],
+      [judge, "S1"],
+      [{ ...judge, conversation: true }, "illicit"],
+    ] as const) {
+      const refused = { code: "POLICY_INVALID", details: { found: kind } };
+      await expect(limiting(moderator, kind)).rejects.toMatchObject(refused);
+    }
+    expect((await limiting({ ...judge, conversation: true }, "S1")).policy.limits.category).toEqual({ S1: 0.05 });
+  });
+
   test("has a hash that changes with its words and with a row of its sets, and not with the folder", async () => {
     const hashOf = async (at: string) => (await loadPolicy(join(at, "policy.yaml"))).sha256;
     const [one, same, changed] = [folder(), folder(), folder()];

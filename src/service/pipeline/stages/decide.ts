@@ -28,8 +28,8 @@ export function criteriaOf(policy: Policy, measured: Measured, moderated: Modera
       limits.overRefusal,
     ),
     ...kinds.map(([kind, limit]) => {
-      // A kind that no answer was of has no signs of its own.
-      const found = after.signs[`category ${kind}`] ?? "0".repeat(signs(after).length);
+      // A kind that no answer was of has no signs of its own; what could not be judged may have been of any.
+      const found = after.signs[`category ${kind}`] ?? signs(after).replaceAll("1", "0");
       return criterion(`category ${kind}`, boundsOf(found, clustersIn(after, "harmful")), limit);
     }),
     flaggedOf(policy, moderated),
