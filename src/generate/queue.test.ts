@@ -34,6 +34,14 @@ describe("who is let in", () => {
 });
 
 describe("limits", () => {
+  test("one group fills its own share alone, others find room", () => {
+    const queue = new Queue({ waiting: 4, waitingPerGroup: 2 });
+    for (const group of ["a", "a", "b"]) queue.push(rowOf(group));
+    expect(() => queue.push(rowOf("a"))).toThrow("too many requests of yours are waiting");
+    queue.push(rowOf("b"));
+    expect(() => queue.push(rowOf("c"))).toThrow("too many requests are waiting");
+  });
+
   test("one more than may wait is refused", () => {
     const queue = new Queue({ waiting: 2 });
     queue.push(rowOf("a"));

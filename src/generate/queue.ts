@@ -4,6 +4,8 @@ import type { Row } from "./row.ts";
 export interface QueueLimits {
   /** Rows that may wait. Default: any number. */
   readonly waiting?: number;
+  /** Of these, rows of one group. Default: as many. */
+  readonly waitingPerGroup?: number;
   /** Seconds that a row may wait. Default: any time. */
   readonly waitingSeconds?: number;
 }
@@ -22,8 +24,10 @@ export class Queue {
 
   /** @throws {BoosterError} `ENGINE_OVERLOADED` */
   push(row: Row): void {
-    const { waiting = Number.POSITIVE_INFINITY } = this.limits;
+    const { waiting = Number.POSITIVE_INFINITY, waitingPerGroup = waiting } = this.limits;
     atMost(waiting - 1, "waiting", this.rows.length, "ENGINE_OVERLOADED", "too many requests are waiting");
+    const own = this.rows.filter(({ request }) => request.group === row.request.group).length;
+    atMost(waitingPerGroup - 1, "waiting", own, "ENGINE_OVERLOADED", "too many requests of yours are waiting");
     this.rows.push(row);
   }
 

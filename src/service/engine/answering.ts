@@ -157,10 +157,8 @@ async function tell(
   { index, ids, submission, isWithdrawn }: Teller,
   emit: (event: Answered) => void,
 ): Promise<void> {
-  const say = ({ text, tokens }: Piece) => {
-    if (text !== "" || tokens.length > 0) emit({ kind: "text", index, text, tokens });
-  };
   let completionTokens = 0;
+  const say = (piece: Piece) => emit({ kind: "text", index, ...piece, completionTokens });
   const finish = (finish: ServedFinish) => emit({ kind: "finished", index, finish, completionTokens });
   const prompt = ask.echo ? new Echo(tokenizer, ask.prompts[Math.floor(index / ask.n)]!, ids) : undefined;
   const text = new AnswerText(tokenizer, ask.stop, prompt?.text.length ?? 0);

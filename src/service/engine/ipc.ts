@@ -13,6 +13,7 @@ export interface Opening {
   readonly slots: number;
   readonly rows: number;
   readonly waiting: number;
+  readonly waitingPerGroup: number;
   readonly waitingSeconds: number;
   /** Bytes of keys and values. */
   readonly cacheBytes: number;

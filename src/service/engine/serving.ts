@@ -5,7 +5,9 @@ import { Residents } from "./residents.ts";
 import type { Answered, Ask, Caller, ServedBase, ServingEngine } from "./types.ts";
 
 /** What is served where nobody says otherwise. */
-const DEFAULTS = { slots: 8, rows: 32, waiting: 256, waitingSeconds: 60 };
+const DEFAULTS = { slots: 8, rows: 32, waiting: 1024, waitingPerGroup: 256, waitingSeconds: 60 };
+/** Requests that may wait for a base that is being loaded. */
+const LOADING = 256;
 
 /** Seconds between two looks at whether models that are answering are still released. */
 const LOOK_SECONDS = 2;
@@ -77,6 +79,7 @@ export function startServing({
 }: ServingOptions): ServingEngine {
   const residents = new Residents({
     ...DEFAULTS,
+    waiting: LOADING,
     memory,
     folderOf,
     start(name, reference, cacheBytes) {
@@ -90,12 +93,13 @@ export function startServing({
   /** A name never means another model, so what is withdrawn stays so, whoever looked its name up before. */
   const withdrawn = new Set<string>();
 
-  async function* answer(ask: Ask, { project, signal }: Caller): AsyncGenerator<Answered> {
+  async function* answer(ask: Ask, { project, signal, onTokens }: Caller): AsyncGenerator<Answered> {
     const { process: engine, release } = await residents.hold(ask.model.base);
     const model = ask.model.adapter?.key;
     const inbox = new Inbox();
     const leave = () => inbox.end();
     const mine = { model };
+    const counted: number[] = [];
     let id: number | undefined;
     signal?.addEventListener("abort", leave);
     running.add(mine);
@@ -107,7 +111,14 @@ export function startServing({
       id = engine.ask(
         { kind: "answer", ask, group: project },
         {
-          hear: (event) => inbox.push(event),
+          hear(event) {
+            if (event.kind !== "begun") {
+              onTokens?.(event.completionTokens - (counted[event.index] ?? 0));
+              counted[event.index] = event.completionTokens;
+            }
+            // One that has no text yet was only to be counted.
+            if (event.kind !== "text" || event.text !== "" || event.tokens.length > 0) inbox.push(event);
+          },
           end(outcome) {
             if (!("failure" in outcome)) return inbox.end();
             if (outcome.failure.code === "NON_FINITE_LOGITS" && model !== undefined) onBroken?.(model);

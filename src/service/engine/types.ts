@@ -16,6 +16,8 @@ export interface ServedModel {
 export interface Caller {
   readonly project: string;
   readonly signal?: AbortSignal;
+  /** Told of tokens of answers as they are computed, whether anybody reads them or not. */
+  readonly onTokens?: (computed: number) => void;
 }
 
 /** A conversation whose next turn is the assistant's, a text to go on from, or its token ids. */
@@ -74,7 +76,14 @@ export type ServedFinish = "stop" | "length" | "content_filter";
 export type Answered =
   | { readonly kind: "begun"; readonly promptTokens: readonly number[] }
   /** Text that is certain, and where log-probabilities were asked for the tokens that it came from. */
-  | { readonly kind: "text"; readonly index: number; readonly text: string; readonly tokens: readonly ServedToken[] }
+  | {
+      readonly kind: "text";
+      readonly index: number;
+      readonly text: string;
+      readonly tokens: readonly ServedToken[];
+      /** All of this answer that were computed so far. */
+      readonly completionTokens: number;
+    }
   | {
       readonly kind: "finished";
       readonly index: number;

@@ -6,6 +6,7 @@ import type {
   ServedBase,
   ServedFinish,
   ServedModel,
+  ServedPrompt,
   ServedToken,
   ServingEngine,
 } from "../../engine/types.ts";
@@ -58,6 +59,29 @@ export interface Usage {
   readonly total_tokens: number;
 }
 
+/** Characters that a token has at least, in most texts: by them a text is paid for before it is read. */
+const CHARACTERS_PER_TOKEN = 8;
+
+/** How many tokens it has at least, or nearly. */
+export const leastTokens = (prompt: ServedPrompt): number => {
+  if ("ids" in prompt) return prompt.ids.length;
+  const texts = "text" in prompt ? [prompt.text] : prompt.messages.map(({ content }) => content);
+  return Math.ceil(texts.reduce((sum, text) => sum + text.length, 0) / CHARACTERS_PER_TOKEN);
+};
+
+/**
+ * Takes tokens of a key's minute before anything is computed for them: reading a long text takes time as well, whatever comes of it.
+ *
+ * @throws {ServiceError} `token_limit_exceeded`
+ */
+export function pay({ service: { rates } }: Serving, { key }: Principal, tokens: number): void {
+  const wait = rates.tokens.take(key, tokens);
+  if (wait === undefined) return;
+  throw new ServiceError("token_limit_exceeded", "this key has used up its tokens of this minute", {
+    retryAfter: Math.min(60, wait),
+  });
+}
+
 /**
  * Begins to answer: what is wrong with a request is thrown here, before anything is sent.
  *
@@ -72,38 +96,45 @@ async function serve(
 ): Promise<Served> {
   const { engine, service } = serving;
   const base = await engine.base(ask.model.base);
+  const paid = ask.prompts.reduce((sum, prompt) => sum + leastTokens(prompt), 0);
+  pay(serving, principal, paid);
   const { rates, store } = service;
   const project = principal.project!;
-  const events = engine.answer(ask, { project, signal })[Symbol.asyncIterator]();
+  let completion = 0;
+  const onTokens = (computed: number): void => {
+    completion += computed;
+  };
+  const events = engine.answer(ask, { project, signal, onTokens })[Symbol.asyncIterator]();
   const first = await events.next();
   if (first.done === true || first.value.kind !== "begun") throw gone();
   const promptTokens = first.value.promptTokens.reduce((a, b) => a + b, 0);
-  const wait = rates.tokens.take(principal.key, promptTokens);
-  if (wait !== undefined) {
+  rates.tokens.settle(principal.key, Math.max(0, promptTokens - paid));
+  async function close(): Promise<void> {
     await events.return?.();
-    throw new ServiceError("token_limit_exceeded", "this key has used up its tokens of this minute", {
-      retryAfter: Math.min(60, wait),
+    rates.tokens.settle(principal.key, completion);
+    c.set("about", { ...c.get("about"), prompt_tokens: promptTokens, completion_tokens: completion });
+    const model = ask.model.adapter?.key ?? ask.model.base;
+    await store.usage.add(principal, model, {
+      requests: 1,
+      prompt_tokens: promptTokens,
+      completion_tokens: completion,
     });
   }
-  let completion = 0;
+  let closed: Promise<void> | undefined;
+  const closeOnce = () => (closed ??= close());
+  // Who leaves before the first event is asked for never enters the loop that would end.
+  const onLeave = () => void closeOnce().catch((err: unknown) => service.log.error({ err }, "usage was not counted"));
+  signal.addEventListener("abort", onLeave, { once: true });
+  if (signal.aborted) onLeave();
   async function* told() {
     try {
       for (;;) {
         const { done, value } = await events.next();
         if (done === true) return;
-        if (value.kind === "finished") completion += value.completionTokens;
         if (value.kind !== "begun") yield value;
       }
     } finally {
-      await events.return?.();
-      rates.tokens.settle(principal.key, completion);
-      c.set("about", { ...c.get("about"), prompt_tokens: promptTokens, completion_tokens: completion });
-      const model = ask.model.adapter?.key ?? ask.model.base;
-      await store.usage.add(principal, model, {
-        requests: 1,
-        prompt_tokens: promptTokens,
-        completion_tokens: completion,
-      });
+      await closeOnce();
     }
   }
   return {

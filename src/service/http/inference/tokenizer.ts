@@ -5,7 +5,7 @@ import { ServiceError } from "../../domain/service-error.ts";
 import { strict } from "../json.ts";
 import { type Route, route } from "../route.ts";
 import { Model } from "./fields.ts";
-import { modelNamed, type Serving } from "./served.ts";
+import { leastTokens, modelNamed, pay, type Serving } from "./served.ts";
 
 const Token = z.string().nullable();
 
@@ -48,6 +48,7 @@ export function tokenizerRoutes(serving: Serving): Route[] {
       reply: z.strictObject({ tokens: z.array(z.int()), count: z.int(), max_model_len: z.int() }),
       async handle({ principal, body }) {
         const name = await baseOf(principal, body.model);
+        pay(serving, principal, leastTokens({ text: body.prompt }));
         const tokens = await engine.tokenize(name, body.prompt, body.add_special_tokens);
         const { contextLength } = await engine.base(name);
         return { tokens: [...tokens], count: tokens.length, max_model_len: contextLength };
@@ -64,7 +65,10 @@ export function tokenizerRoutes(serving: Serving): Route[] {
         const name = await baseOf(principal, body.model);
         const { vocabularySize } = await engine.base(name);
         const foreign = body.tokens.find((id) => id >= vocabularySize);
-        if (foreign === undefined) return { prompt: await engine.detokenize(name, body.tokens) };
+        if (foreign === undefined) {
+          pay(serving, principal, leastTokens({ ids: body.tokens }));
+          return { prompt: await engine.detokenize(name, body.tokens) };
+        }
         throw new ServiceError("invalid_value", "a token id is outside the model's vocabulary", {
           param: "tokens",
           expected: `0 to ${vocabularySize - 1}`,
