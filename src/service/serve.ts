@@ -17,6 +17,7 @@ import { baseRoutes } from "./http/routes/bases.ts";
 import { routesOf } from "./http/routes/index.ts";
 import { type Listening, listen } from "./http/server.ts";
 import type { Service } from "./http/service.ts";
+import { lately } from "./lately.ts";
 import { repeat } from "./repeat.ts";
 import type { ServeOptions } from "./serve-options.ts";
 import { folderOf, setUpBase } from "./set-up-base.ts";
@@ -40,6 +41,8 @@ const CLEAN_SECONDS = 600;
 const TELL_SECONDS = 1;
 /** Seconds between signed heads of the audit log. */
 const SEAL_SECONDS = 3600;
+/** How old what `/readyz` tells of database and blobs may be: anybody may ask, as often as they like. */
+const READY_SECONDS = 2;
 const GB = 2 ** 30;
 
 /** A server that answers. */
@@ -258,14 +261,14 @@ async function listenOn(app: ReturnType<typeof createApp>, options: ServeOptions
 /** What `/readyz` asks. */
 const partsOf = (store: Store, engine: ServingEngine, first: string, draining: AbortSignal): Service["parts"] => ({
   server: async () => (draining.aborted ? "it is about to stop" : undefined),
-  database: async () => {
+  database: lately(READY_SECONDS, async () => {
     const late = new Promise<"late">((resolve) => setTimeout(() => resolve("late"), 1000).unref());
     const asked = store.keys.any().then(
       () => undefined,
       () => "it does not answer",
     );
     return (await Promise.race([asked, late])) === undefined ? undefined : "it does not answer within a second";
-  },
+  }),
   engine: async () => {
     const states = Object.entries(engine.status()).filter(([, { state }]) => state !== "ready");
     const told = states.map(([name, { state }]) => `${name}: ${state}`).join(", ");
@@ -273,7 +276,7 @@ const partsOf = (store: Store, engine: ServingEngine, first: string, draining: A
     const isBroken = states.some(([name, { state }]) => name === first && state !== "leaving");
     return told === "" || isBroken ? told || undefined : { note: told };
   },
-  blobs: async () => {
+  blobs: lately(READY_SECONDS, async () => {
     // What the database does not tell is its own part's to say.
     const base = await store.bases.get(first).catch(() => undefined);
     const [sha256] = Object.values(base?.files ?? {});
@@ -285,5 +288,5 @@ const partsOf = (store: Store, engine: ServingEngine, first: string, draining: A
     } catch {
       return "nothing can be written there";
     }
-  },
+  }),
 });

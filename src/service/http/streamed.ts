@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { LIMITS } from "../domain/limits.ts";
 import type { Call } from "./route.ts";
 import type { Service } from "./service.ts";
 
@@ -9,7 +10,7 @@ export type Asked = Pick<Call<unknown, unknown>, "c" | "incoming">;
 export const cut = ({ incoming }: Pick<Asked, "incoming">): void => void incoming.socket.destroy();
 
 /**
- * Bytes as the body of an answer, as fast as they are taken. Where they fail the connection is cut, and the log says why.
+ * Bytes as the body of an answer, as fast as they are taken; who takes none for long is let go. Where they fail the connection is cut, and the log says why.
  *
  * @param written what is sent of them
  */
@@ -21,23 +22,32 @@ export function streamed(
 ): ReadableStream<Uint8Array> {
   const iterator = written[Symbol.asyncIterator]();
   let isLeft = false;
+  let slow: NodeJS.Timeout | undefined;
+  const leave = async (): Promise<void> => {
+    isLeft = true;
+    clearTimeout(slow);
+    await iterator.return?.();
+    // Where nobody has asked for the first bytes, nothing else closes their file.
+    bytes.destroy();
+  };
   return new ReadableStream({
     async pull(controller) {
+      clearTimeout(slow);
       try {
         const { done, value } = await iterator.next();
-        if (done === true) controller.close();
-        else controller.enqueue(value);
+        if (isLeft) return;
+        if (done === true) return controller.close();
+        controller.enqueue(value);
+        slow = setTimeout(() => {
+          cut(asked);
+          leave().catch((err: unknown) => log.error({ err }, "a file was not closed"));
+        }, LIMITS.drainSeconds * 1000);
       } catch (err) {
         if (isLeft) return;
         log.error({ request_id: asked.c.get("requestId"), route: asked.c.get("route"), err }, "an answer was cut");
         cut(asked);
       }
     },
-    async cancel() {
-      isLeft = true;
-      await iterator.return?.();
-      // Where nobody has asked for the first bytes, nothing else closes their file.
-      bytes.destroy();
-    },
+    cancel: leave,
   });
 }
