@@ -128,6 +128,39 @@ onBothDatabases("upkeep", (kept) => {
     await addBase(store());
   });
 
+  test("a backup of many rows leaves others their turn, and one for which the disk has no room ends alone", async () => {
+    const job = await store().jobs.create(await newTenant(store()), newJob());
+    const { db } = store().context;
+    await db.query(
+      `insert into job_metrics (job_id, step, metrics)
+       select $1, step, '{"train_loss": 1}'::jsonb from generate_series(1, 8000) as step`,
+      [job.id],
+    );
+    const at = folder();
+    let turns = 0;
+    const others = setInterval(() => turns++, 1);
+    await backup(store(), join(at, "backup"));
+    clearInterval(others);
+    const written = readFileSync(join(at, "backup/database.jsonl"), "utf8").matchAll(/"step": ?(\d+)/g);
+    expect(new Set(Array.from(written, ([, step]) => step)).size).toBeGreaterThanOrEqual(8000);
+    // It comes in more than 16 pages.
+    expect(turns).toBeGreaterThan(10);
+    const small = folder();
+    try {
+      execFileSync("mount", ["-t", "tmpfs", "-o", "size=256k", "tmpfs", small], { stdio: "pipe" });
+    } catch (error) {
+      console.log(`left out: a small disk cannot be mounted here (${(error as Error).message.trim()})`);
+    }
+    if (statSync(small).dev !== statSync(at).dev) {
+      try {
+        await expect(backup(store(), join(small, "backup"))).rejects.toMatchObject({ code: "ENOSPC" });
+      } finally {
+        execFileSync("umount", [small]);
+      }
+    }
+    await db.query("delete from job_metrics where job_id = $1", [job.id]);
+  });
+
   test("the audit log grows and is nothing but itself", async () => {
     const { audit, context } = store();
     const sql = context.db;
@@ -160,6 +193,18 @@ onBothDatabases("upkeep", (kept) => {
     await sql.query("update audit_head set seq = $1, hash = (select hash from audit where seq = $1)", [entries]);
     await sql.query("alter table audit enable trigger all");
     expect(await audit.verify()).toEqual({ entries, seals: 1 });
+  });
+
+  test("sweeping leaves what was stored again after it was listed as old", async () => {
+    const { blobs } = store();
+    const { sha256 } = await blobs.put(bytes("stored again, its row is on the way"));
+    const listed = async function* () {
+      yield { sha256, age: 1e9 };
+    };
+    expect(await sweep({ ...store(), blobs: { ...blobs, list: listed } })).toMatchObject({ blobs: 0 });
+    expect(await blobs.has(sha256)).toBeDefined();
+    utimesSync(await blobs.path(sha256), 1, 1);
+    expect(await sweep({ ...store(), blobs: { ...blobs, list: listed } })).toMatchObject({ blobs: 1 });
   });
 
   test("sweeping takes what is old and named by nothing", async () => {

@@ -1,3 +1,4 @@
+import { setImmediate as othersFirst } from "node:timers/promises";
 import { z } from "zod";
 import { canonicalJson, sha256Of } from "../domain/canonical.ts";
 import { newId } from "../domain/ids.ts";
@@ -185,6 +186,7 @@ export class Audit {
         }
       }
       if (entries.length < VERIFIED_AT_ONCE) break;
+      await othersFirst();
     }
     const [head] = await db.query("select seq, hash from audit_head", [], headRow);
     const end = Math.max(head?.seq ?? 0, ...seals.keys());

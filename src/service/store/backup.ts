@@ -2,7 +2,8 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { chmod, copyFile, mkdir, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { finished } from "node:stream/promises";
+import { pipeline } from "node:stream/promises";
+import { setImmediate as othersFirst } from "node:timers/promises";
 import { z } from "zod";
 import { BoosterError } from "../../errors.ts";
 import { openBlobs } from "./blobs.ts";
@@ -78,7 +79,8 @@ export async function backup(store: Store, to: string): Promise<{ readonly blobs
   await mkdir(unfinished, { recursive: true, mode: 0o700 });
   const named = await store.context.db.transaction(async (sql) => {
     await sql.query("set transaction isolation level repeatable read, read only");
-    await writeRows(sql, join(unfinished, "database.jsonl"));
+    const file = createWriteStream(join(unfinished, "database.jsonl"), { mode: 0o600, flush: true });
+    await pipeline(pagesOf(sql), file);
     return namedBlobs(sql, store.context.now());
   });
   const blobs = await openBlobs(join(unfinished, "blobs"), join(unfinished, "tmp"));
@@ -89,23 +91,23 @@ export async function backup(store: Store, to: string): Promise<{ readonly blobs
   return { blobs: named.size };
 }
 
-async function writeRows(sql: Sql, path: string): Promise<void> {
-  const file = createWriteStream(path, { mode: 0o600, flush: true });
+/** All rows, a page at a time; between two pages others have their turn. */
+async function* pagesOf(sql: Sql): AsyncGenerator<string> {
   const [head] = await sql.query("select seq, hash from audit_head");
-  file.write(`${JSON.stringify({ booster: "backup", migrations: MIGRATIONS.length, head })}\n`);
+  yield `${JSON.stringify({ booster: "backup", migrations: MIGRATIONS.length, head })}\n`;
   for (const [table, order] of TABLES) {
-    for (let at = 0; ; at += AT_ONCE) {
-      const rows = await sql.query(
-        `select to_jsonb(one) as row from ${table} one order by ${order} limit ${AT_ONCE} offset ${at}`,
-        [],
-        z.object({ row: z.unknown() }),
-      );
-      if (rows.length > 0) file.write(`${JSON.stringify({ table, rows: rows.map(({ row }) => row) })}\n`);
+    // A cursor goes on where it was, however long the table is.
+    await sql.query(
+      `declare page no scroll cursor for select to_jsonb(one) as row from ${table} one order by ${order}`,
+    );
+    for (;;) {
+      const rows = await sql.query(`fetch ${AT_ONCE} from page`, [], z.object({ row: z.unknown() }));
+      if (rows.length > 0) yield `${JSON.stringify({ table, rows: rows.map(({ row }) => row) })}\n`;
       if (rows.length < AT_ONCE) break;
+      await othersFirst();
     }
+    await sql.query("close page");
   }
-  file.end();
-  await finished(file);
 }
 
 /**

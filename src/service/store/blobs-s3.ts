@@ -55,8 +55,9 @@ export async function openS3Blobs(
     }
   };
 
-  const put: BlobStore["put"] = (bytes) =>
+  const put = (bytes: Parameters<BlobStore["put"]>[0], accept?: (stored: Stored) => void) =>
     spool(temporary, bytes, async (path, stored) => {
+      accept?.(stored);
       const there = await head(stored.sha256);
       if (there?.bytes !== stored.bytes || there.age > OLD_SECONDS) await upload(path, stored);
     });
@@ -97,11 +98,14 @@ export async function openS3Blobs(
   return {
     put,
     open: read,
-    join: (hashes) => put(joined(hashes, read)),
+    join: (hashes, accept) => put(joined(hashes, read), accept),
     has: async (sha256) => (await head(sha256))?.bytes,
     path,
-    remove: async (sha256) => {
+    remove: async (sha256, young = 0) => {
+      const there = young === 0 ? undefined : await head(sha256);
+      if (there !== undefined && there.age < young) return false;
       await s3.ask(`/${keyOf(sha256)}`, { method: "DELETE", also: [404] });
+      return true;
     },
     list: async function* () {
       for (let next: string | undefined = ""; next !== undefined; ) {

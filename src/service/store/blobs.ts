@@ -20,13 +20,14 @@ export interface BlobStore {
   put(bytes: AsyncIterable<Uint8Array> | Uint8Array): Promise<Stored>;
   /** @throws {BoosterError} `BLOB_MISSING` */
   open(sha256: string, range?: { readonly start: number; readonly end: number }): Promise<Readable>;
-  /** Several as one, in this order. @throws {BoosterError} `BLOB_MISSING` */
-  join(hashes: readonly string[]): Promise<Stored>;
+  /** Several as one, in this order. Where `accept` throws, nothing of it is kept. @throws {BoosterError} `BLOB_MISSING` */
+  join(hashes: readonly string[], accept?: (stored: Stored) => void): Promise<Stored>;
   /** Its size; undefined where there is none. */
   has(sha256: string): Promise<number | undefined>;
   /** A file of it, for programs on this host; nobody may write there. @throws {BoosterError} `BLOB_MISSING` */
   path(sha256: string): Promise<string>;
-  remove(sha256: string): Promise<void>;
+  /** Unless it was put again within the last so many seconds. Whether it is gone. */
+  remove(sha256: string, young?: number): Promise<boolean>;
   /** All of them, with the seconds since they were last put: young ones may be waiting for their row. */
   list(): AsyncIterable<{ readonly sha256: string; readonly age: number }>;
 }
@@ -102,8 +103,10 @@ export async function openBlobs(folder: string, temporary: string): Promise<Blob
     return createReadStream("", { fd: handle, ...range });
   };
 
-  const put: BlobStore["put"] = (bytes) =>
-    spool(temporary, bytes, async (unfinished, { sha256 }) => {
+  const put = (bytes: Parameters<BlobStore["put"]>[0], accept?: (stored: Stored) => void) =>
+    spool(temporary, bytes, async (unfinished, stored) => {
+      accept?.(stored);
+      const { sha256 } = stored;
       const target = path(sha256);
       const made = await mkdir(dirname(target), { recursive: true, mode: 0o700 });
       if (made !== undefined) await syncFolder(dirname(made));
@@ -122,17 +125,24 @@ export async function openBlobs(folder: string, temporary: string): Promise<Blob
     open: openBlob,
     has,
     path: async (sha256) => path(sha256),
-    join: (hashes) => put(joined(hashes, openBlob)),
-    remove: (sha256) => rm(path(sha256), { force: true }),
+    join: (hashes, accept) => put(joined(hashes, openBlob), accept),
+    remove: async (sha256, young = 0) => {
+      const there = young === 0 ? undefined : await stat(path(sha256)).catch(() => undefined);
+      if (there !== undefined && ageOf(there) < young) return false;
+      await rm(path(sha256), { force: true });
+      return true;
+    },
     list: async function* () {
       for (const part of await readdir(join(folder, "sha256"))) {
         for (const sha256 of await readdir(join(folder, "sha256", part))) {
-          if (HASH.test(sha256)) yield { sha256, age: (Date.now() - (await stat(path(sha256))).mtimeMs) / 1000 };
+          if (HASH.test(sha256)) yield { sha256, age: ageOf(await stat(path(sha256))) };
         }
       }
     },
   };
 }
+
+const ageOf = ({ mtimeMs }: { readonly mtimeMs: number }): number => (Date.now() - mtimeMs) / 1000;
 
 async function writeNew(path: string, parts: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Stored> {
   const sha256 = createHash("sha256");

@@ -52,8 +52,8 @@ export async function sweep({ context, blobs, folders }: Pick<Store, "context" |
   const swept = { blobs: 0, unfinished: 0 };
   for await (const { sha256, age } of blobs.list()) {
     if (age < YOUNG_SECONDS || named.has(sha256)) continue;
-    await blobs.remove(sha256);
-    swept.blobs++;
+    // Since the list was made somebody may have stored it again, for a row that was not there yet.
+    if (await blobs.remove(sha256, YOUNG_SECONDS)) swept.blobs++;
   }
   for (const name of await readdir(folders.tmp)) {
     const path = join(folders.tmp, name);
