@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { SERVER } from "../../src/service/domain/principal.ts";
+import { LIMITS } from "../../src/service/domain/limits.ts";
+import { type Principal, SERVER } from "../../src/service/domain/principal.ts";
 import { FileObject, UploadObject } from "../../src/service/http/wire/file.ts";
 import { CheckpointObject, EventObject, JobObject } from "../../src/service/http/wire/job.ts";
 import { type Receiver, startReceiver } from "./receiver.ts";
@@ -100,6 +101,46 @@ describe("uploads", () => {
     expect(await client.uploads.complete(made.id, { part_ids })).toEqual(done);
     expect(Buffer.from(await (await client.files.content(done.file!.id)).arrayBuffer()).equals(bytes)).toBe(true);
     await expect(client.uploads.cancel(made.id)).rejects.toMatchObject({ status: 400, code: "invalid_upload_state" });
+  });
+
+  test("what is refused leaves no blob: other parts than announced, a wrong order, files and parts beyond the quota", async () => {
+    const blobsNow = async () => {
+      const names = [];
+      for await (const { sha256 } of server.store.blobs.list()) names.push(sha256);
+      return names.length;
+    };
+    const part = (upload: string, text: string) =>
+      client.uploads.parts.create(upload, { data: new File([text], "part") });
+    const ask = { bytes: 6, filename: "a", mime_type: "text/jsonl", purpose: "fine-tune" } as const;
+    const made = await client.uploads.create(ask);
+    const [one, two] = [await part(made.id, "one"), await part(made.id, "two")];
+    const before = await blobsNow();
+    await expect(part(made.id, "x".repeat(7))).rejects.toMatchObject({ status: 400, code: "invalid_value" });
+    await expect(part(made.id, "x".repeat(100_000))).rejects.toMatchObject({ status: 400, code: "invalid_value" });
+    const md5 = createHash("md5").update("onetwo").digest("hex");
+    const turned = client.uploads.complete(made.id, { part_ids: [two.id, one.id], md5 });
+    await expect(turned).rejects.toMatchObject({ status: 400, param: "md5" });
+    // Twice at most.
+    const again = [await part(made.id, "one"), await part(made.id, "two")];
+    await expect(part(made.id, "x")).rejects.toMatchObject({ status: 400, code: "invalid_value" });
+    expect(new Set([one, two, ...again].map(({ id }) => id)).size).toBe(4);
+    const of: Principal = { key: "k", kind: "project", project: server.project, scopes: [], owner: "o" };
+    const { bytes: left } = await server.store.files.room(of);
+    expect(left).toBeLessThan(LIMITS.fileBytesPerProject - 11);
+    const full = await server.store.files.create(of, {
+      sha256: "0".repeat(64),
+      bytes: left - 12,
+      filename: "full",
+      purpose: "fine-tune",
+    });
+    const noRoom = { status: 429, code: "quota_exceeded" };
+    const once = { maxRetries: 0 };
+    const file = new File(["more than is left"], "a.jsonl");
+    await expect(client.files.create({ file, purpose: "fine-tune" }, once)).rejects.toMatchObject(noRoom);
+    await expect(client.uploads.create({ ...ask, bytes: 13 }, once)).rejects.toMatchObject(noRoom);
+    expect(await blobsNow()).toBe(before);
+    expect((await client.uploads.complete(made.id, { part_ids: [one.id, two.id], md5 })).status).toBe("completed");
+    await server.store.files.delete(of, full.id);
   });
 
   test("one that is given up takes no parts, and one of the wrong size no end", async () => {

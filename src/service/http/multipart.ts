@@ -4,6 +4,7 @@ import { pipeline } from "node:stream/promises";
 import { Busboy, type BusboyInstance } from "@fastify/busboy";
 import { LIMITS } from "../domain/limits.ts";
 import { ServiceError } from "../domain/service-error.ts";
+import type { Room } from "../store/files.ts";
 import { bodyOf } from "./json.ts";
 
 /** What a form of several parts had in it: fields, and what was made of its one file. */
@@ -78,6 +79,19 @@ export async function readForm<Made>(
   const [file] = await Promise.all(files);
   if (fault !== undefined) throw fault;
   return { fields: { ...fields }, ...(file === undefined ? {} : { file }) };
+}
+
+/** As `readForm`, where there may be room for less than the limit: what is larger than that is told so. */
+export async function readFormInto<Made>(
+  room: Room,
+  ...[incoming, fileLimit, take]: Parameters<typeof readForm<Made>>
+): Promise<Form<Made>> {
+  try {
+    return await readForm(incoming, Math.min(fileLimit, room.bytes), take);
+  } catch (error) {
+    if (room.bytes >= fileLimit || !(error instanceof ServiceError) || error.code !== "body_too_large") throw error;
+    throw room.beyond;
+  }
 }
 
 function parserOf(type: string, fileLimit: number): BusboyInstance {

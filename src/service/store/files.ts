@@ -2,6 +2,7 @@ import { z } from "zod";
 import { newId } from "../domain/ids.ts";
 import { LIMITS } from "../domain/limits.ts";
 import type { Principal } from "../domain/principal.ts";
+import { ServiceError } from "../domain/service-error.ts";
 import { record } from "./audit.ts";
 import { type Context, checkQuota, enterProject, type Page, type PageAsk, page, projectOf } from "./context.ts";
 import type { Sql } from "./database.ts";
@@ -58,19 +59,46 @@ export async function insertFile(
   return made;
 }
 
-/** Bytes of all files of a project. */
-export async function bytesOf(sql: Sql, project: string): Promise<number> {
+/** Bytes of all files of a project, and of the parts of those that are still coming. */
+export async function bytesOf(sql: Sql, project: string, now: number): Promise<number> {
   const [sum] = await sql.query(
-    "select coalesce(sum(bytes), 0)::bigint as bytes from files where project_id = $1 and deleted_at is null",
-    [project],
+    `select coalesce(sum(bytes), 0)::bigint as bytes from (
+       select bytes from files where project_id = $1 and deleted_at is null
+       union all select parts.bytes from upload_parts parts join uploads on uploads.id = upload_id
+         where project_id = $1 and status = 'pending' and uploads.expires_at > $2) as all_of_them`,
+    [project, now],
     z.object({ bytes: z.number() }),
   );
   return sum?.bytes ?? 0;
 }
 
+/** How many bytes may come, and what one is told who has more. */
+export interface Room {
+  readonly bytes: number;
+  readonly beyond: ServiceError;
+}
+
+/** Room for files in a project. @throws {ServiceError} `quota_exceeded` where there is none */
+export async function roomIn(sql: Sql, project: string, now: number): Promise<Room> {
+  const used = await bytesOf(sql, project, now);
+  const limit = LIMITS.fileBytesPerProject;
+  checkQuota(used + 1, limit, "bytes of files");
+  const beyond = new ServiceError("quota_exceeded", "the project has no room for so many bytes of files", {
+    expected: `at most ${limit - used}`,
+  });
+  return { bytes: limit - used, beyond };
+}
+
 /** Files of tenants. */
 export class Files {
   constructor(private readonly context: Context) {}
+
+  /** What may be sent, before it is. @throws {ServiceError} `quota_exceeded`, `project_archived` */
+  room(principal: Principal): Promise<Room> {
+    return this.context.db.transaction(async (sql) =>
+      roomIn(sql, await enterProject(sql, principal), this.context.now()),
+    );
+  }
 
   /** @throws {ServiceError} `idempotency_mismatch`, `quota_exceeded`, `project_archived` */
   create(principal: Principal, file: NewFile & { readonly once?: Once | undefined }): Promise<StoredFile> {
@@ -80,7 +108,7 @@ export class Files {
       const wanted = newId("file");
       const id = await once(sql, principal, file.once, wanted, now);
       if (id !== wanted) return this.#find(sql, project, id);
-      checkQuota((await bytesOf(sql, project)) + file.bytes, LIMITS.fileBytesPerProject, "bytes of files");
+      checkQuota((await bytesOf(sql, project, now)) + file.bytes, LIMITS.fileBytesPerProject, "bytes of files");
       const made = await insertFile(sql, project, file, now, id);
       await record(sql, now, principal, "file.created", { id, bytes: file.bytes, sha256: file.sha256 });
       return made;

@@ -7,7 +7,7 @@ import { record } from "./audit.ts";
 import type { BlobStore } from "./blobs.ts";
 import { type Context, checkQuota, enterProject, projectOf } from "./context.ts";
 import type { Sql } from "./database.ts";
-import { bytesOf, insertFile, type StoredFile } from "./files.ts";
+import { bytesOf, insertFile, type Room, roomIn, type StoredFile } from "./files.ts";
 import { type Once, once } from "./once.ts";
 
 const uploadRow = z
@@ -75,7 +75,7 @@ export class Uploads {
     return upload;
   }
 
-  /** @throws {ServiceError} `idempotency_mismatch`, `project_archived` */
+  /** @throws {ServiceError} `idempotency_mismatch`, `project_archived`, `quota_exceeded` */
   create(principal: Principal, upload: NewUpload & { readonly once?: Once | undefined }): Promise<Upload> {
     return this.context.db.transaction(async (sql) => {
       const now = this.context.now();
@@ -83,6 +83,7 @@ export class Uploads {
       const wanted = newId("upload");
       const id = await once(sql, principal, upload.once, wanted, now);
       if (id === wanted) {
+        checkQuota((await bytesOf(sql, project, now)) + upload.bytes, LIMITS.fileBytesPerProject, "bytes of files");
         await sql.query(
           `insert into uploads (id, project_id, bytes, filename, mime_type, purpose, file_expires_after, created_at, expires_at)
            values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
@@ -105,7 +106,33 @@ export class Uploads {
     });
   }
 
-  /** Nothing: there is no such upload. @throws {ServiceError} `invalid_upload_state` where it takes no more parts */
+  /** What another part may have, before it is sent. Nothing: there is no such upload. Throws as `addPart`. */
+  room(principal: Principal, id: string): Promise<Room | undefined> {
+    return this.context.db.transaction((sql) => this.#room(sql, principal, id));
+  }
+
+  async #room(sql: Sql, principal: Principal, id: string): Promise<Room | undefined> {
+    const upload = await this.#get(principal, id, sql);
+    if (upload === undefined) return undefined;
+    if (upload.status !== "pending") throw wrongState(upload);
+    const project = await roomIn(sql, await enterProject(sql, principal), this.context.now());
+    const [there] = await sql.query(
+      "select count(*)::int as parts, coalesce(sum(bytes), 0)::bigint as bytes from upload_parts where upload_id = $1",
+      [id],
+      z.object({ parts: z.number(), bytes: z.number() }),
+    );
+    const { parts, bytes } = there ?? { parts: 0, bytes: 0 };
+    // Who is not sure whether a part has arrived may send it again.
+    const left = 2 * upload.bytes - bytes;
+    const beyond = new ServiceError("invalid_value", "the upload has more in it than was announced", {
+      expected: `${upload.bytes} bytes, each sent twice at most, in ${LIMITS.partsPerUpload} parts at most`,
+      found: `${bytes} bytes in ${parts} parts, and another part`,
+    });
+    if (left <= 0 || parts >= LIMITS.partsPerUpload) throw beyond;
+    return project.bytes < left ? project : { bytes: left, beyond };
+  }
+
+  /** Nothing: there is no such upload. @throws {ServiceError} `invalid_upload_state` where it takes no more parts, `invalid_value` where it has enough, `quota_exceeded`, `project_archived` */
   async addPart(
     principal: Principal,
     id: string,
@@ -118,6 +145,8 @@ export class Uploads {
       const wanted = newId("part");
       const partId = await once(sql, principal, part.once, wanted, now);
       if (partId === wanted) {
+        const room = await this.#room(sql, principal, id);
+        if (room !== undefined && part.bytes > room.bytes) throw room.beyond;
         const added = await sql.query(
           `insert into upload_parts (id, upload_id, sha256, bytes, created_at)
            select $3, id, $4, $5, $1 from uploads where id = $2 and status = 'pending' and expires_at > $1 returning id`,
@@ -149,19 +178,26 @@ export class Uploads {
     if (upload.status === "completed" && upload.file !== null) return { upload, file: upload.file };
     if (upload.status !== "pending") throw wrongState(upload);
     const parts = await this.#parts(upload, ask.parts);
-    const { sha256, bytes, md5 } = await this.blobs.join(parts.map((part) => part.sha256));
-    if (ask.md5 !== undefined && ask.md5.toLowerCase() !== md5) {
-      throw new ServiceError("invalid_value", "the parts are not what was to be sent", {
-        expected: `MD5 ${ask.md5}`,
-        found: md5,
-        param: "md5",
-      });
-    }
+    await this.context.db.transaction(async (sql) => {
+      const project = await enterProject(sql, principal);
+      // Its own parts are counted already.
+      checkQuota(await bytesOf(sql, project, this.context.now()), LIMITS.fileBytesPerProject, "bytes of files");
+    });
+    const { sha256, bytes } = await this.blobs.join(
+      parts.map((part) => part.sha256),
+      ({ md5 }) => {
+        if (ask.md5 === undefined || ask.md5.toLowerCase() === md5) return;
+        throw new ServiceError("invalid_value", "the parts are not what was to be sent", {
+          expected: `MD5 ${ask.md5}`,
+          found: md5,
+          param: "md5",
+        });
+      },
+    );
     const file = await this.context.db.transaction(async (sql): Promise<StoredFile | undefined> => {
       const now = this.context.now();
       const project = await enterProject(sql, principal);
       const fileId = newId("file");
-      checkQuota((await bytesOf(sql, project)) + bytes, LIMITS.fileBytesPerProject, "bytes of files");
       const expires = upload.fileExpiresAfter === null ? undefined : now + upload.fileExpiresAfter;
       const still = await sql.query("select id from uploads where id = $1 and status = 'pending' for update", [id]);
       if (still.length === 0) return undefined;

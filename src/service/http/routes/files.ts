@@ -8,7 +8,7 @@ import type { BlobStore, Stored } from "../../store/blobs.ts";
 import type { StoredFile } from "../../store/files.ts";
 import { checked } from "../errors.ts";
 import { refuseUnstorable, strict } from "../json.ts";
-import { readForm } from "../multipart.ts";
+import { readFormInto } from "../multipart.ts";
 import { type Route, route } from "../route.ts";
 import { found, onceOf, type Service } from "../service.ts";
 import { streamed } from "../streamed.ts";
@@ -32,7 +32,8 @@ export function fileRoutes(service: Service): Route[] {
       form: z.strictObject({ ...Fields.shape, file: z.string().meta({ format: "binary" }) }),
       reply: FileObject,
       async handle(call) {
-        const { fields, file } = await readForm(call.incoming, LIMITS.fileBytes, (bytes) =>
+        const room = await store.files.room(call.principal);
+        const { fields, file } = await readFormInto(room, call.incoming, LIMITS.fileBytes, (bytes) =>
           storeChecked(store.blobs, bytes),
         );
         refuseUnstorable(fields);

@@ -6,7 +6,7 @@ import { checkFile } from "../../pipeline/check-file.ts";
 import type { Upload } from "../../store/uploads.ts";
 import { checked } from "../errors.ts";
 import { strict } from "../json.ts";
-import { readForm } from "../multipart.ts";
+import { readFormInto } from "../multipart.ts";
 import { type Route, route } from "../route.ts";
 import { found, onceOf, type Service } from "../service.ts";
 import { fileReply, PartObject, UploadComplete, UploadCreate, UploadObject, uploadReply } from "../wire/file.ts";
@@ -45,7 +45,10 @@ export function uploadRoutes({ store }: Service): Route[] {
       reply: PartObject,
       async handle(call) {
         const { principal, params, incoming } = call;
-        const { fields, file } = await readForm(incoming, LIMITS.partBytes, (bytes) => store.blobs.put(bytes));
+        const room = found(await store.uploads.room(principal, params.id!));
+        const { fields, file } = await readFormInto(room, incoming, LIMITS.partBytes, (bytes) =>
+          store.blobs.put(bytes),
+        );
         checked(strict({}), fields);
         if (file === undefined || file.name !== "data") {
           throw new ServiceError("missing_required_parameter", "the form has no part", { param: "data" });
