@@ -36,6 +36,10 @@ export const ModerationResult = z.strictObject({
   category_applied_input_types: all(z.array(z.literal("text"))),
 });
 
+/** Those that are models themselves. Workers compute them; the server's own process, in which nothing may take long, does not. */
+const MODELS: readonly string[] = ["beaver-dam", "llama-guard", "sequence-classifier"] satisfies readonly Chosen[];
+type Chosen = ReturnType<typeof policyOf>["moderation"]["moderator"]["name"];
+
 /** Moderators by what they were chosen with: they are functions, and some are large. */
 const moderators = new Map<string, Moderator>();
 
@@ -56,6 +60,17 @@ export async function judge(
   const policy = await store.policies.current(project?.policy ?? "default");
   if (policy === undefined) throw new Error("the project's policy is not there");
   const body = policyOf(policy.body);
+  if (MODELS.includes(body.moderation.moderator.name)) {
+    throw new ServiceError(
+      "model_not_found",
+      "the project's moderator is a model, which judges files and evaluations alone",
+      {
+        param: "model",
+        found: body.moderation.moderator.name,
+        hint: "A policy whose moderator is no model, or a judge at another address, serves here too",
+      },
+    );
+  }
   const key = sha256Of(JSON.stringify([body.moderation.moderator, body.moderatorFiles]));
   const moderator = moderators.get(key) ?? (await moderatorOf(body)).moderator;
   moderators.set(key, moderator);
