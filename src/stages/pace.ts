@@ -1,6 +1,7 @@
 import { isObject } from "../formats/strict-json.ts";
 import { createModel, moduleOf } from "../models/index.ts";
 import { type Device, type DeviceTensors, DryDevice, type Machine } from "../runtime/index.ts";
+import { RandomStream } from "../tensor/random.ts";
 import { type DType, zeros } from "../tensor/tensor.ts";
 import { microBatches } from "../train/stepper.ts";
 import { TrainingProgram } from "../train/training-program.ts";
@@ -34,7 +35,7 @@ export async function paceOf(job: TrainingRun, machine: Machine, device: Device)
   const has = (name: string) => model.modules.has(moduleOf(name.replace(/\.(scales|minima)$/, "")));
   const start = {
     ...job.start,
-    base: { ...base, device, model, weights: await filled(device, base.weights, has) },
+    base: { ...base, device, model, weights: await drawn(device, base.weights, has) },
     lora: lora && { ...lora, tensors: new Map([...lora.tensors].filter(([name]) => has(name))) },
   };
   const dry = new DryDevice(machine);
@@ -62,26 +63,32 @@ export function firstLayers(config: unknown, layers: number, kept = LAYERS): unk
   return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, fewer(key, value)]));
 }
 
-/** About a hundredth as a number, or as a code: nothing overflows, and nothing is too small for its type. */
-const FILL: Readonly<Partial<Record<DType, number>>> = {
-  float32: 0.01,
-  float16: 0x2100,
-  uint16: 0x3c20,
-  int8: 1,
-  uint8: 0x99,
+/** Numbers, or codes, of the size of weights, from 32 random bits: none so small that processors slow down, and none overflows. */
+const DRAWN: Readonly<Partial<Record<DType, (bits: number) => number>>> = {
+  float32: (bits) => (bits / 2 ** 32 - 0.5) / 10,
+  float16: (bits) => 0x2800 | (bits & 0x83ff),
+  uint16: (bits) => 0x3c80 | (bits & 0x807f),
+  int8: (bits) => (bits & 0xff) - 128,
+  uint8: (bits) => bits & 0xff,
 };
 
-/** Weights of those types on another device. */
-async function filled(
-  device: Device,
-  weights: DeviceTensors,
-  which: (name: string) => boolean,
-): Promise<DeviceTensors> {
+/** Random bits are used again after so many, a prime number: a matrix would take seconds otherwise. */
+const PERIOD = 65_521;
+
+/** Other weights of those types, on another device. */
+async function drawn(device: Device, weights: DeviceTensors, which: (name: string) => boolean): Promise<DeviceTensors> {
   const named = Object.entries(weights).filter(([name]) => which(name));
+  const random = new RandomStream(0, "weights");
+  const bits = Uint32Array.from({ length: PERIOD }, (_, i) => random.bits(i));
   return device.uploadAll(
     named.map(([name, { type, dims }]) => {
       const empty = zeros(type as DType, dims);
-      return [name, { ...empty, data: (empty.data as Float32Array).fill(FILL[type as DType] ?? 0) }] as const;
+      const data = empty.data as Float32Array;
+      const draw = DRAWN[type as DType] ?? (() => 0);
+      // Codes are up to a hundred.
+      const unit = name.endsWith(".scales") ? 0.01 : 1;
+      for (let i = 0; i < data.length; i++) data[i] = unit * draw(bits[i % PERIOD] as number);
+      return [name, empty] as const;
     }),
   );
 }

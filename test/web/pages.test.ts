@@ -151,14 +151,16 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => 
             return route.continue().catch(() => undefined);
           });
           await page.goto(server.url + address);
-          await page.waitForSelector(state.see);
+          await expect(page.waitForSelector(state.see), `${address}, ${name}`).resolves.toBeTruthy();
           if (!((await page.textContent("body")) ?? "").includes(state.text))
             wrong.push(`${address} ${name} does not say ${state.text}`);
           wrong.push(...(await axe(page)));
           come();
           await page.unrouteAll({ behavior: "ignoreErrors" });
           // What was away is asked for until it is there.
-          if (name === "offline") await page.waitForSelector("#content table, #content .card");
+          if (name !== "offline") continue;
+          await expect.poll(() => page.textContent("body"), { timeout: 60_000 }).not.toContain(state.text);
+          await page.waitForSelector("#content .bars", { state: "detached" });
         }
       }
       expect(wrong).toEqual([]);
