@@ -83,8 +83,9 @@ export async function estimate(
     }
   };
   const available = availableMemory();
-  const fit = { ...(await tried(job, found)), available, machine };
-  if (found.bytes <= available) return fit;
+  if (found.bytes <= available) return { ...(await tried(job, found)), available, machine };
+  // Trying steps of what does not fit could end this process.
+  const fit = { ...found, untried: "it does not fit", available, machine };
   for (const change of changesOf(job.options)) {
     const start = change.base === undefined ? job : await jobOf(change.base);
     const changed = { ...start, options: { ...start.options, ...change } };
