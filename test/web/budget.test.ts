@@ -13,6 +13,7 @@ import { SERVER } from "../../src/service/domain/principal.ts";
 import { compileProgram } from "../crash/compile.ts";
 import { chatRow, jsonLines, worldBase } from "../service/pipeline-things.ts";
 import { startTestServer, type TestServer } from "../service/server.ts";
+import { QUICK_POLICY } from "../service/things.ts";
 import { openBrowser, signedIn, whyNoBrowser } from "./browser.ts";
 import { builtDashboard } from "./build.ts";
 import { fill, PretendWorker, type World } from "./world.ts";
@@ -120,14 +121,6 @@ async function framesWhile(page: Page, deed: () => Promise<void>): Promise<numbe
   return page.evaluate<number[]>("(window.going_ = false, window.frames_.slice(1))");
 }
 
-const POLICY = `name: quick
-bases: [world-booster]
-moderation: { moderator: world }
-defence: { allowed: [sft], default: sft }
-evaluate: { sets: { harmful: world-harmful, harmless: world-harmless }, n: 16, systemPrompts: 0, prefixes: 0, maxNewTokens: 4 }
-limits: { hs: 0.5, hsRise: 0.5, overRefusal: 0.9 }
-`;
-
 /** Seconds of CPU that a process has taken; undefined where it is gone. */
 function cpuOf(pid: number): number | undefined {
   try {
@@ -156,7 +149,7 @@ describe.skipIf(!nightly || whyNoBrowser !== undefined)("what those who watch co
     const data = join(folder, "data");
     mkdirSync(join(data, "bases"), { recursive: true });
     cpSync((await worldBase("world-booster")).folder, join(data, "bases/world-booster"), { recursive: true });
-    writeFileSync(join(folder, "policy.yaml"), POLICY);
+    writeFileSync(join(folder, "policy.yaml"), QUICK_POLICY);
     const port = 18_642;
     const options = { data, port, workers: 1, threads: 1, policy: join(folder, "policy.yaml"), logLevel: "silent" };
     service = spawn(process.execPath, [program.path, "serve", JSON.stringify(options)], {
