@@ -61,6 +61,19 @@ describe("CSV and TSV", () => {
     expect((await scan("j.csv", '"x; y, z",1\n', { layouts })).rows).toEqual([[1, { text: "x; y, z", label: "1" }]]);
   });
 
+  // What Python's csv.DictReader says of them, given `delimiter`, behind the line that names it.
+  test.each([
+    [";instruction;output\n0;What is 2,5 + 1?;3,5\n", { "": "0", instruction: "What is 2,5 + 1?", output: "3,5" }],
+    ["\tinstruction\toutput\n0\tq, r\ta\n", { "": "0", instruction: "q, r", output: "a" }],
+    ["instruction;output;\nq, r;a;\n", { instruction: "q, r", output: "a", "": "" }],
+    ["sep=;\r\ninstruction;output\r\nq, r;a\r\n", { instruction: "q, r", output: "a" }],
+    ['"sep=|"\n2nd|out put?\nq, r|a\n', { "2nd": "q, r", "out put?": "a" }],
+    ["sep=,\ninstruction,output\nq;r,a\n", { instruction: "q;r", output: "a" }],
+  ])("headers with an empty name, and a first line that names what separates: %j", async (text, values) => {
+    const { rows, faults } = await scan("n.csv", text);
+    expect([rows.map(([, row]) => row), faults]).toEqual([[values], []]);
+  });
+
   test("TSV: quoted cells as in CSV, and plain ones that only begin with a quote", async () => {
     const text = 'a\tb\n"x ""y"""\t1\n"x" is y\t2\n"open\t3\n"two\nlines"\t4\n';
     expect((await scan("k.tsv", text)).rows.map(([line, { a, b }]) => [line, a, b])).toEqual([

@@ -47,13 +47,21 @@ function takeLine(line: string, delimiter: string, record: OpenRecord): number |
 
 const NAME = /^[\p{L}_][\p{L}\p{M}\p{N}_ .-]*$/u;
 
-/** What separates cells, as the first line shows: column names, or as many cells as a layout has. */
+/** How Excel writes a first line that names what separates the cells of the others. */
+const SEPARATOR = /^"?sep=([^"])"?$/i;
+
+/**
+ * What separates cells, as the first line shows: column names, or as many cells as a layout has. The first or last name may be
+ * empty, as over pandas' row numbers and where lines end with what separates.
+ */
 function delimiterOf(line: string, layouts: Layouts, usual: string): string {
   const fits = (delimiter: string): boolean => {
     const record = newRecord();
     if (takeLine(line, delimiter, record) !== undefined || record.quoted !== undefined) return false;
     if (layouts.some(({ length }) => length === record.cells.length)) return true;
-    return record.cells.length > 1 && record.cells.every((cell) => NAME.test(cell.trim()));
+    const names = record.cells.map((cell) => cell.trim());
+    const named = names[0] === "" ? names.slice(1) : names.at(-1) === "" ? names.slice(0, -1) : names;
+    return names.length > 1 && named.every((name) => NAME.test(name));
   };
   return [usual, ";", "\t", ","].find(fits) ?? usual;
 }
@@ -137,8 +145,10 @@ const readDelimited =
       const { text, line } = next;
       if (lines.length === 0 && text === "") return;
       if (delimiter === undefined) {
-        delimiter = delimiterOf(text, layouts, usual);
+        const named = SEPARATOR.exec(text)?.[1];
+        delimiter = named ?? delimiterOf(text, layouts, usual);
         if (delimiter !== usual) sink.note(`cells separated by ${delimiter === "\t" ? "tabs" : delimiter}`);
+        if (named !== undefined) return;
       }
       lines.push(next);
       length += text.length + 1;

@@ -2,11 +2,11 @@ import { BoosterError } from "../errors.ts";
 import { answered, BESIDE, conversationOf, WITH_TURNS } from "./answered.ts";
 import { meaningOf, refuseColumn } from "./columns.ts";
 import { collectExamples, type Example, textOf } from "./examples.ts";
-import { turnsOf } from "./messages.ts";
+import { isNothing, turnsOf } from "./messages.ts";
 import { MARKED, type Pair, pairOf, safeRlhfPair } from "./pairs.ts";
 import { labelled, openAiPreference, preference, prompted, safeRlhf, textOrTurns } from "./preferences.ts";
 import { renderedDialogue, renderedError } from "./rendered.ts";
-import { cellOf, FaultList, placeOf, type Row } from "./rows.ts";
+import { cellOf, FaultList, flagOf, placeOf, type Row } from "./rows.ts";
 
 /** A way to write training examples down. */
 export interface RowFormat {
@@ -26,12 +26,22 @@ export interface RowFormat {
 
 const optional = (row: Row, column: string): string => (cellOf(row, column) == null ? "" : textOf(row, column));
 
+/** Columns in which other forms have the answer. */
+const ANSWERS = ["output", "response", "completion", "answer"];
+
+/** A conversation in one column. @throws {BoosterError} `MESSAGES_INVALID`, `COLUMN_UNREAD` where its answer may stand beside it */
+const conversationIn = (column: string) => (row: Row) => {
+  const turns = turnsOf(cellOf(row, column), column);
+  if (turns.at(-1)?.role !== "assistant") for (const name of ANSWERS) refuseColumn(row, name, name);
+  return conversationOf(row, turns);
+};
+
 /** Ways to write a training example down; one row each, the first that fits is taken. */
 export const FORMATS = {
   preference: {
     about: "preferences, of which the chosen answer is the good one",
     columns: ["chosen", "rejected"],
-    also: ["prompt", "instruction", "input", "messages", "conversations", ...BESIDE],
+    also: ["prompt", "instruction", "question", "input", "messages", "conversations", ...BESIDE],
     harmful: "preferences, of which the rejected answer is the harmful one",
     example: preference,
     pair: { columns: MARKED, of: (row) => pairOf(row, preference) },
@@ -47,19 +57,19 @@ export const FORMATS = {
     about: "conversations",
     columns: ["messages"],
     also: WITH_TURNS,
-    example: (row) => conversationOf(row, turnsOf(cellOf(row, "messages"), "messages")),
+    example: conversationIn("messages"),
   },
   sharegpt: {
     about: "ShareGPT conversations",
     columns: ["conversations"],
     also: WITH_TURNS,
-    example: (row) => conversationOf(row, turnsOf(cellOf(row, "conversations"), "conversations")),
+    example: conversationIn("conversations"),
   },
   conversation: {
     about: "conversations",
     columns: ["conversation"],
     also: WITH_TURNS,
-    example: (row) => conversationOf(row, turnsOf(cellOf(row, "conversation"), "conversation")),
+    example: conversationIn("conversation"),
   },
   alpaca: {
     about: "Alpaca's instructions",
@@ -91,6 +101,12 @@ export const FORMATS = {
     columns: ["prompt", "response"],
     also: BESIDE,
     example: (row) => answered(row, textOf(row, "prompt"), textOf(row, "response")),
+  },
+  "question-response": {
+    about: "questions with responses, as OpenOrca's",
+    columns: ["question", "response"],
+    also: BESIDE,
+    example: (row) => answered(row, textOf(row, "question"), textOf(row, "response")),
   },
   "safe-rlhf": {
     about: "SafeRLHF's pairs of responses, of which a safe one is taken",
@@ -143,15 +159,10 @@ export const FORMAT_NAMES = Object.keys(FORMATS) as [FormatName, ...FormatName[]
 /** Columns that say which rows are harmful, for what counts and mixes them. */
 const MARKS = ["harmful", "is_safe"];
 
-/** What a row's marks say; undefined where it has none. */
-function saysHarmful({ values }: Row): boolean | undefined {
-  const [harmful, safe] = MARKS.map((mark) =>
-    String(values[mark] ?? "")
-      .trim()
-      .toLowerCase(),
-  );
-  if (/^(?:true|1)$/.test(harmful ?? "") || /^(?:false|0)$/.test(safe ?? "")) return true;
-  return /^(?:false|0)$/.test(harmful ?? "") || /^(?:true|1)$/.test(safe ?? "") ? false : undefined;
+/** What a row's marks say; undefined where it has none. @throws {BoosterError} `FLAG_INVALID` */
+function saysHarmful(row: Row): boolean | undefined {
+  const [harmful, safe] = MARKS.map((mark) => (isNothing(cellOf(row, mark)) ? undefined : flagOf(row, mark)));
+  return harmful === undefined && safe === undefined ? undefined : harmful === true || safe === false;
 }
 
 /** Columns that would change what is trained wherever a form does not read them. */
@@ -245,6 +256,7 @@ function readRows<T>(
     const meaningful = [...(chosen.also ?? []), ...MEANINGFUL];
     /** Columns that were found, with the meaningful one that each is or may be meant to be where it is not read. */
     const found = new Map<string, string | undefined>();
+    let contrary = 0;
     const examples = collectExamples(
       rows,
       (row) => {
@@ -253,6 +265,7 @@ function readRows<T>(
           const meant = found.get(column);
           if (meant !== undefined) refuseColumn(row, column, meant);
         }
+        if (taking.contrary(row)) contrary++;
         return taking.make(chosen, row);
       },
       faults,
@@ -260,7 +273,6 @@ function readRows<T>(
     const [read, unread] = [true, false].map((is) =>
       [...found.keys()].filter((column) => understood.has(column) === is),
     );
-    const contrary = rows.filter((row) => taking.contrary(row)).length;
     const over = rows.length - examples.length;
     const recognised = [
       `${taking.about(chosen)} (${read?.join(", ")})`,

@@ -77,6 +77,10 @@ test.each([
     ["u q", "a* a"],
   ],
   ["preference", { conversations: [human("q")], chosen: gpt("a"), rejected: gpt("b") }, ["u q", "a* a"]],
+  // Orca's, as DPO pairs and as OpenOrca has them.
+  ["preference", { system: "s", question: "q", chosen: "a", rejected: "b" }, ["s s", "u q", "a* a"]],
+  ["question-response", { id: "1", system_prompt: "s", question: "q", response: "a" }, ["s s", "u q", "a* a"]],
+  ["question-response", { system_prompt: "", question: "q", response: "a" }, ["u q", "a* a"]],
   ["preference", { instruction: "q", input: "x", chosen: "a", rejected: "b" }, ["u q\n\nx", "a* a"]],
   [
     "preference",
@@ -194,6 +198,12 @@ test.each([
   [{ prompt: "<|im_start|>user\nq<|im_end|>\n", completion: "a" }, ["u q", "a* a"]],
   [{ prompt: "<|im_start|>user\nq<|im_end|>\n", completion: "<|im_start|>assistant\na<|im_end|>" }, ["u q", "a* a"]],
   [{ prompt: "\n\nHuman: q\n\nAssistant:", completion: " a" }, ["u q", "a* a"]],
+  // Tulu's turns end with a line break alone.
+  [{ prompt: "<|user|>\nq\nr\n<|assistant|>\n", completion: "a\n" }, ["u q\nr", "a* a\n"]],
+  [
+    { text: "<|user|>\nq0\n\n<|assistant|>\na0\n<|user|>\nq\n<|assistant|>\na</s>" },
+    ["u q0\n", "a* a0", "u q", "a* a"],
+  ],
   [
     { prompt: "Mend this:\n### Instruction:\nx\n### Response:\ny", response: "a" },
     ["u Mend this:\n### Instruction:\nx\n### Response:\ny", "a* a"],
@@ -255,3 +265,23 @@ test("rows whose marks say the contrary of what they are for are counted", () =>
   expect(readExamples(rows).recognised).toContain("; 2 of them marked as harmful");
   expect(readExamples(rows, undefined, undefined, true).recognised).toContain("; 1 of them marked as safe");
 });
+
+test("marks are read as yes or no, or refused with their line", () => {
+  const marked = (is_safe: unknown) => [row({ prompt: "q", response: "a", is_safe })];
+  for (const no of [false, 0, "0", "0.0", "False"])
+    expect(readExamples(marked(no)).recognised).toContain("; 1 of them marked as harmful");
+  for (const nothing of [true, "1.0", null, ""])
+    expect(readExamples(marked(nothing)).recognised).not.toContain("marked");
+  expect(() => readExamples(marked("no"))).toThrow(/f\.jsonl:1 FLAG_INVALID.*is_safe/);
+});
+
+test.each(["output", "response", "completion", "answer"])(
+  "an answer that stands beside turns in %s is refused",
+  (column) => {
+    const asked = [user("q0"), answer("a0"), user("q")];
+    expect(() => read({ messages: asked, [column]: "a" })).toThrow(new RegExp(`COLUMN_UNREAD.*"${column}"`));
+    expect(() => read({ conversations: [human("q")], [column]: "a" })).toThrow("COLUMN_UNREAD");
+    expect(said(read({ messages: asked, [column]: null }).examples[0])).toEqual(["u q0", "a* a0", "u q"]);
+    expect(read({ messages: [...asked, answer("a")], [column]: "a" }).recognised).toContain(`not used: ${column}`);
+  },
+);

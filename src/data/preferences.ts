@@ -50,7 +50,7 @@ export function prompted(row: Row, prompt: unknown, column: string): Example {
 
 function question(row: Row): unknown {
   const input = cellOf(row, "input");
-  const asked = ["prompt", "conversations", "messages", "instruction"].map((column) => cellOf(row, column));
+  const asked = ["prompt", "conversations", "messages", "instruction", "question"].map((column) => cellOf(row, column));
   const found = asked.find((value) => value != null);
   if (isNothing(input)) return found;
   if (isText(found) && isText(input)) return `${found}\n\n${input}`;

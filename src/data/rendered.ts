@@ -68,8 +68,10 @@ function dialogueOf(text: string): Rendered | undefined {
       const [content = "", ...behind] = found === undefined ? [written] : written.split(found);
       if (role === undefined || behind.join("").trim() !== "")
         return { name, refused: "has turns that cannot be told apart" };
-      // Marks of ends stand right behind a text; without them, the blanks around are the dialogue's.
-      messages.push({ role, content: ends.length === 0 ? content.trim() : content });
+      // Marks of ends stand right behind a text; a head without one behind a line break; where there are none, among blanks.
+      const isOpen = found === undefined && (role !== "assistant" || at + 2 < pieces.length);
+      const own = isOpen ? content.replace(/\n$/, "") : content;
+      messages.push({ role, content: ends.length === 0 ? content.trim() : own });
     }
     return { name, messages };
   }

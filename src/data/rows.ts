@@ -29,7 +29,11 @@ export const placeOf = (row: Row): string => `${row.file}:${row.line}`;
 export const cellOf = (row: Row, column: string): unknown =>
   Object.hasOwn(row.values, column) ? row.values[column] : undefined;
 
-const FLAGS: Readonly<Record<string, boolean>> = { true: true, "1": true, false: false, "0": false };
+/** Also as pandas writes a column of them that has gaps. */
+const FLAGS: Readonly<Record<string, boolean>> = {
+  ...{ true: true, "1": true, "1.0": true },
+  ...{ false: false, "0": false, "0.0": false },
+};
 
 /**
  * A yes or no in a column; undefined where the row lacks it. CSV and TSV know texts only, so that "True" and "0" count as well.
