@@ -18,6 +18,7 @@ import { routesOf } from "./http/routes/index.ts";
 import { type Listening, listen } from "./http/server.ts";
 import type { Service } from "./http/service.ts";
 import { lately } from "./lately.ts";
+import { Moderators } from "./pipeline/moderators.ts";
 import { repeat } from "./repeat.ts";
 import type { ServeOptions } from "./serve-options.ts";
 import { folderOf, setUpBase } from "./set-up-base.ts";
@@ -116,6 +117,8 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
     cleanups.push(() => engine.close());
     // Whoever asks first need not wait; how it fails is logged.
     engine.base(base.name).catch(() => undefined);
+    const moderators = new Moderators();
+    cleanups.push(async () => moderators.close());
     const service: Service = {
       keys: store.keys,
       sessions: store.sessions,
@@ -133,6 +136,7 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
       withdraw: (model) => engine.withdraw(model),
       experiments: options.experiments,
       webhooks: senderOf({ reach: reachOf(options.webhookInside), version, now: store.context.now }),
+      moderators,
     };
     const keeper = new Keeper({ store, folder: bases, threads: service.jobThreads, log });
     cleanups.push(() => keeper.stop());

@@ -116,6 +116,11 @@ export class Child {
     });
   }
 
+  /** Whether it can be asked more. */
+  get isAlive(): boolean {
+    return this.process.connected;
+  }
+
   /** Ends the child at once, whatever it does. */
   destroy(): void {
     this.kill();

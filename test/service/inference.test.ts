@@ -161,6 +161,8 @@ describe("chat", () => {
     [{ temperature: 3 }, "invalid_value", "temperature"],
     [{ n: 9 }, "invalid_value", "n"],
     [{ max_tokens: 64 }, "context_length_exceeded", null],
+    // So long that it is not even read.
+    [{ messages: [{ role: "user", content: "tea ".repeat(20_000) }] }, "context_length_exceeded", null],
     [{ max_tokens: 3, max_completion_tokens: 4 }, "invalid_value", "max_tokens"],
     [{ top_logprobs: 2 }, "invalid_value", "top_logprobs"],
     [{ model: "other" }, "model_not_found", "model"],

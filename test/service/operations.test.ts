@@ -155,20 +155,6 @@ describe("moderation of a conversation", () => {
     expect([flags(input.moderation?.input), input.usage.total_tokens, asked]).toEqual([[true], 0, before]);
   });
 
-  test("by a moderator that is a model is refused: the server's own process computes none", async () => {
-    const { policy } = await loadPolicy(bundledPolicy());
-    const now = await moderated.store.policies.current(policy.name);
-    const moderator = { name: "sequence-classifier", model: "/nowhere" };
-    await moderated.store.policies.set(SERVER, policy.name, {
-      ...policy,
-      moderation: { ...policy.moderation, moderator },
-    } as never);
-    const refused = { status: 404, code: "model_not_found" };
-    await expect(chat("hello")).rejects.toMatchObject(refused);
-    await expect(moderated.client().moderations.create({ input: "hello" })).rejects.toMatchObject(refused);
-    await moderated.store.policies.set(SERVER, policy.name, now!.body as never);
-  });
-
   test("comes whole, and is refused by name as a stream", async () => {
     const stream = moderated.client().chat.completions.create({
       model: "world-booster",

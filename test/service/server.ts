@@ -14,6 +14,7 @@ import type { Route } from "../../src/service/http/route.ts";
 import { routesOf } from "../../src/service/http/routes/index.ts";
 import { listen } from "../../src/service/http/server.ts";
 import type { Service } from "../../src/service/http/service.ts";
+import { Moderators } from "../../src/service/pipeline/moderators.ts";
 import { setUpPolicy, setUpProject } from "../../src/service/setup.ts";
 import { type Store, storeOn } from "../../src/service/store/store.ts";
 import { reachOf } from "../../src/service/webhooks/address.ts";
@@ -47,6 +48,8 @@ interface TestOptions {
   readonly dashboard?: string;
   /** Folder of experiments. */
   readonly experiments?: string;
+  /** Compiled `moderator-child.ts`, where a policy's moderator is a model. */
+  readonly moderatorChild?: string;
 }
 
 export async function startTestServer(options: TestOptions = {}): Promise<TestServer> {
@@ -60,6 +63,7 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
     },
   });
   const draining = new AbortController();
+  const moderators = new Moderators(options.moderatorChild);
   const service: Service = {
     keys: store.keys,
     sessions: store.sessions,
@@ -77,6 +81,7 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
     withdraw: () => undefined,
     experiments: options.experiments,
     webhooks: senderOf({ reach: reachOf(["127.0.0.1"]), version: "0.0.0", now: store.context.now }),
+    moderators,
   };
   const identity = createHash("sha256").update("base").digest("hex");
   await store.bases.add(SERVER, { name: "world-booster", identity, files: await baseFiles(store), facts: {} });
@@ -102,6 +107,7 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
     stop: async () => {
       draining.abort();
       await listening.close(5);
+      moderators.close();
       await store.close();
       rmSync(data, { recursive: true, force: true });
     },

@@ -135,7 +135,7 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => 
       const asked = nightly ? Object.values({ ...addresses(), nowhere: "/held" }) : ["/held"];
       for (const address of asked) {
         for (const [name, state] of Object.entries(states)) {
-          const api = /\/v1\/(booster\/(?!session|stream)|fine_tuning|organization)/;
+          const api = /\/v1\/(?!booster\/(session|stream))/;
           let come = (): void => undefined;
           const late = new Promise<void>((resolve) => {
             come = resolve;

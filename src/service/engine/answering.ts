@@ -14,7 +14,17 @@ import {
 import type { Model } from "../../models/index.ts";
 import type { Template } from "../../models/model-file.ts";
 import { AnswerText, type Piece, servedToken } from "./answer-text.ts";
-import type { Answered, Ask, ServedFinish, ServedPrompt, ServedToken } from "./types.ts";
+import {
+  type Answered,
+  type Ask,
+  charactersOf,
+  type ServedFinish,
+  type ServedPrompt,
+  type ServedToken,
+} from "./types.ts";
+
+/** Characters for each token of the context beyond which a text is not read at all: reading holds up everybody's answers, and no text has so few tokens. */
+const MOST_CHARACTERS = 32;
 
 /** What answers requests: an engine and the words of its model. */
 export interface Speaker {
@@ -53,6 +63,7 @@ export function answer(
   group: string,
   emit: (event: Answered) => void,
 ): Answering {
+  for (const [i, prompt] of ask.prompts.entries()) checkText(speaker.model, prompt, `prompt ${i}`);
   const prompts = ask.prompts.map((prompt) => idsOf(speaker, prompt));
   for (const [i, ids] of prompts.entries()) checkLength(speaker.model, ids, ask.maxNewTokens, `prompt ${i}`);
   const seed = ask.seed ?? randomInt(2 ** 31);
@@ -104,6 +115,17 @@ function idsOf({ tokenizer, template }: Speaker, prompt: ServedPrompt): readonly
   }
   const bos = tokenizer.addsBos && tokenizer.bosId !== undefined ? [tokenizer.bosId] : [];
   return [...bos, ...tokenizer.encodeSegments(alpacaPrompt(only.content, ""))];
+}
+
+/** @throws {BoosterError} `PROMPT_TOO_LONG` */
+function checkText({ maxPositions }: Model, prompt: ServedPrompt, where: string): void {
+  const characters = charactersOf(prompt);
+  if (characters <= MOST_CHARACTERS * maxPositions) return;
+  throw new BoosterError("PROMPT_TOO_LONG", "the prompt is longer than the model's context", {
+    expected: `at most ${maxPositions} tokens`,
+    found: `${characters} characters`,
+    where,
+  });
 }
 
 /** @throws {BoosterError} `PROMPT_TOO_LONG` with both numbers, and what `checkPrompt` throws */

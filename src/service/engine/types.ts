@@ -26,6 +26,13 @@ export type ServedPrompt =
   | { readonly text: string }
   | { readonly ids: readonly number[] };
 
+/** Of a prompt's texts, before anything is read; token ids have none. */
+export function charactersOf(prompt: ServedPrompt): number {
+  if ("ids" in prompt) return 0;
+  const texts = "text" in prompt ? [prompt.text] : prompt.messages.map(({ content }) => content);
+  return texts.reduce((sum, text) => sum + text.length, 0);
+}
+
 /** A request of several prompts, each answered `n` times. */
 export interface Ask {
   readonly model: ServedModel;

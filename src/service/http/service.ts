@@ -3,6 +3,7 @@ import type { JsonValue } from "../domain/json.ts";
 import { LIMITS } from "../domain/limits.ts";
 import { ServiceError } from "../domain/service-error.ts";
 import type { WebhookMessage, WebhookTry } from "../domain/webhook.ts";
+import type { Moderators } from "../pipeline/moderators.ts";
 import type { Once } from "../store/once.ts";
 import type { Store } from "../store/store.ts";
 import type { Core } from "./core.ts";
@@ -18,6 +19,8 @@ export interface Service extends Core {
   /** Ends the serving of a model at once on this server; others find out at their next look. */
   readonly withdraw: (model: string) => void;
   readonly webhooks: WebhookSender;
+  /** Those that requests ask. */
+  readonly moderators: Moderators;
   /** Folder of experiments whose reports are shown. */
   readonly experiments?: string | undefined;
 }

@@ -50,9 +50,8 @@ export class Moderating {
   }
 
   async #judge(texts: readonly Exchange[]): Promise<z.input<typeof Results>> {
-    const { store } = this.serving.service;
     const { principal, gone } = this.call;
-    const { model, results } = await judge(store, principal, this.asked.model, texts, gone);
+    const { model, results } = await judge(this.serving.service, principal, this.asked.model, texts, gone);
     const typed = results.map((result) => ({ ...result, type: "moderation_result" as const, model }));
     return { type: "moderation_results", model, results: typed };
   }

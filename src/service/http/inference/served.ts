@@ -1,14 +1,15 @@
 import type { Principal } from "../../domain/principal.ts";
 import { ServiceError } from "../../domain/service-error.ts";
-import type {
-  Answered,
-  Ask,
-  ServedBase,
-  ServedFinish,
-  ServedModel,
-  ServedPrompt,
-  ServedToken,
-  ServingEngine,
+import {
+  type Answered,
+  type Ask,
+  charactersOf,
+  type ServedBase,
+  type ServedFinish,
+  type ServedModel,
+  type ServedPrompt,
+  type ServedToken,
+  type ServingEngine,
 } from "../../engine/types.ts";
 import { unusable } from "../create-job.ts";
 import type { Call } from "../route.ts";
@@ -65,8 +66,7 @@ const CHARACTERS_PER_TOKEN = 8;
 /** How many tokens it has at least, or nearly. */
 export const leastTokens = (prompt: ServedPrompt): number => {
   if ("ids" in prompt) return prompt.ids.length;
-  const texts = "text" in prompt ? [prompt.text] : prompt.messages.map(({ content }) => content);
-  return Math.ceil(texts.reduce((sum, text) => sum + text.length, 0) / CHARACTERS_PER_TOKEN);
+  return Math.ceil(charactersOf(prompt) / CHARACTERS_PER_TOKEN);
 };
 
 /**

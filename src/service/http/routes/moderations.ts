@@ -9,7 +9,7 @@ const Text = z.string().max(100_000);
 const Part = strict({ type: z.literal("text"), text: Text });
 
 /** The very check that training files go through, offered beforehand: the moderator of the project's policy. */
-export function moderationRoutes({ store }: Service): Route[] {
+export function moderationRoutes(service: Service): Route[] {
   return [
     route({
       method: "post",
@@ -27,7 +27,7 @@ export function moderationRoutes({ store }: Service): Route[] {
           ? inputs
           : [inputs.map((input) => (typeof input === "string" ? input : input.text)).join("\n")];
         const pairs = texts.map((answer) => ({ prompt: "", answer }));
-        const { model, results } = await judge(store, principal, body.model, pairs, gone);
+        const { model, results } = await judge(service, principal, body.model, pairs, gone);
         return { id: newId("moderation"), model, results };
       },
     }),
