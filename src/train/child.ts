@@ -1,9 +1,9 @@
-import { type ChildProcess, fork } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { Readable } from "node:stream";
 import type { ErrorCode } from "../error-codes.ts";
 import { asBoosterError, BoosterError, type ErrorDetails } from "../errors.ts";
 import type { Event, Following } from "./event.ts";
+import { type Ended, Forked } from "./forked.ts";
 import { stopOnSignals } from "./signals.ts";
 
 /** What the parent says to the child. */
@@ -33,57 +33,57 @@ const STDERR_KEPT = 4096;
 
 /**
  * A module in a process of its own, so that a native call that blocks, a crash or lack of memory there leaves this process alive
- * and answering. It is in its own process group: Ctrl-C reaches it only through the signal of what it was asked. When this
- * process exits the child is killed; when this process is killed the child stops by itself, cleanly.
+ * and answering. Ctrl-C reaches it only through the signal of what it was asked. When this process exits the child is killed; when
+ * this process is killed the child stops by itself, cleanly.
  *
- * The module calls `serveParent`. Payloads, events and results are structured clones; both sides come from one program, so their
- * types are taken on trust.
+ * The module calls `serveParent`. Payloads, events and results are structured clones.
  */
 export class Child {
-  private readonly process: ChildProcess;
-  private readonly kill = (): void => void this.process.kill("SIGKILL");
+  private readonly forked: Forked<ToChild, ToParent>;
   private readonly gone: Promise<BoosterError>;
+  private asked: { hear(said: ToParent): void; lose(why: unknown): void } | undefined;
 
   /**
    * @param memory bytes that the child may have. One with more is killed, with `OUT_OF_MEMORY`, before the system chooses whom to kill; where
    * the system does not tell how much a process has (it does on Linux), nobody is
    */
   constructor(module: URL | string, memory = Number.POSITIVE_INFINITY) {
-    this.process = fork(module, [], {
-      detached: true,
-      serialization: "advanced",
-      stdio: ["ignore", "inherit", "pipe", "ipc"],
-    });
-    const stderr = collectTail(this.process.stderr);
+    this.forked = new Forked(module, (said) => this.asked?.hear(said), "pipe");
+    const stderr = collectTail(this.forked.stderr);
     let tooMuch: number | undefined;
     const watch = setInterval(() => {
-      const bytes = residentBytes(this.process.pid);
+      const bytes = residentBytes(this.forked.pid);
       if (bytes <= memory) return;
       tooMuch = bytes;
-      this.kill();
+      this.forked.kill();
     }, LOOK_MS).unref();
-    this.gone = new Promise((resolve, reject) => {
-      this.process.on("error", reject);
-      this.process.on("close", (code, killedBy) =>
-        resolve(tooMuch === undefined ? crash(code, killedBy, stderr()) : overgrown(tooMuch, memory)),
-      );
-    });
-    const unwatch = (): void => clearInterval(watch);
-    this.gone.then(unwatch, unwatch);
-    process.once("exit", this.kill);
+    this.gone = this.forked.ended
+      .then((ended) => (tooMuch === undefined ? crash(ended, stderr()) : overgrown(tooMuch, memory)))
+      .finally(() => clearInterval(watch));
+    const lose = (why: unknown): void => this.asked?.lose(why);
+    this.gone.then(lose, lose);
   }
 
   /**
    * One piece of work; the child takes one at a time. Asked to stop it finishes its step and saves, and its result is waited for;
    * as long as it is preparing there is nothing to save, and it is killed.
    *
+   * @param unprepared what a stop does before the child has told anything: it ends the child, or is passed on
    * @throws {BoosterError} the child's own error code, `STOPPED`, or `CHILD_KILLED`, `OUT_OF_MEMORY`, `CHILD_CRASHED` with the end of
    * its standard error
    */
-  ask<Result>(payload: unknown, { emit, signal }: Following = {}): Promise<Result> {
+  ask<Result>(
+    payload: unknown,
+    { emit, signal }: Following = {},
+    unprepared: "kill" | "stop" = "kill",
+  ): Promise<Result> {
     return new Promise((resolve, reject) => {
-      let preparing = true;
+      let preparing = unprepared === "kill";
       let dropped = false;
+      const end = (): void => {
+        this.asked = undefined;
+        signal?.removeEventListener("abort", stop);
+      };
       const hear = (said: ToParent): void => {
         if (said.kind === "event") {
           const { event } = said;
@@ -96,21 +96,19 @@ export class Child {
         if (said.kind === "done") resolve(said.value as Result);
         else reject(new BoosterError(said.code, said.problem, said.details));
       };
+      const lose = (why: unknown): void => {
+        end();
+        reject(dropped ? new BoosterError("STOPPED", "the work was stopped before its first step") : why);
+      };
       const stop = (): void => {
         dropped = preparing;
-        if (preparing) this.kill();
-        else send(this.process, { kind: "stop", reason: String(signal?.reason) });
+        if (preparing) this.forked.kill();
+        else this.forked.say({ kind: "stop", reason: String(signal?.reason) });
       };
-      const end = (): void => {
-        this.process.off("message", hear as (message: unknown) => void);
-        signal?.removeEventListener("abort", stop);
-      };
-      this.process.on("message", hear as (message: unknown) => void);
-      this.gone.then((crashed) => {
-        end();
-        reject(dropped ? new BoosterError("STOPPED", "the work was stopped before its first step") : crashed);
-      }, reject);
-      send(this.process, { kind: "start", payload });
+      this.asked = { hear, lose };
+      // One that is gone already hears nothing.
+      if (!this.isAlive) this.gone.then(lose, lose);
+      this.forked.say({ kind: "start", payload });
       if (signal?.aborted) stop();
       else signal?.addEventListener("abort", stop, { once: true });
     });
@@ -118,20 +116,18 @@ export class Child {
 
   /** Whether it can be asked more. */
   get isAlive(): boolean {
-    return this.process.connected;
+    return this.forked.isConnected;
   }
 
   /** Ends the child at once, whatever it does. */
   destroy(): void {
-    this.kill();
-    process.off("exit", this.kill);
+    this.forked.kill();
   }
 
   /** Lets the child go once it has nothing to do. */
   async close(): Promise<void> {
-    send(this.process, { kind: "leave" });
+    this.forked.say({ kind: "leave" });
     await this.gone;
-    process.off("exit", this.kill);
   }
 }
 
@@ -152,11 +148,6 @@ export async function runInChild<Result>(
   } finally {
     await child.close();
   }
-}
-
-/** The child may be gone already; how it ended is reported by its exit. */
-function send(child: ChildProcess, message: ToChild): void {
-  if (child.connected) child.send(message, () => undefined);
 }
 
 /** Passes the stream on and remembers its end. */
@@ -191,7 +182,7 @@ const overgrown = (bytes: number, limit: number): BoosterError =>
     hint: LESS_MEMORY,
   });
 
-function crash(code: number | null, killedBy: NodeJS.Signals | null, stderr: string): BoosterError {
+function crash({ code, signal: killedBy }: Ended, stderr: string): BoosterError {
   if (/heap out of memory|bad_alloc|failed to allocate memory/i.test(stderr)) {
     return new BoosterError("OUT_OF_MEMORY", "the training process ran out of memory", {
       found: lastLines(stderr),

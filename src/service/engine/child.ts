@@ -89,6 +89,7 @@ async function hear(message: ToEngine): Promise<void> {
     opened = await open(message.opening);
     return say({ kind: "ready", base: opened.served });
   }
+  if (message.kind === "leave") process.exit();
   // The server waits for `ready` before it says more.
   if (opened === undefined) return;
   if (message.kind === "cancel") return answering.get(message.id)?.cancel();

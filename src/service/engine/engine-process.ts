@@ -1,5 +1,5 @@
-import { type ChildProcess, fork } from "node:child_process";
 import type { Failure } from "../../train/child.ts";
+import { Forked } from "../../train/forked.ts";
 import { ServiceError } from "../domain/service-error.ts";
 import { serviceError, unloadable } from "./failures.ts";
 import type { EngineLoad, FromEngine, Opening, ToEngine, Told } from "./ipc.ts";
@@ -24,7 +24,7 @@ interface Listener {
  * ends with `engine_restarted`, and it is started again.
  */
 export class EngineProcess {
-  private child: ChildProcess | undefined;
+  private child: Forked<ToEngine, FromEngine> | undefined;
   private ready: Promise<ServedBase>;
   private setReady!: { resolve(base: ServedBase): void; reject(error: unknown): void };
   private readonly listeners = new Map<number, Listener>();
@@ -34,7 +34,6 @@ export class EngineProcess {
   private pause = 0;
   private nextId = 1;
   private isClosed = false;
-  private readonly kill = (): void => void this.child?.kill("SIGKILL");
 
   constructor(
     private readonly opening: Opening,
@@ -43,7 +42,6 @@ export class EngineProcess {
     private readonly onCrash: (how: string) => void,
   ) {
     this.ready = this.promised();
-    process.once("exit", this.kill);
     this.start();
   }
 
@@ -74,15 +72,12 @@ export class EngineProcess {
 
   async close(): Promise<void> {
     this.isClosed = true;
-    process.off("exit", this.kill);
     this.setReady.reject(stopped());
     const { child } = this;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    // After a disconnect of our own there is no `close`.
-    const gone = new Promise((resolve) => child.once("exit", resolve));
-    child.disconnect();
-    const timer = setTimeout(this.kill, 2000);
-    await gone;
+    if (child === undefined) return;
+    child.say({ kind: "leave" });
+    const timer = setTimeout(child.kill, 2000);
+    await child.ended.catch(() => undefined);
     clearTimeout(timer);
   }
 
@@ -95,21 +90,16 @@ export class EngineProcess {
   }
 
   private say(message: ToEngine): void {
-    // It may be gone already; what it was doing ends when its end is known.
-    if (this.child?.connected) this.child.send(message, () => undefined);
+    this.child?.say(message);
   }
 
   private start(): void {
     const since = performance.now();
-    const child = fork(this.module, [], {
-      detached: true,
-      serialization: "advanced",
-      stdio: ["ignore", "inherit", "inherit", "ipc"],
-    });
-    this.child = child;
-    child.on("message", (message: FromEngine) => this.hear(message));
-    child.on("error", () => undefined);
-    child.on("close", (code, signal) => this.crashed(signal ?? `exit code ${code}`, since));
+    this.child = new Forked(this.module, (message) => this.hear(message));
+    this.child.ended.then(
+      ({ code, signal }) => this.crashed(signal ?? `exit code ${code}`, since),
+      (error) => this.crashed(String(error), since),
+    );
     this.say({ kind: "open", opening: this.opening });
   }
 
@@ -122,7 +112,7 @@ export class EngineProcess {
       const { code, problem } = message.failure;
       this.onCrash(`${code}: ${problem}`);
       this.setReady.reject(unloadable());
-      this.kill();
+      this.child?.kill();
     } else if (message.kind === "status") this.load = message.status;
     else for (const told of message.events) this.tell(told);
   }

@@ -26,7 +26,8 @@ export type ToEngine =
   | { readonly kind: "cancel"; readonly id: number }
   | { readonly kind: "withdraw"; readonly model: string }
   | { readonly kind: "encode"; readonly id: number; readonly text: string; readonly special: boolean }
-  | { readonly kind: "decode"; readonly id: number; readonly ids: readonly number[] };
+  | { readonly kind: "decode"; readonly id: number; readonly ids: readonly number[] }
+  | { readonly kind: "leave" };
 
 /** What an engine's process says; what belongs together in time comes in one message. */
 export type FromEngine =
