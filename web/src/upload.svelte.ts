@@ -95,9 +95,9 @@ export class Uploading {
           begun.parts[part] = id;
         } catch (error) {
           // A fast line comes to the limit of requests a minute: that part is sent again when there is room.
-          if (error instanceof Problem && error.status === 429 && !signal.aborted) {
+          if (error instanceof Problem && error.retryAfter !== undefined && error.status === 429 && !signal.aborted) {
             missing.unshift(part);
-            await pause(error.retryAfter ?? 1, signal);
+            await pause(error.retryAfter, signal);
             continue;
           }
           cut = true;
