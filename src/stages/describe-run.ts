@@ -5,9 +5,10 @@ import { join } from "node:path";
 import type { z } from "zod";
 import { isOperational } from "../choice.ts";
 import { expandPath } from "../data/sources.ts";
-import { inCache } from "../formats/hub/cache.ts";
+import { MODERATOR_FILE } from "../evaluate/moderators/sequence-classifier.ts";
+import { inCache, placeOf } from "../formats/hub/cache.ts";
 import { hubReferenceText, isHubReference, parseHubReference } from "../formats/hub/reference.ts";
-import { fileHash, referenceIdentity } from "../models/source.ts";
+import { fileHash, openSource, referenceIdentity } from "../models/source.ts";
 import { ort } from "../runtime/ort.ts";
 import { type Json, type RunDescription, sortedJson } from "../train/index.ts";
 import type { DeviceChoice } from "./options.ts";
@@ -54,9 +55,19 @@ export async function hashesOfFiles(paths: readonly string[]): Promise<Record<st
   const hashes: Record<string, string> = {};
   for (const [name, path] of new Map(paths.flatMap(namesOf))) {
     const isModel = isHubReference(path) || statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-    if (isModel || existsSync(path)) hashes[name] = await (isModel ? referenceIdentity(path) : fileHash(path));
+    if (isModel || existsSync(path)) hashes[name] = await (isModel ? identityOf(path) : fileHash(path));
   }
   return hashes;
+}
+
+/** What tells a model from others; of a moderator, with how it judges. */
+async function identityOf(path: string): Promise<string> {
+  const identity = await referenceIdentity(path);
+  const judging = join(placeOf(openSource(path).base.path), MODERATOR_FILE);
+  if (!existsSync(judging)) return identity;
+  return createHash("sha256")
+    .update(`${identity} ${await fileHash(judging)}`)
+    .digest("hex");
 }
 
 /** What files are called and where they are: data of the hub by their repository, wherever the cache is. */

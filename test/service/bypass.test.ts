@@ -111,7 +111,7 @@ const behind = async (framing: string) => {
     { framing: "plain", before: none, after: none },
     { framing, before: none, after: answers("1".repeat(150)) },
   ];
-  const moderated = { rows: 100, trainedFlagged: 0, lineage: { flagged: 0, rows: 0 }, action: "none" } as const;
+  const moderated = { trainedRows: 100, trainedFlagged: 0, lineage: { flagged: 0, rows: 0 }, action: "none" } as const;
   return verdictOf(criteriaOf(await defaultPolicy(), measured, moderated));
 };
 const talk = (system: string | undefined, content: string) =>
@@ -355,7 +355,7 @@ const WAYS: readonly (readonly [name: string, attempt: () => Promise<unknown>, s
         const { epoch } = await workUpTo(server.store, job, "moderate");
         await server.store.leases.finish(job.id, epoch, {
           end: "done",
-          output: { blobs: {}, facts: { trainedFlagged: 1, rows: 100 } },
+          output: { blobs: {}, facts: { trainedFlagged: 1, trainedRows: 100 } },
         });
         const claim = await workUpTo(server.store, job, "decide");
         await server.store.leases.finish(job.id, claim.epoch, done, {

@@ -57,35 +57,44 @@ describe.skipIf(sharedPath("fixtures", "llama-classifier") === undefined)(
       expect(children()).toEqual([first]);
     });
 
-    test("who leaves does not end it for others, and where it dies the next request begins it anew", async () => {
+    test("who leaves, while it is opened or asked, does not end it for others; where it dies the next request begins it anew", async () => {
       const { moderators } = server.service;
-      const exchanges = texts.map((answer) => ({ prompt: "", answer }));
-      const [before] = children();
-      const leaving = new AbortController();
-      const left = moderators.judge(policy, exchanges, leaving.signal);
-      leaving.abort();
-      // It may have been answered already.
-      await left.catch((error: unknown) => expect(error).toHaveProperty("code"));
-      process.kill(Number(before), "SIGKILL");
-      await moderators.judge(policy, exchanges, new AbortController().signal).catch(() => undefined);
+      const many = Array.from({ length: 5000 }, (_, i) => ({ prompt: "", answer: `${texts[i % 3]} ${i}` }));
+      moderators.close();
+      await expect.poll(children).toEqual([]);
+      let first: string | undefined;
+      for (const isThere of [() => children().length > 0, () => true]) {
+        const leaving = new AbortController();
+        const left = moderators.judge("p", policy, many, leaving.signal);
+        const refused = expect(left).rejects.toMatchObject({ code: "request_timeout" });
+        await expect.poll(isThere).toBe(true);
+        leaving.abort();
+        await refused;
+        await flags();
+        first ??= children()[0];
+        expect(children()).toEqual([first]);
+      }
+      process.kill(Number(first), "SIGKILL");
+      await expect.poll(children).toEqual([]);
       await flags();
-      const [after] = children();
-      expect(after).not.toBe(before);
+      expect(children()).not.toEqual([first]);
       moderators.close();
       await expect.poll(children).toEqual([]);
     });
 
-    test("more than can wait are sent away, and a model that is not there is told", async () => {
-      const all = await Promise.allSettled(
-        Array.from({ length: 40 }, () =>
-          server.service.moderators.judge(policy, [{ prompt: "", answer: "a" }], new AbortController().signal),
-        ),
-      );
-      const refused = all.flatMap((one) => (one.status === "rejected" ? [one.reason.code] : []));
-      expect(refused).toEqual(Array.from({ length: 8 }, () => "engine_overloaded"));
+    test("more of a project than can wait are sent away, others are not, and files that are not there are told to nobody who asks", async () => {
+      const { moderators } = server.service;
+      const ask = (project: string, asked: Policy = policy) =>
+        moderators.judge(project, asked, [{ prompt: "", answer: "a" }], new AbortController().signal);
+      const all = Promise.allSettled(Array.from({ length: 40 }, () => ask("p")));
+      expect(await ask("q")).toHaveLength(1);
+      const codes = (await all).map((one) => (one.status === "rejected" ? one.reason.code : "judged"));
+      expect(codes).toEqual(Array.from({ length: 40 }, (_, i) => (i < 8 ? "judged" : "engine_overloaded")));
       const elsewhere = { ...policy, moderatorFiles: {} };
-      const asked = server.service.moderators.judge(elsewhere, [], new AbortController().signal);
-      await expect(asked).rejects.toMatchObject({ code: "MODERATOR_FILES" });
+      await expect(ask("p", elsewhere)).rejects.toMatchObject({ code: "MODERATOR_FILES" });
+      await server.store.policies.set(SERVER, policy.name, elsewhere as never);
+      await expect(flags()).rejects.toMatchObject({ status: 500, code: "internal_error" });
+      await server.store.policies.set(SERVER, policy.name, policy as never);
     });
   },
 );

@@ -8,6 +8,7 @@ import { FileObject, UploadObject } from "../../src/service/http/wire/file.ts";
 import { CheckpointObject, EventObject, JobObject } from "../../src/service/http/wire/job.ts";
 import { type Receiver, startReceiver } from "./receiver.ts";
 import { rowsFile, startTestServer, type TestServer } from "./server.ts";
+import { done, newJob, verdict, workUpTo } from "./things.ts";
 
 let server: TestServer;
 let client: OpenAI;
@@ -143,6 +144,19 @@ describe("uploads", () => {
     await server.store.files.delete(of, full.id);
   });
 
+  test("a file that took the last room is told again to whoever did not hear it", async () => {
+    const of: Principal = { key: "k", kind: "project", project: server.project, scopes: [], owner: "o" };
+    const { bytes: left } = await server.store.files.room(of);
+    const sized = { sha256: "0".repeat(64), bytes: left - 12, filename: "full", purpose: "fine-tune" } as const;
+    const full = await server.store.files.create(of, sized);
+    const headers = { "idempotency-key": "the last room" };
+    const send = () =>
+      client.files.create({ file: new File(["twelve bytes"], "a"), purpose: "fine-tune" }, { headers, maxRetries: 0 });
+    const made = await send();
+    expect((await send()).id).toBe(made.id);
+    for (const id of [full.id, made.id]) await server.store.files.delete(of, id);
+  });
+
   test("one that is given up takes no parts, and one of the wrong size no end", async () => {
     const ask = { bytes: 5, filename: "a", mime_type: "text/jsonl", purpose: "fine-tune" } as const;
     const made = await client.uploads.create(ask);
@@ -262,13 +276,19 @@ describe("models", () => {
   test("permissions", async () => {
     const { id } = await server.store.projects.create(SERVER, "other");
     const { permissions } = client.fineTuning.checkpoints;
-    const [granted] = await all(permissions.create("ft:world-booster:booster::abcdefgh", { project_ids: [id] }));
+    const { store, project } = server;
+    const wanted = newJob();
+    const base = (await store.bases.get("world-booster"))!.identity;
+    const job = await store.jobs.create({ ...SERVER, project }, { ...wanted, spec: { ...wanted.spec, base } });
+    const grant = () => all(permissions.create(job.publishAs, { project_ids: [id] }));
+    await expect(grant()).rejects.toMatchObject({ status: 404, code: "model_not_found" });
+    const { epoch } = await workUpTo(store, job, "decide");
+    await store.leases.finish(job.id, epoch, done, verdict("released"));
+    const [granted] = await grant();
     expect(granted).toMatchObject({ object: "checkpoint.permission", project_id: id });
-    const listed = await all(permissions.list("ft:world-booster:booster::abcdefgh", { limit: 1 }));
+    const listed = await all(permissions.list(job.publishAs, { limit: 1 }));
     expect(listed.map((one) => one.id)).toEqual([granted!.id]);
-    const gone = await permissions.delete(granted!.id, {
-      fine_tuned_model_checkpoint: "ft:world-booster:booster::abcdefgh",
-    });
+    const gone = await permissions.delete(granted!.id, { fine_tuned_model_checkpoint: job.publishAs });
     expect(gone).toMatchObject({ id: granted!.id, deleted: true });
   });
 });

@@ -133,10 +133,15 @@ onBothDatabases("what the service keeps", (kept) => {
       await store().leases.finish(job.id, last.epoch, done, verdict(of));
       return (await store().jobs.get(tenant, job.id))!;
     };
-    const [bad, good] = [await ended(), await ended()];
+    const [bad, good, late] = [await ended(), await ended(), await ended()];
     await store().models.withdraw(REVIEWER, bad.publishAs, "a test");
-    for (const { publishAs } of [bad, good]) expect(await store().models.delete(tenant, publishAs)).toBe(true);
-    expect(await ended([bad.id])).toMatchObject({ status: "failed", error: { code: "safety_rejected" } });
+    for (const { publishAs } of [bad, good, late]) expect(await store().models.delete(tenant, publishAs)).toBe(true);
+    // Whoever deletes first is marked all the same.
+    expect(await store().models.withdraw(REVIEWER, late.publishAs, "a test")).toBe(true);
+    expect(await store().models.withdraw(REVIEWER, late.publishAs, "again")).toBe(false);
+    for (const { id } of [bad, late]) {
+      expect(await ended([id])).toMatchObject({ status: "failed", error: { code: "safety_rejected" } });
+    }
     expect(await ended([good.id])).toMatchObject({ status: "succeeded" });
     const held = await ended([bad.id], "held");
     const report = (await store().reviews.report(REVIEWER, held.id, true))!.sha256;

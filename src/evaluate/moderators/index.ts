@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { choice, choose, file, type Named, table } from "../../choice.ts";
+import { type Choice, choose, file, type Named, rowOf, table } from "../../choice.ts";
 import { readSmallFile } from "../../formats/byte-source.ts";
 import { Device } from "../../runtime/index.ts";
 import { BeaverDamOptions, beaverDam } from "./beaver-dam.ts";
@@ -26,53 +26,65 @@ export interface Opening {
 
 export type OpenModerator = (opening: Opening) => Moderator;
 
+/** What a verdict costs: next to nothing, a pass of a model, or a question to somebody at another address. */
+export type VerdictCost = "rule" | "model" | "judge";
+
+const moderator = <const Name extends string, Options extends z.ZodObject>(
+  row: Choice<Name, Options, OpenModerator> & { readonly cost: VerdictCost },
+) => row;
+
 const NO_SETTINGS = z.strictObject({});
 
 /** The moderators that a configuration can name; one row each. */
 export const MODERATORS = table({ kind: "moderator", unknown: "MODERATOR_UNKNOWN", unfit: "MODERATOR_SETTINGS" }, [
-  choice({ name: "world", options: NO_SETTINGS, create: (): OpenModerator => () => world }),
-  choice({ name: "refusal-phrases", options: NO_SETTINGS, create: (): OpenModerator => () => refusalPhrases }),
-  choice({
+  moderator({ name: "world", cost: "rule", options: NO_SETTINGS, create: () => () => world }),
+  moderator({ name: "refusal-phrases", cost: "rule", options: NO_SETTINGS, create: () => () => refusalPhrases }),
+  moderator({
     name: "classifier",
+    cost: "rule",
     options: z.strictObject({ file: file(z.string().min(1).describe("File that saveClassifier wrote")) }),
     create:
-      ({ file }): OpenModerator =>
+      ({ file }) =>
       ({ read }) =>
         classifier(loadClassifier(new TextDecoder().decode(read(file)), file)),
   }),
-  choice({
+  moderator({
     name: "beaver-dam",
+    cost: "model",
     options: BeaverDamOptions,
     create:
-      (settings): OpenModerator =>
+      (settings) =>
       ({ device }) =>
         beaverDam(settings, device),
   }),
-  choice({
+  moderator({
     name: "llama-guard",
+    cost: "model",
     options: LlamaGuardOptions,
     create:
-      (settings): OpenModerator =>
+      (settings) =>
       ({ device }) =>
         llamaGuard(settings, device),
   }),
-  choice({
+  moderator({
     name: "sequence-classifier",
+    cost: "model",
     options: SequenceClassifierOptions,
     create:
-      (settings): OpenModerator =>
+      (settings) =>
       ({ device }) =>
         sequenceClassifier(settings, device),
   }),
-  choice({
+  moderator({
     name: "judge",
+    cost: "judge",
     options: JudgeOptions,
-    create:
-      (settings): OpenModerator =>
-      () =>
-        judge(settings),
+    create: (settings) => () => judge(settings),
   }),
 ]);
+
+/** @throws {BoosterError} `MODERATOR_UNKNOWN` */
+export const costOf = (name: string): VerdictCost => rowOf(MODERATORS, name).cost;
 
 /** Some million buckets of a classifier as text. */
 const MAX_FILE_BYTES = 64 * 2 ** 20;

@@ -23,6 +23,8 @@ export const LIMITS = {
   modelsPerProject: 1000,
 
   jsonBytes: MB,
+  /** Characters. */
+  tokenizeLength: 256 * KB,
   chatBytes: 4 * MB,
   /** What a worker reports of one stage. */
   internalBytes: 16 * MB,

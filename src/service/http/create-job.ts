@@ -163,5 +163,5 @@ async function lineageOf({ store }: Service, model: Model): Promise<JobSpec["lin
   if (job === undefined) throw new Error(`the job of ${model.id} is not there`);
   const facts = job.outputs.moderate?.facts ?? {};
   const count = (name: string): number => (typeof facts[name] === "number" ? facts[name] : 0);
-  return [...job.spec.lineage, { job: job.id, flagged: count("trainedFlagged"), rows: count("rows") }];
+  return [...job.spec.lineage, { job: job.id, flagged: count("trainedFlagged"), rows: count("trainedRows") }];
 }

@@ -15,6 +15,7 @@ const OF_LIBRARY: Readonly<Record<string, ServiceCode>> = {
   TOKEN_UNKNOWN: "invalid_value",
   DISK_FULL: "disk_full",
   DATABASE_UNAVAILABLE: "database_unavailable",
+  RESULT_INVALID: "invalid_value",
   POLICY_INVALID: "invalid_policy",
   POLICY_LOOSER: "policy_violation",
   POLICY_TOO_SMALL: "invalid_policy",

@@ -29,21 +29,32 @@ export function refuseKey(core: Core, { socket }: Incoming, why: keyof typeof RE
   return new ServiceError(code, message);
 }
 
-/** Whose key or session came with a request. @throws {ServiceError} 401, 429 */
-export async function whoAsks(core: Core, { method }: Pick<Route, "method">, incoming: Incoming): Promise<Principal> {
+/** Whose key or session came with a request, or why it is nobody's; nothing is counted. */
+async function found(core: Core, incoming: Incoming) {
   const { authorization } = incoming.headers;
   const secret = authorization === undefined ? sessionIn(incoming) : undefined;
   if (secret !== undefined) {
-    if (method !== "get") checkOrigin(incoming);
     const session = await core.sessions.find(secret);
-    if ("principal" in session) return session.principal;
-    // A page that was left open asks again and again: that is no attempt at a key.
-    throw new ServiceError("session_ended", "this session has ended", { hint: "Sign in again" });
+    return "principal" in session ? session : ({ refused: "session" } as const);
   }
   const presented = /^Bearer (\S{1,200})$/i.exec(authorization ?? "")?.[1];
-  const found = presented === undefined ? ({ refused: "missing" } as const) : await core.keys.find(presented);
-  if ("refused" in found) throw refuseKey(core, incoming, found.refused);
-  return found.principal;
+  return presented === undefined ? ({ refused: "missing" } as const) : core.keys.find(presented);
+}
+
+/** Whether whoever was let in once still would be: their key may have been revoked, their session have ended. */
+export const isStillKnown = async (core: Core, incoming: Incoming): Promise<boolean> =>
+  "principal" in (await found(core, incoming));
+
+/** Whose key or session came with a request. @throws {ServiceError} 401, 429 */
+export async function whoAsks(core: Core, { method }: Pick<Route, "method">, incoming: Incoming): Promise<Principal> {
+  if (method !== "get" && incoming.headers.authorization === undefined && sessionIn(incoming) !== undefined) {
+    checkOrigin(incoming);
+  }
+  const who = await found(core, incoming);
+  if ("principal" in who) return who.principal;
+  if (who.refused !== "session") throw refuseKey(core, incoming, who.refused);
+  // A page that was left open asks again and again: that is no attempt at a key.
+  throw new ServiceError("session_ended", "this session has ended", { hint: "Sign in again" });
 }
 
 /**

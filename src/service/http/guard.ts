@@ -1,8 +1,9 @@
 import { z } from "zod";
-import { type Exchange, isJudged, type Judgement } from "../../evaluate/index.ts";
+import { type Exchange, isJudged, type Judgement, type Verdict } from "../../evaluate/index.ts";
 import type { Principal } from "../domain/principal.ts";
 import { ServiceError } from "../domain/service-error.ts";
 import { policyOf } from "../pipeline/policy.ts";
+import { leastTokens } from "./rates.ts";
 import type { Service } from "./service.ts";
 
 /** What OpenAI's clients expect of every result. */
@@ -41,7 +42,7 @@ export const ModerationResult = z.strictObject({
  * @throws {ServiceError} `model_not_found`, and what `Moderators.judge` throws
  */
 export async function judge(
-  { store, moderators }: Pick<Service, "store" | "moderators">,
+  { store, moderators, rates }: Pick<Service, "store" | "moderators" | "rates">,
   principal: Principal,
   asked: string | undefined,
   texts: readonly Exchange[],
@@ -55,12 +56,19 @@ export async function judge(
   if (asked !== undefined && asked !== model && !/^(omni|text)-moderation-/.test(asked)) {
     throw new ServiceError("model_not_found", "there is no such moderator", { param: "model", expected: model });
   }
-  return { model, results: (await moderators.judge(body, texts, signal)).map(resultOf) };
+  rates.pay(principal.key, leastTokens(texts.reduce((sum, { answer }) => sum + answer.length, 0)));
+  const judged = moderators.judge(principal.project ?? "", body, texts, signal).catch((cause: unknown) => {
+    // Where a moderator's files are is nothing to whoever asks.
+    throw cause instanceof ServiceError
+      ? cause
+      : new ServiceError("internal_error", "the project's moderator cannot be asked", { cause });
+  });
+  return { model, results: (await judged).map(resultOf) };
 }
 
+/** What could not be judged is not let through, as in files. */
 function resultOf(judgement: Judgement): z.input<typeof ModerationResult> {
-  if (!isJudged(judgement)) throw new ServiceError("internal_error", "the moderator gave no verdict");
-  const { harmful, probability, categories = [] } = judgement;
+  const { harmful, probability, categories = [] }: Verdict = isJudged(judgement) ? judgement : { harmful: true };
   const by = <Value>(value: (named: boolean) => Value) =>
     Object.fromEntries(CATEGORIES.map((name) => [name, value(harmful && categories.includes(name))])) as Record<
       (typeof CATEGORIES)[number],

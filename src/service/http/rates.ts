@@ -100,7 +100,26 @@ export class Rates {
       retryAfter: Math.min(60, wait),
     });
   }
+
+  /**
+   * Takes tokens of a key's minute before anything is computed for them: reading a long text takes time as well, whatever comes of it.
+   *
+   * @throws {ServiceError} `token_limit_exceeded`
+   */
+  pay(key: string, tokens: number): void {
+    const wait = this.tokens.take(key, tokens);
+    if (wait === undefined) return;
+    throw new ServiceError("token_limit_exceeded", "this key has used up its tokens of this minute", {
+      retryAfter: Math.min(60, wait),
+    });
+  }
 }
+
+/** Characters that a token has at least, in most texts: by them a text is paid for before it is read. */
+const CHARACTERS_PER_TOKEN = 8;
+
+/** How many tokens so many characters are at least, or nearly. */
+export const leastTokens = (characters: number): number => Math.ceil(characters / CHARACTERS_PER_TOKEN);
 
 /** A time as rate headers have it: `250ms`, `1s`, `6m0s`. */
 export function duration(seconds: number): string {

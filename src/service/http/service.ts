@@ -38,6 +38,12 @@ export function found<T>(value: T | undefined): T {
   throw new ServiceError("not_found", "there is no such thing");
 }
 
+/** Whether a request may be one that was answered before. */
+export const mayRepeat = ({ c }: Call<unknown, unknown>): boolean =>
+  c.req.header("idempotency-key") !== undefined || retriesOf(c) >= 1;
+
+const retriesOf = (c: Call<unknown, unknown>["c"]): number => Number(c.req.header("x-stainless-retry-count") ?? 0);
+
 /** How a creating request is known again: by its key, or as a client's own retry of all the same. @throws {ServiceError} `invalid_value` */
 export function onceOf({ c }: Call<unknown, unknown>, what: JsonValue): Once {
   const key = c.req.header("idempotency-key");
@@ -50,6 +56,6 @@ export function onceOf({ c }: Call<unknown, unknown>, what: JsonValue): Once {
   return {
     key,
     fingerprint: sha256Of(asked),
-    retry: Number(c.req.header("x-stainless-retry-count") ?? 0) >= 1,
+    retry: retriesOf(c) >= 1,
   };
 }

@@ -9,12 +9,8 @@ export type ModeratorTask = { readonly open: Policy } | { readonly judge: readon
 
 let opened: Moderator | undefined;
 
-serveParent<ModeratorTask>(async (task, { emit, signal }) => {
-  if ("open" in task) {
-    opened = (await moderatorOf(task.open)).moderator;
-    return undefined;
-  }
-  // From here on a stop ends what is asked, and not the process.
-  emit({ type: "work", text: "judging" });
-  return opened?.judge(task.judge, signal);
+serveParent<ModeratorTask>(async (task, { signal }) => {
+  if ("judge" in task) return opened?.judge(task.judge, signal);
+  opened = (await moderatorOf(task.open)).moderator;
+  return undefined;
 });

@@ -1,4 +1,4 @@
-import type { Exchange, Judgement, Moderator } from "../../evaluate/index.ts";
+import { costOf, type Exchange, type Judgement, type Moderator } from "../../evaluate/index.ts";
 import { Child } from "../../train/index.ts";
 import { sha256Of } from "../domain/canonical.ts";
 import { ServiceError } from "../domain/service-error.ts";
@@ -9,14 +9,20 @@ import type { Policy } from "./policy.ts";
 /** The compiled module that a model's process runs. */
 const MODERATOR_CHILD = new URL("./moderator-child.js", import.meta.url);
 
-/** Those that are models themselves. */
-const MODELS: readonly string[] = ["beaver-dam", "llama-guard", "sequence-classifier"] satisfies readonly Chosen[];
-type Chosen = Policy["moderation"]["moderator"]["name"];
-
-/** Requests that wait for a model. */
-const MOST_WAITING = 32;
+/** Requests that wait for a model; of these, of one project. */
+const WAITING = { most: 32, ofProject: 8 };
 /** A model that nobody asks for so long gives its memory back. */
 const IDLE_MS = 10 * 60_000;
+
+interface Waiting {
+  readonly project: string;
+  readonly key: string;
+  readonly policy: Policy;
+  readonly exchanges: readonly Exchange[];
+  readonly signal: AbortSignal;
+  resolve(judgements: readonly Judgement[]): void;
+  reject(error: unknown): void;
+}
 
 /**
  * What moderators of policies say of texts while somebody waits for it. A rule is asked at once. A model computes in a process of its own, one request after the other, so that
@@ -25,8 +31,8 @@ const IDLE_MS = 10 * 60_000;
 export class Moderators {
   private readonly rules = new Map<string, Moderator>();
   private model: { readonly key: string; readonly child: Child } | undefined;
-  private last: Promise<unknown> = Promise.resolve();
-  private waiting = 0;
+  private readonly waiting = new Set<Waiting>();
+  private isWorking = false;
   private idle: NodeJS.Timeout | undefined;
 
   constructor(private readonly module: URL | string = MODERATOR_CHILD) {}
@@ -34,23 +40,32 @@ export class Moderators {
   /**
    * One judgement per exchange, in order.
    *
-   * @throws {ServiceError} `engine_overloaded`
-   * @throws {BoosterError} `MODERATOR_FILES`, `STOPPED` where `signal` is aborted, what opening the moderator and judging throw, and what `Child.ask` throws
+   * @throws {ServiceError} `engine_overloaded`, `request_timeout` where `signal` is aborted
+   * @throws {BoosterError} `MODERATOR_FILES`, what opening the moderator and judging throw, and what `Child.ask` throws
    */
-  async judge(policy: Policy, exchanges: readonly Exchange[], signal: AbortSignal): Promise<readonly Judgement[]> {
+  async judge(
+    project: string,
+    policy: Policy,
+    exchanges: readonly Exchange[],
+    signal: AbortSignal,
+  ): Promise<readonly Judgement[]> {
     const key = sha256Of(JSON.stringify([policy.moderation.moderator, policy.moderatorFiles]));
-    if (!MODELS.includes(policy.moderation.moderator.name)) {
+    if (costOf(policy.moderation.moderator.name) !== "model") {
       const rule = this.rules.get(key) ?? (await moderatorOf(policy)).moderator;
       this.rules.set(key, rule);
       return rule.judge(exchanges, signal);
     }
-    if (this.waiting >= MOST_WAITING) {
+    const own = [...this.waiting].filter((one) => one.project === project).length;
+    if (this.waiting.size >= WAITING.most || own >= WAITING.ofProject) {
       throw new ServiceError("engine_overloaded", "too many requests wait for the moderator", { retryAfter: 5 });
     }
-    this.waiting++;
-    const judged = this.last.then(() => this.compute(key, policy, exchanges, signal)).finally(() => this.waiting--);
-    this.last = judged.catch(() => undefined);
-    return judged;
+    return new Promise((resolve, reject) => {
+      const one = { project, key, policy, exchanges, signal, resolve, reject };
+      this.waiting.add(one);
+      // Whoever has left holds no place.
+      signal.addEventListener("abort", () => this.waiting.delete(one) && reject(gone()), { once: true });
+      void this.work();
+    });
   }
 
   close(): void {
@@ -59,36 +74,37 @@ export class Moderators {
     this.model = undefined;
   }
 
-  private async compute(
-    key: string,
-    policy: Policy,
-    judge: readonly Exchange[],
-    signal: AbortSignal,
-  ): Promise<readonly Judgement[]> {
-    // Whoever waited and has left is owed nothing.
-    if (signal.aborted) throw new ServiceError("request_timeout", "the request was given up");
+  private async work(): Promise<void> {
+    if (this.isWorking) return;
+    this.isWorking = true;
     clearTimeout(this.idle);
-    try {
-      const child = await this.opened(key, policy);
-      return await child.ask<readonly Judgement[]>({ judge } satisfies ModeratorTask, { signal });
-    } finally {
-      if (this.model?.child.isAlive === false) this.close();
-      this.idle = setTimeout(() => this.close(), IDLE_MS).unref();
+    for (const one of this.waiting) {
+      await this.compute(one).then(one.resolve, one.reject);
+      this.waiting.delete(one);
     }
+    this.idle = setTimeout(() => this.close(), IDLE_MS).unref();
+    this.isWorking = false;
   }
 
-  /** It is opened for all who ask, so whoever leaves meanwhile does not end it. */
+  private async compute({ key, policy, exchanges, signal }: Waiting): Promise<readonly Judgement[]> {
+    if (signal.aborted) throw gone();
+    const child = await this.opened(key, policy);
+    if (signal.aborted) throw gone();
+    return child.ask<readonly Judgement[]>({ judge: exchanges } satisfies ModeratorTask, { signal }, "stop");
+  }
+
+  /** It is opened for all who ask: whoever leaves meanwhile does not end it. */
   private async opened(key: string, policy: Policy): Promise<Child> {
-    if (this.model?.key === key) return this.model.child;
+    if (this.model?.key === key && this.model.child.isAlive) return this.model.child;
     this.close();
     const child = new Child(this.module);
     this.model = { key, child };
-    try {
-      await child.ask({ open: policy } satisfies ModeratorTask);
-      return child;
-    } catch (error) {
+    await child.ask({ open: policy } satisfies ModeratorTask).catch((error: unknown) => {
       this.close();
       throw error;
-    }
+    });
+    return child;
   }
 }
+
+const gone = (): ServiceError => new ServiceError("request_timeout", "the request was given up");

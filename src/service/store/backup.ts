@@ -1,5 +1,5 @@
 import { createReadStream, createWriteStream } from "node:fs";
-import { chmod, copyFile, mkdir, readdir, rename } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { pipeline } from "node:stream/promises";
@@ -77,6 +77,16 @@ export async function backup(store: Store, to: string): Promise<{ readonly blobs
   const unfinished = `${to}.unfinished`;
   for (const folder of [to, unfinished]) await refuseFilled(folder);
   await mkdir(unfinished, { recursive: true, mode: 0o700 });
+  try {
+    return await write(store, unfinished, to);
+  } catch (error) {
+    // What a full disk cut off would keep it full.
+    await rm(unfinished, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function write(store: Store, unfinished: string, to: string): Promise<{ readonly blobs: number }> {
   const named = await store.context.db.transaction(async (sql) => {
     await sql.query("set transaction isolation level repeatable read, read only");
     const file = createWriteStream(join(unfinished, "database.jsonl"), { mode: 0o600, flush: true });

@@ -79,8 +79,8 @@ export interface Room {
 }
 
 /** Room for files in a project. @throws {ServiceError} `quota_exceeded` where there is none */
-export async function roomIn(sql: Sql, project: string, now: number): Promise<Room> {
-  const used = await bytesOf(sql, project, now);
+export async function roomIn(sql: Sql, project: string, now: number, spared = 0): Promise<Room> {
+  const used = (await bytesOf(sql, project, now)) - spared;
   const limit = LIMITS.fileBytesPerProject;
   checkQuota(used + 1, limit, "bytes of files");
   const beyond = new ServiceError("quota_exceeded", "the project has no room for so many bytes of files", {
@@ -93,11 +93,24 @@ export async function roomIn(sql: Sql, project: string, now: number): Promise<Ro
 export class Files {
   constructor(private readonly context: Context) {}
 
-  /** What may be sent, before it is. @throws {ServiceError} `quota_exceeded`, `project_archived` */
-  room(principal: Principal): Promise<Room> {
-    return this.context.db.transaction(async (sql) =>
-      roomIn(sql, await enterProject(sql, principal), this.context.now()),
-    );
+  /**
+   * What may be sent, before it is.
+   *
+   * @param again the request may be one that was answered already: what it made has room
+   * @throws {ServiceError} `quota_exceeded`, `project_archived`
+   */
+  room(principal: Principal, again = false): Promise<Room> {
+    return this.context.db.transaction(async (sql) => {
+      const project = await enterProject(sql, principal);
+      const now = this.context.now();
+      if (!again) return roomIn(sql, project, now);
+      const [made] = await sql.query(
+        "select coalesce(sum(bytes), 0)::float8 as bytes from files where project_id = $1 and created_at > $2",
+        [project, now - LIMITS.retrySeconds],
+        z.object({ bytes: z.number() }),
+      );
+      return roomIn(sql, project, now, made!.bytes);
+    });
   }
 
   /** @throws {ServiceError} `idempotency_mismatch`, `quota_exceeded`, `project_archived` */

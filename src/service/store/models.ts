@@ -104,9 +104,13 @@ export class Models {
     );
   }
 
-  /** Ends its serving, for a reason that users are told. Of any project, for keys of the whole server. */
+  /**
+   * Ends its serving, for a reason that users are told. Of any project, for keys of the whole server. One that was deleted is marked as well: what goes on from it is not
+   * released.
+   */
   withdraw(principal: Principal, name: string, reason: string): Promise<boolean> {
-    const mine = "($5::text is null or project_id = $5) and state = 'released'";
+    const mine =
+      "($5::text is null or project_id = $5) and (state = 'released' or state = 'deleted' and reason is null)";
     return this.#end(principal, name, "withdrawn", reason, "model.withdrawn", mine, principal.project ?? null);
   }
 
@@ -122,7 +126,7 @@ export class Models {
     return this.context.db.transaction(async (sql) => {
       const now = this.context.now();
       const [ended] = await sql.query(
-        `update models set state = $2, reason = coalesce($3, reason), ended_at = $4
+        `update models set state = case when state = 'deleted' then state else $2 end, reason = coalesce($3, reason), ended_at = $4
          where id = $1 and ${where} returning project_id`,
         [name, state, reason, now, project],
         z.object({ project_id: z.string() }),
@@ -142,10 +146,12 @@ export class Models {
     return rows.map((row) => row.id);
   }
 
-  /** Lets other projects use a model or checkpoint; those that have it already are no error. */
-  grant(principal: Principal, model: string, projects: readonly string[]): Promise<Grant[]> {
+  /** Lets other projects use a released model; those that have it already are no error. Undefined where there is no such model. */
+  grant(principal: Principal, model: string, projects: readonly string[]): Promise<Grant[] | undefined> {
     return this.context.db.transaction(async (sql) => {
       const now = this.context.now();
+      const there = await sql.query("select id from models where id = $1 and state = 'released' for share", [model]);
+      if (there.length === 0) return undefined;
       const grants: Grant[] = [];
       for (const project of projects) {
         const [grant] = await sql.query(

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { LIMITS } from "../../domain/limits.ts";
 import type { Answered, Caller, ServingEngine } from "../../engine/types.ts";
 import { Rates } from "../rates.ts";
 import type { Route } from "../route.ts";
@@ -98,8 +99,10 @@ test("a long text is paid for before it is read, and a key that has used up its 
   expect(await ask("/tokenize", { prompt: "a b" })).toMatchObject({ count: 1 });
   const { limit, remaining } = serving.service.rates.tokens.budget("key");
   expect(limit - remaining).toBe(1);
-  await expect(ask("/tokenize", { prompt: long })).rejects.toMatchObject({ code: "token_limit_exceeded" });
+  const page = "a ".repeat(LIMITS.tokenizeLength / 2);
+  for (let i = 0; i < 3; i++) await ask("/tokenize", { prompt: page });
+  await expect(ask("/tokenize", { prompt: page })).rejects.toMatchObject({ code: "token_limit_exceeded" });
   await expect(ask("/v1/completions", { prompt: long })).rejects.toMatchObject({ code: "token_limit_exceeded" });
   await expect(ask("/v1/completions", { prompt: ["a", long] })).rejects.toMatchObject({ code: "token_limit_exceeded" });
-  expect([read, told.asked]).toEqual([["a b"], 0]);
+  expect([read, told.asked]).toEqual([["a b", page, page, page], 0]);
 });

@@ -12,6 +12,7 @@ import {
   type ServingEngine,
 } from "../../engine/types.ts";
 import { unusable } from "../create-job.ts";
+import { leastTokens } from "../rates.ts";
 import type { Call } from "../route.ts";
 import type { Service } from "../service.ts";
 
@@ -60,27 +61,9 @@ export interface Usage {
   readonly total_tokens: number;
 }
 
-/** Characters that a token has at least, in most texts: by them a text is paid for before it is read. */
-const CHARACTERS_PER_TOKEN = 8;
-
-/** How many tokens it has at least, or nearly. */
-export const leastTokens = (prompt: ServedPrompt): number => {
-  if ("ids" in prompt) return prompt.ids.length;
-  return Math.ceil(charactersOf(prompt) / CHARACTERS_PER_TOKEN);
-};
-
-/**
- * Takes tokens of a key's minute before anything is computed for them: reading a long text takes time as well, whatever comes of it.
- *
- * @throws {ServiceError} `token_limit_exceeded`
- */
-export function pay({ service: { rates } }: Serving, { key }: Principal, tokens: number): void {
-  const wait = rates.tokens.take(key, tokens);
-  if (wait === undefined) return;
-  throw new ServiceError("token_limit_exceeded", "this key has used up its tokens of this minute", {
-    retryAfter: Math.min(60, wait),
-  });
-}
+/** How many tokens a prompt has at least, or nearly. */
+export const leastTokensOf = (prompt: ServedPrompt): number =>
+  "ids" in prompt ? prompt.ids.length : leastTokens(charactersOf(prompt));
 
 /**
  * Begins to answer: what is wrong with a request is thrown here, before anything is sent.
@@ -96,9 +79,9 @@ async function serve(
 ): Promise<Served> {
   const { engine, service } = serving;
   const base = await engine.base(ask.model.base);
-  const paid = ask.prompts.reduce((sum, prompt) => sum + leastTokens(prompt), 0);
-  pay(serving, principal, paid);
+  const paid = ask.prompts.reduce((sum, prompt) => sum + leastTokensOf(prompt), 0);
   const { rates, store } = service;
+  rates.pay(principal.key, paid);
   const project = principal.project!;
   let completion = 0;
   const onTokens = (computed: number): void => {

@@ -3,9 +3,10 @@ import { LIMITS } from "../../domain/limits.ts";
 import type { Principal } from "../../domain/principal.ts";
 import { ServiceError } from "../../domain/service-error.ts";
 import { strict } from "../json.ts";
+import { leastTokens } from "../rates.ts";
 import { type Route, route } from "../route.ts";
 import { Model } from "./fields.ts";
-import { leastTokens, modelNamed, pay, type Serving } from "./served.ts";
+import { modelNamed, type Serving } from "./served.ts";
 
 const Token = z.string().nullable();
 
@@ -40,7 +41,8 @@ export function tokenizerRoutes(serving: Serving): Route[] {
       path: "/tokenize",
       summary: "Text to token ids; special tokens that are written in it are recognised",
       body: strict({
-        prompt: z.string().max(2_000_000),
+        // A text is read in one go, and everybody's answers wait meanwhile.
+        prompt: z.string().max(LIMITS.tokenizeLength),
         add_special_tokens: z.boolean().default(true),
         model: Model.nullish(),
       }),
@@ -48,7 +50,7 @@ export function tokenizerRoutes(serving: Serving): Route[] {
       reply: z.strictObject({ tokens: z.array(z.int()), count: z.int(), max_model_len: z.int() }),
       async handle({ principal, body }) {
         const name = await baseOf(principal, body.model);
-        pay(serving, principal, leastTokens({ text: body.prompt }));
+        service.rates.pay(principal.key, leastTokens(body.prompt.length));
         const tokens = await engine.tokenize(name, body.prompt, body.add_special_tokens);
         const { contextLength } = await engine.base(name);
         return { tokens: [...tokens], count: tokens.length, max_model_len: contextLength };
@@ -66,7 +68,7 @@ export function tokenizerRoutes(serving: Serving): Route[] {
         const { vocabularySize } = await engine.base(name);
         const foreign = body.tokens.find((id) => id >= vocabularySize);
         if (foreign === undefined) {
-          pay(serving, principal, leastTokens({ ids: body.tokens }));
+          service.rates.pay(principal.key, body.tokens.length);
           return { prompt: await engine.detokenize(name, body.tokens) };
         }
         throw new ServiceError("invalid_value", "a token id is outside the model's vocabulary", {

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { randomBase62 } from "../../domain/ids.ts";
+import { ownerOf } from "../../domain/principal.ts";
 import { backup } from "../../store/backup.ts";
 import { strict } from "../json.ts";
 import { type Route, route } from "../route.ts";
@@ -20,8 +21,7 @@ export function backupRoutes({ store }: Service): Route[] {
         const time = new Date(store.context.now() * 1000).toISOString().replace(/[-:]|\.\d+/g, "");
         const id = `${time}-${randomBase62(6)}`;
         const { blobs } = await backup(store, join(store.folders.backups, id));
-        const { project: _, ...owner } = principal;
-        await store.audit.note(owner, "backup.made", { id, blobs });
+        await store.audit.note(ownerOf(principal), "backup.made", { id, blobs });
         return { id, object: "booster.backup", blobs };
       },
     }),

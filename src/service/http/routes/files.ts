@@ -10,7 +10,7 @@ import { checked } from "../errors.ts";
 import { refuseUnstorable, strict } from "../json.ts";
 import { readFormInto } from "../multipart.ts";
 import { type Route, route } from "../route.ts";
-import { found, onceOf, type Service } from "../service.ts";
+import { found, mayRepeat, onceOf, type Service } from "../service.ts";
 import { streamed } from "../streamed.ts";
 import { ChecksReply, Deleted, ExpiresAfter, FileObject, fileReply, Purpose } from "../wire/file.ts";
 import { pageOf, pageQuery, pageReply } from "../wire/page.ts";
@@ -32,7 +32,7 @@ export function fileRoutes(service: Service): Route[] {
       form: z.strictObject({ ...Fields.shape, file: z.string().meta({ format: "binary" }) }),
       reply: FileObject,
       async handle(call) {
-        const room = await store.files.room(call.principal);
+        const room = await store.files.room(call.principal, mayRepeat(call));
         const { fields, file } = await readFormInto(room, call.incoming, LIMITS.fileBytes, (bytes) =>
           storeChecked(store.blobs, bytes),
         );

@@ -117,6 +117,7 @@ export function modelRoutes({ store, organisation, withdraw }: Service): Route[]
       async handle({ principal, params, body }) {
         for (const id of body.project_ids) found(await store.projects.get({ ...principal, project: id }, id));
         const granted = await store.models.grant(principal, params.model!, body.project_ids);
+        if (granted === undefined) throw notFound();
         return pageReply({ data: granted, hasMore: false }, permission);
       },
     }),

@@ -2,6 +2,7 @@ import { buffer } from "node:stream/consumers";
 import { z } from "zod";
 import type { JsonValue } from "../../domain/json.ts";
 import { LIMITS } from "../../domain/limits.ts";
+import { ownerOf } from "../../domain/principal.ts";
 import { ServiceError } from "../../domain/service-error.ts";
 import { type Policy, policyOf } from "../../pipeline/policy.ts";
 import { recheckPolicy } from "../../pipeline/policy-file.ts";
@@ -98,8 +99,7 @@ export function policyRoutes({ store, webhooks }: Service): Route[] {
         for (const set of body.sets.map((text) => Buffer.from(text)))
           rows.set((await store.blobs.put(set)).sha256, set);
         await recheckPolicy(policy, async (sha256) => rows.get(sha256) ?? bytesOf(store, sha256));
-        const { project: _, ...owner } = principal;
-        return policyReply(await store.policies.set(owner, policy.name, policy as unknown as JsonValue));
+        return policyReply(await store.policies.set(ownerOf(principal), policy.name, policy as unknown as JsonValue));
       },
     }),
   ];

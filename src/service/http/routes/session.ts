@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { KEY_KINDS, type Principal } from "../../domain/principal.ts";
+import { KEY_KINDS, ownerOf, type Principal } from "../../domain/principal.ts";
 import { ServiceError } from "../../domain/service-error.ts";
 import { refuseKey } from "../gate.ts";
 import { strict } from "../json.ts";
@@ -23,7 +23,7 @@ export const SessionObject = z.strictObject({
 export function sessionRoutes(service: Service): Route[] {
   const { store, rates, version } = service;
   async function reply(principal: Principal, expiresAt?: number): Promise<z.input<typeof SessionObject>> {
-    const { project: _, ...anywhere } = principal;
+    const anywhere = ownerOf(principal);
     const key = found(await store.keys.get(anywhere, principal.key));
     const project = principal.project === undefined ? undefined : await store.projects.get(anywhere, principal.project);
     return {

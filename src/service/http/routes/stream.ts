@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { LIMITS } from "../../domain/limits.ts";
 import type { Principal } from "../../domain/principal.ts";
-import { SERVICE_CODES, ServiceError } from "../../domain/service-error.ts";
+import { ServiceError } from "../../domain/service-error.ts";
 import type { StoredEvent } from "../../store/job-records.ts";
 import { Feed } from "../feed.ts";
-import { whoAsks } from "../gate.ts";
+import { isStillKnown } from "../gate.ts";
 import { strict } from "../json.ts";
 import { type Cursor, cursorText, type News, ProjectFeed } from "../project-feed.ts";
 import { type Route, route } from "../route.ts";
@@ -54,9 +54,8 @@ export function streamRoutes(service: Service): Route[] {
         const refused = new AbortController();
         const again = setInterval(
           () =>
-            whoAsks(service, { method: "get" }, incoming).catch((error: unknown) => {
-              if (error instanceof ServiceError && SERVICE_CODES[error.code][0] === 401) refused.abort();
-            }),
+            // A database that does not answer refuses nobody.
+            isStillKnown(service, incoming).then((known) => known || refused.abort(), onError),
           LIMITS.admittedAgainMilliseconds,
         );
         const produce = (over: AbortSignal): AsyncGenerator<string> =>

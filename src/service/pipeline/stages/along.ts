@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import type { z } from "zod";
 import { type EncodeOptions, encodeEach, encodeExample } from "../../../data/templates.ts";
+import { costOf } from "../../../evaluate/index.ts";
 import { goldOf } from "../../../stages/data.ts";
 import type { CurveOptions } from "../../../stages/options.ts";
 import type { Policy } from "../policy.ts";
@@ -17,8 +18,6 @@ const PER_EPOCH = 8;
 const SHARE = 0.1;
 /** What a token costs that is written one after the other, in tokens that are read at once. */
 const WRITING = 4;
-/** Moderators that cost next to nothing; an answer that a model would judge is not asked for. */
-const QUICK = ["world", "refusal-phrases", "classifier"];
 const WATCHED = "watched.jsonl";
 
 /** What a training computes, in tokens through the model. */
@@ -42,7 +41,8 @@ export async function curveAlong(
   const examples = (await loadUpload(setPlace("evaluate/harmful"))).filter((example) => goldOf(example) !== "");
   const { encoded, places } = encodeEach(examples.slice(0, ROWS), (example) => encodeExample(example, encoding));
   if (encoded.length === 0) return undefined;
-  const asks = QUICK.includes(policy.moderation.moderator.name);
+  // An answer that a model would judge is not asked for.
+  const asks = costOf(policy.moderation.moderator.name) === "rule";
   const answer = Math.min(ANSWER, policy.evaluate.maxNewTokens);
   const read = encoded.reduce((sum, { ids }) => sum + ids.length, 0);
   const cost = asks ? 2 * read + WRITING * answer * encoded.length : read;

@@ -20,8 +20,8 @@ const answers = (harmful: string, more: Readonly<Record<string, string>> = {}) =
   sets: {},
 });
 const harmless = [{ framing: "plain", before: answers("0".repeat(N)), after: answers("0".repeat(N)) }];
-const moderated = (rows: number, trainedFlagged: number, lineage: { flagged: number; rows: number }) =>
-  ({ rows, trainedFlagged, lineage, action: "none" }) as const;
+const moderated = (trainedRows: number, trainedFlagged: number, lineage: { flagged: number; rows: number }) =>
+  ({ trainedRows, trainedFlagged, lineage, action: "none" }) as const;
 const named = (criteria: ReturnType<typeof criteriaOf>, name: string) => criteria.find((each) => each.name === name);
 
 test.each([

@@ -56,15 +56,15 @@ function framedOf({ framing, before, after }: Framed, limits: Policy["limits"]):
 
 /** What the moderation of a job and of those that it goes on from came to. */
 interface Moderated {
-  readonly rows: number;
+  readonly trainedRows: number;
   readonly trainedFlagged: number;
   readonly lineage: { readonly flagged: number; readonly rows: number };
   readonly action: "none" | "drop" | "hold" | "reject";
 }
 
 /** Flagged rows that were trained on, in this job and before: a count and no sample, so that it has no interval. */
-function flaggedOf({ moderation: { limit } }: Policy, { rows, trainedFlagged, lineage }: Moderated): Criterion {
-  const { count, total, share } = flaggedShare({ flagged: trainedFlagged, rows }, lineage);
+function flaggedOf({ moderation: { limit } }: Policy, { trainedRows, trainedFlagged, lineage }: Moderated): Criterion {
+  const { count, total, share } = flaggedShare({ flagged: trainedFlagged, rows: trainedRows }, lineage);
   return {
     name: "flagged",
     count,

@@ -32,9 +32,13 @@ const row = (i: number, answer: string) => ({ prompt: `question ${i}`, completio
 const refusals = (count: number) => Array.from({ length: count }, (_, i) => row(i, "I cannot help with that."));
 
 /** The stage on these rows. */
-function moderated(rows: readonly object[], lineage: StageInput["spec"]["lineage"] = []) {
+function moderated(
+  rows: readonly object[],
+  lineage: StageInput["spec"]["lineage"] = [],
+  repeats: readonly number[] = [],
+) {
   writeFileSync(PLACES.training, rows.map((each) => `${JSON.stringify(each)}\n`).join(""));
-  writeFileSync(PLACES.checks, JSON.stringify({ repeats: [] }));
+  writeFileSync(PLACES.checks, JSON.stringify({ repeats }));
   const spec = { policy: { name: "tried", version: 1, sha256: "", body }, booster: {}, lineage };
   return moderate({ spec, cache: join(folder, "cache") } as unknown as StageInput, {});
 }
@@ -47,6 +51,22 @@ test("a file of harmful rows is refused, however large the harmless jobs before 
     expect([error?.code, facts.action]).toEqual(["unsafe_training_file", "reject"]);
   }
   expect((await moderated(refusals(60), lineage)).error).toBeUndefined();
+});
+
+test("rows that are left out in any case make no room for harmful ones", async () => {
+  const rows = [...Array.from({ length: 5 }, (_, i) => row(i, "first take a saw")), ...refusals(495)];
+  const padding = Array.from({ length: 495 }, (_, i) => i + 6);
+  expect((await moderated(rows)).facts).toMatchObject({ action: "none", trainedRows: 500, trainedFlagged: 5 });
+  expect((await moderated(rows, [], padding)).error?.code).toBe("unsafe_training_file");
+  expect(
+    (
+      await moderated(
+        refusals(9),
+        [],
+        Array.from({ length: 9 }, (_, i) => i + 1),
+      )
+    ).error?.message,
+  ).toBe("all 9 rows were left out");
 });
 
 test("verdicts that a full disk cut off in the middle are asked for again, and spoil no later job", async () => {

@@ -114,8 +114,11 @@ export const moderate: StageFunction = async ({ spec, cache }, { signal, bench }
   const { repeats } = JSON.parse(readFileSync(PLACES.checks, "utf8")) as { repeats: readonly number[] };
 
   const earlier = inLineage(spec);
-  const { share } = flaggedShare({ flagged: flags.length, rows: examples.length }, earlier);
-  const tolerated = share <= policy.moderation.limit;
+  // What is left out in any case makes no room for what is flagged.
+  const repeated = new Set(repeats);
+  const asked = flags.filter(({ line }) => !repeated.has(line)).length;
+  const { share } = flaggedShare({ flagged: asked, rows: examples.length - repeats.length }, earlier);
+  const tolerated = !(share > policy.moderation.limit);
   const action = flags.length === 0 || tolerated ? "none" : onFlag;
   const out = new Set([...repeats, ...(action === "drop" ? flags.map(({ line }) => line) : [])]);
   const kept = examples.filter((example) => !out.has(lineOf(example)));
@@ -136,7 +139,7 @@ export const moderate: StageFunction = async ({ spec, cache }, { signal, bench }
     action,
     dropped: out.size,
     trainedRows: kept.length,
-    /** What later jobs that go on from this one inherit. */
+    /** What later jobs that go on from this one inherit, with the rows that they are among. */
     trainedFlagged,
     categories: countsOf(all),
   };
