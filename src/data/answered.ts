@@ -83,8 +83,9 @@ function historyOf(row: Row): ChatMessage[] {
  */
 export function answered(row: Row, question: string, answer: string, input = ""): Example {
   const beside = BESIDE.find((column) => !isNothing(parsedJson(cellOf(row, column))));
-  const rendered = input === "" ? renderedPrompt(question) : undefined;
+  const rendered = renderedPrompt(question);
   if (rendered !== undefined) {
+    if (input !== "") throw renderedError(rendered, "leaves no place for an input");
     if (beside !== undefined) throw renderedError(rendered, `leaves no place for the column "${beside}"`);
     return unwrapped(row, rendered, question, answer);
   }

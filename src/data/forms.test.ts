@@ -220,6 +220,7 @@ test.each([
   [{ prompt: `Be kind.\n\n### Instruction:\nq\n\n### Response:\n`, response: "a" }],
   [{ messages: [user(alpaca("q")), answer("a")] }],
   [{ prompt: "USER: q ASSISTANT:", response: "a" }],
+  [{ instruction: alpaca("q"), input: "x", output: "a" }],
   [{ prompt: "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>", response: "a" }],
   [{ prompt: `${alpaca("q")}a\n\n### Instruction:\nr`, response: "a" }],
 ])("a prompt that stands in a template which is not read is refused: %j", (values) => {

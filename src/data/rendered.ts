@@ -1,6 +1,7 @@
 import { BoosterError } from "../errors.ts";
 import type { ChatMessage } from "../formats/chat-template.ts";
 import { MAX_MESSAGES } from "./rows.ts";
+import { unreadHead } from "./unread-heads.ts";
 
 /** What a text asks, and may answer, that some template was written around beforehand. */
 export type Rendered = { readonly name: string } & (
@@ -19,34 +20,45 @@ const PREAMBLES = [
 /** What stands under a heading, without the line breaks that the template puts around it. */
 const ownLines = (text: string): string => text.replace(/^[ \t]*\n/, "").replace(/\n$/, "");
 
-function alpacaOf(text: string): Rendered | undefined {
-  const head = text.startsWith("### Instruction:") ? 0 : text.indexOf("\n### Instruction:");
-  if (head < 0) return undefined;
-  const begin = text.indexOf(":", head) + 1;
-  const last = text.lastIndexOf("\n### Response:");
-  const answer = last > begin && text.slice(last + 14).trim() === "" ? last : text.indexOf("\n### Response:", begin);
-  if (answer < begin) return undefined;
+/** Where headings of that name begin and end: with a colon, or alone in their line. */
+const headings = (text: string, name: string, colon: boolean): (readonly [number, number])[] =>
+  [...text.matchAll(new RegExp(`(?:^|\\n)### ${name}${colon ? ":" : "[ \\t]*(?=\\n|$)"}`, "g"))].map(
+    ({ 0: { length }, index }) => [index, index + length] as const,
+  );
+
+function alpacaOf(text: string, colon: boolean): Rendered | undefined {
+  const [head] = headings(text, "Instruction", colon);
+  if (head === undefined) return undefined;
+  const answers = headings(text, "Response", colon).filter(([at]) => at > head[0]);
+  const last = answers.at(-1);
+  const answer = last !== undefined && text.slice(last[1]).trim() === "" ? last : answers[0];
+  if (answer === undefined) return undefined;
   const name = "Alpaca's prompt";
-  const output = text.slice(answer + 14).replace(/^[ \t]*\n/, "");
-  if (!PREAMBLES.includes(text.slice(0, head).trim())) {
+  const output = text.slice(answer[1]).replace(/^[ \t]*\n/, "");
+  if (!PREAMBLES.includes(text.slice(0, head[0]).trim())) {
     return output.trim() === "" ? { name, refused: "begins with words of its own" } : undefined;
   }
-  const asked = text.slice(begin, answer);
-  const more = asked.indexOf("\n### Input:");
-  const [instruction, input] = more < 0 ? [asked, ""] : [asked.slice(0, more), asked.slice(more + 11)];
+  const asked = text.slice(head[1], answer[0]);
+  const [more] = headings(asked, "Input", colon);
+  const [instruction, input] = more === undefined ? [asked, ""] : [asked.slice(0, more[0]), asked.slice(more[1])];
   return { name, instruction: ownLines(instruction), input: ownLines(input), output };
 }
 
 /** How dialogues are written as one text: the head of each turn, which says who speaks, and what ends a turn. */
 const DIALOGUES: readonly { readonly name: string; readonly head: RegExp; readonly ends: readonly string[] }[] = [
-  { name: "ChatML", head: /<\|im_start\|>(\w{1,20})\n/, ends: ["<|im_end|>"] },
+  { name: "ChatML or Phi-4's", head: /<\|im_start\|>(\w{1,20})(?:\n|<\|im_sep\|>)/, ends: ["<|im_end|>"] },
   { name: "Llama 3's", head: /<\|start_header_id\|>(\w{1,20})<\|end_header_id\|>\n\n/, ends: ["<|eot_id|>"] },
+  { name: "Llama 4's", head: /<\|header_start\|>(\w{1,20})<\|header_end\|>\n\n/, ends: ["<|eot|>"] },
   { name: "Gemma's", head: /<start_of_turn>(\w{1,20})\n/, ends: ["<end_of_turn>"] },
   { name: "Zephyr's or Phi's", head: /<\|(system|user|assistant)\|>\n/, ends: ["</s>", "<|end|>", "<|endoftext|>"] },
-  { name: "Human and Assistant", head: /\n\n(Human|Assistant):/, ends: [] },
+  { name: "Human and Assistant", head: /(?:^|\n\n)(Human|Assistant):/, ends: [] },
+  { name: "User and Assistant", head: /(?:^|\n\n)(System|User|Assistant):/, ends: [] },
+  { name: "Guanaco's", head: /### (System|Human|User|Assistant):/, ends: [] },
 ];
 const ROLES: ReadonlyMap<string | undefined, string> = new Map([
   ["Human", "user"],
+  ["User", "user"],
+  ["System", "system"],
   ["Assistant", "assistant"],
   ["model", "assistant"],
   ...["system", "user", "assistant", "tool"].map((role) => [role, role] as const),
@@ -73,34 +85,30 @@ function dialogueOf(text: string): Rendered | undefined {
       const own = isOpen ? content.replace(/\n$/, "") : content;
       messages.push({ role, content: ends.length === 0 ? content.trim() : own });
     }
+    // Words are heads where somebody answers, or blank lines stand before the first.
+    if (ends.length === 0 && !text.startsWith("\n\n") && !messages.some(({ role }) => role === "assistant")) continue;
     return { name, messages };
   }
   return undefined;
 }
 
-/** Prompts that are told and not read: how they begin, and how they end. */
-const OTHERS: readonly (readonly [string, string])[] = [
-  ["[INST]", "[/INST]"],
-  ["<s>[INST]", "[/INST]"],
-  ["<s> [INST]", "[/INST]"],
-  ["### Human:", "### Assistant:"],
-  ["### User:", "### Assistant:"],
-  ["USER:", "ASSISTANT:"],
-];
-
 /** The questions and answers of a text that was rendered beforehand; undefined where it is plain. */
-export const renderedDialogue = (text: string): Rendered | undefined => alpacaOf(text) ?? dialogueOf(text);
+export const renderedDialogue = (text: string): Rendered | undefined =>
+  alpacaOf(text, true) ?? alpacaOf(text, false) ?? dialogueOf(text);
 
 /** What a prompt asks that was rendered beforehand, up to where its answer begins; undefined where it is plain. */
 export function renderedPrompt(text: string): Rendered | undefined {
-  const trimmed = text.trim();
-  const other = OTHERS.find(([begin, end]) => trimmed.startsWith(begin) && trimmed.endsWith(end));
-  if (other !== undefined) return { name: `${other[0]} ... ${other[1]}`, refused: "is not known here" };
   const found = renderedDialogue(text);
-  if (found === undefined || "refused" in found) return found;
+  if (found === undefined) {
+    const head = unreadHead(text);
+    return head === undefined ? undefined : { name: head, refused: "is not known here" };
+  }
+  if ("refused" in found) return found;
   const last = "messages" in found ? found.messages.at(-1) : { role: "assistant", content: found.output };
-  if (last?.role === "assistant" && last.content.trim() !== "") return { name: found.name, refused: "holds an answer" };
-  return found;
+  if (last?.role !== "assistant" || last.content.trim() === "") return found;
+  // Somebody's dialogue in words, such as one to sum up.
+  if (/^(?:System|Human|User):/.test(text)) return undefined;
+  return { name: found.name, refused: "holds an answer" };
 }
 
 /** Of a row with a prompt that stands in a template already. */
