@@ -26,8 +26,7 @@ describe("rendering", () => {
   test("messages, generation prompt, named tokens", () => {
     const text = renderChat(`{{ bos_token }}${CHATML}{{ eos_token }}`, [user("hi")], {
       addGenerationPrompt: true,
-      bos: "<s>",
-      eos: "</s>",
+      tokens: { bos_token: "<s>", eos_token: "</s>" },
     });
     expect(text).toBe("<s><|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n</s>");
   });

@@ -23,10 +23,8 @@ export interface ChatMessage {
 export interface ChatOptions {
   /** Also write the header of the assistant's next turn. */
   readonly addGenerationPrompt?: boolean;
-  /** Texts of the begin-of-sequence, end-of-sequence and padding tokens. */
-  readonly bos?: string | undefined;
-  readonly eos?: string | undefined;
-  readonly pad?: string | undefined;
+  /** Texts of tokens by their names, such as `eos_token`. */
+  readonly tokens?: Readonly<Record<string, string>>;
   /** Such as `tools`. */
   readonly variables?: Readonly<Record<string, unknown>>;
 }
@@ -126,15 +124,12 @@ export function renderMarked(template: string, messages: readonly ChatMessage[],
     ends.push(data.strings.length);
     return value;
   });
-  const { bos, eos, pad, variables = {} } = options;
-  const special = Object.entries({ bos_token: bos, eos_token: eos, pad_token: pad }).filter(
-    ([, name]) => name !== undefined,
-  );
+  const { tokens = {}, variables = {} } = options;
   const given = Object.entries(variables).filter(([, value]) => value !== null && value !== undefined);
   const names = new Map<string, Value>([
     ["tools", null],
     ["documents", null],
-    ...special.map(([name, token]) => [name, text(token as string)] as const),
+    ...Object.entries(tokens).map(([name, token]) => [name, text(token)] as const),
     ...given.map(([name, value]) => [name, data.value(value)] as const),
     ["messages", new List(values)],
   ]);
@@ -214,12 +209,12 @@ export const renderChat = (template: string, messages: readonly ChatMessage[], o
  * What a template writes behind an assistant's turn, up to the next message: there its turns end, whatever the model's files
  * call the end of a sequence. Undefined where it writes no such conversation.
  */
-export function turnEndOf(template: string, tokens: Pick<ChatOptions, "bos" | "eos" | "pad">): string | undefined {
+export function turnEndOf(template: string, tokens: Readonly<Record<string, string>>): string | undefined {
   const turns = ["user", "assistant", "user"].map((role, place) => ({ role, content: `${place + 1}` }));
   // Some templates refuse a conversation that does not begin with the system's turn.
   for (const messages of [turns, [{ role: "system", content: "0" }, ...turns]]) {
     try {
-      const rendering = renderMarked(template, messages, tokens);
+      const rendering = renderMarked(template, messages, { tokens });
       const [last, next] = [rendering.runsOf(messages.length - 2).at(-1), rendering.runsOf(messages.length - 1)[0]];
       if (last !== undefined && next !== undefined) return rendering.text.slice(last.end, next.start);
     } catch {

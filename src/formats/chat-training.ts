@@ -10,12 +10,6 @@ export interface LabelledTokens {
   readonly labels: number[];
 }
 
-/** Texts of the tokens that templates ask for. */
-function tokensOf({ bosId, eosIds, padId, tokenOf }: Tokenizer): Pick<ChatOptions, "bos" | "eos" | "pad"> {
-  const named = (id: number | undefined) => (id === undefined ? undefined : tokenOf(id));
-  return { bos: named(bosId), eos: named(eosIds[0]), pad: named(padId) };
-}
-
 /**
  * Ids of a conversation as the model sees it; special tokens that a message writes are encoded as plain text.
  *
@@ -30,7 +24,7 @@ export function encodeChat(
   options: ChatOptions = {},
   needed: (message: ChatMessage) => boolean = ({ role }) => role !== "assistant",
 ): number[] {
-  const rendering = renderMarked(template, messages, { ...tokensOf(tokenizer), ...options });
+  const rendering = renderMarked(template, messages, { tokens: tokenizer.named, ...options });
   rendering.check(needed);
   return tokenizer.encodeSegments(rendering.segments);
 }
@@ -111,7 +105,7 @@ export function renderForTraining(
   messages: readonly ChatMessage[],
   options: Omit<ChatOptions, "addGenerationPrompt"> = {},
 ): LabelledTokens {
-  const all = { ...tokensOf(tokenizer), ...options };
+  const all = { tokens: tokenizer.named, ...options };
   const isAnswer = ({ role }: ChatMessage) => role === "assistant";
   const isTrained = (message: ChatMessage) => isAnswer(message) && message.trained !== false;
   const whole = renderMarked(template, messages, all);

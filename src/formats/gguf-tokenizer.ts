@@ -127,7 +127,6 @@ function byteLevelParts(metadata: Metadata, pre: PreTokenizer) {
   return {
     normalizer: null,
     pre_tokenizer: pre.cut,
-    post_processor: null,
     decoder: { type: "ByteLevel" },
     model: { merges: strings(metadata, "tokenizer.ggml.merges"), ignore_merges: pre.ignoreMerges ?? false },
   };
@@ -162,7 +161,6 @@ function sentencePieceParts(metadata: Metadata, tokens: readonly string[], types
       normalizers: prefix ? [{ type: "Prepend", prepend: "▁" }, fromBlank] : [fromBlank],
     },
     pre_tokenizer: null,
-    post_processor: null,
     decoder: {
       type: "Sequence",
       decoders: prefix ? [...decoders, { type: "Strip", content: " ", start: 1, stop: 0 }] : decoders,
@@ -170,6 +168,14 @@ function sentencePieceParts(metadata: Metadata, tokens: readonly string[], types
     model: { ...mergesFromScores(tokens, scores, types), byte_fallback: true, fuse_unk: true },
   };
 }
+
+/** A post-processor that writes a token in front of every text: for others who read the files. */
+const beginningWith = (token: string, id: number) => ({
+  type: "TemplateProcessing",
+  single: [{ SpecialToken: { id: token, type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
+  pair: [{ Sequence: { id: "A", type_id: 0 } }, { Sequence: { id: "B", type_id: 1 } }],
+  special_tokens: { [token]: { id: token, ids: [id], tokens: [token] } },
+});
 
 /**
  * Turns the tokenizer of a GGUF file into the equivalent Hugging Face files.
@@ -208,6 +214,10 @@ export function ggufTokenizerFiles(metadata: Metadata): TokenizerFiles {
     return standard !== undefined && (kind === "llama" || types[standard] === CONTROL) ? standard : undefined;
   };
   const tokenAt = (name: string): string | null => tokens[idAt(name) ?? -1] ?? null;
+  /** An ordinary word that pads is a word nevertheless. */
+  const specialAt = (name: string) => (types[idAt(name) ?? -1] === NORMAL ? null : tokenAt(name));
+  const bos = tokenAt("bos");
+  const addsBos = metadata["tokenizer.ggml.add_bos_token"] ?? pre?.addsBos ?? kind === "llama";
   const ends = tokens.flatMap((token, id) => (ENDS.has(token) ? [id] : []));
   const added = tokens.flatMap((content, id) => {
     const special = types[id] === CONTROL || types[id] === UNKNOWN;
@@ -217,6 +227,7 @@ export function ggufTokenizerFiles(metadata: Metadata): TokenizerFiles {
   return {
     json: {
       ...parts,
+      post_processor: addsBos && bos !== null ? beginningWith(bos, tokens.indexOf(bos)) : null,
       added_tokens: added,
       model: {
         type: "BPE",
@@ -226,11 +237,11 @@ export function ggufTokenizerFiles(metadata: Metadata): TokenizerFiles {
       },
     },
     config: {
-      bos_token: tokenAt("bos"),
+      bos_token: bos,
       eos_token: tokenAt("eos"),
-      pad_token: tokenAt("padding"),
-      unk_token: tokenAt("unknown"),
-      add_bos_token: metadata["tokenizer.ggml.add_bos_token"] ?? pre?.addsBos ?? kind === "llama",
+      pad_token: specialAt("padding"),
+      unk_token: specialAt("unknown"),
+      add_bos_token: addsBos,
       chat_template: metadata["tokenizer.chat_template"],
     },
     // With a chat template, that says where a turn ends.

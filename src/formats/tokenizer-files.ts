@@ -4,6 +4,8 @@ import { z } from "zod";
 import { BoosterError } from "../errors.ts";
 import { readSmallFile } from "./byte-source.ts";
 import { createTokenizer, type Tokenizer, tokenizerPart } from "./tokenizer.ts";
+import { IdsByToken, withOlderFiles } from "./tokenizer-older-files.ts";
+import { contradiction, TokenKeys } from "./tokenizer-tokens.ts";
 
 /** 64 MB: the largest vocabularies in use (260 000 tokens) need 35 MB. */
 const MAX_TOKENIZER_BYTES = 64 * 2 ** 20;
@@ -17,13 +19,19 @@ const EndIds = z.looseObject({
     .nullish()
     .transform((ids) => (ids == null ? [] : [ids].flat())),
 });
-const AddedIds = z.looseObject({
-  added_tokens: z.array(z.looseObject({ id: z.int(), special: z.boolean().optional() })).default([]),
-});
+
+/** A post_processor says whether a text begins with a token; what the configuration says of it, versions of transformers read differently. */
+function checkBos({ addsBos, bosId = -1, tokenOf, named }: Tokenizer, isAsked: unknown): void {
+  if (typeof isAsked !== "boolean" || (isAsked === addsBos && (!addsBos || tokenOf(bosId) === named.bos_token))) return;
+  throw contradiction(
+    `add_bos_token ${isAsked}, and a post_processor that ${addsBos ? "writes a token in front" : "writes none"}`,
+    "transformers 4 goes by the first and 5 by the second: make add_bos_token in tokenizer_config.json say what tokenizer.json does, or change both.",
+  );
+}
 
 /**
  * Loads the tokenizer in a Hugging Face folder: `tokenizer.json`, with `tokenizer_config.json`, `special_tokens_map.json`,
- * `config.json`, `generation_config.json` and `chat_template.jinja` where they exist.
+ * `added_tokens.json`, `config.json`, `generation_config.json` and `chat_template.jinja` where they exist.
  *
  * @throws {BoosterError} `TOKENIZER_MISSING`, `TOKENIZER_MALFORMED`, `TOKENIZER_REGEX_TOO_LONG`, `TOKENIZER_UNSUPPORTED`, and
  *   what `readSmallFile` throws
@@ -44,22 +52,21 @@ export function loadTokenizer(path: string): Tokenizer {
       ...(has("tokenizer.model") && { found: "tokenizer.model alone, SentencePiece's own file", hint: CONVERT }),
     });
   }
-  const tokenizer = json("tokenizer.json");
-  // Families' default ids stand in many files whose vocabulary has an ordinary token there.
-  const { added_tokens } = tokenizerPart(AddedIds, tokenizer, join(path, "tokenizer.json"));
-  const special = new Set(added_tokens.filter((token) => token.special === true).map(({ id }) => id));
-  return createTokenizer({
-    json: tokenizer,
-    config: {
-      ...optional(z.looseObject({}), "special_tokens_map.json"),
-      ...optional(z.looseObject({}), "tokenizer_config.json"),
-      ...(has("chat_template.jinja") ? { chat_template: text("chat_template.jinja") } : {}),
-    },
-    eosIds: [
-      ...optional(EndIds, "generation_config.json").eos_token_id,
-      ...optional(EndIds, "config.json").eos_token_id.filter((id) => special.has(id)),
-    ],
+  const content = json("tokenizer.json");
+  const { add_bos_token: asksBos, ...config } = withOlderFiles(
+    optional(TokenKeys, "tokenizer_config.json"),
+    optional(TokenKeys, "special_tokens_map.json"),
+    optional(IdsByToken, "added_tokens.json"),
+    content,
+  );
+  const tokenizer = createTokenizer({
+    json: content,
+    config: { ...config, ...(has("chat_template.jinja") ? { chat_template: text("chat_template.jinja") } : {}) },
+    eosIds: optional(EndIds, "generation_config.json").eos_token_id,
+    familyEosIds: optional(EndIds, "config.json").eos_token_id,
   });
+  checkBos(tokenizer, asksBos);
+  return tokenizer;
 }
 
 function parsed(text: string, where: string): unknown {

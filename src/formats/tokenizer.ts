@@ -8,6 +8,8 @@ import { makeBytes, makeDecoder } from "./tokenize/decode.ts";
 import { makeNormalizer } from "./tokenize/normalize.ts";
 import { makePreTokenizer } from "./tokenize/pre-tokenize.ts";
 import { makeModel } from "./tokenize/words.ts";
+import { leadingId } from "./tokenizer-lead.ts";
+import { gatherTokens, TokenKeys } from "./tokenizer-tokens.ts";
 
 /** Milliseconds that the expressions of a stranger's tokenizer may take for one text. */
 const ENCODE_DEADLINE_MS = 10_000;
@@ -16,10 +18,13 @@ const ENCODE_DEADLINE_MS = 10_000;
 export interface Tokenizer {
   /** One more than the largest id. */
   readonly vocabSize: number;
+  /** What stands in front of a text, or what the configuration calls so. */
   readonly bosId: number | undefined;
   /** Ids that end an answer; the first one is the tokenizer's own end-of-sequence token. */
   readonly eosIds: readonly number[];
   readonly padId: number | undefined;
+  /** Texts of tokens by the names that templates use: `bos_token`, `unk_token`, ... */
+  readonly named: Readonly<Record<string, string>>;
   /** Whether the model was trained with the begin-of-sequence token in front of every text. */
   readonly addsBos: boolean;
   /** The chat template that came with the tokenizer. */
@@ -54,11 +59,6 @@ export interface Stop {
   readonly before: number;
 }
 
-const Token = z
-  .union([z.string(), z.object({ content: z.string() })])
-  .nullish()
-  .transform((token) => (typeof token === "object" ? token?.content : token));
-
 const TokenizerJson = z.looseObject({
   added_tokens: z.array(AddedToken).default([]),
   normalizer: z.unknown().optional(),
@@ -68,11 +68,7 @@ const TokenizerJson = z.looseObject({
   model: z.looseObject({}),
 });
 
-const TokenizerConfig = z.looseObject({
-  bos_token: Token,
-  eos_token: Token,
-  pad_token: Token,
-  unk_token: Token,
+const TokenizerConfig = TokenKeys.extend({
   add_bos_token: z.boolean().nullish(),
   chat_template: z.union([z.string(), z.array(z.object({ name: z.string(), template: z.string() }))]).nullish(),
 });
@@ -83,6 +79,8 @@ export interface TokenizerFiles {
   readonly config: unknown;
   /** Further ids that end an answer, such as those of `generation_config.json`. */
   readonly eosIds?: readonly number[];
+  /** Those of `config.json`, of which special tokens end an answer: families' defaults stand in many files whose vocabulary has an ordinary token there. */
+  readonly familyEosIds?: readonly number[];
 }
 
 /** A part of a tokenizer's files, checked. @throws {BoosterError} `TOKENIZER_MALFORMED` */
@@ -104,6 +102,7 @@ function partsOf(json: z.output<typeof TokenizerJson>) {
       model: makeModel(json.model),
       join: makeDecoder(json.decoder),
       bytes: makeBytes(json.decoder),
+      lead: leadingId(json.post_processor),
     };
   } catch (error) {
     if (error instanceof BoosterError) throw error;
@@ -115,20 +114,16 @@ function partsOf(json: z.output<typeof TokenizerJson>) {
   }
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
-
-/** The token that a post-processor writes in front of every text. */
-function leadingToken(processor: unknown): unknown {
-  if (!isObject(processor)) return undefined;
-  const { type, processors, single, cls } = processor;
-  if (type === "Sequence" && Array.isArray(processors)) return processors.map(leadingToken).find((token) => token);
-  if (type === "BertProcessing" || type === "RobertaProcessing") return Array.isArray(cls) ? cls[0] : undefined;
-  const first: unknown = Array.isArray(single) ? single[0] : undefined;
-  return isObject(first) && isObject(first.SpecialToken) ? first.SpecialToken.id : undefined;
-}
-
 const hasRegex = (part: unknown): boolean =>
-  isObject(part) && ("Regex" in part || Object.values(part).some((inner) => hasRegex(inner)));
+  typeof part === "object" &&
+  part !== null &&
+  ("Regex" in part || Object.values(part).some((inner) => hasRegex(inner)));
+
+const lacks = (token: string) =>
+  new BoosterError("TOKEN_UNKNOWN", "the vocabulary lacks a token that the tokenizer names", {
+    found: JSON.stringify(token),
+    hint: "Use a template that does not write it, or the tokenizer that the model was trained with.",
+  });
 
 function untrustedRanges(segments: readonly TextSegment[]): Ranges {
   let end = 0;
@@ -146,19 +141,18 @@ function untrustedRanges(segments: readonly TextSegment[]): Ranges {
 export function createTokenizer(files: TokenizerFiles): Tokenizer {
   const json = tokenizerPart(TokenizerJson, files.json, "tokenizer.json");
   const config = tokenizerPart(TokenizerConfig, files.config, "tokenizer_config.json");
-  const { normalize, cut, model, join: joinTokens, bytes } = partsOf(json);
+  const { normalize, cut, model, join: joinTokens, bytes, lead } = partsOf(json);
 
-  const named = new Set([config.bos_token, config.eos_token, config.pad_token, config.unk_token]);
-  const added = json.added_tokens.map((token) => ({ ...token, special: token.special || named.has(token.content) }));
+  const { named, added, lacking } = gatherTokens(json.added_tokens, config, model.vocab);
   const specialIds = new Set(added.filter(({ special }) => special).map(({ id }) => id));
   /** A stranger's expressions have no step limit of their own. */
   const bounded = (part: unknown) =>
     hasRegex(part) ? <T>(task: () => T) => withDeadline(ENCODE_DEADLINE_MS, task) : <T>(task: () => T) => task();
   const [whileEncoding, whileDecoding] = [bounded([json.normalizer, json.pre_tokenizer]), bounded(json.decoder)];
   const finder = whileEncoding(() => new AddedTokens(added, normalize));
-  const addedIds = new Map(added.map(({ content, id }) => [content, id]));
-  const idOf = (token: string | null | undefined) =>
-    token == null ? undefined : (addedIds.get(token) ?? model.vocab.get(token));
+  const addedIds = new Map(added.filter(({ id }) => !lacking.has(id)).map(({ content, id }) => [content, id]));
+  const idOf = (token: string | undefined) =>
+    token === undefined ? undefined : (addedIds.get(token) ?? model.vocab.get(token));
   const tokens = new Map<number, string>();
   let vocabSize = 0;
   for (const vocabulary of [model.vocab, addedIds]) {
@@ -168,7 +162,8 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     }
   }
 
-  const bosId = idOf(config.bos_token);
+  const { add_bos_token: isAsked } = config;
+  const bosId = (isAsked == null ? lead : undefined) ?? idOf(named.bos_token);
   const chatTemplate = Array.isArray(config.chat_template)
     ? config.chat_template.find((entry) => entry.name === "default")?.template
     : (config.chat_template ?? undefined);
@@ -178,6 +173,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     const stops: Stop[] = [];
     for (const section of finder.cut(text, plain)) {
       if (section.text === undefined) {
+        if (lacking.has(section.id)) throw lacks(added.find(({ id }) => id === section.id)?.content ?? "");
         const [start, end] = section.written ?? [];
         if (start !== undefined && end !== undefined) stops.push({ start, end, before: ids.length });
         ids.push(section.id);
@@ -200,22 +196,23 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
   const encodeWithStops = (segments: readonly TextSegment[]) =>
     whileEncoding(() => encode(segments.map(({ text }) => text).join(""), untrustedRanges(segments)));
 
-  const turnEnd =
-    chatTemplate === undefined
-      ? undefined
-      : turnEndOf(chatTemplate, { bos: config.bos_token, eos: config.eos_token, pad: config.pad_token });
+  const turnEnd = chatTemplate === undefined ? undefined : turnEndOf(chatTemplate, named);
   const ended =
     turnEnd === undefined
       ? undefined
       : (whileEncoding(() => finder.cut(turnEnd, [])).find(({ id }) => id !== undefined)?.id ?? idOf(turnEnd.trim()));
-  const eosIds = [idOf(config.eos_token), ...(files.eosIds ?? []), ended].filter((id) => id !== undefined);
+  const family = files.familyEosIds?.filter((id) => specialIds.has(id)) ?? [];
+  const eosIds = [idOf(named.eos_token), ...(files.eosIds ?? []), ...family, ended].filter(
+    (id): id is number => id !== undefined && !lacking.has(id),
+  );
 
   return {
     vocabSize,
     bosId,
     eosIds: [...new Set(eosIds)],
-    padId: idOf(config.pad_token),
-    addsBos: config.add_bos_token ?? (bosId !== undefined && leadingToken(json.post_processor) === config.bos_token),
+    padId: idOf(named.pad_token),
+    named,
+    addsBos: isAsked ?? lead !== undefined,
     chatTemplate,
     encode(text, { allowSpecial = false, addBos = false } = {}) {
       const { ids } = whileEncoding(() => encode(text, allowSpecial ? [] : [[0, text.length]]));
@@ -229,7 +226,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     encodeWithStops,
     decode(ids, { skipSpecial = false } = {}) {
       const kept = Array.from(ids).filter((id) => !(skipSpecial && specialIds.has(id)));
-      return whileDecoding(() => joinTokens(kept.map((id) => tokens.get(id) ?? config.unk_token ?? ""))).join("");
+      return whileDecoding(() => joinTokens(kept.map((id) => tokens.get(id) ?? named.unk_token ?? ""))).join("");
     },
     bytesOf(id) {
       const token = tokens.get(id);

@@ -66,17 +66,12 @@ const MARKS = { system: "SYSTEM-TEXT", user: "USER-TEXT", assistant: "ANSWER-TEX
 
 /** The turns of a chat template, by writing conversations with it; undefined where they are no turns of one form. */
 function chatTurn(tokenizer: Tokenizer): Turn | undefined {
-  const { chatTemplate, bosId, eosIds, tokenOf } = tokenizer;
+  const { chatTemplate, bosId, named } = tokenizer;
   if (chatTemplate === undefined) return undefined;
-  const named = (id: number | undefined) => (id === undefined ? undefined : tokenOf(id));
-  const bos = named(bosId);
-  const tokens = {
-    ...(bos === undefined ? {} : { bos }),
-    ...(eosIds.length === 0 ? {} : { eos: tokenOf(eosIds[0] as number) }),
-  };
+  const bos = bosId === undefined ? undefined : tokenizer.tokenOf(bosId);
   const write = (...turns: (readonly [role: "system" | "user" | "assistant", content: string])[]) => {
     const messages = turns.map(([role, content]) => ({ role, content }));
-    const { segments } = renderMarked(chatTemplate, messages, { ...tokens, addGenerationPrompt: true });
+    const { segments } = renderMarked(chatTemplate, messages, { tokens: named, addGenerationPrompt: true });
     const whole = segments.map(({ text }) => text).join("");
     // Ollama writes it itself.
     return tokenizer.addsBos && bos !== undefined && whole.startsWith(bos) ? whole.slice(bos.length) : whole;
