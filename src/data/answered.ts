@@ -2,7 +2,7 @@ import { BoosterError } from "../errors.ts";
 import type { ChatMessage } from "../formats/chat-template.ts";
 import { isObject } from "../formats/strict-json.ts";
 import { type ChatExample, type Example, instructionExample, messagesOf, textOf } from "./examples.ts";
-import { asContext, isNothing, parsedJson, plainJson } from "./messages.ts";
+import { asContext, isNothing, parsedJson, plainObject } from "./messages.ts";
 import { type Rendered, renderedDialogue, renderedError, renderedPrompt } from "./rendered.ts";
 import { cellOf, placeOf, type Row } from "./rows.ts";
 
@@ -43,7 +43,7 @@ export function conversationOf(row: Row, turns: readonly ChatMessage[]): ChatExa
     kind: "chat",
     where: placeOf(row),
     messages,
-    ...(variables.length === 0 ? {} : { variables: plainJson(Object.fromEntries(variables)) }),
+    ...(variables.length === 0 ? {} : { variables: plainObject(Object.fromEntries(variables)) }),
   };
 }
 

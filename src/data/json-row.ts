@@ -1,4 +1,5 @@
 import type { ErrorCode } from "../error-codes.ts";
+import { Float, parseExactJson } from "../formats/exact-json.ts";
 import { findJsonFault, isObject } from "../formats/strict-json.ts";
 import { charactersIn, MAX_JSON_DEPTH, MAX_ROW_BYTES, type RowSink } from "./rows.ts";
 
@@ -12,6 +13,19 @@ function loneEscape(text: string): number {
   const escapes = /\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)/g;
   for (const { index, 1: lone } of text.matchAll(escapes)) if (lone !== undefined) return index;
   return -1;
+}
+
+const isNested = (value: unknown) => typeof value === "object" && value !== null;
+
+/** A number in a column of its own is one of JavaScript's: labels and weights compare. */
+const plainCell = (value: unknown) => (value instanceof Float || typeof value === "bigint" ? Number(value) : value);
+
+/** Columns as templates need them: what is within lists and objects exactly. */
+function exactCells(text: string, values: Record<string, unknown>): Record<string, unknown> {
+  if (!Object.values(values).some(isNested)) return values;
+  const exact = parseExactJson(text, values) as Record<string, unknown>;
+  if (exact === values) return values;
+  return Object.fromEntries(Object.entries(exact).map(([column, value]) => [column, plainCell(value)]));
 }
 
 /**
@@ -36,6 +50,6 @@ export function readJsonRow(text: string, line: number, column: number, sink: Ro
   if (escapeAt >= 0 && hasLoneSurrogate(value)) {
     return fault(escapeAt, "LONE_SURROGATE", "has half of a surrogate pair, which is no character");
   }
-  sink.row(line, value);
+  sink.row(line, exactCells(text, value));
   return true;
 }

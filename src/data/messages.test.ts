@@ -1,6 +1,10 @@
 import { expect, test } from "vitest";
+import { renderChat } from "../formats/chat-template.ts";
+import { exactJson } from "../formats/exact-json.ts";
+import { conversationRow } from "./answered.ts";
 import type { ChatExample } from "./examples.ts";
 import { readExamples } from "./formats.ts";
+import { readJsonRow } from "./json-row.ts";
 import type { Row } from "./rows.ts";
 
 const conversation = (given: Row) => readExamples([given]).examples[0] as ChatExample;
@@ -58,4 +62,43 @@ test("columns that change the training and are not understood are refused", () =
   expect(() => conversation(row({ messages: [user], history: [["a", "b"]] }))).toThrow(/"history"/);
   expect(() => conversation(row({ messages: [user], weight: 0.5 }))).toThrow(/"weight"/);
   expect(conversation(row({ messages: [user], system: null, source: "web" })).messages).toHaveLength(1);
+});
+
+test("numbers and keys that a template writes are those of the file: of calls, tools and variables", () => {
+  const call =
+    '{"function": {"name": "f", "arguments": {"price": 10.0, "e": 1e5, "big": 12345678901234567890, "1": 2, "0": 3}}}';
+  const text = JSON.stringify('{"id": 9007199254740993, "2": 1.0, "1": 1}');
+  const tools = '[{"name": "f", "parameters": {"properties": {"b": {"default": 1.0}, "1": {}, "0": {}}}}]';
+  const line = `{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": null, "weight": 1.0, "tool_calls":
+    [${call}, {"function": {"name": "g", "arguments": ${text}}}]}], "tools": ${tools}, "chat_template_kwargs": {"x": [2.0, 1e16]}}`;
+  const template =
+    "{{ tools|tojson }}{{ x }}{% for m in messages %}{{ m.content }}{% for c in m.tool_calls %}{{ c.function.arguments|tojson }}{% endfor %}{% endfor %}";
+  const read = (json: string): ChatExample => {
+    const rows: Row[] = [];
+    const sink = {
+      row: (at: number, values: Row["values"]) => rows.push({ file: "f", line: at, values }),
+      fault: () => expect.fail(),
+      note: () => expect.fail(),
+    };
+    readJsonRow(json, 1, 1, sink);
+    return conversation(rows[0] as Row);
+  };
+  // The second time as `data prepare` writes it.
+  for (const { messages, variables } of [read(line), read(exactJson(conversationRow(read(line))))]) {
+    // As Python's json writes them.
+    expect(renderChat(template, messages, { variables: variables ?? {} })).toBe(
+      `${tools}[2.0, 1e+16]q{"price": 10.0, "e": 100000.0, "big": 12345678901234567890, "1": 2, "0": 3}{"id": 9007199254740993, "2": 1.0, "1": 1}`,
+    );
+  }
+});
+
+test("a number without end is refused where a template would write it", () => {
+  for (const number of [Number.POSITIVE_INFINITY, Number.NaN]) {
+    const faulty = { ...user, name: "x", scores: [number] };
+    expect(() => conversation(messages(faulty))).toThrow(/too large or none/);
+    expect(() => conversation(row({ messages: [user], chat_template_kwargs: { x: number } }))).toThrow(
+      /too large or none/,
+    );
+    expect(conversation(row({ messages: [user], score: number })).messages).toHaveLength(1);
+  }
 });

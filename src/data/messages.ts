@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { BoosterError } from "../errors.ts";
 import type { ChatMessage } from "../formats/chat-template.ts";
+import { entriesOf, Float, objectOf, parseExactJson } from "../formats/exact-json.ts";
 import { isObject } from "../formats/strict-json.ts";
 import { renderedError, renderedPrompt } from "./rendered.ts";
 import { MAX_MESSAGES } from "./rows.ts";
@@ -24,7 +25,7 @@ const Message = z
   .looseObject({
     role: z.enum(["system", "developer", "user", "assistant", "tool"]),
     content: Content.optional(),
-    weight: z.literal([0, 1]).nullish(),
+    weight: z.preprocess((weight) => (weight instanceof Float ? Number(weight) : weight), z.literal([0, 1]).nullish()),
     train: Flag,
     training: Flag,
     loss: Flag,
@@ -40,22 +41,38 @@ const Message = z
     return {
       role,
       content: content ?? "",
-      ...(fields.length === 0 ? {} : { fields: plainJson(Object.fromEntries(fields.map(withParsedArguments))) }),
+      ...(fields.length === 0 ? {} : { fields: plainObject(Object.fromEntries(fields.map(withParsedArguments))) }),
       ...(flags.includes(false) && role === "assistant" ? { trained: false } : {}),
     };
   });
 
 const Messages = z.array(Message).min(1).max(MAX_MESSAGES);
 
-/** JSON of what other formats hold: large whole numbers of parquet. */
-export const plainJson = <T>(value: T): T =>
-  JSON.parse(JSON.stringify(value, (_, inner: unknown) => (typeof inner === "bigint" ? Number(inner) : inner)));
+/** JSON of what rows hold: dates of parquet are texts. @throws {BoosterError} `MESSAGES_INVALID` for a number without end */
+export function plainJson(value: unknown): unknown {
+  if (typeof value === "number" && !Number.isFinite(value)) {
+    throw new BoosterError(
+      "MESSAGES_INVALID",
+      "has a number that is too large or none, in what a template would write",
+      {
+        found: String(value),
+      },
+    );
+  }
+  if (Array.isArray(value)) return value.map(plainJson);
+  if (!isObject(value) || value instanceof Float) return value;
+  return value instanceof Date ? value.toJSON() : plainObject(value);
+}
+
+/** @throws {BoosterError} as `plainJson` */
+export const plainObject = (object: object): Record<string, unknown> =>
+  objectOf(entriesOf(object).map(([key, inner]) => [key, plainJson(inner)]));
 
 /** What a text says that is JSON, as formats with texts alone hold it; anything else as it is. */
 export function parsedJson(value: unknown): unknown {
   if (typeof value !== "string") return value;
   try {
-    return JSON.parse(value);
+    return parseExactJson(value);
   } catch {
     return value;
   }

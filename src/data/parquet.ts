@@ -1,8 +1,16 @@
 import { buffer } from "node:stream/consumers";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
-import { type Compressors, type FileMetaData, parquetMetadata, parquetReadObjects } from "hyparquet";
+import {
+  type Compressors,
+  type FileMetaData,
+  parquetMetadata,
+  parquetReadObjects,
+  parquetSchema,
+  type SchemaTree,
+} from "hyparquet";
 import { compressors, decompressZstd } from "hyparquet-compressors";
 import { BoosterError } from "../errors.ts";
+import { Float, objectOf, parseExactJson } from "../formats/exact-json.ts";
 import { isObject } from "../formats/strict-json.ts";
 import { MAX_ROWS, type RowReader } from "./rows.ts";
 
@@ -48,13 +56,41 @@ function checked(metadata: FileMetaData): FileMetaData {
   return metadata;
 }
 
-/** Whole numbers that fit become plain numbers, also within lists and structures, so that labels and weights compare as in the other formats. */
-function plain(value: unknown): unknown {
-  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : value;
-  if (Array.isArray(value)) return value.map(plain);
-  if (!isObject(value) || Object.getPrototypeOf(value) !== Object.prototype) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+const jsonFromBytes = (bytes: Uint8Array | undefined) => bytes && parseExactJson(new TextDecoder().decode(bytes));
+
+const FLOATS = ["FLOAT", "DOUBLE"];
+
+/** Whole numbers that fit become plain numbers, so that labels and weights compare as in the other formats. */
+const plain = (value: unknown) =>
+  typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : value;
+
+/** What is in a list or map, whether its levels are written out or not. */
+function inner(node: SchemaTree): SchemaTree {
+  const [repeated = node] = node.children;
+  if (node.element.converted_type === "MAP") return repeated.children[1] ?? repeated;
+  if (node.element.converted_type !== "LIST") return node;
+  return repeated.children.length === 1 ? (repeated.children[0] ?? repeated) : repeated;
 }
+
+/** A value within a list or structure as JSON has it: floats stay floats, keys stand in the order of the schema, what is missing is null. */
+function nested(value: unknown, node: SchemaTree): unknown {
+  if (value === undefined) return null;
+  if (Array.isArray(value)) return value.map((item) => nested(item, inner(node)));
+  const isFloat = FLOATS.includes(node.element.type ?? "") || node.element.logical_type?.type === "FLOAT16";
+  if (isFloat && Number.isInteger(value)) return new Float(value);
+  if (!isObject(value) || Object.getPrototypeOf(value) !== Object.prototype) return plain(value);
+  if (node.element.converted_type === "MAP") {
+    return objectOf(Object.entries(value).map(([key, item]) => [key, nested(item, inner(node))]));
+  }
+  return node.children.length === 0 ? value : structured(value, node, nested);
+}
+
+const structured = (value: Record<string, unknown>, node: SchemaTree, each: typeof nested) =>
+  objectOf(node.children.map((child) => [child.element.name, each(value[child.element.name], child)]));
+
+/** A cell; a number in a column of its own is one of JavaScript's. */
+const cell = (value: unknown, node: SchemaTree) =>
+  isObject(value) || Array.isArray(value) ? nested(value, node) : plain(value);
 
 /** Apache Parquet, one row group at a time. One that cannot be decoded is a fault, and so is a file without readable metadata. */
 export const readParquet: RowReader = async (bytes, sink) => {
@@ -74,10 +110,11 @@ export const readParquet: RowReader = async (bytes, sink) => {
   for (const { num_rows } of metadata?.row_groups ?? []) {
     const part = { rowStart, rowEnd: rowStart + Number(num_rows) };
     const rows = await orFault(rowStart + 1, "begins rows that cannot be decoded", () =>
-      parquetReadObjects({ file, metadata: metadata!, ...part, compressors: guarded }),
+      parquetReadObjects({ file, metadata: metadata!, ...part, compressors: guarded, parsers: { jsonFromBytes } }),
     );
+    const schema = parquetSchema(metadata!);
     for (const [place, row] of (rows ?? []).entries()) {
-      sink.row(rowStart + place + 1, plain(row) as Readonly<Record<string, unknown>>);
+      sink.row(rowStart + place + 1, structured(row, schema, cell));
     }
     rowStart = part.rowEnd;
   }

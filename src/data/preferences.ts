@@ -1,5 +1,6 @@
 import { BoosterError } from "../errors.ts";
 import type { ChatMessage } from "../formats/chat-template.ts";
+import { exactJson } from "../formats/exact-json.ts";
 import { isObject } from "../formats/strict-json.ts";
 import { answered, conversationOf } from "./answered.ts";
 import { type Example, instructionExample, textOf } from "./examples.ts";
@@ -26,7 +27,7 @@ const trainedFrom = (turns: readonly ChatMessage[], length: number): ChatMessage
   ...turns.slice(length),
 ];
 
-const sameTurn = (one: ChatMessage, other: ChatMessage | undefined) => JSON.stringify(one) === JSON.stringify(other);
+const sameTurn = (one: ChatMessage, other: ChatMessage | undefined) => exactJson(one) === exactJson(other);
 
 /** How many turns two conversations begin with alike. */
 function commonTurns(one: readonly ChatMessage[], other: readonly ChatMessage[]): number {

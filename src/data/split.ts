@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { BoosterError } from "../errors.ts";
+import { exactJson } from "../formats/exact-json.ts";
 import type { RandomStream } from "../tensor/random.ts";
 import { findDuplicates, NEAR_DUPLICATE } from "./duplicates.ts";
 import { type Example, questionOf } from "./examples.ts";
@@ -23,7 +24,7 @@ export interface DataSet<T extends Example = Example> {
 /** SHA-256 of examples in their order, one JSON line each; where they came from does not count. */
 export function hashExamples(examples: readonly Example[]): string {
   const hash = createHash("sha256");
-  for (const { where: _, ...content } of examples) hash.update(`${JSON.stringify(content)}\n`);
+  for (const { where: _, ...content } of examples) hash.update(`${exactJson(content)}\n`);
   return hash.digest("hex");
 }
 

@@ -8,6 +8,7 @@ import { PoisonOptions, SourceOptions } from "../../data/options.ts";
 import { disjointSets, hashExamples } from "../../data/split.ts";
 import { BoosterError } from "../../errors.ts";
 import { writeFileAtomic } from "../../formats/atomic-file.ts";
+import { exactJson } from "../../formats/exact-json.ts";
 import { RandomStream } from "../../tensor/random.ts";
 import { defineCommand } from "../command.ts";
 
@@ -48,7 +49,7 @@ export const command = defineCommand({
       counts,
       ...(config.order === "shuffled" ? { shuffle } : {}),
     });
-    const lines = mix.map((part) => `${JSON.stringify(rowOf(part.example, part.harmful))}\n`);
+    const lines = mix.map((part) => `${exactJson(rowOf(part.example, part.harmful))}\n`);
     const hashesOf = ({ files }: LoadedExamples) => files.map(({ path, sha256 }) => ({ path: resolve(path), sha256 }));
     const manifest = {
       version: 1,

@@ -90,6 +90,13 @@ function power(a: Value, b: Value): Value {
 
 const floorDivided = (x: bigint, y: bigint) => (x - (((x % y) + y) % y)) / y;
 
+/** As Python has it: `1.0 // 0.1` is 9, since 0.1 is a little more than a tenth. */
+function floatFloorDivided(x: number, y: number): number {
+  const rest = x % y;
+  const quotient = (x - rest) / y - (rest !== 0 && rest < 0 !== y < 0 ? 1 : 0);
+  return quotient === 0 ? (x / y) * 0 : Math.round(quotient);
+}
+
 const OPERATIONS: Readonly<Record<string, (a: Value, b: Value) => Value>> = {
   "+": add,
   "-": (a, b) =>
@@ -115,7 +122,7 @@ const OPERATIONS: Readonly<Record<string, (a: Value, b: Value) => Value>> = {
       a,
       b,
       (x, y) => floorDivided(x, nonZero(y)),
-      (x, y) => Math.floor(x / nonZero(y)),
+      (x, y) => floatFloorDivided(x, nonZero(y)),
     ),
   "**": power,
   "%": (a, b) => {

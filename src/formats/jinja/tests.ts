@@ -29,7 +29,8 @@ export function modulo(a: Value, b: Value): bigint | number {
   const divisor = Number(b);
   if (divisor === 0) throw fault("float modulo by zero");
   const rest = Number(a) % divisor;
-  return rest !== 0 && rest < 0 !== divisor < 0 ? rest + divisor : rest;
+  if (rest === 0) return divisor < 0 ? -0 : 0;
+  return rest < 0 !== divisor < 0 ? rest + divisor : rest;
 }
 
 const is = (test: (value: Value) => boolean) => native<[Value]>("", test);

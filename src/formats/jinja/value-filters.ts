@@ -135,7 +135,8 @@ function json(
 export const VALUE_FILTERS: Readonly<Record<string, Filter>> = {
   abs: filter("", (value) => {
     if (!isNumber(value)) throw fault("bad operand type for abs()");
-    return Number(value) < 0 ? (isFloat(value) ? -value : -BigInt(value)) : value;
+    if (isFloat(value)) return Math.abs(value);
+    return BigInt(value) < 0n ? -BigInt(value) : value;
   }),
   capitalize: filter("", (value) => capitalize(print(value))),
   center: filter("width", (value, width) =>

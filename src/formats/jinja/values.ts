@@ -134,14 +134,20 @@ export function truthy(value: Value): boolean {
   return value instanceof Namespace || value instanceof Func || Boolean(value);
 }
 
+/** Equal numbers of different types have one text; their values count exactly, unlike in `Number`. */
+const numberText = (value: bigint | number | boolean): string =>
+  typeof value === "number" && !Number.isInteger(value) ? String(value) : String(BigInt(value));
+
 /** Equal values of different number types are one key, as in Python. */
 export function hashOf(key: Value): string {
   spendOn(key);
   if (key instanceof Text) return `s${key.text}`;
   if (key === null) return "none";
-  if (isNumber(key)) return `n${Number(key)}`;
+  if (isNumber(key)) return `n${numberText(key)}`;
+  // A name without a value has a hash in Jinja, and equals others of its kind.
+  if (key instanceof Undefined) return "undefined";
   if (key instanceof Tuple) return `t${key.items.map(hashOf).map((hash) => hash.length + hash)}`;
-  throw fault(`unhashable type: '${typeName(defined(key))}'`);
+  throw fault(`unhashable type: '${typeName(key)}'`);
 }
 
 /** Counts that a value is gone through. */
@@ -169,8 +175,7 @@ export function lengthOf(value: Value): number {
 
 export function equal(a: Value, b: Value): boolean {
   spend(1);
-  if (isNumber(a) && isNumber(b))
-    return Number(a) === Number(b) && (isFloat(a) || isFloat(b) || BigInt(a) === BigInt(b));
+  if (isNumber(a) && isNumber(b)) return !Number.isNaN(a) && numberText(a) === numberText(b);
   if (a instanceof Text && b instanceof Text) {
     spend(a.text.length === b.text.length ? a.text.length / 64 : 0);
     return a.text === b.text;
@@ -205,8 +210,7 @@ function compareTexts(a: string, b: string): number {
 export function compare(a: Value, b: Value, sign = "<"): number {
   spend(1);
   if (isNumber(a) && isNumber(b)) {
-    if (isFloat(a) || isFloat(b)) return Number(a) - Number(b);
-    return BigInt(a) < BigInt(b) ? -1 : BigInt(a) > BigInt(b) ? 1 : 0;
+    return a < b ? -1 : a > b ? 1 : 0;
   }
   if (a instanceof Text && b instanceof Text) return compareTexts(a.text, b.text);
   if ((a instanceof List && b instanceof List) || (a instanceof Tuple && b instanceof Tuple)) {

@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import type { z } from "zod";
 import { type EncodeOptions, encodeEach, encodeExample } from "../../../data/templates.ts";
 import { costOf } from "../../../evaluate/index.ts";
+import { exactJson } from "../../../formats/exact-json.ts";
 import { goldOf } from "../../../stages/data.ts";
 import type { CurveOptions } from "../../../stages/options.ts";
 import type { Policy } from "../policy.ts";
@@ -48,7 +49,7 @@ export async function curveAlong(
   const cost = asks ? 2 * read + WRITING * answer * encoded.length : read;
   const affordable = Math.floor((SHARE * work.tokens) / cost) - 2;
   if (affordable < 0) return undefined;
-  writeFileSync(WATCHED, places.map((place) => `${JSON.stringify(asRow(examples[place]!))}\n`).join(""));
+  writeFileSync(WATCHED, places.map((place) => `${exactJson(asRow(examples[place]!))}\n`).join(""));
   return {
     every: Math.max(Math.ceil(work.stepsPerEpoch / PER_EPOCH), Math.ceil(work.steps / (affordable + 1))),
     harmful: asSource(WATCHED),

@@ -3,6 +3,7 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } fr
 import { join } from "node:path";
 import type { Example } from "../../../data/examples.ts";
 import { checkJudged, isJudged, type Judgement, type Moderator, wilsonInterval } from "../../../evaluate/index.ts";
+import { exactJson } from "../../../formats/exact-json.ts";
 import { exchangesOf } from "../../../stages/data.ts";
 import type { JobEvent, JobSpec } from "../../domain/job.ts";
 import type { JsonValue } from "../../domain/json.ts";
@@ -125,7 +126,7 @@ export const moderate: StageFunction = async ({ spec, cache }, { signal, bench }
   const trainedFlagged = flags.filter(({ line }) => !out.has(line)).length;
   const all = [...flags, ...repeats.map((line) => ({ line, categories: [REPEATS] }))];
   writeFileSync("flags.json", JSON.stringify(all));
-  if (out.size > 0) writeFileSync("kept.jsonl", kept.map((example) => `${JSON.stringify(asRow(example))}\n`).join(""));
+  if (out.size > 0) writeFileSync("kept.jsonl", kept.map((example) => `${exactJson(asRow(example))}\n`).join(""));
   const { low, high } = wilsonInterval(flags.length, examples.length);
   const facts = {
     moderator: { name: moderator.name, ...moderator.describe() } as unknown as JsonValue,
