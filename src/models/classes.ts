@@ -24,6 +24,53 @@ export const isClassifier = (config: unknown): boolean =>
   z.looseObject({ architectures: z.array(z.string().regex(/ForSequenceClassification$/)).min(1) }).safeParse(config)
     .success;
 
+/** How the names of a family's language model and of its classifier end. */
+const LANGUAGE = ["ForCausalLM", "LMHeadModel", "Model"];
+export const CLASSIFIER = ["ForSequenceClassification", ...LANGUAGE];
+/** The same by the key of `auto_map` that names a class. */
+const ENDINGS = new Map([
+  ["AutoConfig", ["Config"]],
+  ["AutoModel", LANGUAGE],
+  ["AutoModelForCausalLM", LANGUAGE],
+  ["AutoModelForSequenceClassification", CLASSIFIER],
+]);
+const Kind = z.looseObject({
+  model_type: z.string(),
+  architectures: z.array(z.string()).nullish(),
+  auto_map: z.record(z.string(), z.unknown()).nullish(),
+});
+
+/**
+ * Makes sure that a config.json means its family's language model, such as `LlamaForCausalLM` or `LlamaModel`, and no class
+ * that computes something else with the same weights.
+ *
+ * @param endings of the names of such classes
+ * @throws {BoosterError} `MODEL_CONFIG_INVALID`
+ */
+export function refuseOtherClass(config: unknown, endings: readonly string[] = LANGUAGE): void {
+  const kind = fitting(Kind, config, "MODEL_CONFIG_INVALID", "the class of the model cannot be read", { where: WHERE });
+  const family = kind.model_type.replaceAll("_", "");
+  const isOwn = (name: string, ends: readonly string[]) =>
+    ends.some((end) => [family, family.replace(/text$/, "")].some((of) => new RegExp(`^${of}${end}$`, "i").test(name)));
+  const { architectures, auto_map: code } = kind;
+  const named = (architectures ?? []).map((name) => ["architectures", name, endings] as const);
+  const custom = [...ENDINGS].flatMap(([key, ends]) =>
+    typeof code?.[key] === "string" ? [["auto_map", code[key].split(".").at(-1) ?? "", ends] as const] : [],
+  );
+  const other = [...named, ...custom].find(([, name, ends]) => !isOwn(name, ends));
+  if (other === undefined) return;
+  throw new BoosterError(
+    "MODEL_CONFIG_INVALID",
+    `this is no ${kind.model_type} model as it is known, but a class of its own`,
+    {
+      expected: `${kind.model_type}'s causal language model`,
+      found: other[1].slice(0, 60),
+      where: `${other[0]} in ${WHERE}`,
+      hint: `If it computes the same, take it out of ${WHERE}.`,
+    },
+  );
+}
+
 /**
  * The classes that a config.json speaks of.
  *

@@ -1,6 +1,6 @@
 import type { Device } from "../runtime/index.ts";
 import type { Model } from "./architecture.ts";
-import { type Classes, classesOf, pooledAt } from "./classes.ts";
+import { CLASSIFIER, type Classes, classesOf, pooledAt, refuseOtherClass } from "./classes.ts";
 import { openReader, type Reader } from "./last-token.ts";
 import { type LoadedModel, loadModel } from "./load.ts";
 import { createModel } from "./registry.ts";
@@ -13,6 +13,7 @@ export const CLASS_HEAD = "score";
  * Source: Hugging Face's `...ForSequenceClassification`, which have the same base model and head in every family.
  */
 export function createClassifier(config: object, labels: number, problem?: Classes["problem"]): Model {
+  refuseOtherClass(config, CLASSIFIER);
   // A model with one matrix for both ends has no head of its own, so that nothing is left but the base model.
   const base = createModel({ ...config, architectures: [], tie_word_embeddings: true });
   const head = `${CLASS_HEAD}.weight`;

@@ -19,6 +19,7 @@ export const INERT_KEYS: readonly string[] = [
   // What the file is.
   "architectures",
   "auto_map",
+  "custom_pipelines",
   "model_type",
   "name_or_path",
   "_name_or_path",

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
+import { refuseOtherClass } from "./classes.ts";
+import { createClassifier } from "./classification.ts";
 import { insisting, parseConfig } from "./config.ts";
 import { createModel } from "./registry.ts";
 import { ropeParameters } from "./rope.ts";
@@ -91,7 +93,6 @@ const PUBLISHED: readonly { readonly model_type: string }[] = [
   torch_dtype: "bfloat16",
   transformers_version: "4.40.1",
   use_cache: true,
-  architectures: ["X"],
   _name_or_path: "X",
   ...own,
 }));
@@ -191,7 +192,6 @@ describe("other keys", () => {
       torch_dtype: "bfloat16",
       dtype: "float32",
       use_cache: true,
-      architectures: ["X"],
       quantization_config: null,
     };
     expect(parseConfig({ ...KEYS, inert: ["colour"] }, { ...inert, colour: 1 }).layers).toBe(2);
@@ -250,4 +250,54 @@ test("the configuration of GPT-2 medium, and what DistilGPT2's has beside it", (
 
 test("what the published configurations of each family say is known", () => {
   for (const config of PUBLISHED) expect(createModel(config).architecture).toBe(config.model_type);
+});
+
+describe("the class of a model", () => {
+  const check = (model_type: string, more: object) => () => refuseOtherClass({ model_type, ...more });
+
+  test.each([
+    ["llama", { architectures: ["LlamaForCausalLM"] }],
+    ["llama", { architectures: ["LLaMAForCausalLM"], auto_map: { AutoTokenizer: ["own.Slow", null] } }],
+    ["llama", { architectures: ["LlamaModel"] }],
+    ["llama", { architectures: [] }],
+    ["llama", { architectures: null, auto_map: null }],
+    ["gpt2", { architectures: ["GPT2LMHeadModel"] }],
+    ["gpt_neox", { architectures: ["GPTNeoXForCausalLM"] }],
+    ["gemma3_text", { architectures: ["Gemma3ForCausalLM"] }],
+    ["gemma3_text", { architectures: ["Gemma3TextModel"] }],
+    [
+      "phi3",
+      {
+        architectures: ["Phi3ForCausalLM"],
+        auto_map: {
+          AutoConfig: "configuration_phi3.Phi3Config",
+          AutoModelForCausalLM: "modeling_phi3.Phi3ForCausalLM",
+        },
+      },
+    ],
+  ])("%s: %j is its language model", (type, more) => expect(check(type, more)).not.toThrow());
+
+  test.each([
+    ["llama", { architectures: ["LlamaForTokenClassification"] }, "found LlamaForTokenClassification"],
+    ["llama", { architectures: ["LlamaForRewardModel"] }, "found LlamaForRewardModel"],
+    ["llama", { architectures: ["LlamaBidirectionalModel"] }, "architectures in config.json"],
+    ["llama", { architectures: ["MistralForCausalLM"] }, "found MistralForCausalLM"],
+    ["qwen2", { architectures: ["Qwen2ForProcessRewardModel"] }, "qwen2's causal language model"],
+    ["gpt2", { architectures: ["GPT2DoubleHeadsModel"] }, "found GPT2DoubleHeadsModel"],
+    ["llama", { auto_map: { AutoModelForCausalLM: "org/name--modeling.OwnForCausalLM" } }, "auto_map in config.json"],
+    ["llama", { auto_map: { AutoModel: "modeling.LlamaBidirectionalModel" } }, "found LlamaBidirectionalModel"],
+    ["llama", { auto_map: { AutoConfig: "configuration.OwnConfig" } }, "found OwnConfig"],
+  ])("%s: %j is another", (type, more, found) => expect(check(type, more)).toThrow(refused(found)));
+});
+
+test("pipelines of a repository's own change nothing, a class of its own is refused when the model is made", () => {
+  const custom_pipelines = { "text-generation": { impl: "instruct_pipeline.InstructionTextGenerationPipeline" } };
+  expect(parseConfig(KEYS, { custom_pipelines }).layers).toBe(2);
+  const [llama] = PUBLISHED;
+  expect(() =>
+    createClassifier({ ...llama, architectures: ["LlamaBidirectionalForSequenceClassification"] }, 2),
+  ).toThrow(refused("LlamaBidirectionalForSequenceClassification"));
+  expect(() => createModel({ ...llama, architectures: ["LlamaForRewardModel"] })).toThrow(
+    refused("LlamaForRewardModel"),
+  );
 });

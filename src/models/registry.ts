@@ -1,7 +1,7 @@
 import { BoosterError } from "../errors.ts";
 import { isObject } from "../formats/strict-json.ts";
 import type { Architecture, Model } from "./architecture.ts";
-import { isClassifier } from "./classes.ts";
+import { isClassifier, refuseOtherClass } from "./classes.ts";
 import { gemma } from "./gemma.ts";
 import { gemma2 } from "./gemma2.ts";
 import { gemma3 } from "./gemma3.ts";
@@ -60,6 +60,7 @@ export function createModel(config: unknown): Model {
       hint: "It can be a judge: --moderator beaver-dam or sequence-classifier.",
     });
   }
+  refuseOtherClass(config);
   return found.create(config);
 }
 

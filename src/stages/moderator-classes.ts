@@ -71,7 +71,7 @@ export function classifierConfig(config: object, { labels, problem }: Kinds, pad
   const { architectures, model_type: type, dtype: _, ...rest } = config as Record<string, unknown>;
   const [causal] = Array.isArray(architectures) ? architectures.map(String) : [];
   const family =
-    causal?.replace(/(ForCausalLM|LMHeadModel)$/, "") ?? String(type).replace(/^./, (a) => a.toUpperCase());
+    causal?.replace(/(ForCausalLM|LMHeadModel|Model)$/, "") ?? String(type).replace(/^./, (a) => a.toUpperCase());
   return {
     ...rest,
     model_type: type,
