@@ -20,8 +20,8 @@ export interface Duplicate {
   readonly similarity: number;
 }
 
-/** What stands for no input in some data sets, normalised. */
-const NO_INPUT = new Set(["noinput", "no input", "none", "nan", "null", "na", "n / a", "not applicable"]);
+/** What stands for no input in some data sets, as words. */
+const NO_INPUT = new Set(["noinput", "no input", "none", "nan", "null", "na", "n a", "not applicable"]);
 
 function shinglesOf(normalised: string): string[] {
   const shingles = new Set<string>();
@@ -120,7 +120,7 @@ export function findDuplicates(
 ): Duplicate[] {
   const asked = questions.map(({ instruction, input }) => {
     const given = input === "" ? "" : normalise(input);
-    return NO_INPUT.has(given) ? { instruction, input: "" } : { instruction, input: given };
+    return NO_INPUT.has(wordsOf(given)) ? { instruction, input: "" } : { instruction, input: given };
   });
   const hasInput = asked.map(({ input }) => input !== "");
   const inputs = ranked(asked.map(({ input }) => input));
