@@ -1,8 +1,9 @@
 import { BoosterError } from "../errors.ts";
-import type { ChatMessage } from "../formats/chat-template.ts";
+import { type ChatMessage, partsOf } from "../formats/chat-message.ts";
+import { parsedJson } from "../formats/exact-json.ts";
 import { isObject } from "../formats/strict-json.ts";
 import { type ChatExample, type Example, instructionExample, messagesOf, textOf } from "./examples.ts";
-import { asContext, isNothing, parsedJson, plainObject } from "./messages.ts";
+import { asContext, isNothing, plainObject } from "./messages.ts";
 import { type Rendered, renderedDialogue, renderedError, renderedPrompt } from "./rendered.ts";
 import { cellOf, placeOf, type Row } from "./rows.ts";
 
@@ -49,11 +50,11 @@ export function conversationOf(row: Row, turns: readonly ChatMessage[]): ChatExa
 
 /** The columns of a conversation, as `messages` are read. */
 export const conversationRow = ({ messages, variables }: ChatExample): Readonly<Record<string, unknown>> => ({
-  messages: messages.map(({ role, content, fields, trained }) => ({
-    role,
-    content,
-    ...fields,
-    ...(trained === false ? { weight: 0 } : {}),
+  messages: messages.map((message) => ({
+    role: message.role,
+    content: partsOf(message) ?? message.content,
+    ...message.fields,
+    ...(message.trained === false ? { weight: 0 } : {}),
   })),
   ...(variables === undefined ? {} : { chat_template_kwargs: variables }),
 });

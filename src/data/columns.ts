@@ -1,5 +1,6 @@
 import { BoosterError } from "../errors.ts";
-import { isNothing, parsedJson } from "./messages.ts";
+import { parsedJson } from "../formats/exact-json.ts";
+import { isNothing } from "./messages.ts";
 import { cellOf, type Row } from "./rows.ts";
 
 /** Whether a name is another one with a slip: other capitals or signs, a letter too many or too few, or two in each other's place. */

@@ -36,11 +36,32 @@ test("weights and train flags say whether a turn is trained", () => {
 test("text parts are joined, other parts refused; no content needs something else in its place", () => {
   const parts = (...content: object[]) => conversation(messages({ role: "user", content })).messages[0]?.content;
   expect(parts({ type: "text", text: "a" }, { type: "text", text: "b" })).toBe("a\nb");
+  const more = { cache_control: { type: "ephemeral" }, annotations: [], image: null };
+  expect(parts({ type: "text", text: "a", ...more }, { type: "text", text: "" })).toBe("a\n");
+  for (const meant of [{ weight: 0 }, { train: true }, { image: "http://x" }]) {
+    expect(() => parts({ type: "text", text: "a" }, { type: "text", text: "b", ...meant })).toThrow(
+      new RegExp(`content\\.1\\.${Object.keys(meant)[0]}: is not read`),
+    );
+  }
   expect(() => parts({ type: "image_url", image_url: {} })).toThrow(/MESSAGES_INVALID|has no conversation/);
   expect(() => conversation(messages({ role: "user", content: null }))).toThrow(/has no content/);
 });
 
-test("tool calls, tools and what else a template reads go with the conversation; arguments in JSON are read", () => {
+test("a part is kept for templates that read lists, without what says nothing; Llama 3's role of tools has the usual name", () => {
+  const content = [
+    { image: null, type: "text", text: "a", cache_control: { type: "x" } },
+    { type: "text", text: "b" },
+  ];
+  const [first] = conversation(messages({ role: "user", content }, { role: "assistant", content: "c" })).messages;
+  expect(first).toEqual({
+    role: "user",
+    content: "a\nb",
+    parts: [{ type: "text", text: "a", cache_control: { type: "x" } }, content[1]],
+  });
+  expect(conversation(messages(user, { role: "ipython", content: "4" })).messages[1]?.role).toBe("tool");
+});
+
+test("tool calls, tools and what else a template reads go with the conversation", () => {
   const call = { id: "c", function: { name: "f", arguments: '{"x":1}' } };
   const tools = '[{"name":"f"}]';
   const turn = { role: "assistant", content: null, tool_calls: [call] };
@@ -50,7 +71,7 @@ test("tool calls, tools and what else a template reads go with the conversation;
       user,
       {
         content: "",
-        fields: { content: null, tool_calls: [{ id: "c", function: { name: "f", arguments: { x: 1 } } }] },
+        fields: { content: null, tool_calls: [{ id: "c", function: { name: "f", arguments: '{"x":1}' } }] },
       },
     ],
     variables: { tools: [{ name: "f" }], enable_thinking: false },

@@ -1,21 +1,20 @@
 import { z } from "zod";
 import { BoosterError } from "../errors.ts";
-import type { ChatMessage } from "../formats/chat-template.ts";
-import { entriesOf, Float, objectOf, parseExactJson } from "../formats/exact-json.ts";
+import type { ChatMessage, TextPart as MessagePart } from "../formats/chat-message.ts";
+import { entriesOf, Float, objectOf, parsedJson } from "../formats/exact-json.ts";
 import { isObject } from "../formats/strict-json.ts";
 import { renderedError, renderedPrompt } from "./rendered.ts";
 import { MAX_MESSAGES } from "./rows.ts";
 
-const TextPart = z.looseObject({ type: z.literal("text"), text: z.string() }).transform(({ text }) => text);
-const Content = z.union(
-  [
-    z.string(),
-    // One text under another, as other runtimes join them for templates that know texts only.
-    z.array(z.union([z.string(), TextPart])).transform((parts) => parts.join("\n")),
-    z.null(),
-  ],
-  { error: "expected a text, text parts ({type: text, text}) or null; images and sound are not read" },
-);
+/** Keys of a text part that say nothing of what is trained. */
+const PART_KEYS = ["type", "text", "cache_control", "annotations"];
+const TextPart = z.looseObject({ type: z.literal("text"), text: z.string() }).superRefine((part, context) => {
+  const unread = Object.keys(part).filter((key) => !PART_KEYS.includes(key) && !isNothing(part[key]));
+  for (const key of unread) context.addIssue({ code: "custom", path: [key], message: "is not read in a text part" });
+});
+const Content = z.union([z.string(), z.array(z.union([z.string(), TextPart])), z.null()], {
+  error: "expected a text, text parts ({type: text, text}) or null; images and sound are not read",
+});
 const Flag = z.boolean().nullish();
 
 /** What a message says of its training, by the names that this goes by: OpenAI's and Mistral's, Axolotl's, ms-swift's. */
@@ -31,7 +30,11 @@ const Message = z
     loss: Flag,
   })
   .transform((message, context): ChatMessage => {
-    const { role, content, weight, train, training, loss, ...others } = message;
+    const { role, content: given, weight, train, training, loss, ...others } = message;
+    const texts = Array.isArray(given) ? given.map((part) => (typeof part === "string" ? part : part.text)) : undefined;
+    // One text under another, as other runtimes join them for templates that know texts only.
+    const content = texts?.join("\n") ?? (given as string | null | undefined);
+    const parts = Array.isArray(given) ? given.filter((part) => typeof part !== "string") : [];
     const flags = [weight, train, training, loss].filter((flag) => flag != null).map(Boolean);
     if (flags.includes(true) && flags.includes(false)) context.addIssue(`${TRAINED.join(", ")} contradict each other`);
     if (flags.includes(true) && role !== "assistant") context.addIssue("only an assistant's message is trained");
@@ -41,7 +44,8 @@ const Message = z
     return {
       role,
       content: content ?? "",
-      ...(fields.length === 0 ? {} : { fields: plainObject(Object.fromEntries(fields.map(withParsedArguments))) }),
+      ...(parts.length > 0 && parts.length === texts?.length ? { parts: parts.map(said) } : {}),
+      ...(fields.length === 0 ? {} : { fields: plainObject(Object.fromEntries(fields)) }),
       ...(flags.includes(false) && role === "assistant" ? { trained: false } : {}),
     };
   });
@@ -68,32 +72,16 @@ export function plainJson(value: unknown): unknown {
 export const plainObject = (object: object): Record<string, unknown> =>
   objectOf(entriesOf(object).map(([key, inner]) => [key, plainJson(inner)]));
 
-/** What a text says that is JSON, as formats with texts alone hold it; anything else as it is. */
-export function parsedJson(value: unknown): unknown {
-  if (typeof value !== "string") return value;
-  try {
-    return parseExactJson(value);
-  } catch {
-    return value;
-  }
-}
+/** A part without what files with one shape for all parts write. */
+const said = (part: z.output<typeof TextPart>): MessagePart => ({
+  ...plainObject(Object.fromEntries(Object.entries(part).filter(([, value]) => !isNothing(value)))),
+  type: "text",
+  text: part.text,
+});
 
 /** Files with one shape for all rows write these where a row has nothing to say. */
 export const isNothing = (value: unknown): boolean =>
   value == null || value === "" || (Array.isArray(value) && value.length === 0);
-
-/** OpenAI's format writes the arguments of a tool call as text; templates write objects. */
-function withParsedArguments([key, value]: [string, unknown]): [string, unknown] {
-  if (key !== "tool_calls" || !Array.isArray(value)) return [key, value];
-  const parsed = (call: unknown) =>
-    isObject(call) && "arguments" in call ? { ...call, arguments: parsedJson(call.arguments) } : call;
-  return [
-    key,
-    value.map((call: unknown) =>
-      isObject(call) && isObject(call.function) ? { ...call, function: parsed(call.function) } : parsed(call),
-    ),
-  ];
-}
 
 /** Who speaks, as conversations collected from chat pages and LLaMA-Factory's call them. */
 const SPEAKERS: ReadonlyMap<unknown, string> = new Map([
@@ -105,6 +93,7 @@ const SPEAKERS: ReadonlyMap<unknown, string> = new Map([
   ["bot", "assistant"],
   ["model", "assistant"],
   ["observation", "tool"],
+  ["ipython", "tool"],
   ["function_response", "tool"],
   ["tool_response", "tool"],
   ["function_call", "assistant"],

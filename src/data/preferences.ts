@@ -1,10 +1,10 @@
 import { BoosterError } from "../errors.ts";
 import type { ChatMessage } from "../formats/chat-template.ts";
-import { exactJson } from "../formats/exact-json.ts";
+import { exactJson, parsedJson } from "../formats/exact-json.ts";
 import { isObject } from "../formats/strict-json.ts";
 import { answered, conversationOf } from "./answered.ts";
 import { type Example, instructionExample, textOf } from "./examples.ts";
-import { asContext, isNothing, parsedJson, turnsOf } from "./messages.ts";
+import { asContext, isNothing, turnsOf } from "./messages.ts";
 import { renderedDialogue, renderedError } from "./rendered.ts";
 import { cellOf, flagOf, type Row } from "./rows.ts";
 

@@ -1,23 +1,15 @@
 import { atMost, BoosterError } from "../errors.ts";
+import { type ChatMessage, type Form, messageValue, partsOf, REASONING, SILENT, textCalls } from "./chat-message.ts";
 import type { Body } from "./jinja/ast.ts";
 import { TemplateData } from "./jinja/data.ts";
 import { MAX_TEMPLATE_BYTES, metered } from "./jinja/limits.ts";
 import { parse } from "./jinja/parser.ts";
 import { render } from "./jinja/render.ts";
 import { GENERATED, type Run, type Text } from "./jinja/text.ts";
-import { Dict, List, text, type Value } from "./jinja/values.ts";
+import { type Dict, List, text, type Value } from "./jinja/values.ts";
 import type { TextSegment } from "./text-segment.ts";
 
-/** One turn of a conversation. */
-export interface ChatMessage {
-  readonly role: string;
-  /** Empty where the turn has none, such as one that only calls tools. */
-  readonly content: string;
-  /** What else is known of the turn, by the names that templates use: `tool_calls`, `reasoning_content`, `name`, ... */
-  readonly fields?: Readonly<Record<string, unknown>>;
-  /** Whether an assistant's turn is trained, by default yes. */
-  readonly trained?: boolean;
-}
+export type { ChatMessage };
 
 /** What a template may ask for besides the messages. */
 export interface ChatOptions {
@@ -46,11 +38,6 @@ export interface Rendering {
   check(checked: (message: ChatMessage) => boolean): void;
 }
 
-/** Names that a model's reasoning goes by; templates read one or the other. */
-const REASONING = ["reasoning_content", "thinking", "reasoning"];
-/** Keys that link messages to each other or say who speaks, and those whose text is looked for: no template need read them. */
-const SILENT = new Set(["role", "content", "name", "tool_call_id", "id", ...REASONING]);
-
 let lastParsed: { readonly source: string; readonly body: Body } | undefined;
 
 function parsed(source: string): Body {
@@ -62,16 +49,6 @@ function parsed(source: string): Body {
 }
 
 const isString = (value: unknown): value is string => typeof value === "string";
-
-/** A message as a template sees it. As in transformers, what is null is not there, and reasoning has all of its names. */
-function messageValue({ role, content, fields = {} }: ChatMessage, data: TemplateData): Dict {
-  const all = Object.entries({ content, ...fields }).filter(([, value]) => value !== null && value !== undefined);
-  const entries = new Map<string, Value>([["role", text(role)]]);
-  for (const [key, value] of all) entries.set(key, data.value(value));
-  const reasoning = REASONING.map((name) => entries.get(name)).find((value) => value !== undefined);
-  if (reasoning !== undefined) for (const name of REASONING.slice(0, 2)) entries.set(name, reasoning);
-  return new Dict([...entries].map(([key, value]) => [text(key), value] as const));
-}
 
 /** Names of tools, or of calls of tools. */
 function toolNames(tools: unknown): string[] {
@@ -107,20 +84,65 @@ function segmentsOf({ text: whole, runs }: Text): TextSegment[] {
   return segments;
 }
 
+const TEXTS: Form = { parts: false, argumentTexts: false };
+
+/**
+ * What a template is given of each message: lists of parts, and arguments of calls as text, where it writes these as they are.
+ * transformers gives every template what the data has; many then write Python's notation of a list, JSON within JSON, or fail.
+ */
+export function formsOf(template: string, messages: readonly ChatMessage[], options: ChatOptions = {}): Form[] {
+  const tried = (
+    probe: (message: ChatMessage, place: number) => ChatMessage,
+    form: Form,
+    written: (place: number) => RegExp,
+  ) => {
+    const probes = messages.map(probe);
+    const changed = probes.map((message, place) => message !== messages[place]);
+    if (!changed.includes(true)) return changed;
+    try {
+      const forms = changed.map((is) => (is ? form : TEXTS));
+      const { text: whole } = renderMarked(template, probes, options, forms);
+      return changed.map((is, place) => is && written(place).test(whole));
+    } catch {
+      return changed.map(() => false);
+    }
+  };
+  const parts = tried(
+    (message, place) =>
+      partsOf(message) === undefined
+        ? message
+        : { ...message, content: `part-${place}.`, parts: [{ type: "text", text: `part-${place}.` }] },
+    { parts: true, argumentTexts: false },
+    (place) => new RegExp(`(?<!['"])part-${place}\\.`),
+  );
+  const argumentTexts = tried(
+    (message, place) => textCalls(message, () => `{"probe" :${place}}`),
+    { parts: false, argumentTexts: true },
+    (place) => new RegExp(`\\{"probe" :${place}\\}`),
+  );
+  return messages.map((_, place) => ({ parts: parts[place] === true, argumentTexts: argumentTexts[place] === true }));
+}
+
 /**
  * Renders a conversation with a Hugging Face chat template: Jinja as transformers sets it up, on a fixed date.
  *
  * Every character of the result is known to be the template's or some message's, so special tokens that a message writes can
  * be told from the template's own.
  *
+ * @param forms those of the whole conversation, where the messages are its beginning
  * @throws {BoosterError} `TEMPLATE_TOO_LARGE`, `TEMPLATE_FAILED` (bad syntax, or the template refuses the messages),
  * `TEMPLATE_OUTPUT_TOO_LARGE`, `TEMPLATE_ENDLESS`
  */
-export function renderMarked(template: string, messages: readonly ChatMessage[], options: ChatOptions = {}): Rendering {
+export function renderMarked(
+  template: string,
+  messages: readonly ChatMessage[],
+  options: ChatOptions = {},
+  forms: readonly Form[] = formsOf(template, messages, options),
+): Rendering {
   const data = new TemplateData();
   const ends: number[] = [];
-  const values = messages.map((message) => {
-    const value = messageValue(message, data);
+  const values = messages.map((message, place) => {
+    const value = messageValue(message, forms[place] ?? TEXTS, data);
     ends.push(data.strings.length);
     return value;
   });
@@ -178,11 +200,13 @@ export function renderMarked(template: string, messages: readonly ChatMessage[],
         const ignored = fields.find(([key]) => !SILENT.has(key) && !value.read.has(key));
         if (ignored !== undefined) throw drops(`message ${place} has "${ignored[0]}", which it does not read`);
         for (const key of ["content", ...REASONING]) {
-          const said = key === "content" ? message.content : message.fields?.[key];
-          if (!isString(said)) continue;
-          const own = runs.filter((run) => ownedBy(place)(run) && data.strings[run.source] === said);
-          if (!isWritten(said, own, whole))
-            throw drops(`"${key}" of message ${place}, or a part of it, is not written`);
+          const parts = forms[place]?.parts === true ? partsOf(message)?.map(({ text: part }) => part) : undefined;
+          const all = key === "content" ? (parts ?? [message.content]) : [message.fields?.[key]];
+          for (const said of all.filter(isString)) {
+            const own = runs.filter((run) => ownedBy(place)(run) && data.strings[run.source] === said);
+            if (!isWritten(said, own, whole))
+              throw drops(`"${key}" of message ${place}, or a part of it, is not written`);
+          }
         }
       }
     },

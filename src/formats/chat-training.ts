@@ -1,5 +1,5 @@
 import { BoosterError } from "../errors.ts";
-import { type ChatMessage, type ChatOptions, type Rendering, renderMarked } from "./chat-template.ts";
+import { type ChatMessage, type ChatOptions, formsOf, type Rendering, renderMarked } from "./chat-template.ts";
 import { IGNORE } from "./labels.ts";
 import type { TextSegment } from "./text-segment.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -108,13 +108,14 @@ export function renderForTraining(
   const all = { tokens: tokenizer.named, ...options };
   const isAnswer = ({ role }: ChatMessage) => role === "assistant";
   const isTrained = (message: ChatMessage) => isAnswer(message) && message.trained !== false;
-  const whole = renderMarked(template, messages, all);
+  const forms = formsOf(template, messages, all);
+  const whole = renderMarked(template, messages, all, forms);
   whole.check((message) => isTrained(message) || !isAnswer(message));
   const { ids, stops } = tokenizer.encodeWithStops(whole.segments);
   const labels = new Array<number>(ids.length).fill(IGNORE);
 
   const draw = (some: readonly ChatMessage[], addGenerationPrompt: boolean) =>
-    renderMarked(template, some, { ...all, addGenerationPrompt }).text;
+    renderMarked(template, some, { ...all, addGenerationPrompt }, forms).text;
   const untrained = messages.flatMap((message, turn) =>
     isAnswer(message) && !isTrained(message) ? whole.runsOf(turn) : [],
   );

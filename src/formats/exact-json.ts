@@ -63,6 +63,16 @@ export function parseExactJson(text: string, parsed: unknown = JSON.parse(text))
   return value(next());
 }
 
+/** What a text says that is JSON, as formats with texts alone hold it; anything else as it is. */
+export function parsedJson(value: unknown): unknown {
+  if (typeof value !== "string") return value;
+  try {
+    return parseExactJson(value);
+  } catch {
+    return value;
+  }
+}
+
 /** JSON that `parseExactJson` reads as the same; of what has nothing of the kind, the text of `JSON.stringify`. */
 export function exactJson(value: unknown): string {
   if (value instanceof Float)
