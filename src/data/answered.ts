@@ -70,10 +70,14 @@ function historyOf(row: Row): ChatMessage[] {
       expected: '[["question", "answer"], ...]',
     });
   }
-  return history.flatMap(([question, answer]) => [
-    { role: "user", content: question },
-    { role: "assistant", content: answer },
-  ]);
+  return history.flatMap(([question, answer]) => {
+    const rendered = renderedPrompt(question);
+    if (rendered !== undefined) throw renderedError(rendered, 'the column "history" cannot hold');
+    return [
+      { role: "user", content: question },
+      { role: "assistant", content: answer },
+    ];
+  });
 }
 
 /**

@@ -64,6 +64,7 @@ describe("CSV and TSV", () => {
   // What Python's csv.DictReader says of them, given `delimiter`, behind the line that names it.
   test.each([
     [";instruction;output\n0;What is 2,5 + 1?;3,5\n", { "": "0", instruction: "What is 2,5 + 1?", output: "3,5" }],
+    ["Unnamed: 0;instruction;is it?\n0;q, r;a\n", { "Unnamed: 0": "0", instruction: "q, r", "is it?": "a" }],
     ["\tinstruction\toutput\n0\tq, r\ta\n", { "": "0", instruction: "q, r", output: "a" }],
     ["instruction;output;\nq, r;a;\n", { instruction: "q, r", output: "a", "": "" }],
     ["sep=;\r\ninstruction;output\r\nq, r;a\r\n", { instruction: "q, r", output: "a" }],

@@ -45,7 +45,7 @@ function takeLine(line: string, delimiter: string, record: OpenRecord): number |
   }
 }
 
-const NAME = /^[\p{L}_][\p{L}\p{M}\p{N}_ .-]*$/u;
+const NAME = /^[\p{L}_][\p{L}\p{M}\p{N}_ .:()/?-]*$/u;
 
 /** How Excel writes a first line that names what separates the cells of the others. */
 const SEPARATOR = /^"?sep=([^"])"?$/i;

@@ -221,6 +221,8 @@ test.each([
   [{ messages: [user(alpaca("q")), answer("a")] }],
   [{ prompt: "USER: q ASSISTANT:", response: "a" }],
   [{ instruction: alpaca("q"), input: "x", output: "a" }],
+  [{ instruction: alpaca("q"), input: "x", chosen: "a", rejected: "b" }],
+  [{ instruction: "q", output: "a", history: [["USER: q0 ASSISTANT:", "a0"]] }],
   [{ prompt: "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>", response: "a" }],
   [{ prompt: `${alpaca("q")}a\n\n### Instruction:\nr`, response: "a" }],
 ])("a prompt that stands in a template which is not read is refused: %j", (values) => {
@@ -274,6 +276,9 @@ test("marks are read as yes or no, or refused with their line", () => {
   for (const nothing of [true, "1.0", null, ""])
     expect(readExamples(marked(nothing)).recognised).not.toContain("marked");
   expect(() => readExamples(marked("no"))).toThrow(/f\.jsonl:1 FLAG_INVALID.*is_safe/);
+  const pair = { prompt: "q", response_0: "a", response_1: "b", is_response_0_safe: 1, is_response_1_safe: 1 };
+  expect(said(read({ ...pair, better_response_id: "1.0" }).examples[0])).toEqual(["u q", "a* b"]);
+  expect(() => read({ ...pair, better_response_id: 2 })).toThrow(/FLAG_INVALID.*better_response_id/);
 });
 
 test.each(["output", "response", "completion", "answer"])(

@@ -43,8 +43,9 @@ const withoutQuotes = (text: string): string =>
   });
 
 /** Whether brackets hold a remark: words, or one number or letter alone; anything else is a formula, or code. */
-function isAside(inner: string, before: string | undefined): boolean {
-  if (/^\s*[\p{L}\p{M}\p{N}]+\s*$/u.test(inner) && (before === undefined || /\s/.test(before))) return true;
+function isAside(inner: string, before: string, behind: string): boolean {
+  if (/^\s*[\p{L}\p{M}\p{N}]+\s*$/u.test(inner) && /^$|\s$/.test(before)) return true;
+  if (/[\p{Sm}*/%^-]\s?$/u.test(before) || /^\s?[\p{Sm}*/%^]/u.test(behind)) return false;
   if (!/[\p{L}\p{M}]{2}|(?:\p{L}\.){2}/u.test(inner) || /[\p{Sm}*\\^]| [-/] /u.test(inner)) return false;
   const operands = inner.match(/(?<![\p{L}\p{M}\p{N}])(?:\p{L}|\p{N}+)(?![\p{L}\p{M}\p{N}.])/gu)?.length ?? 0;
   return operands < 2 || /^\s*"?[\p{L}\p{M}]{2}/u.test(inner);
@@ -55,8 +56,10 @@ function withoutBrackets(text: string): string {
   let found = text;
   for (let depth = 0; depth < 8 && found.includes("("); depth++) {
     const outer: string = found;
-    found = outer.replace(/\(([^()]*)\)/g, (_, inner: string, at: number) =>
-      isAside(inner, outer[at - 1]) ? ` ${inner} ` : marked("(") + inner + marked(")"),
+    found = outer.replace(/\(([^()]*)\)/g, ({ length }, inner: string, at: number) =>
+      isAside(inner, outer.slice(Math.max(0, at - 2), at), outer.slice(at + length, at + length + 2))
+        ? ` ${inner} `
+        : marked("(") + inner + marked(")"),
     );
   }
   return found;
@@ -79,14 +82,15 @@ const MEANT: readonly string[] = [
   // Sentences do not have these at all, but for and/or.
   raw`[#%&*@\\_\u00a7\u00b6\u066a\u2020\u2021\u2030-\u2034\u203b]|(?<![\p{L}\p{M}]{2})/|/(?![\p{L}\p{M}]{2})`,
   raw`(?![()])[\p{Ps}\p{Pe}]`,
-  // Minus, signs of numbers, flags, arrows, charges.
+  // i--, minus, signs of numbers, flags, arrows, charges.
+  raw`(?<=${LEFT})--(?![-\p{L}\p{N}])|(?<!-)--(?=${RIGHT})`,
   raw`(?<=${LEFT}${CLOSED})-(?=${OPENED}${RIGHT})|(?<!${WORD})-(?=${RIGHT})|(?<=\s)--?(?=\p{L}{2})`,
   raw`[-!?:](?=[=>])|(?<=<)-|(?<=(?<!${WORD})\p{L})-(?![^\s.,;!?])`,
-  // 1.5, 0..5, .NET; 10:30, a : b, std::sort; [1 2; 3 4].
-  raw`(?<=\p{N})\.+(?=\p{N})|${FREE}\.(?=${WORD})`,
-  raw`:(?=:)|(?<=:):|(?<=${LEFT}):(?=${RIGHT})|(?<=${LEFT} ):(?= ${RIGHT})|(?<=${LEFT}\s?);(?=\s?${RIGHT})`,
-  // 5!, (n + 1)!; a?b:c, a ?? b, a?.b; !true, and before nothing that a sentence begins with.
-  raw`(?<=${LEFT}|\uff09)!|(?<=${LEFT})\?(?=${RIGHT})|(?<=${WORD})\?\?(?=${WORD})|\?(?=\.\p{L})`,
+  // 1.5, 0..5, .NET, :name, ...rest, ../a, a.*; 10:30, a : b, std::sort, a[1:]; [1 2; 3 4].
+  raw`(?<=\p{N})\.+(?=\p{N})|${FREE}[.:](?=${WORD})|(?<=\S\s|[([{\uff08])\.{2,3}(?=${WORD})|\.(?=\.?[/*+])`,
+  raw`:(?=[:\]])|(?<=[:[]):|(?<=${LEFT}):(?=${RIGHT})|(?<=${LEFT} ):(?= ${RIGHT})|(?<=${LEFT}\s?);(?=\s?${RIGHT})`,
+  // 5!, n!!, (n + 1)!; a?b:c, a ?? b, a?.b; !true, and before nothing that a sentence begins with.
+  raw`(?<=(?:${LEFT}|\uff09)!?)!|(?<=${LEFT})\?(?=${RIGHT})|(?<=${WORD})\?\?(?=${WORD})|\?(?=\.\p{L})`,
   raw`${FREE}[!?]+(?![!?]|\s*$|\s+\p{Lu})`,
   // f'(2), 6', 5'4", 3 · 4, N·m.
   raw`(?<=${PRIMED})['"]+(?![\p{L}\p{M}])|(?<=${WORD})\u00b7(?=${WORD})|(?<=${LEFT} )\u00b7(?= ${RIGHT})`,

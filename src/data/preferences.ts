@@ -5,7 +5,7 @@ import { isObject } from "../formats/strict-json.ts";
 import { answered, conversationOf } from "./answered.ts";
 import { type Example, instructionExample, textOf } from "./examples.ts";
 import { asContext, isNothing, turnsOf } from "./messages.ts";
-import { renderedDialogue, renderedError } from "./rendered.ts";
+import { renderedDialogue, renderedError, renderedPrompt } from "./rendered.ts";
 import { cellOf, flagOf, type Row } from "./rows.ts";
 
 /** Whether a value is a text, and no turns that a format with texts alone holds as JSON. */
@@ -54,7 +54,11 @@ function question(row: Row): unknown {
   const asked = ["prompt", "conversations", "messages", "instruction", "question"].map((column) => cellOf(row, column));
   const found = asked.find((value) => value != null);
   if (isNothing(input)) return found;
-  if (isText(found) && isText(input)) return `${found}\n\n${input}`;
+  if (isText(found) && isText(input)) {
+    const rendered = renderedPrompt(found);
+    if (rendered !== undefined) throw renderedError(rendered, "leaves no place for an input");
+    return `${found}\n\n${input}`;
+  }
   throw new BoosterError("COLUMN_UNREAD", 'has a column "input", which is read below a prompt that is a text alone');
 }
 
@@ -118,7 +122,8 @@ function needed(row: Row, column: string): boolean {
  */
 export function safeRlhf(row: Row, harmful: boolean): Example | undefined {
   const fitting = [0, 1].filter((answer) => needed(row, `is_response_${answer}_safe`) === !harmful);
-  const first = Number(cellOf(row, "better_response_id") ?? cellOf(row, "safer_response_id") ?? 0);
+  const named = ["better_response_id", "safer_response_id"].find((column) => !isNothing(cellOf(row, column)));
+  const first = named === undefined ? 0 : Number(flagOf(row, named));
   const taken = fitting.includes(first) ? first : fitting[0];
   return taken === undefined ? undefined : answered(row, textOf(row, "prompt"), textOf(row, `response_${taken}`));
 }
