@@ -16,6 +16,10 @@ DATA = {
     "n": 7,
     "f": 2.5,
     "neg": -7,
+    "whole": 10.0,
+    "big": 9007199254740993,
+    "near": 9007199254740992.0,
+    "keys": {"b": 1, "2020": 5.0, "10": [6, 1e16, 1e-05]},
     "none": None,
     "yes": True,
     "list": [3, 1, 2],
@@ -62,6 +66,9 @@ users|selectattr('ok')|map(attribute='name')|list | users|selectattr('age', 'equ
 '3'|int | '3.9'|int | 'x'|int | 'x'|int(-1) | '0x1f'|int(base=16) | '11'|int(base=2) | 3.9|int | none|int | '1e2'|int | ' 5 '|int | '3.5'|float | 'x'|float | 'x'|float(1.5) | n|float | '1_0'|int | 'inf'|float | 42.55|round | 42.55|round(1, 'floor') | 42|round | 2.5|round | 3.5|round | 2.675|round(2) | 1234|round(-2) | 42.45|round(method='ceil') | -2.5|round | -5|abs | -1.5|abs | '5'|float|int
 missing|default('x') | none|default('x') | none|default('x', true) | ''|d('y', boolean=true) | missing|default | missing is defined | n is defined | d.q is defined | d.b is not defined | none is none | missing is none | n is number | f is number | yes is number | 'a' is string | n is string | d is mapping | list is mapping | list is iterable | 'a' is iterable | n is iterable | d is iterable | list is sequence | 'a' is sequence | d is sequence | n is integer | yes is integer | f is float | n is float | yes is boolean | none is boolean | yes is true | 1 is true | false is false | 3 is odd | 4 is even | 9 is divisibleby 3 | 9 is divisibleby(2) | 'a' is lower | 'A' is upper | 1 is in [1] | 1 is eq 1 | 2 is gt 1 | 2 is lt(1) | range is callable | n is callable | none is sameas none | 'join' is filter | 'odd' is test | missing is undefined | 'x' is not string | n is ne 3
 list|batch(2)|list | list|batch(2, 0)|list | list|slice(2)|list | [1,2,3,4,5]|slice(3, 'x')|list | (list|length) + 1 | list|length > 2 | -n|abs | n|string ~ '!' | words|sort|first | d.a|first + 1 | namespace(a=1).a | (1 + 2) * 3 | 2 + 3 * 4 | 'a' in 'abc' and 1 | [x for_ in y]
+whole | whole is float | whole is integer | whole + 1 | whole * 2 | whole // 3 | whole == 10 | {10: 'a'}[whole] | whole|int | whole|tojson | [whole] | '%d' % whole | '%s' % whole | whole|round(1) | whole is divisibleby 5 | keys | keys|tojson | keys|list | keys|dictsort | keys.items()|list | keys['10'] | big | big|tojson | big + 1 | big == near | big > near | near < big | big in [near] | {big: 1, near: 2}|length | big|float | [near, big]|unique|list | [big, near]|max | 1.0 // 0.1 | -1 // 0.3 | 5.5 // -2 | 0.0 // -3 | -7.5 % 2.5 | 7.5 % -2.5 | -0.0|abs | 1e308 * 10
+undefined_name in {'a': 1} | {'a': 1}[undefined_name] | {'a': 1}.get(undefined_name, 'z') | {undefined_name: 1}|length | {undefined_name: 1}[other_name] | undefined_name in d
+'<x>' + ('a'|e) | ('a'|e) + '<x>' | ('<'|safe) + '<' + '>' | '<x>' ~ ('a<'|e) | html|e|e | '<'|safe|e | '<'|e|forceescape | 'a'|e is escaped | 'a' is escaped | ('a'|e)|upper is escaped | '&' + ('a'|e)|upper | '&' + (' a '|safe)|trim | '&' + ('a'|safe)|string | '&' + ('a'|safe)|title | '&' + ('a'|safe)|replace('b', 'c') | '&' + ('a'|safe)|replace('a', '<') | '&' + ('ab'|safe)[0] | '&' + ('ab'|safe)[:1] | '&' + ('ab'|safe).strip() | '&' + ('a b'|safe).split()[1] | ('<'|safe) * 2 + '<' | ('a'|safe) == 'a' | 'a' in ('ab'|safe) | {'a': 1}['a'|safe] | ['<'|e] | ('<'|safe)|tojson | d|tojson|safe | '<' + d|tojson|safe | '<' + (d|tojson|safe) | ('a'|safe)|length | ('a,b'|safe)|list | ','|safe|join | ['<', '>']|join(','|safe) | ('a'|safe)|default('b') + '<' | ('abc'|safe)|reverse + '<' | ('a'|safe).upper() + '<' | ('a'|safe).startswith('a') | '%s' % ('<'|e) | '{}'.format('<'|safe) | 'x'.join(['<'|safe]) + '<' | ('a'|safe)|indent + '<' | ('abcdefghij'|safe)|truncate(5) + '<' | undefined_name|e + '<' | ('a'|safe)|center(3) + '<' | n|safe + '<'
 strftime_now('%Y-%m-%d') | strftime_now('%d %B %Y') | strftime_now('%A, %d %b %y') | strftime_now('%H:%M:%S %p %I') | strftime_now('%j %U %W %w %u') | strftime_now('%%') | strftime_now('%-d/%-m') | strftime_now('no') | strftime_now('%D %T %R %F') | strftime_now('%x %X') | strftime_now('%c') | strftime_now('%e|%k|%l') | strftime_now('%G-%V %C %h') | strftime_now('%Z%z') | strftime_now('%s') is string
 list.append(1) | list.pop() | d.update({'a': 1}) | undefined_name.x | undefined_name + 1 | undefined_name() | undefined_name['x'] | none + 1 | 'a' + 1 | 1 / 0 | list|nofilter | 1 is notest | 'a' < 1 | n() | raise_exception('no') | [1][{}] | {[]: 1} | 'x'.foo() | d.missing.x | ''.join([1]) | 'a'.split('') | 'x'.index('y') | none|length | 5|first | range(1000000) | 'a' is lt 1 | 'a' * 'b' | -'a' | '%d' % 'x' | '{}'.format() | 'a'.upper(1) | 'x'|tojson(foo=1) | none.split('x') | users|map(attribute='nope')|join | n.x
 'a\x41\u00e9\101\q\'' | "tab\there" | 'line\
@@ -131,6 +138,7 @@ TEMPLATES = [
     "{% for m in messages %}{{ m.content }}{% endfor %}{{ messages.append(1) }}",
     "{% set _ = users.append({}) %}",
     "{% set ns = namespace() %}{% set ns._x = 1 %}",
+    "{% set x = '<'|e %}{{ x + '<' }}{% set y %}<{% endset %}{{ y + '<' }}{% macro m() %}<{% endmacro %}{{ m() + ('a'|e) }}{% filter e %}<{% endfilter %}",
 ]
 
 

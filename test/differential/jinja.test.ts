@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { parseExactJson } from "../../src/formats/exact-json.ts";
 import { TemplateData } from "../../src/formats/jinja/data.ts";
 import { parse } from "../../src/formats/jinja/parser.ts";
 import { render } from "../../src/formats/jinja/render.ts";
@@ -11,9 +12,10 @@ interface Case {
   readonly error?: string;
 }
 
-const { data, cases }: { data: Record<string, unknown>; cases: Case[] } = JSON.parse(
-  readFileSync(join(import.meta.dirname, "jinja.json"), "utf8"),
-);
+const { data, cases } = parseExactJson(readFileSync(join(import.meta.dirname, "jinja.json"), "utf8")) as {
+  data: Record<string, unknown>;
+  cases: Case[];
+};
 
 /** The right values are Python's: scripts/oracle/jinja.py. */
 test.each(cases)("$template", ({ template, text }) => {

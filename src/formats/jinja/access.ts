@@ -1,7 +1,8 @@
 import { formatBraces } from "./format.ts";
+import { like } from "./markup.ts";
 import { bind, type Native, native } from "./signature.ts";
 import { STRING_METHODS } from "./string-methods.ts";
-import { Text } from "./text.ts";
+import { Markup, Text } from "./text.ts";
 import {
   Dict,
   defined,
@@ -95,9 +96,21 @@ function formatting(self: Text, name: string): Func | undefined {
   });
 }
 
+/** Methods that escape what they put into a text that is HTML. */
+const ESCAPING = ["format", "format_map", "join", "replace"];
+
+function ofText(self: Text, name: string): Func | undefined {
+  const method = methodIn(STRING_METHODS, self, name) ?? formatting(self, name);
+  if (method === undefined || !(self instanceof Markup)) return method;
+  return new Func(name, (args, kwargs) => {
+    if (ESCAPING.includes(name)) throw fault(`${name}() of a text that safe or e made is not supported`);
+    return like(self, method.call(args, kwargs));
+  });
+}
+
 function ownAttribute(value: Value, name: string): Value | undefined {
   spendOn(value);
-  if (value instanceof Text) return methodIn(STRING_METHODS, value, name) ?? formatting(value, name);
+  if (value instanceof Text) return ofText(value, name);
   if (value instanceof Dict) return methodIn(DICT_METHODS, value, name);
   if (value instanceof Tuple && value.names.includes(name)) return value.items[value.names.indexOf(name)];
   if (value instanceof List || value instanceof Tuple) return methodIn(SEQUENCE_METHODS, value, name);
@@ -119,7 +132,7 @@ function ownItem(value: Value, key: Value): Value | undefined {
     value instanceof Text ? value.length : value instanceof List || value instanceof Tuple ? value.items.length : 0;
   const place = Number(index) + (index < 0n ? length : 0);
   if (place < 0 || place >= length) return undefined;
-  return value instanceof Text ? value.range(place, place + 1) : (value as Sequence).items[place];
+  return value instanceof Text ? like(value, value.range(place, place + 1)) : (value as Sequence).items[place];
 }
 
 /** `value|attr(name)`: the attribute, never an item. @throws {TemplateFault} on what is undefined */
@@ -158,10 +171,10 @@ export function sliceOf(value: Value, bounds: readonly (Value | undefined)[]): V
   const clip = (bound: number | undefined, otherwise: number) =>
     bound === undefined ? otherwise : Math.max(low, Math.min(high, bound < 0 ? bound + length : bound));
   const [from, to] = step > 0 ? [clip(start, low), clip(stop, high)] : [clip(start, high), clip(stop, low)];
-  if (value instanceof Text && step === 1) return value.range(from, Math.max(from, to));
+  if (value instanceof Text && step === 1) return like(value, value.range(from, Math.max(from, to)));
   const places: number[] = [];
   for (let place = from; step > 0 ? place < to : place > to; place += step) places.push(place);
-  if (value instanceof Text) return Text.join(places.map((place) => value.range(place, place + 1)));
+  if (value instanceof Text) return like(value, Text.join(places.map((place) => value.range(place, place + 1))));
   return same(
     value,
     places.map((place) => value.items[place] as Value),

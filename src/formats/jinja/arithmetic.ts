@@ -1,7 +1,8 @@
 import { formatPercent } from "./format.ts";
 import { spendOnLength } from "./limits.ts";
+import { asHtml, like } from "./markup.ts";
 import { modulo } from "./tests.ts";
-import { Text } from "./text.ts";
+import { Markup, Text } from "./text.ts";
 import { Dict, defined, fault, int, integerOf, isNumber, List, Tuple, typeName, type Value } from "./values.ts";
 
 /** Integers beyond this are a hostile template's. */
@@ -35,7 +36,11 @@ function nonZero<T extends bigint | number>(divisor: T): T {
 }
 
 export function add(a: Value, b: Value): Value {
-  if (a instanceof Text && b instanceof Text) return Text.join([a, b]);
+  if (a instanceof Text && b instanceof Text) {
+    return a instanceof Markup || b instanceof Markup
+      ? Markup.of(Text.join([asHtml(a), asHtml(b)]))
+      : Text.join([a, b]);
+  }
   if (a instanceof List && b instanceof List) return new List([...a.items, ...b.items]);
   if (a instanceof Tuple && b instanceof Tuple) return new Tuple([...a.items, ...b.items]);
   return numbers(
@@ -62,7 +67,7 @@ function multiply(a: Value, b: Value): Value {
     [b, a],
   ] as const) {
     if ((value instanceof Text || value instanceof List || value instanceof Tuple) && integerOf(times) !== undefined) {
-      return repeated(value, int(times));
+      return like(value, repeated(value, int(times)));
     }
   }
   return numbers(
@@ -127,6 +132,7 @@ const OPERATIONS: Readonly<Record<string, (a: Value, b: Value) => Value>> = {
   "**": power,
   "%": (a, b) => {
     if (!(a instanceof Text)) return isNumber(a) && isNumber(b) ? modulo(a, b) : unsupported("%", a, b);
+    if (a instanceof Markup) throw fault("% with a text that safe or e made is not supported");
     return formatPercent(a, b instanceof Tuple ? b.items : [b], b instanceof Dict ? b : undefined);
   },
 };

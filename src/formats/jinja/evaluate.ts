@@ -4,11 +4,12 @@ import type { Arguments, Expression } from "./ast.ts";
 import type { Library } from "./filter.ts";
 import { FILTERS } from "./filters.ts";
 import { spend } from "./limits.ts";
+import { like } from "./markup.ts";
 import { print } from "./print.ts";
 import type { Scope } from "./scope.ts";
 import { bind } from "./signature.ts";
 import { compares, TESTS } from "./tests.ts";
-import { Text } from "./text.ts";
+import { Markup, Text } from "./text.ts";
 import {
   Dict,
   defined,
@@ -27,12 +28,22 @@ import {
   type Value,
 } from "./values.ts";
 
+/** Filters that leave HTML what it is; others give plain strings. */
+const KEEPING = [
+  ...["e", "escape", "safe", "string", "default", "d", "attr", "upper", "lower", "capitalize"],
+  ...["trim", "center", "indent", "truncate", "reverse"],
+];
+
 export const LIBRARY: Library = {
   filter(name, value, args, kwargs) {
     const filter = Object.hasOwn(FILTERS, name) ? FILTERS[name] : undefined;
     if (filter === undefined) throw fault(`no filter named '${name}'`);
     spendOn(value);
-    return filter(value, args, kwargs, LIBRARY);
+    if (!(value instanceof Markup)) return filter(value, args, kwargs, LIBRARY);
+    if (name === "format") throw fault("the filter format of a text that safe or e made is not supported");
+    const keeps = KEEPING.includes(name);
+    const made = filter(keeps ? value : new Text(value.text, value.runs), args, kwargs, LIBRARY);
+    return keeps ? like(value, made) : made;
   },
   test(name, value, args, kwargs) {
     const test = Object.hasOwn(TESTS, name) ? TESTS[name] : undefined;

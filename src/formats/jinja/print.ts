@@ -1,4 +1,4 @@
-import { Text } from "./text.ts";
+import { Markup, Text } from "./text.ts";
 import { Dict, Func, List, Namespace, Tuple, Undefined, type Value } from "./values.ts";
 
 /** Python's `repr` of a float: the shortest digits that give it back, an exponent below 1e-4 and from 1e16 on. */
@@ -34,7 +34,8 @@ function quoted(value: Text): Text {
   const inner = value.map((part) =>
     part.replace(UNPRINTABLE, (char) => ESCAPES[char] ?? escapeUnprintable(char)).replaceAll(quote, `\\${quote}`),
   );
-  return Text.join([quote, inner, quote]);
+  const whole = [quote, inner, quote];
+  return Text.join(value instanceof Markup ? ["Markup(", ...whole, ")"] : whole);
 }
 
 const between = (parts: readonly Text[]): (Text | string)[] =>

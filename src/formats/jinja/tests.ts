@@ -1,6 +1,6 @@
 import { print } from "./print.ts";
 import { type Native, native } from "./signature.ts";
-import { Text } from "./text.ts";
+import { Markup, Text } from "./text.ts";
 import {
   compare,
   contains,
@@ -71,7 +71,7 @@ export const TESTS: Readonly<Record<string, Native<[Value]>>> = {
   sequence: is(isContainer),
   iterable: is(isContainer),
   callable: is((value) => value instanceof Func),
-  escaped: is(() => false),
+  escaped: is((value) => value instanceof Markup),
   odd: is((value) => equal(modulo(defined(value), 2n), 1n)),
   even: is((value) => equal(modulo(defined(value), 2n), 0n)),
   divisibleby: native("num", (value, num) => equal(modulo(defined(value), num ?? null), 0n)),

@@ -124,3 +124,10 @@ export class Text {
     return this.text;
   }
 }
+
+/** What `safe` and `e` make: a string that counts as HTML, so that a string that is added to it is escaped. */
+export class Markup extends Text {
+  static of({ text, runs }: Text): Markup {
+    return new Markup(text, runs);
+  }
+}

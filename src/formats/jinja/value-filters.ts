@@ -3,9 +3,10 @@ import { fixed, formatPercent } from "./format.ts";
 import { toJson } from "./json.ts";
 import { BLANKS } from "./lexer.ts";
 import { spendOnLength } from "./limits.ts";
+import { asHtml, escaped } from "./markup.ts";
 import { print } from "./print.ts";
 import { capitalize, join, lower, replace, STRING_METHODS, splitLines, strip, upper } from "./string-methods.ts";
-import { Text } from "./text.ts";
+import { Markup, Text } from "./text.ts";
 import {
   Dict,
   fault,
@@ -105,10 +106,7 @@ function truncated(
   return Text.join([truthy(kill ?? false) || blank < 0 ? cut : cut.slice(0, blank), tail]);
 }
 
-const HTML: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&#39;", '"': "&#34;" };
-const escaped = filter("", (value) =>
-  print(value).map((part) => part.replace(/[&<>'"]/g, (char) => HTML[char] as string)),
-);
+const html = filter("", (value) => (value instanceof Text ? asHtml(value) : escaped(print(value))));
 const otherwise = filter("default_value boolean", (value, fallback, boolean) =>
   value instanceof Undefined || (truthy(boolean ?? false) && !truthy(value)) ? orElse(fallback, text("")) : value,
 );
@@ -144,9 +142,9 @@ export const VALUE_FILTERS: Readonly<Record<string, Filter>> = {
   ),
   d: otherwise,
   default: otherwise,
-  e: escaped,
-  escape: escaped,
-  forceescape: escaped,
+  e: html,
+  escape: html,
+  forceescape: filter("", (value) => escaped(print(value))),
   float: filter("default", (value, fallback) => {
     const float = value instanceof Text ? parseFloatText(value.text) : isNumber(value) ? Number(value) : undefined;
     return float ?? orElse(fallback, 0);
@@ -163,7 +161,7 @@ export const VALUE_FILTERS: Readonly<Record<string, Filter>> = {
     replace(print(value), print(old ?? null), print(fresh ?? null), count == null ? -1 : int(count)),
   ),
   round: filter("precision method", rounded),
-  safe: filter("", print),
+  safe: filter("", (value) => Markup.of(print(value))),
   string: filter("", print),
   title: filter("", (value) => {
     const whole = print(value);
