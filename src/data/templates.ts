@@ -1,6 +1,6 @@
 import { atMost, BoosterError } from "../errors.ts";
 import type { ChatOptions } from "../formats/chat-template.ts";
-import { type LabelledTokens, renderForTraining } from "../formats/chat-training.ts";
+import { type LabelledTokens, renderForTraining, templateFor } from "../formats/chat-training.ts";
 import { countLabelled, IGNORE } from "../formats/labels.ts";
 import type { TextSegment } from "../formats/text-segment.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
@@ -99,12 +99,14 @@ export function encodeExample(example: Example, options: EncodeOptions): Encoded
     if (options.template === "alpaca") {
       encoded = encodeAlpaca(tokenizer, example);
     } else {
-      if (tokenizer.chatTemplate === undefined) {
+      const variables = variablesOf(example);
+      const template = templateFor(tokenizer, variables);
+      if (template === undefined) {
         throw new BoosterError("NO_CHAT_TEMPLATE", "the tokenizer has no chat template", {
           hint: "Use the Alpaca template.",
         });
       }
-      encoded = renderForTraining(tokenizer, tokenizer.chatTemplate, messagesOf(example), variablesOf(example));
+      encoded = renderForTraining(tokenizer, template, messagesOf(example), variables);
     }
     const { length } = encoded.ids;
     const truncated = length > maxTokens;

@@ -10,6 +10,12 @@ export interface LabelledTokens {
   readonly labels: number[];
 }
 
+/** The template for a conversation with these variables; undefined where the tokenizer came without one. */
+export const templateFor = (
+  { chatTemplate, toolTemplate }: Tokenizer,
+  { variables }: Pick<ChatOptions, "variables">,
+): string | undefined => (variables?.tools == null ? chatTemplate : (toolTemplate ?? chatTemplate));
+
 /**
  * Ids of a conversation as the model sees it; special tokens that a message writes are encoded as plain text.
  *

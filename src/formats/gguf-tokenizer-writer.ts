@@ -29,14 +29,11 @@ export function ggufTokenizerPairs(json: unknown, tokenizer: Tokenizer, size: nu
   if (!isObject(json) || !isObject(json.model)) throw unsupported("no model", "tokenizer.json");
   const tokens = Array.from({ length: size }, (_, id) => tokenizer.tokenOf(id) ?? `[PAD${id}]`);
   if (tokenizer.vocabSize > size) throw unsupported(`${tokenizer.vocabSize} tokens for ${size} rows`, "the embedding");
-  const added = new Map(
-    (Array.isArray(json.added_tokens) ? json.added_tokens : []).map((token: Json) => [token.id, token]),
-  );
   const types = tokens.map((token, id) => {
     if (tokenizer.tokenOf(id) === undefined) return TOKEN_TYPES.unused;
     if (token === (json.model as Json).unk_token) return TOKEN_TYPES.unknown;
     if (tokenizer.isSpecial(id)) return TOKEN_TYPES.control;
-    if (added.has(id)) return TOKEN_TYPES.userDefined;
+    if (tokenizer.isAdded(id)) return TOKEN_TYPES.userDefined;
     return /^<0x[0-9A-F]{2}>$/.test(token) ? TOKEN_TYPES.byte : TOKEN_TYPES.normal;
   });
   const ids: Entry[] = [
@@ -54,8 +51,11 @@ export function ggufTokenizerPairs(json: unknown, tokenizer: Tokenizer, size: nu
     ["bool", "add_bos_token", tokenizer.addsBos],
     ["bool", "add_eos_token", false],
   ];
-  const template: Entry[] =
-    tokenizer.chatTemplate === undefined ? [] : [["text", "chat_template", tokenizer.chatTemplate]];
+  const { chatTemplate, toolTemplate } = tokenizer;
+  const template: Entry[] = [
+    ...(chatTemplate === undefined ? [] : [["text", "chat_template", chatTemplate] as const]),
+    ...(toolTemplate === undefined ? [] : [["text", "chat_template.tool_use", toolTemplate] as const]),
+  ];
   const ways = [byteLevel(json), sentencePiece(json, tokens, types)];
   for (const entries of ways.filter((way) => way !== undefined)) {
     const all = [...entries, ...shared].map(([kind, key, value]): Entry => [kind, `tokenizer.ggml.${key}`, value]);

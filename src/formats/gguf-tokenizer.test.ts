@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ggufTokenizerFiles } from "./gguf-tokenizer.ts";
 import { createTokenizer } from "./tokenizer.ts";
+import { leadingId } from "./tokenizer-lead.ts";
 
 /** SentencePiece BPE in its plainest form: join the neighbours with the best score until none can be joined. */
 function sentencePiece(tokens: readonly string[], scores: readonly number[], text: string): number[] {
@@ -140,4 +141,15 @@ describe("what a file does not say is as llama.cpp has it", () => {
   test("how text is cut must be said", () => {
     expect(() => make({ "tokenizer.ggml.pre": undefined })).toThrow(/does not say how its tokenizer cuts text/);
   });
+});
+
+test("a template for tools, an ordinary word that pads, and BOS in the files for others", () => {
+  const templates = { "tokenizer.chat_template": "a", "tokenizer.chat_template.tool_use": "b" };
+  const files = ggufTokenizerFiles({ ...spm, ...templates, "tokenizer.ggml.padding_token_id": tokens.indexOf("ba") });
+  const tokenizer = createTokenizer(files);
+  expect(tokenizer).toMatchObject({ chatTemplate: "a", toolTemplate: "b" });
+  expect(tokenizer.encode("ba")).toEqual(createTokenizer(ggufTokenizerFiles(spm)).encode("ba"));
+  expect(leadingId((files.json as { post_processor?: unknown }).post_processor)).toBe(1);
+  const none = ggufTokenizerFiles({ ...spm, "tokenizer.ggml.add_bos_token": false });
+  expect(leadingId((none.json as { post_processor?: unknown }).post_processor)).toBeUndefined();
 });

@@ -214,6 +214,7 @@ export function ggufTokenizerFiles(metadata: Metadata): TokenizerFiles {
     return standard !== undefined && (kind === "llama" || types[standard] === CONTROL) ? standard : undefined;
   };
   const tokenAt = (name: string): string | null => tokens[idAt(name) ?? -1] ?? null;
+  const { "tokenizer.chat_template": template, "tokenizer.chat_template.tool_use": tools } = metadata;
   /** An ordinary word that pads is a word nevertheless. */
   const specialAt = (name: string) => (types[idAt(name) ?? -1] === NORMAL ? null : tokenAt(name));
   const bos = tokenAt("bos");
@@ -242,7 +243,7 @@ export function ggufTokenizerFiles(metadata: Metadata): TokenizerFiles {
       pad_token: specialAt("padding"),
       unk_token: specialAt("unknown"),
       add_bos_token: addsBos,
-      chat_template: metadata["tokenizer.chat_template"],
+      chat_template: template === undefined || tools === undefined ? template : { default: template, tool_use: tools },
     },
     // With a chat template, that says where a turn ends.
     eosIds: [idAt("eot"), idAt("eom"), ...("tokenizer.chat_template" in metadata ? [] : ends)].filter(

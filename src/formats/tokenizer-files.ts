@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { basename, join } from "node:path";
 import { z } from "zod";
 import { BoosterError } from "../errors.ts";
 import { readSmallFile } from "./byte-source.ts";
@@ -9,6 +9,9 @@ import { contradiction, TokenKeys } from "./tokenizer-tokens.ts";
 
 /** 64 MB: the largest vocabularies in use (260 000 tokens) need 35 MB. */
 const MAX_TOKENIZER_BYTES = 64 * 2 ** 20;
+
+/** A folder of further chat templates, each called as its file. */
+export const TEMPLATES = "additional_chat_templates";
 
 const CONVERT =
   "Convert it once, in Python with transformers and sentencepiece: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)";
@@ -31,7 +34,8 @@ function checkBos({ addsBos, bosId = -1, tokenOf, named }: Tokenizer, isAsked: u
 
 /**
  * Loads the tokenizer in a Hugging Face folder: `tokenizer.json`, with `tokenizer_config.json`, `special_tokens_map.json`,
- * `added_tokens.json`, `config.json`, `generation_config.json` and `chat_template.jinja` where they exist.
+ * `added_tokens.json`, `config.json`, `generation_config.json` `chat_template.jinja` and `additional_chat_templates`
+ * where they exist.
  *
  * @throws {BoosterError} `TOKENIZER_MISSING`, `TOKENIZER_MALFORMED`, `TOKENIZER_REGEX_TOO_LONG`, `TOKENIZER_UNSUPPORTED`, and
  *   what `readSmallFile` throws
@@ -53,6 +57,11 @@ export function loadTokenizer(path: string): Tokenizer {
     });
   }
   const content = json("tokenizer.json");
+  const named = has(TEMPLATES) ? readdirSync(join(path, TEMPLATES)).filter((name) => name.endsWith(".jinja")) : [];
+  const files = [
+    ...(has("chat_template.jinja") ? [["default", text("chat_template.jinja")] as const] : []),
+    ...named.map((name) => [basename(name, ".jinja"), text(join(TEMPLATES, name))] as const),
+  ];
   const { add_bos_token: asksBos, ...config } = withOlderFiles(
     optional(TokenKeys, "tokenizer_config.json"),
     optional(TokenKeys, "special_tokens_map.json"),
@@ -61,7 +70,7 @@ export function loadTokenizer(path: string): Tokenizer {
   );
   const tokenizer = createTokenizer({
     json: content,
-    config: { ...config, ...(has("chat_template.jinja") ? { chat_template: text("chat_template.jinja") } : {}) },
+    config: { ...config, ...(files.length === 0 ? {} : { chat_template: Object.fromEntries(files) }) },
     eosIds: optional(EndIds, "generation_config.json").eos_token_id,
     familyEosIds: optional(EndIds, "config.json").eos_token_id,
   });

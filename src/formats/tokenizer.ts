@@ -29,6 +29,8 @@ export interface Tokenizer {
   readonly addsBos: boolean;
   /** The chat template that came with the tokenizer. */
   readonly chatTemplate: string | undefined;
+  /** The one for conversations with tools, where it is another. */
+  readonly toolTemplate: string | undefined;
   /**
    * Ids of a text. Special tokens written in it are encoded as plain text unless `allowSpecial`.
    *
@@ -50,6 +52,8 @@ export interface Tokenizer {
   idOf(token: string): number | undefined;
   tokenOf(id: number): string | undefined;
   isSpecial(id: number): boolean;
+  /** Whether a text is searched for the token before it is cut. */
+  isAdded(id: number): boolean;
 }
 
 /** An added token in a text: its characters, half open, and how many ids are before it. */
@@ -70,7 +74,13 @@ const TokenizerJson = z.looseObject({
 
 const TokenizerConfig = TokenKeys.extend({
   add_bos_token: z.boolean().nullish(),
-  chat_template: z.union([z.string(), z.array(z.object({ name: z.string(), template: z.string() }))]).nullish(),
+  chat_template: z
+    .union([
+      z.string(),
+      z.array(z.object({ name: z.string(), template: z.string() })),
+      z.record(z.string(), z.string()),
+    ])
+    .nullish(),
 });
 
 /** The contents of `tokenizer.json` and `tokenizer_config.json`, as parsed JSON. */
@@ -112,6 +122,20 @@ function partsOf(json: z.output<typeof TokenizerJson>) {
       cause: error,
     });
   }
+}
+
+/** As transformers chooses among several. */
+function templatesOf(given: z.output<typeof TokenizerConfig>["chat_template"]) {
+  if (typeof given === "string" || given == null) return { chatTemplate: given ?? undefined, toolTemplate: undefined };
+  const named = new Map(
+    Array.isArray(given) ? given.map(({ name, template }) => [name, template]) : Object.entries(given),
+  );
+  const chatTemplate = named.get("default");
+  if (chatTemplate !== undefined || named.size === 0) return { chatTemplate, toolTemplate: named.get("tool_use") };
+  throw new BoosterError("TOKENIZER_UNSUPPORTED", "which of the chat templates is meant is not said", {
+    expected: "one that is called default",
+    found: [...named.keys()].slice(0, 20).join(", "),
+  });
 }
 
 const hasRegex = (part: unknown): boolean =>
@@ -164,9 +188,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
 
   const { add_bos_token: isAsked } = config;
   const bosId = (isAsked == null ? lead : undefined) ?? idOf(named.bos_token);
-  const chatTemplate = Array.isArray(config.chat_template)
-    ? config.chat_template.find((entry) => entry.name === "default")?.template
-    : (config.chat_template ?? undefined);
+  const { chatTemplate, toolTemplate } = templatesOf(config.chat_template);
 
   function encode(text: string, plain: Ranges): { readonly ids: number[]; readonly stops: readonly Stop[] } {
     const ids: number[] = [];
@@ -196,13 +218,13 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
   const encodeWithStops = (segments: readonly TextSegment[]) =>
     whileEncoding(() => encode(segments.map(({ text }) => text).join(""), untrustedRanges(segments)));
 
-  const turnEnd = chatTemplate === undefined ? undefined : turnEndOf(chatTemplate, named);
-  const ended =
-    turnEnd === undefined
-      ? undefined
-      : (whileEncoding(() => finder.cut(turnEnd, [])).find(({ id }) => id !== undefined)?.id ?? idOf(turnEnd.trim()));
+  const ended = [chatTemplate, toolTemplate].map((template) => {
+    const turnEnd = template === undefined ? undefined : turnEndOf(template, named);
+    if (turnEnd === undefined) return undefined;
+    return whileEncoding(() => finder.cut(turnEnd, [])).find(({ id }) => id !== undefined)?.id ?? idOf(turnEnd.trim());
+  });
   const family = files.familyEosIds?.filter((id) => specialIds.has(id)) ?? [];
-  const eosIds = [idOf(named.eos_token), ...(files.eosIds ?? []), ...family, ended].filter(
+  const eosIds = [idOf(named.eos_token), ...(files.eosIds ?? []), ...family, ...ended].filter(
     (id): id is number => id !== undefined && !lacking.has(id),
   );
 
@@ -214,6 +236,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     named,
     addsBos: isAsked ?? lead !== undefined,
     chatTemplate,
+    toolTemplate,
     encode(text, { allowSpecial = false, addBos = false } = {}) {
       const { ids } = whileEncoding(() => encode(text, allowSpecial ? [] : [[0, text.length]]));
       if (!addBos) return ids;
@@ -236,5 +259,6 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     idOf,
     tokenOf: (id) => tokens.get(id),
     isSpecial: (id) => specialIds.has(id),
+    isAdded: (id) => addedIds.has(tokens.get(id) ?? ""),
   };
 }

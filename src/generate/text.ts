@@ -1,6 +1,6 @@
 import { BoosterError } from "../errors.ts";
 import type { ChatMessage, ChatOptions } from "../formats/chat-template.ts";
-import { encodeChat } from "../formats/chat-training.ts";
+import { encodeChat, templateFor } from "../formats/chat-training.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import type { Answer, BatchOptions, GenerateOptions, Generator } from "./generator.ts";
 import { TextStream } from "./text-stream.ts";
@@ -30,7 +30,8 @@ export function encodePrompt(
   variables: Pick<ChatOptions, "variables"> = {},
 ): number[] {
   if (typeof prompt === "string") return tokenizer.encode(prompt, { addBos: tokenizer.addsBos });
-  if (tokenizer.chatTemplate === undefined) {
+  const template = templateFor(tokenizer, variables);
+  if (template === undefined) {
     throw new BoosterError(
       "CHAT_TEMPLATE_MISSING",
       "this model has no chat template, so it cannot read a conversation",
@@ -39,7 +40,7 @@ export function encodePrompt(
       },
     );
   }
-  return encodeChat(tokenizer, tokenizer.chatTemplate, prompt, { ...variables, addGenerationPrompt: true });
+  return encodeChat(tokenizer, template, prompt, { ...variables, addGenerationPrompt: true });
 }
 
 /**

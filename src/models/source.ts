@@ -10,7 +10,7 @@ import { inCache } from "../formats/hub/cache.ts";
 import { isHubReference } from "../formats/hub/reference.ts";
 import { llama2cTokenizerFiles } from "../formats/llama2c-tokenizer.ts";
 import { createTokenizer, type Tokenizer, type TokenizerFiles } from "../formats/tokenizer.ts";
-import { loadTokenizer } from "../formats/tokenizer-files.ts";
+import { loadTokenizer, TEMPLATES } from "../formats/tokenizer-files.ts";
 import { insisting } from "./config.ts";
 import { licenceIn, licenceName } from "./licence.ts";
 import { isLlama2c, openLlama2c } from "./llama2c.ts";
@@ -95,7 +95,10 @@ const run: Source = {
 
 /** Small files of a Hugging Face folder that belong to its tokenizer, for whoever reads it. */
 const TOKENIZER_FILE =
-  /^(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|merges|generation_config|chat_template)\.(json|jinja|txt|model)$/;
+  /^(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|merges|generation_config|chat_template|additional_chat_templates\/[^/]+)\.(json|jinja|txt|model)$/;
+
+const templatesIn = (path: string) =>
+  existsSync(join(path, TEMPLATES)) ? readdirSync(join(path, TEMPLATES)).map((name) => `${TEMPLATES}/${name}`) : [];
 
 const folder: Source = {
   name: "a Hugging Face folder",
@@ -110,7 +113,7 @@ const folder: Source = {
       licence: () => licenceIn(join(path, "README.md")),
       tokenizerFiles: () =>
         new Map(
-          readdirSync(path)
+          [...readdirSync(path), ...templatesIn(path)]
             .filter((name) => TOKENIZER_FILE.test(name))
             .map((name) => [name, readFileSync(join(path, name))]),
         ),

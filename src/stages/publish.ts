@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
 import { baseOf } from "../formats/hub/reference.ts";
 import { writeAdapter } from "../formats/peft.ts";
@@ -98,7 +98,10 @@ export function writeModel(
   weights: NamedWeights,
 ): void {
   makeFolder(folder);
-  for (const [name, bytes] of tokenizerFiles()) writeFileAtomic(join(folder, name), [bytes]);
+  for (const [name, bytes] of tokenizerFiles()) {
+    makeFolder(dirname(join(folder, name)));
+    writeFileAtomic(join(folder, name), [bytes]);
+  }
   const description = config();
   const stored = [...weights].map(([name, weight]): [string, HostTensor] => [
     name,

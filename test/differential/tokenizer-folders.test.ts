@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { renderChat } from "../../src/formats/chat-template.ts";
+import { templateFor } from "../../src/formats/chat-training.ts";
 import { loadTokenizer } from "../../src/formats/tokenizer-files.ts";
 
 interface Table {
@@ -47,10 +48,11 @@ test.each(table.cases)("as transformers reads it: $name", ({ json, files, named,
   expect(whole).toEqual([...first, ...bare]);
   if (named.eos_token !== undefined) expect(tokenizer.eosIds[0]).toBe(tokenizer.idOf(named.eos_token));
   if (chat === undefined) return;
-  const written = renderChat(tokenizer.chatTemplate ?? "", [{ role: "user", content: "b" }], {
-    tokens: tokenizer.named,
+  const written = [null, [], table.tools].map((tools) => {
+    const options = { tokens: tokenizer.named, variables: { tools } };
+    return renderChat(templateFor(tokenizer, options) ?? "", [{ role: "user", content: "b" }], options);
   });
-  expect(written).toBe(chat[0]);
+  expect(written).toEqual(chat);
 });
 
 describe("refused by name", () => {
@@ -71,6 +73,7 @@ describe("refused by name", () => {
     ["no BOS, though it is written", inFront(2), { bos_token: "<s>", add_bos_token: false }, /add_bos_token false/],
     ["BOS, though none is written", {}, { bos_token: "<s>", add_bos_token: true }, /add_bos_token true/],
     ["BOS, though another is written", inFront(4), { bos_token: "<s>", add_bos_token: true }, /add_bos_token true/],
+    ["no template that is the default", {}, { chat_template: [{ name: "rag", template: "x" }] }, /default; found rag/],
     ["two tokens in front", inFront(2, 4), {}, /several tokens; expected at most one; found 2, 4/],
   ])("%s", (_, json, config, message) => {
     expect(() => load(json, { "tokenizer_config.json": config })).toThrow(message);

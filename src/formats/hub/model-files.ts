@@ -3,7 +3,7 @@ import { isObject } from "../strict-json.ts";
 
 /** What a model's or an adapter's folder is read for beside its weights; its card tells the licence. */
 const SMALL =
-  /^README\.md$|^(?:config|moderator|generation_config|adapter_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json$|^chat_template\.jinja$|^merges\.txt$|^(?:tokenizer|spiece)\.model$/;
+  /^README\.md$|^(?:config|moderator|generation_config|adapter_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json$|^(?:chat_template|additional_chat_templates\/[\w.-]+)\.jinja$|^merges\.txt$|^(?:tokenizer|spiece)\.model$/;
 const WEIGHTS = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
 const ADAPTER = "adapter_model.safetensors";

@@ -1,5 +1,5 @@
-import { join } from "node:path";
-import { writeFileAtomic } from "../../formats/atomic-file.ts";
+import { dirname, join } from "node:path";
+import { makeFolder, writeFileAtomic } from "../../formats/atomic-file.ts";
 import { type Written, written } from "../../formats/encode-tensor.ts";
 import { streamSafetensors } from "../../formats/safetensors.ts";
 import { standsTransposed, transposed } from "../../models/orientation.ts";
@@ -13,7 +13,10 @@ const json = (content: unknown): Uint8Array[] => [Buffer.from(`${JSON.stringify(
 /** A Hugging Face folder: weights in one file, or in shards with their index. The configuration last, since a folder without it is no model. */
 export function exportSafetensors(folder: string, made: Exporting): void {
   const { origin, model, format } = made;
-  for (const [name, bytes] of origin.base.tokenizerFiles()) writeFileAtomic(join(folder, name), [bytes]);
+  for (const [name, bytes] of origin.base.tokenizerFiles()) {
+    makeFolder(dirname(join(folder, name)));
+    writeFileAtomic(join(folder, name), [bytes]);
+  }
   const tensors = [...model.weights].map(([name, shape]): [string, Written] => {
     const turned = standsTransposed(made.config, name);
     const load = () => {
