@@ -23,7 +23,6 @@ const refused = (found: string, code = "MODEL_CONFIG_INVALID") =>
 const tiny = (family: string) => FAMILIES.find(({ name }) => name === family)?.config;
 
 const common = {
-  architectures: ["X"],
   bos_token_id: 1,
   eos_token_id: 2,
   initializer_range: 0.02,

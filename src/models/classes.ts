@@ -51,7 +51,11 @@ export function refuseOtherClass(config: unknown, endings: readonly string[] = L
   const kind = fitting(Kind, config, "MODEL_CONFIG_INVALID", "the class of the model cannot be read", { where: WHERE });
   const family = kind.model_type.replaceAll("_", "");
   const isOwn = (name: string, ends: readonly string[]) =>
-    ends.some((end) => [family, family.replace(/text$/, "")].some((of) => new RegExp(`^${of}${end}$`, "i").test(name)));
+    ends.some((end) =>
+      [family, family.replace(/text$/, "")].some((of) =>
+        new RegExp(`^${of}${end}$`, "i").test(name.replaceAll("_", "")),
+      ),
+    );
   const { architectures, auto_map: code } = kind;
   const named = (architectures ?? []).map((name) => ["architectures", name, endings] as const);
   const custom = [...ENDINGS].flatMap(([key, ends]) =>
