@@ -23,13 +23,23 @@ const EndIds = z.looseObject({
     .transform((ids) => (ids == null ? [] : [ids].flat())),
 });
 
-/** A post_processor says whether a text begins with a token; what the configuration says of it, versions of transformers read differently. */
-function checkBos({ addsBos, bosId = -1, tokenOf, named }: Tokenizer, isAsked: unknown): void {
-  if (typeof isAsked !== "boolean" || (isAsked === addsBos && (!addsBos || tokenOf(bosId) === named.bos_token))) return;
-  throw contradiction(
-    `add_bos_token ${isAsked}, and a post_processor that ${addsBos ? "writes a token in front" : "writes none"}`,
-    "transformers 4 goes by the first and 5 by the second: make add_bos_token in tokenizer_config.json say what tokenizer.json does, or change both.",
-  );
+/**
+ * The same, but where the configuration and the post_processor differ on what a text begins with, nobody can tell: versions of
+ * transformers read them differently. Chat templates, which write it themselves, go on.
+ */
+function withBosAsked(tokenizer: Tokenizer, isAsked: unknown): Tokenizer {
+  const { addsBos, bosId = -1, tokenOf, named } = tokenizer;
+  const agrees = isAsked === addsBos && (!addsBos || tokenOf(bosId) === named.bos_token);
+  if (typeof isAsked !== "boolean" || agrees) return tokenizer;
+  return {
+    ...tokenizer,
+    get addsBos(): boolean {
+      throw contradiction(
+        `add_bos_token ${isAsked}, and a post_processor that ${addsBos ? "writes a token in front" : "writes none"}`,
+        "transformers 4 goes by the first and 5 by the second. Use the chat template, or make add_bos_token in tokenizer_config.json say what tokenizer.json does, or change both.",
+      );
+    },
+  };
 }
 
 /**
@@ -74,8 +84,7 @@ export function loadTokenizer(path: string): Tokenizer {
     eosIds: optional(EndIds, "generation_config.json").eos_token_id,
     familyEosIds: optional(EndIds, "config.json").eos_token_id,
   });
-  checkBos(tokenizer, asksBos);
-  return tokenizer;
+  return withBosAsked(tokenizer, asksBos);
 }
 
 function parsed(text: string, where: string): unknown {

@@ -263,6 +263,7 @@ describe("the class of a model", () => {
     ["llama", { architectures: null, auto_map: null }],
     ["gpt2", { architectures: ["GPT2LMHeadModel"] }],
     ["gpt_neox", { architectures: ["GPTNeoXForCausalLM"] }],
+    ["gpt_neox", { architectures: ["Gpt_neoxForCausalLM"] }],
     ["gemma3_text", { architectures: ["Gemma3ForCausalLM"] }],
     ["gemma3_text", { architectures: ["Gemma3TextModel"] }],
     [

@@ -76,7 +76,7 @@ describe("refused by name", () => {
     ["no template that is the default", {}, { chat_template: [{ name: "rag", template: "x" }] }, /default; found rag/],
     ["two tokens in front", inFront(2, 4), {}, /several tokens; expected at most one; found 2, 4/],
   ])("%s", (_, json, config, message) => {
-    expect(() => load(json, { "tokenizer_config.json": config })).toThrow(message);
+    expect(() => load(json, { "tokenizer_config.json": config }).addsBos).toThrow(message);
   });
 
   test("a token without a place, where the template writes it and not where a text says it", () => {
