@@ -12,14 +12,37 @@ export interface AdaptedModel {
   readonly head: string;
 }
 
-/** The head's weight where it is the embedding's: every such family calls it so. */
-export const TIED_HEAD = "lm_head.weight";
+/** The head's weight where it is the embedding's. */
+const TIED_HEAD = "lm_head.weight";
 
 const moduleOfWeight = (weight: string): string => weight.replace(/\.weight$/, "");
 
-/** The weight of the output head when it is one of its own. */
-export const headOf = ({ embedding, head }: Pick<AdaptedModel, "embedding" | "head">): string =>
-  head === embedding ? TIED_HEAD : head;
+/** The weight of the output head when it is one of its own; GPT-NeoX calls it as it does its embedding. */
+export const headOf = ({ embedding, head }: Pick<AdaptedModel, "embedding" | "head">): string => {
+  if (head !== embedding) return head;
+  return embedding.endsWith("embed_in.weight") ? "embed_out.weight" : TIED_HEAD;
+};
+
+/**
+ * The model as an adapter with these tensors knows it: from version 5 on Hugging Face's library calls every head `lm_head`, GPT-NeoX's
+ * too, whose files call it otherwise.
+ *
+ * @returns with what a name there is in the model's files; undefined where there is no difference
+ */
+export function renamedFor(
+  model: AdaptedModel,
+  tensors: readonly string[],
+): { readonly model: AdaptedModel; ownName(name: string): string } | undefined {
+  const own = headOf(model);
+  const theirs = moduleOfWeight(TIED_HEAD);
+  if (own === TIED_HEAD || !tensors.some((name) => name.startsWith(`${theirs}.`))) return undefined;
+  const weights = new Map([...model.weights].filter(([name]) => name !== own));
+  weights.set(TIED_HEAD, model.weights.get(model.head) ?? []);
+  return {
+    model: { ...model, weights, head: TIED_HEAD },
+    ownName: (name) => (name.split(".")[0] === theirs ? name.replace(theirs, moduleOfWeight(own)) : name),
+  };
+}
 
 /** A module that carries factors, and what its own rank and scale are. */
 export interface Site {

@@ -14,7 +14,7 @@ import {
   type PeftConfig,
   parseAdapterConfig,
 } from "./peft-config.ts";
-import { type AdaptedModel, type Promised, TIED_HEAD } from "./peft-modules.ts";
+import { type AdaptedModel, headOf, type Promised, renamedFor } from "./peft-modules.ts";
 import { openSafetensors, writeSafetensors } from "./safetensors.ts";
 import { decodeStrictJson } from "./strict-json.ts";
 import type { TensorFile } from "./tensor-file.ts";
@@ -90,6 +90,15 @@ export function adapterOf(
     if (key.startsWith(PREFIX) && !keys.has(name)) keys.set(name, key);
     else foreign.push(key);
   }
+  const renamed = model && renamedFor(model, [...keys.keys()]);
+  if (renamed !== undefined) {
+    const { ownName, model: theirs } = renamed;
+    const { config: read, tensors } = adapterOf(config, file, theirs);
+    return {
+      config: { ...read, targetModules: read.targetModules.map(ownName) },
+      tensors: new Map([...tensors].map(([name, weight]) => [ownName(name), weight])),
+    };
+  }
   // Shapes come from the header, so a hostile file is refused before its data is read.
   const shapes = new Map([...keys].map(([name, key]) => [name, file.entries.get(key)?.shape ?? []]));
   const promised = checkTensors(config, shapes, { foreign, model, where: file.where });
@@ -115,8 +124,8 @@ export function adapterOf(
 function shareTied(tensors: Map<string, HostTensor<"float32">>, model: AdaptedModel, { whole }: Promised): void {
   if (model.embedding !== model.head) return;
   for (const [name, other] of [
-    [model.embedding, TIED_HEAD],
-    [TIED_HEAD, model.embedding],
+    [model.embedding, headOf(model)],
+    [headOf(model), model.embedding],
   ] as const) {
     const weight = tensors.get(name);
     if (weight !== undefined && !whole.has(name) && !tensors.has(other)) tensors.set(other, weight);

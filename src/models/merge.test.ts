@@ -1,4 +1,6 @@
 import { expect, test } from "vitest";
+import { adapterOf } from "../formats/peft.ts";
+import { parseAdapterConfig } from "../formats/peft-config.ts";
 import { type HostTensor, tensor, zeros } from "../tensor/tensor.ts";
 import { adaptedConfig, mergeInto, mergeLora } from "./merge.ts";
 import { createModel } from "./registry.ts";
@@ -105,6 +107,45 @@ test("an embedding and a head that share a weight are two where only one is chan
   const norm = merge("model.norm.weight");
   expect(norm.model.head).toBe(embedding);
   expect(adaptedConfig(config, tied, norm.model)).toBe(config);
+});
+
+const NEOX = { ...config, model_type: "gpt_neox", rotary_pct: 1 };
+const whole = (name: string) => `base_model.model.${name}.weight`;
+const part = (name: string, shape: readonly number[]) => [whole(name), zeros("float32", shape)] as const;
+
+// Names of PEFT 0.14 on transformers 4.47, and of PEFT 0.21 on transformers 5.24; logits of both agreed.
+test.each(["embed_out", "lm_head"])("GPT-NeoX's head is embed_out in files, and %s in adapters", (head) => {
+  for (const tied of [true, false]) {
+    const model = createModel({ ...NEOX, tie_word_embeddings: tied });
+    const read = (tensors: ReadonlyMap<string, HostTensor>, changes: object) =>
+      adapterOf(
+        parseAdapterConfig({ peft_type: "LORA", r: 2, lora_alpha: 2, target_modules: ["dense", head], ...changes }, ""),
+        {
+          entries: new Map([...tensors].map(([name, { shape }]) => [name, { shape, format: "F32", begin: 0, end: 0 }])),
+          load: (name) => tensors.get(name) as HostTensor,
+          where: "",
+        },
+        model,
+      );
+    const dense = "gpt_neox.layers.0.attention.dense";
+    const factors = [part(`${dense}.lora_A`, [2, 4]), part(`${dense}.lora_B`, [4, 2])];
+    const onHead = read(new Map([...factors, part(`${head}.lora_A`, [2, 4]), part(`${head}.lora_B`, [3, 2])]), {});
+    expect(onHead.config.targetModules).toEqual(["dense", "embed_out"]);
+    expect([...onHead.tensors.keys()].filter((name) => !name.startsWith(dense))).toEqual([
+      "embed_out.lora_A.weight",
+      "embed_out.lora_B.weight",
+    ]);
+    const saved = read(new Map([...factors, part(head, [3, 4])]), {
+      target_modules: ["dense"],
+      modules_to_save: [head],
+    });
+    const merged = mergeInto(model, (name) => zeros("float32", model.weights.get(name) ?? []), saved.tensors, 1);
+    expect(merged.model.head).toBe("embed_out.weight");
+    expect(adaptedConfig({ ...NEOX, tie_word_embeddings: tied }, model, merged.model)).toEqual({
+      ...NEOX,
+      tie_word_embeddings: false,
+    });
+  }
 });
 
 test("a bias that the family has not is computed with, and not written", () => {
