@@ -1,6 +1,6 @@
 import { BoosterError } from "../errors.ts";
-import { type ChatMessage, partsOf } from "../formats/chat-message.ts";
-import { parsedJson } from "../formats/exact-json.ts";
+import { type ChatMessage, ordered, partsOf } from "../formats/chat-message.ts";
+import { objectOf, parsedJson } from "../formats/exact-json.ts";
 import { isObject } from "../formats/strict-json.ts";
 import { type ChatExample, type Example, instructionExample, messagesOf, textOf } from "./examples.ts";
 import { asContext, isNothing, plainObject } from "./messages.ts";
@@ -50,12 +50,16 @@ export function conversationOf(row: Row, turns: readonly ChatMessage[]): ChatExa
 
 /** The columns of a conversation, as `messages` are read. */
 export const conversationRow = ({ messages, variables }: ChatExample): Readonly<Record<string, unknown>> => ({
-  messages: messages.map((message) => ({
-    role: message.role,
-    content: partsOf(message) ?? message.content,
-    ...message.fields,
-    ...(message.trained === false ? { weight: 0 } : {}),
-  })),
+  messages: messages.map((message) =>
+    objectOf(
+      ordered(message, {
+        role: message.role,
+        content: partsOf(message) ?? message.content,
+        ...message.fields,
+        ...(message.trained === false ? { weight: 0 } : {}),
+      }),
+    ),
+  ),
   ...(variables === undefined ? {} : { chat_template_kwargs: variables }),
 });
 

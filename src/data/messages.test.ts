@@ -9,6 +9,17 @@ import type { Row } from "./rows.ts";
 
 const conversation = (given: Row) => readExamples([given]).examples[0] as ChatExample;
 
+const read = (json: string): ChatExample => {
+  const rows: Row[] = [];
+  const sink = {
+    row: (at: number, values: Row["values"]) => rows.push({ file: "f", line: at, values }),
+    fault: () => expect.fail(),
+    note: () => expect.fail(),
+  };
+  readJsonRow(json, 1, 1, sink);
+  return conversation(rows[0] as Row);
+};
+
 const row = (values: Record<string, unknown>) => ({ file: "f.jsonl", line: 3, values });
 const messages = (...more: object[]) => row({ messages: more });
 const user = { role: "user", content: "q" };
@@ -94,16 +105,6 @@ test("numbers and keys that a template writes are those of the file: of calls, t
     [${call}, {"function": {"name": "g", "arguments": ${text}}}]}], "tools": ${tools}, "chat_template_kwargs": {"x": [2.0, 1e16]}}`;
   const template =
     "{{ tools|tojson }}{{ x }}{% for m in messages %}{{ m.content }}{% for c in m.tool_calls %}{{ c.function.arguments|tojson }}{% endfor %}{% endfor %}";
-  const read = (json: string): ChatExample => {
-    const rows: Row[] = [];
-    const sink = {
-      row: (at: number, values: Row["values"]) => rows.push({ file: "f", line: at, values }),
-      fault: () => expect.fail(),
-      note: () => expect.fail(),
-    };
-    readJsonRow(json, 1, 1, sink);
-    return conversation(rows[0] as Row);
-  };
   // The second time as `data prepare` writes it.
   for (const { messages, variables } of [read(line), read(exactJson(conversationRow(read(line))))]) {
     // As Python's json writes them.
@@ -111,6 +112,21 @@ test("numbers and keys that a template writes are those of the file: of calls, t
       `${tools}[2.0, 1e+16]q{"price": 10.0, "e": 100000.0, "big": 12345678901234567890, "1": 2, "0": 3}{"id": 9007199254740993, "2": 1.0, "1": 1}`,
     );
   }
+});
+
+test("a message has its keys in the order of the row, and reasoning under the names of transformers", () => {
+  const line = `{"messages": [{"content": "q", "role": "user"}, {"role": "assistant", "name": "n", "content": "a", "reasoning": "r"},
+    {"thinking": "b", "role": "assistant", "reasoning_content": "c", "content": "d"}, {"role": "tool", "1": 2, "content": "x", "0": 1}]}`;
+  const again = read(exactJson(conversationRow(read(line))));
+  // What transformers 5.24 writes of these.
+  for (const { messages } of [read(line), again])
+    expect(renderChat("{% for m in messages %}{{ m|tojson }}\n{% endfor %}", messages)).toBe(
+      `{"content": "q", "role": "user"}
+{"thinking": "r", "role": "assistant", "name": "n", "content": "a", "reasoning": "r", "reasoning_content": "r"}
+{"thinking": "b", "role": "assistant", "reasoning_content": "c", "content": "d"}
+{"role": "tool", "1": 2, "content": "x", "0": 1}
+`,
+    );
 });
 
 test("a number without end is refused where a template would write it", () => {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { BoosterError } from "../errors.ts";
-import type { ChatMessage, TextPart as MessagePart } from "../formats/chat-message.ts";
+import { type ChatMessage, KEYS, type TextPart as MessagePart } from "../formats/chat-message.ts";
 import { entriesOf, Float, objectOf, parsedJson } from "../formats/exact-json.ts";
 import { isObject } from "../formats/strict-json.ts";
 import { renderedError, renderedPrompt } from "./rendered.ts";
@@ -103,15 +103,23 @@ const SPEAKERS: ReadonlyMap<unknown, string> = new Map([
 /** A turn as a message, whichever of ShareGPT's keys and names it has. One that has a key of each is left as it is, to be refused. */
 function fromShareGpt(turn: unknown): unknown {
   if (!isObject(turn) || ("from" in turn && "role" in turn) || ("value" in turn && "content" in turn)) return turn;
-  const { from, role: named = from, value, content = value, ...others } = turn;
+  const { from, role: named = from, value, content = value } = turn;
   const speaker = typeof named === "string" ? named.toLowerCase() : named;
-  const message = { ...others, role: SPEAKERS.get(speaker) ?? speaker };
-  if (speaker !== "function_call" && speaker !== "tool_call")
-    return "value" in turn || "content" in turn ? { ...message, content } : message;
+  const message = entriesOf(turn).map(([key, inner]): [string, unknown] =>
+    key === "from" || key === "role"
+      ? ["role", SPEAKERS.get(speaker) ?? speaker]
+      : [key === "value" ? "content" : key, inner],
+  );
+  if (speaker !== "function_call" && speaker !== "tool_call") return objectOf(message);
+  const others = message.filter(([key]) => key !== "content");
   const calls = [parsedJson(content)].flat();
   // What is no call is left to be refused as no content.
-  if (!calls.every((call) => isObject(call) && typeof call.name === "string")) return message;
-  return { ...message, content: null, tool_calls: calls.map((call) => ({ type: "function", function: call })) };
+  if (!calls.every((call) => isObject(call) && typeof call.name === "string")) return objectOf(others);
+  return objectOf([
+    ...others,
+    ["content", null],
+    ["tool_calls", calls.map((call) => ({ type: "function", function: call }))],
+  ]);
 }
 
 /** One turn as a list of it; a list of each of their keys, as datasets keeps sequences of objects, as a list of turns. */
@@ -132,8 +140,9 @@ function listed(turns: unknown): unknown {
  * @throws {BoosterError} `MESSAGES_INVALID`, `PROMPT_RENDERED` where a turn is a whole prompt that was rendered beforehand
  */
 export function turnsOf(value: unknown, column: string): ChatMessage[] {
-  const turns = listed(parsedJson(value));
-  const messages = Messages.safeParse(Array.isArray(turns) ? turns.map(fromShareGpt) : turns);
+  const given = listed(parsedJson(value));
+  const turns = Array.isArray(given) ? given.map(fromShareGpt) : given;
+  const messages = Messages.safeParse(turns);
   if (!messages.success) {
     const [issue] = messages.error.issues;
     const place = issue?.path.map((step) => (step === "role" ? "role (or from)" : String(step))).join(".");
@@ -145,7 +154,15 @@ export function turnsOf(value: unknown, column: string): ChatMessage[] {
     const rendered = role === "user" ? renderedPrompt(content) : undefined;
     if (rendered !== undefined) throw renderedError(rendered, "a message cannot hold");
   }
-  return messages.data;
+  return messages.data.map((message, at) => inOrder(message, (turns as readonly object[])[at]));
+}
+
+/** A message that knows in which order its row has its keys. */
+function inOrder(message: ChatMessage, turn: object = {}): ChatMessage {
+  const own = entriesOf(turn).map(([key]) => key);
+  const usual = ["role", "content", ...Object.keys(message.fields ?? {})].filter((key) => own.includes(key));
+  const keys = own.filter((key) => usual.includes(key));
+  return keys.every((key, at) => key === usual[at]) ? message : { ...message, [KEYS]: keys };
 }
 
 /** Turns that an answer follows: nothing of them is trained. */

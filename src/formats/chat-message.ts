@@ -3,6 +3,9 @@ import type { TemplateData } from "./jinja/data.ts";
 import { Dict, text, type Value } from "./jinja/values.ts";
 import { isObject } from "./strict-json.ts";
 
+/** Names the property that holds a turn's keys in the order of its row, where that is not role, content, others. */
+export const KEYS = Symbol("keys in their order");
+
 /** One turn of a conversation. */
 export interface ChatMessage {
   readonly role: string;
@@ -14,6 +17,7 @@ export interface ChatMessage {
   readonly fields?: Readonly<Record<string, unknown>>;
   /** Whether an assistant's turn is trained, by default yes. */
   readonly trained?: boolean;
+  readonly [KEYS]?: readonly string[];
 }
 
 export interface TextPart {
@@ -65,14 +69,22 @@ export function textCalls(message: ChatMessage, change: (argumentText: string) =
   return changed ? { ...message, fields: fields ?? {} } : message;
 }
 
+/** What is given of a message, by the order of its keys. */
+export const ordered = (
+  { [KEYS]: keys = [] }: ChatMessage,
+  given: Readonly<Record<string, unknown>>,
+): (readonly [string, unknown])[] =>
+  [...new Set([...keys, ...Object.keys(given)])].filter((key) => key in given).map((key) => [key, given[key]]);
+
 /** A message as a template sees it. As in transformers, what is null is not there, and reasoning has all of its names. */
 export function messageValue(message: ChatMessage, form: Form, data: TemplateData): Dict {
   const { fields = {} } = form.argumentTexts ? message : textCalls(message, parsedJson);
   const content = form.parts ? (partsOf(message) ?? message.content) : message.content;
-  const all = Object.entries({ content, ...fields }).filter(([, value]) => value !== null && value !== undefined);
-  const entries = new Map<string, Value>([["role", text(message.role)]]);
-  for (const [key, value] of all) entries.set(key, data.value(value));
-  const reasoning = REASONING.map((name) => entries.get(name)).find((value) => value !== undefined);
-  if (reasoning !== undefined) for (const name of REASONING.slice(0, 2)) entries.set(name, reasoning);
-  return new Dict([...entries].map(([key, value]) => [text(key), value] as const));
+  const entries = ordered(message, { role: message.role, content, ...fields })
+    .filter(([, value]) => value != null)
+    .map(([key, value]) => [key, key === "role" ? text(message.role) : data.value(value)] as const);
+  const reasoning = REASONING.map((name) => entries.find(([key]) => key === name)?.[1]).find((is) => is !== undefined);
+  const named = (name: string) => (reasoning === undefined ? [] : [[name, reasoning] as const]);
+  const all = new Map<string, Value>([...named("thinking"), ...entries, ...named("reasoning_content")]);
+  return new Dict([...all].map(([key, value]) => [text(key), value] as const));
 }
