@@ -129,6 +129,11 @@ test("a message has its keys in the order of the row, and reasoning under the na
     );
 });
 
+test("JSON in a text that is nested too deeply is a fault of its row", () => {
+  const tools = `${"[".repeat(200_000)}${"]".repeat(200_000)}`;
+  expect(() => conversation(row({ messages: [user], tools }))).toThrow(/nested deeper than 64/);
+});
+
 test("a number without end is refused where a template would write it", () => {
   for (const number of [Number.POSITIVE_INFINITY, Number.NaN]) {
     const faulty = { ...user, name: "x", scores: [number] };

@@ -1,4 +1,5 @@
-import { isObject } from "./strict-json.ts";
+import { BoosterError } from "../errors.ts";
+import { findJsonFault, isObject } from "./strict-json.ts";
 
 /** A whole number that was written as a float, such as `10.0`: JavaScript's numbers do not tell it from an integer. */
 export class Float extends Number {}
@@ -63,9 +64,14 @@ export function parseExactJson(text: string, parsed: unknown = JSON.parse(text))
   return value(next());
 }
 
-/** What a text says that is JSON, as formats with texts alone hold it; anything else as it is. */
+/** Nesting of JSON in a text, as of rows. */
+const MAX_DEPTH = 64;
+
+/** What a text says that is JSON, as formats with texts alone hold it; anything else as it is. @throws {BoosterError} `JSON_TOO_DEEP` */
 export function parsedJson(value: unknown): unknown {
   if (typeof value !== "string") return value;
+  const fault = findJsonFault(value, { depth: MAX_DEPTH, values: Number.POSITIVE_INFINITY });
+  if (fault?.code === "JSON_TOO_DEEP") throw new BoosterError(fault.code, `JSON in a text ${fault.problem}`);
   try {
     return parseExactJson(value);
   } catch {
