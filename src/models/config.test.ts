@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { refuseOtherClass } from "./classes.ts";
 import { createClassifier } from "./classification.ts";
-import { insisting, parseConfig } from "./config.ts";
+import { configText, insisting, parseConfig } from "./config.ts";
 import { createModel } from "./registry.ts";
 import { ropeParameters } from "./rope.ts";
 
@@ -301,4 +301,19 @@ test("pipelines of a repository's own change nothing, a class of its own is refu
   expect(() => createModel({ ...llama, architectures: ["LlamaForRewardModel"] })).toThrow(
     refused("LlamaForRewardModel"),
   );
+});
+
+test("softcaps are written as floats, which transformers 5 asks for, and nothing else is changed", () => {
+  const config = {
+    attn_logit_softcapping: 50,
+    final_logit_softcapping: null,
+    note: { rms_norm_eps: 1, text: '\n  "rms_norm_eps": 1' },
+    rms_norm_eps: 1e-6,
+    vocab_size: 97,
+    layer_norm_eps: 1,
+  };
+  expect(configText(config)).toMatch(/^ {2}"attn_logit_softcapping": 50\.0,$/m);
+  expect(configText(config)).toMatch(/^ {2}"layer_norm_eps": 1\.0$/m);
+  expect(configText(config).match(/\.0\b/g)).toHaveLength(2);
+  expect(JSON.parse(configText(config))).toEqual(config);
 });

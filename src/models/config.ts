@@ -163,3 +163,16 @@ const misfit = (problem: string, expected: string | undefined, found: string, hi
     where: WHERE,
     ...(hint === undefined ? {} : { hint }),
   });
+
+/** Keys of config.json that Hugging Face's library from version 5 on takes as floats alone, and refuses without a point. */
+const FLOATS =
+  /^( {2}"(?:attn_logit_softcapping|final_logit_softcapping|rms_norm_eps|layer_norm_eps|layer_norm_epsilon|initializer_range|init_std)": -?\d+)(,?)$/gm;
+
+/**
+ * The text of a config.json.
+ *
+ * @example
+ * configText({ vocab_size: 97, final_logit_softcapping: 30 }); // "final_logit_softcapping": 30.0
+ */
+export const configText = (config: unknown): string =>
+  `${JSON.stringify(config, undefined, 2).replace(FLOATS, "$1.0$2")}\n`;

@@ -5,6 +5,7 @@ import { writeAdapter } from "../formats/peft.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
 import { sumOf } from "../models/adapter-sum.ts";
 import type { LoraAdapter } from "../models/adapters.ts";
+import { configText } from "../models/config.ts";
 import type { Model } from "../models/index.ts";
 import { type NamedWeights, readChain } from "../models/load.ts";
 import {
@@ -108,5 +109,5 @@ export function writeModel(
     standsTransposed(description, name) ? transposed(weight) : weight,
   ]);
   writeSafetensors(join(folder, "model.safetensors"), new Map(stored), { format: "pt" });
-  writeFileAtomic(join(folder, "config.json"), [Buffer.from(`${JSON.stringify(description, undefined, 2)}\n`)]);
+  writeFileAtomic(join(folder, "config.json"), [Buffer.from(configText(description))]);
 }

@@ -2,13 +2,12 @@ import { dirname, join } from "node:path";
 import { makeFolder, writeFileAtomic } from "../../formats/atomic-file.ts";
 import { type Written, written } from "../../formats/encode-tensor.ts";
 import { streamSafetensors } from "../../formats/safetensors.ts";
+import { configText } from "../../models/config.ts";
 import { standsTransposed, transposed } from "../../models/orientation.ts";
 import type { Exporting } from "./merged-model.ts";
 
 /** What Hugging Face's library calls it. */
 const TORCH_DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16", Q8_0: "float32" } as const;
-
-const json = (content: unknown): Uint8Array[] => [Buffer.from(`${JSON.stringify(content, undefined, 2)}\n`)];
 
 /** A Hugging Face folder: weights in one file, or in shards with their index. The configuration last, since a folder without it is no model. */
 export function exportSafetensors(folder: string, made: Exporting): void {
@@ -35,11 +34,13 @@ export function exportSafetensors(folder: string, made: Exporting): void {
     const total = tensors.reduce((sum, [, { size }]) => sum + size, 0);
     const map = shards.flatMap((shard, i) => shard.map(([name]) => [name, nameOf(i)]));
     const index = { metadata: { total_size: total }, weight_map: Object.fromEntries(map) };
-    writeFileAtomic(join(folder, "model.safetensors.index.json"), json(index));
+    writeFileAtomic(join(folder, "model.safetensors.index.json"), [
+      Buffer.from(`${JSON.stringify(index, undefined, 2)}\n`),
+    ]);
   }
   const { torch_dtype: _, ...config } = made.config;
   const key = "dtype" in config ? "dtype" : "torch_dtype";
-  writeFileAtomic(join(folder, "config.json"), json({ ...config, [key]: TORCH_DTYPES[format] }));
+  writeFileAtomic(join(folder, "config.json"), [Buffer.from(configText({ ...config, [key]: TORCH_DTYPES[format] }))]);
 }
 
 /** Tensors in their order, as many together as fit; a larger one stands alone. */
