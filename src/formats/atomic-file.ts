@@ -9,7 +9,7 @@ import {
   statfsSync,
   writeSync,
 } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { BoosterError } from "../errors.ts";
 
 /** `fs.writeSync` takes lengths below 2^31 only. */
@@ -90,3 +90,12 @@ export function writeError(path: string, cause: unknown): BoosterError {
 
 /** The lowest folder above a path that there is. */
 const nearest = (path: string): string => (existsSync(dirname(path)) ? dirname(path) : nearest(dirname(path)));
+
+/** Whole small files below a folder, which is made, as are those that their names have. Throws what `makeFolder` and `writeFileAtomic` throw. */
+export function writeFiles(folder: string, files: ReadonlyMap<string, Uint8Array>): void {
+  for (const [name, bytes] of files) {
+    const path = join(folder, name);
+    makeFolder(dirname(path));
+    writeFileAtomic(path, [bytes]);
+  }
+}

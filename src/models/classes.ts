@@ -25,7 +25,7 @@ export const isClassifier = (config: unknown): boolean =>
     .success;
 
 /** How the names of a family's language model and of its classifier end. */
-const LANGUAGE = ["ForCausalLM", "LMHeadModel", "Model"];
+export const LANGUAGE = ["ForCausalLM", "LMHeadModel", "Model"];
 export const CLASSIFIER = ["ForSequenceClassification", ...LANGUAGE];
 /** The same by the key of `auto_map` that names a class. */
 const ENDINGS = new Map([

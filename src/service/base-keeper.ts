@@ -17,7 +17,7 @@ import type { BaseWish, Making } from "./pipeline/add-base.ts";
 import { type BaseFolder, readBase } from "./pipeline/base.ts";
 import type { BaseTask } from "./pipeline/base-child.ts";
 import { BASE_CHILD } from "./pipeline/bundled-base.ts";
-import { moderatorIdentity } from "./pipeline/moderator.ts";
+import { moderatorFiles } from "./pipeline/moderator.ts";
 import { type Policy, policyOf } from "./pipeline/policy.ts";
 import { folderOf, keepBase } from "./set-up-base.ts";
 import type { Base } from "./store/bases.ts";
@@ -74,7 +74,7 @@ export class Keeper implements BaseKeeper {
       this.withSets(policy, async (setAt, scratch) => {
         const model = (await folderOf(store, folder, name))!;
         // It is the one that the policy was set with, or nothing is asked.
-        await moderatorIdentity(policy);
+        await moderatorFiles(policy.moderation.moderator, policy.moderatorFiles);
         const asked = (use: string) => ({ path: setAt(`evaluate/${use}`), kind: "jsonl" as const, limit: n });
         const options = {
           run: join(scratch, "run"),

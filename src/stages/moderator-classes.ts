@@ -1,5 +1,5 @@
 import { BoosterError } from "../errors.ts";
-import { pooledAt } from "../models/classes.ts";
+import { LANGUAGE, pooledAt } from "../models/classes.ts";
 import { CLASS_HEAD, createClassifier } from "../models/classification.ts";
 import type { Example } from "../models/index.ts";
 import { IGNORE } from "../models/index.ts";
@@ -71,7 +71,7 @@ export function classifierConfig(config: object, { labels, problem }: Kinds, pad
   const { architectures, model_type: type, dtype: _, ...rest } = config as Record<string, unknown>;
   const [causal] = Array.isArray(architectures) ? architectures.map(String) : [];
   const family =
-    causal?.replace(/(ForCausalLM|LMHeadModel|Model)$/, "") ?? String(type).replace(/^./, (a) => a.toUpperCase());
+    causal?.replace(new RegExp(`(${LANGUAGE.join("|")})$`), "") ?? String(type).replace(/^./, (a) => a.toUpperCase());
   return {
     ...rest,
     model_type: type,

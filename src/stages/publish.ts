@@ -1,5 +1,5 @@
-import { dirname, join } from "node:path";
-import { makeFolder, writeFileAtomic } from "../formats/atomic-file.ts";
+import { join } from "node:path";
+import { makeFolder, writeFileAtomic, writeFiles } from "../formats/atomic-file.ts";
 import { baseOf } from "../formats/hub/reference.ts";
 import { writeAdapter } from "../formats/peft.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
@@ -99,10 +99,7 @@ export function writeModel(
   weights: NamedWeights,
 ): void {
   makeFolder(folder);
-  for (const [name, bytes] of tokenizerFiles()) {
-    makeFolder(dirname(join(folder, name)));
-    writeFileAtomic(join(folder, name), [bytes]);
-  }
+  writeFiles(folder, tokenizerFiles());
   const description = config();
   const stored = [...weights].map(([name, weight]): [string, HostTensor] => [
     name,

@@ -25,6 +25,12 @@ export const LIMITS = {
   jsonBytes: MB,
   /** Characters. */
   tokenizeLength: 256 * KB,
+  /** Characters for each token of the context beyond which a prompt is not read at all: reading holds up everybody's answers, and no text has so few tokens. */
+  charactersPerToken: 32,
+  /** Requests that wait for a moderator that is a model; one that nobody asks for so long gives its memory back. */
+  moderationsWaiting: 32,
+  moderationsWaitingPerProject: 8,
+  moderatorIdleSeconds: 600,
   chatBytes: 4 * MB,
   /** What a worker reports of one stage. */
   internalBytes: 16 * MB,

@@ -76,3 +76,6 @@ export class ServiceError extends Error {
     this.details = details;
   }
 }
+
+/** Nobody reads what is said to one who has left. */
+export const givenUp = (): ServiceError => new ServiceError("request_timeout", "the request was given up");

@@ -13,6 +13,7 @@ import {
 } from "../../generate/index.ts";
 import type { Model } from "../../models/index.ts";
 import type { Template } from "../../models/model-file.ts";
+import { LIMITS } from "../domain/limits.ts";
 import { AnswerText, type Piece, servedToken } from "./answer-text.ts";
 import {
   type Answered,
@@ -22,9 +23,6 @@ import {
   type ServedPrompt,
   type ServedToken,
 } from "./types.ts";
-
-/** Characters for each token of the context beyond which a text is not read at all: reading holds up everybody's answers, and no text has so few tokens. */
-const MOST_CHARACTERS = 32;
 
 /** What answers requests: an engine and the words of its model. */
 export interface Speaker {
@@ -120,7 +118,7 @@ function idsOf({ tokenizer, template }: Speaker, prompt: ServedPrompt): readonly
 /** @throws {BoosterError} `PROMPT_TOO_LONG` */
 function checkText({ maxPositions }: Model, prompt: ServedPrompt, where: string): void {
   const characters = charactersOf(prompt);
-  if (characters <= MOST_CHARACTERS * maxPositions) return;
+  if (characters <= LIMITS.charactersPerToken * maxPositions) return;
   throw new BoosterError("PROMPT_TOO_LONG", "the prompt is longer than the model's context", {
     expected: `at most ${maxPositions} tokens`,
     found: `${characters} characters`,

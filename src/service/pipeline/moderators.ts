@@ -1,18 +1,14 @@
 import { costOf, type Exchange, type Judgement, type Moderator } from "../../evaluate/index.ts";
 import { Child } from "../../train/index.ts";
 import { sha256Of } from "../domain/canonical.ts";
-import { ServiceError } from "../domain/service-error.ts";
+import { LIMITS } from "../domain/limits.ts";
+import { givenUp, ServiceError } from "../domain/service-error.ts";
 import { moderatorOf } from "./moderator.ts";
 import type { ModeratorTask } from "./moderator-child.ts";
 import type { Policy } from "./policy.ts";
 
 /** The compiled module that a model's process runs. */
 const MODERATOR_CHILD = new URL("./moderator-child.js", import.meta.url);
-
-/** Requests that wait for a model; of these, of one project. */
-const WAITING = { most: 32, ofProject: 8 };
-/** A model that nobody asks for so long gives its memory back. */
-const IDLE_MS = 10 * 60_000;
 
 interface Waiting {
   readonly project: string;
@@ -56,14 +52,14 @@ export class Moderators {
       return rule.judge(exchanges, signal);
     }
     const own = [...this.waiting].filter((one) => one.project === project).length;
-    if (this.waiting.size >= WAITING.most || own >= WAITING.ofProject) {
+    if (this.waiting.size >= LIMITS.moderationsWaiting || own >= LIMITS.moderationsWaitingPerProject) {
       throw new ServiceError("engine_overloaded", "too many requests wait for the moderator", { retryAfter: 5 });
     }
     return new Promise((resolve, reject) => {
       const one = { project, key, policy, exchanges, signal, resolve, reject };
       this.waiting.add(one);
       // Whoever has left holds no place.
-      signal.addEventListener("abort", () => this.waiting.delete(one) && reject(gone()), { once: true });
+      signal.addEventListener("abort", () => this.waiting.delete(one) && reject(givenUp()), { once: true });
       void this.work();
     });
   }
@@ -82,14 +78,14 @@ export class Moderators {
       await this.compute(one).then(one.resolve, one.reject);
       this.waiting.delete(one);
     }
-    this.idle = setTimeout(() => this.close(), IDLE_MS).unref();
+    this.idle = setTimeout(() => this.close(), LIMITS.moderatorIdleSeconds * 1000).unref();
     this.isWorking = false;
   }
 
   private async compute({ key, policy, exchanges, signal }: Waiting): Promise<readonly Judgement[]> {
-    if (signal.aborted) throw gone();
+    if (signal.aborted) throw givenUp();
     const child = await this.opened(key, policy);
-    if (signal.aborted) throw gone();
+    if (signal.aborted) throw givenUp();
     return child.ask<readonly Judgement[]>({ judge: exchanges } satisfies ModeratorTask, { signal }, "stop");
   }
 
@@ -106,5 +102,3 @@ export class Moderators {
     return child;
   }
 }
-
-const gone = (): ServiceError => new ServiceError("request_timeout", "the request was given up");

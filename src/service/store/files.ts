@@ -105,7 +105,7 @@ export class Files {
       const now = this.context.now();
       if (!again) return roomIn(sql, project, now);
       const [made] = await sql.query(
-        "select coalesce(sum(bytes), 0)::float8 as bytes from files where project_id = $1 and created_at > $2",
+        "select coalesce(sum(bytes), 0)::float8 as bytes from files where project_id = $1 and created_at > $2 and deleted_at is null",
         [project, now - LIMITS.retrySeconds],
         z.object({ bytes: z.number() }),
       );

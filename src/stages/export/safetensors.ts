@@ -1,5 +1,5 @@
-import { dirname, join } from "node:path";
-import { makeFolder, writeFileAtomic } from "../../formats/atomic-file.ts";
+import { join } from "node:path";
+import { writeFileAtomic, writeFiles } from "../../formats/atomic-file.ts";
 import { type Written, written } from "../../formats/encode-tensor.ts";
 import { streamSafetensors } from "../../formats/safetensors.ts";
 import { configText } from "../../models/config.ts";
@@ -12,10 +12,7 @@ const TORCH_DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16", Q8_0: "
 /** A Hugging Face folder: weights in one file, or in shards with their index. The configuration last, since a folder without it is no model. */
 export function exportSafetensors(folder: string, made: Exporting): void {
   const { origin, model, format } = made;
-  for (const [name, bytes] of origin.base.tokenizerFiles()) {
-    makeFolder(dirname(join(folder, name)));
-    writeFileAtomic(join(folder, name), [bytes]);
-  }
+  writeFiles(folder, origin.base.tokenizerFiles());
   const tensors = [...model.weights].map(([name, shape]): [string, Written] => {
     const turned = standsTransposed(made.config, name);
     const load = () => {

@@ -1,5 +1,5 @@
 import type { Principal } from "../../domain/principal.ts";
-import { ServiceError } from "../../domain/service-error.ts";
+import { givenUp, ServiceError } from "../../domain/service-error.ts";
 import {
   type Answered,
   type Ask,
@@ -62,7 +62,7 @@ export interface Usage {
 }
 
 /** How many tokens a prompt has at least, or nearly. */
-export const leastTokensOf = (prompt: ServedPrompt): number =>
+const leastTokensOf = (prompt: ServedPrompt): number =>
   "ids" in prompt ? prompt.ids.length : leastTokens(charactersOf(prompt));
 
 /**
@@ -89,7 +89,7 @@ async function serve(
   };
   const events = engine.answer(ask, { project, signal, onTokens })[Symbol.asyncIterator]();
   const first = await events.next();
-  if (first.done === true || first.value.kind !== "begun") throw gone();
+  if (first.done === true || first.value.kind !== "begun") throw givenUp();
   const promptTokens = first.value.promptTokens.reduce((a, b) => a + b, 0);
   rates.tokens.settle(principal.key, Math.max(0, promptTokens - paid));
   async function close(): Promise<void> {
@@ -148,9 +148,6 @@ export async function begin<B extends { readonly model: string }>(
   return { ask, served: await serve(serving, call, ask, leave.signal), leave };
 }
 
-/** Nobody reads what is said to one who has left. */
-const gone = (): ServiceError => new ServiceError("request_timeout", "the request was given up");
-
 /** A whole answer. */
 export interface Whole {
   text: string;
@@ -172,7 +169,7 @@ export async function wholes({ events }: Served, count: number): Promise<Whole[]
       finished++;
     }
   }
-  if (finished < count) throw gone();
+  if (finished < count) throw givenUp();
   return all;
 }
 
