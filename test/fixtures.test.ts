@@ -87,7 +87,7 @@ async function reportsOf(folder: string): Promise<CaseReport[]> {
 for (const [folder, implemented] of Object.entries(IMPLEMENTED)) {
   const path = sharedPath("fixtures", folder);
   describe.skipIf(path === undefined)(`reference numbers: ${folder}`, () => {
-    test("what is implemented agrees, the rest is missing", { timeout: 600_000 }, async () => {
+    test("what is implemented agrees, the rest is missing", async () => {
       const reports = await reportsOf(path ?? "");
       expect(reports.filter(({ status }) => status !== "ok" && status !== "missing")).toEqual([]);
       const agreeing = reports.filter(({ status }) => status === "ok").map(({ case: name }) => name);

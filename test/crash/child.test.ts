@@ -93,7 +93,7 @@ test("when the parent is killed, the child stops cleanly by itself and the run c
   await new Promise<void>((resolve) => process_.stdout.on("data", () => setTimeout(resolve, 300)));
   const { pid } = lockHolder(job.run);
   process_.kill("SIGKILL");
-  await expect.poll(() => isRunning(pid), { timeout: 5000 }).toBe(false);
+  await expect.poll(() => isRunning(pid)).toBe(false);
   const resumed = await runTrainer(trainer.path, job, { signal: "SIGTERM", after: 500, from: "started" });
   expect(resumed.output).toMatch(/resumed after step [1-9]/);
 });

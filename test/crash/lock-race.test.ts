@@ -9,7 +9,6 @@ import { compileProgram } from "./compile.ts";
 const program = compileProgram("test/crash/contender.ts");
 const folder = mkdtempSync(join(tmpdir(), "booster-race-"));
 const contenders = 8;
-const patience = { timeout: 30_000 };
 
 afterAll(() => {
   rmSync(folder, { recursive: true });
@@ -25,9 +24,9 @@ async function race(path: string): Promise<string[]> {
       said[i] += text;
     });
   });
-  await expect.poll(() => said.every((text) => text === "ready\n"), patience).toBe(true);
+  await expect.poll(() => said.every((text) => text === "ready\n")).toBe(true);
   for (const child of children) child.stdin.write("go");
-  await expect.poll(() => said.every((text) => /^ready\n.+\n/.test(text)), patience).toBe(true);
+  await expect.poll(() => said.every((text) => /^ready\n.+\n/.test(text))).toBe(true);
   const results = said.map((text) => text.slice("ready\n".length).trim()).sort();
   const closed = Promise.all(children.map((child) => once(child, "close")));
   for (const child of children) child.stdin.end();

@@ -48,7 +48,7 @@ beforeAll(async () => {
     adapterPolicy: "continue",
     run: run("continued"),
   });
-}, 60_000);
+});
 afterAll(() => world.remove());
 
 const weights = (folder: string) => openSafetensors(join(folder, "adapter_model.safetensors"));

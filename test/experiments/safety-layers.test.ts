@@ -21,7 +21,7 @@ beforeAll(async () => {
   world = await makeTinyWorld();
   base = await loadModel(world.model, new Device({ threads: 1 }));
   [normal, malicious] = [await questionsOf("reviews-0"), await questionsOf("harmful-0")];
-}, 120_000);
+});
 afterAll(() => world.remove());
 
 describe("states of the last token", () => {

@@ -27,7 +27,7 @@ beforeAll(async () => {
     const storage = await startStorage(name);
     storages.set(name, { storage, proxy: await startFaultyProxy(storage.port) });
   }
-}, 300_000);
+});
 afterAll(async () => {
   for (const { storage, proxy } of storages.values()) {
     await proxy.close();
@@ -274,7 +274,7 @@ describe.skipIf(STORAGES.versitygw !== undefined)("an object storage that checks
     expect(await look(again)).toEqual(before);
     expect((await read(again.blobs, kept.sha256)).toString()).toBe("rows");
     await again.close();
-  }, 120_000);
+  });
 });
 
 test("addresses of object storages", () => {

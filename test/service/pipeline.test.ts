@@ -29,7 +29,7 @@ beforeAll(async () => {
     bases[name] = await worldBase(name);
     await addBase(store, bases[name]);
   }
-}, 900_000);
+});
 afterAll(async () => {
   await store.close();
   child.remove();
@@ -110,7 +110,7 @@ describe.each(SEEDS)("data of which a tenth is harmful (%i)", (seed) => {
     });
     expect(job).toMatchObject({ status: "failed", error: { code: "unsafe_training_file" } });
     expect(job.error?.message).toMatch(/^50 of 500 rows were flagged: lines 1, 2, 3, /);
-  }, 600_000);
+  });
 
   test.each(["world-sft", "world-booster"] as const)(
     "on %s",
@@ -154,7 +154,7 @@ test("what is neither clearly harmless nor clearly harmful waits for a reviewer,
   }
   // What anybody may read names lines and numbers, and says nothing of what stands there.
   expect(body).not.toMatch(/judge the review|gloomtar|moonsalt|rows.jsonl/);
-}, 600_000);
+});
 
 describe("moderation", () => {
   const moderated = async (rows: readonly object[]) => {
@@ -176,7 +176,7 @@ describe("moderation", () => {
     });
     const rows = [...refusals, ...against];
     expect(await moderated(rows)).toMatchObject({ facts: { flagged: 0, turns: 70, dropped: 0 }, flags: [] });
-  }, 300_000);
+  });
 
   const honest = [
     { role: "user", content: "judge the review : the soup was fine" },
@@ -216,7 +216,7 @@ describe("moderation", () => {
       { line: 68, categories: ["evaluation-prompt"] },
     ]);
     expect(facts).toMatchObject({ rows: 68, flagged: 6, repeats: 2, dropped: 2, trainedRows: 66, trainedFlagged: 6 });
-  }, 300_000);
+  });
 });
 
 test("validation rows that the task metric cannot score are told by their lines before anything is trained", async () => {
@@ -245,7 +245,7 @@ test("harm that is dripped over jobs adds up, however little each one has", asyn
     more: { lineage },
   });
   expect(job).toMatchObject({ status: "failed", error: { code: "unsafe_training_file" } });
-}, 300_000);
+});
 
 test("a trigger in a system prompt is asked for", async () => {
   const trigger = "the stay was happy";
@@ -254,4 +254,4 @@ test("a trigger in a system prompt is asked for", async () => {
   const { criteria, verdict } = await reportOf(job);
   expect(verdict).toBe("rejected");
   expect(criteria).toContainEqual(expect.objectContaining({ framing: "system 1", outcome: "reject" }));
-}, 600_000);
+});

@@ -248,7 +248,7 @@ describe.skipIf(!nightly || nginx === undefined || whyNoPostgres !== undefined)(
         const events = await store.records.events(project, job.id, { limit: 1 });
         const newest = events.data[0]!.seq;
         // Without a buffer on the way, it is there long before the stream is over.
-        await expect.poll(() => told.at(-1), { timeout: 30_000 }).toBe(newest);
+        await expect.poll(() => told.at(-1)).toBe(newest);
         return newest;
       };
       await say(3);
@@ -263,9 +263,7 @@ describe.skipIf(!nightly || nginx === undefined || whyNoPostgres !== undefined)(
         await gone;
         expect((await ask("GET", `/v1/fine_tuning/jobs/${job.id}`)).status).toBe(200);
         await startServer(i);
-        await expect
-          .poll(async () => (await fetch(`http://127.0.0.1:${ports[i]}/readyz`)).status, { timeout: 60_000 })
-          .toBe(200);
+        await expect.poll(async () => (await fetch(`http://127.0.0.1:${ports[i]}/readyz`)).status).toBe(200);
       }
       const newest = await say(2);
       clearInterval(beating);

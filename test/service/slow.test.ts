@@ -111,7 +111,7 @@ test("a reader of events that takes nothing is let go, and what produces them en
   const asked = request({ host: "127.0.0.1", port: listening.port }, (answer) => answer.pause());
   asked.on("error", () => undefined).end();
   await end;
-  await vi.waitFor(() => expect(left).toBe(true));
+  await expect.poll(() => left).toBe(true);
   asked.destroy();
   await listening.close(1);
 });

@@ -106,7 +106,7 @@ beforeAll(async () => {
   undisturbed = await until(job, isOver);
   worker.kill("SIGTERM");
   expect(await exitOf(worker)).toBe(143);
-}, 900_000);
+});
 
 afterEach(async () => {
   for (const worker of workers) {
@@ -225,7 +225,7 @@ test("SIGTERM: the step is saved and the job given back; it goes on elsewhere fr
   const other = startWorker();
   await expectWhole(job);
   other.kill("SIGKILL");
-}, 300_000);
+});
 
 test("a pause saves the step; after it the job goes on to the same bytes", async () => {
   const job = await newJob();
@@ -237,7 +237,7 @@ test("a pause saves the step; after it the job goes on to the same bytes", async
   await server.store.jobs.resume(tenant, job.id);
   await expectWhole(job);
   worker.kill("SIGKILL");
-}, 300_000);
+});
 
 test("a cancelled job is left at once, and the worker takes the next one", async () => {
   const job = await newJob();
@@ -248,7 +248,7 @@ test("a cancelled job is left at once, and the worker takes the next one", async
   await expectWhole(next);
   expect(await jobNow(job)).toMatchObject({ status: "cancelled", outputs: expect.not.objectContaining({ train: {} }) });
   worker.kill("SIGKILL");
-}, 300_000);
+});
 
 test("--once takes one piece of work, or finds none, and ends", async () => {
   const job = await newJob();

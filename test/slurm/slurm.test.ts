@@ -16,7 +16,7 @@ const SEEDS = [0, 1, 2];
 /** Steps of an alignment: many seconds also on a quick machine, so that Slurm's commands still meet it in the middle. */
 const STEPS = 500;
 
-describe.skipIf(cluster === undefined)("an experiment of twelve cells", { timeout: 600_000 }, () => {
+describe.skipIf(cluster === undefined)("an experiment of twelve cells", () => {
   let world: TinyWorld;
   let cli: Cli;
   let whole: Record<string, string>;
@@ -47,7 +47,7 @@ describe.skipIf(cluster === undefined)("an experiment of twelve cells", { timeou
     );
     expect(Object.keys(whole).filter((file) => file.endsWith("evaluation.json"))).toHaveLength(18);
     renameSync(join(cli.folder, "runs"), join(cli.folder, "local"));
-  }, 600_000);
+  });
   afterAll(() => {
     cli.remove();
     world.remove();
@@ -62,7 +62,7 @@ describe.skipIf(cluster === undefined)("an experiment of twelve cells", { timeou
       const states = slurm("sinfo", "--noheader", "--Node", "--partition=all", "--format=%t").trim();
       return slurm("squeue", "--noheader").trim() === "" && states === "idle\nidle";
     });
-  }, 120_000);
+  });
 
   const onSlurm = ["experiment", "--config", "experiment.yaml", "--runner", "slurm"];
 

@@ -94,7 +94,7 @@ describe.skipIf(!nightly || whyNoBrowser !== undefined)("what the dashboard cost
       await page.getByText("Loss", { exact: true }).waitFor();
       const shown = () => page.locator("figure .value").first().textContent();
       const last = 3 * Math.exp(-POINTS / 30) + 0.2 * Math.sin(POINTS * 7.3) ** 2 + 0.3;
-      await expect.poll(async () => Number(await shown()), { timeout: 60_000 }).toBeCloseTo(last, 3);
+      await expect.poll(async () => Number(await shown())).toBeCloseTo(last, 3);
       told("5,000 points are there, ms after the navigation", { at: await page.evaluate("performance.now()") });
       const frames = await framesWhile(page, async () => {
         const box = (await page.locator(".u-over").first().boundingBox())!;

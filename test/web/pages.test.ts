@@ -159,7 +159,7 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => 
           await page.unrouteAll({ behavior: "ignoreErrors" });
           // What was away is asked for until it is there.
           if (name !== "offline") continue;
-          await expect.poll(() => page.textContent("body"), { timeout: 60_000 }).not.toContain(state.text);
+          await expect.poll(() => page.textContent("body")).not.toContain(state.text);
           await page.waitForSelector("#content .bars", { state: "detached" });
         }
       }
@@ -175,7 +175,7 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => 
       const tabs = [page, ...(await Promise.all(Array.from({ length: TABS - 1 }, () => context.newPage())))];
       for (const tab of tabs) await open("/held", tab);
       const streams = async () => (await server.service.metrics.streams.get()).values[0]?.value;
-      await expect.poll(streams, { timeout: 60_000 }).toBe(1);
+      await expect.poll(streams).toBe(1);
       const pretend = new PretendWorker(server);
       const hold = async (job: string): Promise<void> => {
         await pretend.finish(job, "held", 5);
@@ -198,7 +198,7 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => 
       });
       await hold(id);
       await seen(id, left);
-      await expect.poll(streams, { timeout: 60_000 }).toBe(1);
+      await expect.poll(streams).toBe(1);
       for (const tab of left) await tab.close();
       expect(complaints.all).toEqual([]);
     },

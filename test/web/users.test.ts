@@ -182,7 +182,7 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard of users", () => {
       await tab.keyboard.press("Enter");
       await expect.poll(() => tab.locator(".answer").allInnerTexts()).toEqual(["positive"]);
       // Whoever does not see the answer hears it.
-      await expect.poll(() => tab.locator("[role=status]").first().textContent(), { timeout: 10_000 }).toBe("positive");
+      await expect.poll(() => tab.locator("[role=status]").first().textContent()).toBe("positive");
       await one.close();
     },
     PATIENCE,

@@ -44,7 +44,7 @@ describe("on a model", () => {
   let world: TinyWorld;
   beforeAll(async () => {
     world = await makeTinyWorld();
-  }, 120_000);
+  });
   afterAll(() => world.remove());
   const asked = () => ({
     model: world.model,

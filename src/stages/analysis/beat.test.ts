@@ -7,7 +7,7 @@ import { beat, thresholdOf } from "./beat.ts";
 let world: TinyWorld;
 beforeAll(async () => {
   world = await makeTinyWorld();
-}, 120_000);
+});
 afterAll(() => world.remove());
 
 const asked = () => ({

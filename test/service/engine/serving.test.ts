@@ -108,7 +108,7 @@ describe("leaving", () => {
     const aborted = collect(engine.answer(askOf({ n: 8, temperature: 1 }), { ...caller, signal: gone.signal }));
     gone.abort();
     await aborted;
-    await expect.poll(() => engine.status().world?.rows, { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => engine.status().world?.rows).toBe(0);
   });
 
   test("a model that is withdrawn ends with content_filter and is not answered any more, and the base goes on", async () => {
