@@ -3,8 +3,7 @@ import { createReadStream, realpathSync, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { basename, join, sep } from "node:path";
 import { BoosterError } from "../errors.ts";
-import { type ExperimentResult, renderHtml } from "../report/index.ts";
-import { element, escapeHtml } from "../report/svg.ts";
+import { type ExperimentResult, liveEvent, livePage, livePolicy, renderHtml } from "../report/index.ts";
 import type { Event } from "../train/index.ts";
 
 /** A page that shows an experiment while it runs. */
@@ -21,21 +20,7 @@ export interface ExperimentPage {
 /** Milliseconds between two words on the progress of a step. */
 const APART_MS = 1000;
 
-/** Changes what is shown in place, so that whoever reads stays where they are. */
-const SCRIPT = `
-const line = document.getElementById("progress");
-const news = new EventSource("events");
-news.addEventListener("progress", ({ data }) => { line.textContent = data; });
-news.addEventListener("report", async () => {
-  const page = new DOMParser().parseFromString(await (await fetch(".")).text(), "text/html");
-  document.getElementById("report").replaceWith(page.getElementById("report"));
-});
-news.addEventListener("end", ({ data }) => { line.textContent = data; news.close(); });
-news.onerror = () => { if (news.readyState !== EventSource.OPEN) line.textContent = "The experiment's process has ended. The same command goes on with it."; };
-`;
-
-const WAITING =
-  '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Experiment</title><style>body{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}</style></head><body><h1>Experiment</h1><p>The report comes with the first cell that is done.</p></body></html>';
+const LOST = "The experiment's process has ended. The same command goes on with it.";
 
 /**
  * Serves the report of an experiment on loopback while it is made: the very page that report.html will be, with the cells so far. Links to what
@@ -46,11 +31,11 @@ const WAITING =
 export async function servePage(out: string, port: number): Promise<ExperimentPage> {
   const readers = new Set<ServerResponse>();
   const nonce = randomBytes(16).toString("base64");
-  let report = WAITING;
+  let report: string | undefined;
   let progress = "Preparing";
   let last = 0;
-  const tell = (event: string, data: string): void => {
-    for (const reader of readers) reader.write(`event: ${event}\ndata: ${data.replaceAll(/\s+/g, " ")}\n\n`);
+  const tell = (...event: Parameters<typeof liveEvent>): void => {
+    for (const reader of readers) reader.write(liveEvent(...event));
   };
   const server = createServer((request, response) => {
     try {
@@ -67,14 +52,15 @@ export async function servePage(out: string, port: number): Promise<ExperimentPa
     if (path === "/events") {
       response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
       readers.add(response.on("close", () => readers.delete(response)));
-      response.write(`event: progress\ndata: ${progress}\n\n`);
+      response.write(liveEvent("progress", progress));
+      if (report !== undefined) response.write(liveEvent("report", "new"));
     } else if (path === "/") {
       response.writeHead(200, {
         "content-type": "text/html; charset=utf-8",
         "cache-control": "no-store",
-        "content-security-policy": `default-src 'none'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; script-src 'nonce-${nonce}'`,
+        "content-security-policy": livePolicy(nonce),
       });
-      response.end(withProgress(report, progress, nonce));
+      response.end(livePage(report, { progress, nonce, lost: LOST }));
     } else if (basename(path) === "evaluation.json") {
       const folder = realpathSync(out) + sep;
       const file = realpathSync(join(out, path));
@@ -129,12 +115,4 @@ function wordsOf(event: Event): string | undefined {
   }
   if (event.type === "step") return `${piece}step ${event.step} of ${event.totalSteps}`;
   return event.type === "work" ? `${piece}${event.text}` : undefined;
-}
-
-/** The report's page with a line above it that tells how far the experiment is. */
-function withProgress(page: string, progress: string, nonce: string): string {
-  const [, head, body, end] = /^([\s\S]*<body[^>]*>)([\s\S]*)(<\/body>[\s\S]*)$/.exec(page) ?? [];
-  if (head === undefined || body === undefined || end === undefined) throw new Error("a report is no page");
-  const line = element("p", { id: "progress", role: "status" }, escapeHtml(progress));
-  return `${head}${line}<div id="report">${body}</div><script nonce="${nonce}">${SCRIPT}</script>${end}`;
 }

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
 import { expandPath } from "../data/sources.ts";
@@ -16,18 +16,16 @@ import {
   renderMarkdown,
 } from "../report/index.ts";
 import { hashesOfFiles } from "../stages/describe-run.ts";
-import { readEvaluation } from "../stages/evaluate.ts";
 import { parseOptions } from "../stages/options.ts";
 import { Workbench } from "../stages/workbench.ts";
 import type { Event, Following } from "../train/index.ts";
-import { assemble, type CellResult } from "./assemble.ts";
-import { checkExperiment, idOf } from "./cell-options.ts";
+import { checkExperiment } from "./cell-options.ts";
+import { keepPlan, sayAtWork } from "./kept-plan.ts";
 import { ExperimentOptions } from "./options.ts";
-import { type Cell, filesOf, type Hashes, type Key, type Plan, planOf, withNeeds } from "./plan.ts";
+import { filesOf, type Hashes, type Key, type Plan, planOf, withNeeds } from "./plan.ts";
 import { localRunner } from "./runners/local.ts";
-import { type Outcome, outcomesOf } from "./runners/outcome.ts";
-import { searchesOf } from "./search/found.ts";
-import { strengthLabel } from "./strengths.ts";
+import { outcomesOf } from "./runners/outcome.ts";
+import { found, type SoFar, secondsAtWork, timeFile } from "./so-far.ts";
 import { withTemplates } from "./templates.ts";
 
 export interface ExperimentContext extends Following {
@@ -53,37 +51,37 @@ export async function runExperiment(
 ): Promise<ExperimentResult> {
   const { chosen, plan } = await prepare(options, { emit, signal });
   makeFolder(chosen.out);
+  keepPlan(chosen, plan);
   const time = wallTime(chosen.out);
-  const found = (outcomes: Map<Key, Outcome>): { readonly cells: number; result(): ExperimentResult } => {
-    const cells = plan.cells.flatMap((cell) => resultOf(cell, outcomes));
-    const result = () => {
-      const searches = searchesOf(chosen, plan, outcomes, (cell) => resultOf(cell, outcomes));
-      return assemble(chosen, cells, time.seconds(), {
-        notes: notesOf(chosen, plan, outcomes),
-        searches,
-        base: plan.identity,
-      });
-    };
-    return { cells: cells.length, result };
-  };
   let told = 0;
   const counted = (event: Event): void => {
     if (event.type === "piece" && event.state === "done") time.record();
     emit?.(event);
     if (event.type !== "piece" || event.state === "started" || soFar === undefined) return;
-    const now = found(outcomesOf(chosen.out, plan.pieces));
+    const now = found(chosen, plan, outcomesOf(chosen.out, plan.pieces));
     if (now.cells > told) soFar(now.result());
     told = now.cells;
   };
-  const outcomes = await localRunner(chosen, worker)(plan.pieces, { emit: counted, signal });
-  const { cells, result: resultNow } = found(outcomes);
+  const done = sayAtWork(chosen.out);
+  try {
+    return report(
+      chosen.out,
+      found(chosen, plan, await localRunner(chosen, worker)(plan.pieces, { emit: counted, signal })),
+    );
+  } finally {
+    done();
+  }
+}
+
+/** Writes result and report. @throws {BoosterError} `EXPERIMENT_DIVERGED` */
+function report(out: string, { cells, notes, result: read }: SoFar): ExperimentResult {
   if (cells === 0) {
     throw new BoosterError("EXPERIMENT_DIVERGED", "there is nothing to report", {
-      found: notesOf(chosen, plan, outcomes).join("; "),
+      found: notes.join("; "),
       hint: "Lower the learning rates.",
     });
   }
-  const result = resultNow();
+  const result = read();
   for (const [name, text] of Object.entries({
     "result.json": renderJson(result),
     "report.html": renderHtml(result),
@@ -91,7 +89,7 @@ export async function runExperiment(
     "results.csv": renderCsv(result),
     "results.tex": renderLatex(result),
   })) {
-    writeFileAtomic(join(chosen.out, name), [Buffer.from(text)]);
+    writeFileAtomic(join(out, name), [Buffer.from(text)]);
   }
   return result;
 }
@@ -150,46 +148,16 @@ async function identityOf(model: string): Promise<string> {
   return lineage(sha256, adapters);
 }
 
-function resultOf({ align, attack, before, after, ...place }: Cell, outcomes: Map<Key, Outcome>): CellResult[] {
-  const runs = [align, attack, before, after].flatMap((key) => {
-    const outcome = outcomes.get(key);
-    return outcome !== undefined && "run" in outcome ? [outcome.run] : [];
-  });
-  if (runs.length < 4) return [];
-  const [alignRun = "", attackRun = "", beforeRun = "", afterRun = ""] = runs;
-  const reports = { before: readEvaluation(beforeRun), after: readEvaluation(afterRun) };
-  return [{ ...place, alignRun, attackRun, beforeRun, afterRun, ...reports }];
-}
-
-/** A sentence on each cell that had to be left out; one on all of a method and seed where its alignment was. */
-function notesOf(options: ExperimentOptions, { cells }: Plan, outcomes: Map<Key, Outcome>): string[] {
-  const reason = (key: Key): string | undefined => {
-    const outcome = outcomes.get(key);
-    return outcome !== undefined && "leftOut" in outcome ? outcome.leftOut : undefined;
-  };
-  const notes = cells.flatMap(({ method, seed, strength, before, after }) => {
-    const name = `${idOf(options, method)} seed ${seed}`;
-    const [all, own] = [reason(before), reason(after)];
-    if (all !== undefined) return [`${name}, all attacks: left out, since ${all}`];
-    return own === undefined ? [] : [`${name}: attack ${strengthLabel(options, strength)}: left out, since ${own}`];
-  });
-  return [...new Set(notes)].sort();
-}
-
 /**
  * How long an experiment has been at work over all its starts: kept in its folder after each piece of work, so that a kill
- * loses one piece at most, and left alone by a start that finds everything done. Undefined where jobs of a cluster did it all.
+ * loses one piece at most, and left alone by a start that finds everything done.
  */
-function wallTime(out: string): { seconds(): number | undefined; record(): void } {
-  const file = join(out, "wall-time.json");
-  const seconds = (): number | undefined =>
-    existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as { readonly seconds: number }).seconds : undefined;
-  const [earlier, start] = [seconds() ?? 0, performance.now()];
+function wallTime(out: string): { record(): void } {
+  const [earlier, start] = [secondsAtWork(out) ?? 0, performance.now()];
   return {
-    seconds,
     record: () => {
       const now = { seconds: earlier + (performance.now() - start) / 1000 };
-      writeFileAtomic(file, [Buffer.from(`${JSON.stringify(now)}\n`)]);
+      writeFileAtomic(timeFile(out), [Buffer.from(`${JSON.stringify(now)}\n`)]);
     },
   };
 }

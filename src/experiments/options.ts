@@ -47,7 +47,7 @@ const LoraScale = {
     .optional()
     .describe("LoRA's scale, whatever the rank is: in the place of loraAlpha, which is then scale * rank"),
 };
-const SparseAttack = sparse(Attack).extend(LoraScale);
+export const SparseAttack = sparse(Attack).extend(LoraScale);
 export type SparseAttack = z.infer<typeof SparseAttack>;
 
 const Label = z.string().min(1).optional().describe("Name in the report");

@@ -34,17 +34,23 @@ interface Choice extends Omit<Pick, "candidates" | "pick"> {
   which(runs: readonly (string | undefined)[]): number;
 }
 
-/** A piece of work: one stage, on what other pieces made. Models and data are named by hash; a runner knows where they lie. */
-export interface Piece {
+/** What of a piece of work says what came of it, as data. */
+export interface Placed {
   readonly key: Key;
   readonly stage: StageName;
   /** What it is called in an experiment's folder. */
   readonly folder: Folder;
   readonly label: string;
-  /** Those of the stage without model, folder and device. */
-  readonly options: Options | Pick;
   /** The piece whose model it starts from; absent: the experiment's own. */
   readonly on?: Key | undefined;
+  /** Those whose results choose its options. */
+  readonly from?: readonly Key[] | undefined;
+}
+
+/** A piece of work: one stage, on what other pieces made. Models and data are named by hash; a runner knows where they lie. */
+export interface Piece extends Placed {
+  /** Those of the stage without model, folder and device. */
+  readonly options: Options | Pick;
   /** SHA-256 of each file that the options name. */
   readonly files: Readonly<Record<string, string>>;
 }
@@ -90,10 +96,7 @@ export interface Hashes {
 }
 
 /** Keys of the pieces that must be there before this one. */
-export const needsOf = ({ on, options }: Piece): readonly Key[] => [
-  ...(on === undefined ? [] : [on]),
-  ...(isPick(options) ? options.from : []),
-];
+export const needsOf = ({ on, from = [] }: Placed): readonly Key[] => [...(on === undefined ? [] : [on]), ...from];
 
 /**
  * Some pieces of a plan and all that they need, in its order.
@@ -156,7 +159,8 @@ export function planOf(given: ExperimentOptions, hashes: Hashes): Plan {
       ? { rule: chosen.rule, from: chosen.from, candidates: read.map((one) => determining(schema, one)) }
       : determining(schema, chosen);
     const key = keyOf({ stage: folder, identity, upstream, options: determined, files });
-    if (!pieces.has(key)) pieces.set(key, { key, stage, folder, label, options: chosen, on, files });
+    const from = isPick(chosen) ? chosen.from : undefined;
+    if (!pieces.has(key)) pieces.set(key, { key, stage, folder, label, options: chosen, on, from, files });
     return key;
   };
   const planGroup = (method: number, seed: number): void => {

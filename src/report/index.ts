@@ -6,6 +6,7 @@ export type { Estimate } from "./estimate.ts";
 export { findings, headline, worstCases } from "./findings.ts";
 export { comparisonHtml, renderHtml } from "./html.ts";
 export { renderLatex } from "./latex.ts";
+export { liveEvent, livePage, livePolicy } from "./live.ts";
 export { comparisonMarkdown, renderMarkdown } from "./markdown.ts";
 export { merged, type Placed, placed } from "./merge.ts";
 export {

@@ -49,7 +49,11 @@ export const ServeOptions = z.strictObject({
     .array(z.string().refine(isInside, "must be a name, an address or a network as 10.1.0.0/16"))
     .default([])
     .describe("Hosts that are not the public's which webhooks may reach, also without TLS: names, addresses, networks"),
-  experiments: z.string().min(1).optional().describe("Folder of finished experiments whose reports owners may read"),
+  experiments: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Folder of experiments whose reports owners may read, also while they run"),
   logLevel: z
     .enum(["error", "warn", "info", "debug", "silent"])
     .optional()

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { BoosterError } from "../errors.ts";
 import type { Following } from "../train/index.ts";
 import { Keeper } from "./base-keeper.ts";
+import { lately } from "./domain/lately.ts";
 import { LIMITS } from "./domain/limits.ts";
 import { SERVER } from "./domain/principal.ts";
 import { startServing } from "./engine/serving.ts";
@@ -17,7 +18,7 @@ import { baseRoutes } from "./http/routes/bases.ts";
 import { routesOf } from "./http/routes/index.ts";
 import { type Listening, listen } from "./http/server.ts";
 import type { Service } from "./http/service.ts";
-import { lately } from "./lately.ts";
+import { Experiments } from "./pipeline/experiments.ts";
 import { Moderators } from "./pipeline/moderators.ts";
 import { repeat } from "./repeat.ts";
 import type { ServeOptions } from "./serve-options.ts";
@@ -118,7 +119,9 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
     // Whoever asks first need not wait; how it fails is logged.
     engine.base(base.name).catch(() => undefined);
     const moderators = new Moderators();
+    const experiments = new Experiments(options.experiments);
     cleanups.push(async () => moderators.close());
+    cleanups.push(async () => experiments.close());
     const service: Service = {
       keys: store.keys,
       sessions: store.sessions,
@@ -134,7 +137,7 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
       jobThreads: options.threads ?? Math.max(1, Math.floor(availableParallelism() / (options.workers + 1))),
       parts: partsOf(store, engine, base.name, draining.signal),
       withdraw: (model) => engine.withdraw(model),
-      experiments: options.experiments,
+      experiments,
       webhooks: senderOf({ reach: reachOf(options.webhookInside), version, now: store.context.now }),
       moderators,
     };

@@ -62,6 +62,12 @@ export class RunLock {
     });
   }
 
+  /** Whether somebody holds the lock who may be alive. Nothing is changed. */
+  static isHeld(path: string, fs: FileSystem = nodeFileSystem): boolean {
+    const holder = readHolder(fs, path);
+    return holder !== undefined && whyAlive(holder.content) !== undefined;
+  }
+
   /**
    * Called before each write that a second writer would spoil.
    *

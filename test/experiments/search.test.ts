@@ -4,7 +4,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { z } from "zod";
 import { runExperiment } from "../../src/experiments/experiment.ts";
+import { readPlan } from "../../src/experiments/kept-plan.ts";
 import type { ExperimentOptions } from "../../src/experiments/options.ts";
+import { outcomesOf } from "../../src/experiments/runners/outcome.ts";
+import { found } from "../../src/experiments/so-far.ts";
 import { renderMarkdown } from "../../src/report/index.ts";
 import { bytesOf, makeTinyWorld, quickAlignment, states, type TinyWorld } from "./tiny-world.ts";
 
@@ -54,6 +57,12 @@ const experiment = (name: string, search: Search, more: Partial<Options> = {}): 
   };
 };
 
+/** What an experiment's folder says by itself. */
+function toldBy(out: string) {
+  const { options, plan, pieces } = readPlan(out);
+  return found(options, plan, outcomesOf(out, pieces)).result();
+}
+
 test("random: every method meets the same trials, the worst is measured anew, and nothing is done twice", async () => {
   const options = experiment("random", { budget: 3, space: { learningRate: [1e-3, 1e-2], loraRank: [2, 4] } });
   const result = await runExperiment(options);
@@ -72,6 +81,7 @@ test("random: every method meets the same trials, the worst is measured anew, an
   const seen: string[] = [];
   await runExperiment(options, { emit: states(seen) });
   expect(new Set(seen)).toEqual(new Set(["skipped"]));
+  expect(toldBy(options.out)).toEqual(result);
   // What the report asks is asked of no trial.
   const run = JSON.parse(readFileSync(join(options.out, found[0]?.folders?.attack ?? "", "run.json"), "utf8"));
   expect(run.config.avoid.map(({ path }: { path: string }) => path)).toContain(world.data("harmful-0"));
@@ -112,6 +122,7 @@ test("what diverges is a trial lost, not the search", async () => {
   const result = await runExperiment({ ...options, attack: { ...options.attack, steps: 8 } });
   expect(result.search?.trials.filter(({ scores }) => scores === undefined)).toHaveLength(1);
   expect(result.search?.found).toHaveLength(1);
+  expect(toldBy(options.out)).toEqual(result);
 });
 
 test("questions of the report, and bounds that a search cannot see, are refused", async () => {

@@ -14,6 +14,7 @@ import type { Route } from "../../src/service/http/route.ts";
 import { routesOf } from "../../src/service/http/routes/index.ts";
 import { listen } from "../../src/service/http/server.ts";
 import type { Service } from "../../src/service/http/service.ts";
+import { Experiments } from "../../src/service/pipeline/experiments.ts";
 import { Moderators } from "../../src/service/pipeline/moderators.ts";
 import { setUpPolicy, setUpProject } from "../../src/service/setup.ts";
 import { type Store, storeOn } from "../../src/service/store/store.ts";
@@ -48,6 +49,8 @@ interface TestOptions {
   readonly dashboard?: string;
   /** Folder of experiments. */
   readonly experiments?: string;
+  /** Compiled `experiment-child.ts`, where reports are drawn. */
+  readonly experimentChild?: string;
   /** Compiled `moderator-child.ts`, where a policy's moderator is a model. */
   readonly moderatorChild?: string;
 }
@@ -64,6 +67,7 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
   });
   const draining = new AbortController();
   const moderators = new Moderators(options.moderatorChild);
+  const experiments = new Experiments(options.experiments, options.experimentChild);
   const service: Service = {
     keys: store.keys,
     sessions: store.sessions,
@@ -79,7 +83,7 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
     jobThreads: 1,
     parts: {},
     withdraw: () => undefined,
-    experiments: options.experiments,
+    experiments,
     webhooks: senderOf({ reach: reachOf(["127.0.0.1"]), version: "0.0.0", now: store.context.now }),
     moderators,
   };
@@ -108,6 +112,7 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
       draining.abort();
       await listening.close(5);
       moderators.close();
+      experiments.close();
       await store.close();
       rmSync(data, { recursive: true, force: true });
     },

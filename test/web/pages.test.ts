@@ -248,24 +248,6 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => 
     PATIENCE,
   );
 
-  test(
-    "the report of an experiment is read, without anything that runs",
-    async () => {
-      await open("/admin/experiments");
-      await page.getByRole("link", { name: "experiment", exact: true }).click();
-      await page.getByRole("heading", { level: 1 }).waitFor();
-      expect(await page.title()).toContain("Defences against harmful fine-tuning");
-      expect(await page.locator("script, a[href]").count()).toBe(0);
-      expect(await axe(page)).toEqual([]);
-      expect(complaints.all).toEqual([]);
-      for (const name of ["nothing", "..", "assets"]) {
-        const address = `${server.url}/v1/booster/experiments/${encodeURIComponent(name)}/report`;
-        expect((await context.request.get(address)).status(), name).toBe(404);
-      }
-    },
-    PATIENCE,
-  );
-
   test.runIf(nightly)(
     "a held job is read and released by keyboard alone, and a look at texts is written down",
     async () => {

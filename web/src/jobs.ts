@@ -1,7 +1,7 @@
 import type { Job } from "./api/types.ts";
 import { shortId } from "./format.ts";
 
-interface Look {
+export interface Look {
   readonly word: string;
   readonly tone: "good" | "wait" | "bad" | "busy" | "plain";
   readonly shape: "dots" | "half" | "check" | "cross" | "hand" | "pause" | "line";

@@ -109,6 +109,7 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/booster/webhooks/{id}/deliveries": admin,
   "GET /v1/booster/experiments": admin,
   "GET /v1/booster/experiments/{id}/report": admin,
+  "GET /v1/booster/experiments/{id}/events": admin,
   "GET /v1/booster/audit_logs": admin,
   "POST /v1/booster/audit_logs/verify": admin,
 

@@ -3,6 +3,7 @@ import type { JsonValue } from "../domain/json.ts";
 import { LIMITS } from "../domain/limits.ts";
 import { ServiceError } from "../domain/service-error.ts";
 import type { WebhookMessage, WebhookTry } from "../domain/webhook.ts";
+import type { Experiments } from "../pipeline/experiments.ts";
 import type { Moderators } from "../pipeline/moderators.ts";
 import type { Once } from "../store/once.ts";
 import type { Store } from "../store/store.ts";
@@ -21,8 +22,8 @@ export interface Service extends Core {
   readonly webhooks: WebhookSender;
   /** Those that requests ask. */
   readonly moderators: Moderators;
-  /** Folder of experiments whose reports are shown. */
-  readonly experiments?: string | undefined;
+  /** Those whose reports are shown. */
+  readonly experiments: Experiments;
 }
 
 /** How this server asks receivers of webhooks. */

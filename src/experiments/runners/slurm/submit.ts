@@ -6,8 +6,9 @@ import type { Following } from "../../../train/index.ts";
 import { RunLock } from "../../../train/lock.ts";
 import { sha256 } from "../../../train/manifest.ts";
 import { prepare } from "../../experiment.ts";
+import { keepPlan } from "../../kept-plan.ts";
 import type { ExperimentOptions } from "../../options.ts";
-import type { Key, Piece } from "../../plan.ts";
+import type { Key, Piece, Plan } from "../../plan.ts";
 import { outcomesOf } from "../outcome.ts";
 import { arraysOf } from "./arrays.ts";
 import type { SlurmOptions } from "./options.ts";
@@ -41,7 +42,7 @@ export interface SlurmState {
 /** An experiment as the runner sees it. */
 interface Laid extends Submission {
   readonly chosen: ExperimentOptions;
-  readonly pieces: readonly Piece[];
+  readonly plan: Plan;
 }
 
 type Options = z.input<typeof ExperimentOptions>;
@@ -57,7 +58,7 @@ async function lay(
   const folder = join(chosen.out, "slurm");
   return {
     chosen,
-    pieces: plan.pieces,
+    plan,
     name: `booster-${sha256(resolve(chosen.out)).slice(0, 8)}`,
     cwd: process.cwd(),
     folder,
@@ -67,7 +68,7 @@ async function lay(
   };
 }
 
-const toDo = ({ chosen, pieces }: Laid): readonly Piece[] => {
+const toDo = ({ chosen, plan: { pieces } }: Laid): readonly Piece[] => {
   const outcomes = outcomesOf(chosen.out, pieces);
   return pieces.filter(({ key }) => !outcomes.has(key));
 };
@@ -126,6 +127,7 @@ export async function submitExperiment(
     if (before.live > 0) return before;
     const left = toDo(laid);
     if (left.length === 0) return undefined;
+    keepPlan(chosen, laid.plan);
     const write = (file: string, text: string): void => writeFileAtomic(file, [Buffer.from(text)]);
     write(join(folder, "experiment.json"), `${JSON.stringify(chosen, undefined, 2)}\n`);
     const submitted: string[] = [];
@@ -154,7 +156,7 @@ export async function submitExperiment(
 const JOBS = "jobs.json";
 
 /** @throws {BoosterError} `SLURM_FAILED` */
-function stateOf({ name, folder, chosen, pieces }: Laid): SlurmState {
+function stateOf({ name, folder, chosen, plan: { pieces } }: Laid): SlurmState {
   const file = join(folder, JOBS);
   const taskOf = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Readonly<Record<Key, string>>) : {};
   const live = liveJobs(name);

@@ -1,97 +1,118 @@
-import { readdir, readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
-import { BoosterError } from "../../../errors.ts";
-import { type ExperimentResult, parseResult, renderHtml } from "../../../report/index.ts";
-import { LIMITS } from "../../domain/limits.ts";
+import { liveEvent, livePage, livePolicy } from "../../../report/index.ts";
+import type { Experiment } from "../../pipeline/experiments.ts";
+import { isStillKnown } from "../gate.ts";
 import { type Route, route } from "../route.ts";
 import { found, type Service } from "../service.ts";
+import { eventStream } from "../sse.ts";
 import { pageOf, pageReply } from "../wire/page.ts";
 
-/** What an experiment calls its result in its folder. */
-const RESULT = "result.json";
-
-/** The report is a page of the house's own making, without any script. */
+/** The report of a finished experiment is a page of the house's own making, without any script. */
 const POLICY =
   "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/** Between two looks at an experiment for a page that shows it. */
+const LOOK_MS = 2000;
+const LOST = "The server does not answer. What is shown may be old.";
 
 export const ExperimentObject = z.strictObject({
   /** Its folder's name. */
   id: z.string(),
   object: z.literal("booster.experiment"),
+  /** `stopped`: nobody works on it, and it is not finished. */
+  state: z.enum(["finished", "running", "stopped", "unreadable"]),
   changed_at: z.int(),
-  bytes: z.int(),
+  /** Of its result; null before that is there. */
+  bytes: z.int().nullable(),
+  /** Pieces of work, of one that is not finished. */
+  pieces: z.strictObject({ done: z.int(), left_out: z.int(), total: z.int() }).nullable(),
+  /** What is being worked on. */
+  under_way: z.array(z.string()),
 });
 
 /** Experiments in the folder that the server was given, whose reports owners read. */
-export function experimentRoutes({ experiments }: Service): Route[] {
-  const list = async (): Promise<z.input<typeof ExperimentObject>[]> => {
-    const names = experiments === undefined ? [] : await readdir(experiments).catch(() => []);
-    const all = await Promise.all(
-      names.map(async (id) => {
-        const facts = await stat(join(experiments!, id, RESULT)).catch(() => undefined);
-        if (facts?.isFile() !== true) return [];
-        return [
-          {
-            id,
-            object: "booster.experiment" as const,
-            changed_at: Math.floor(facts.mtimeMs / 1000),
-            bytes: facts.size,
-          },
-        ];
-      }),
-    );
-    return all.flat().sort((a, b) => b.changed_at - a.changed_at);
-  };
+export function experimentRoutes(service: Service): Route[] {
+  const { experiments, draining, log } = service;
+  const one = async (id: string | undefined): Promise<Experiment> =>
+    found((await experiments.list()).find((each) => each.id === id));
   return [
     route({
       method: "get",
       path: "/v1/booster/experiments",
-      summary: "Finished experiments in the server's folder of experiments, newest first",
+      summary: "Experiments in the server's folder of experiments, newest first",
       reply: pageOf(ExperimentObject),
-      handle: async () => pageReply({ data: await list(), hasMore: false }, (one) => one),
+      handle: async () => pageReply({ data: (await experiments.list()).map(reply), hasMore: false }, (each) => each),
     }),
     route({
       method: "get",
       path: "/v1/booster/experiments/{id}/report",
-      summary: "An experiment's report, as a page",
+      summary: "An experiment's report, as a page; of one that is not finished the report so far, which grows",
       reply: z.string(),
       media: ["text/html"],
       async handle({ params }) {
-        const { id, bytes } = found((await list()).find((one) => one.id === params.id));
-        const where = join(id, RESULT);
-        if (bytes > LIMITS.experimentBytes) throw tooLarge(where, bytes);
-        const result = parseResult(await read(join(experiments!, where), where), where);
-        return new Response(renderHtml(withoutLinks(result)), {
+        const it = await one(params.id);
+        const report = await experiments.report(it);
+        const nonce = randomBytes(16).toString("base64");
+        const isOver = it.state === "finished";
+        const page = isOver ? found(report) : livePage(report, { progress: progressOf(it), nonce, lost: LOST });
+        return new Response(page, {
           headers: {
             "content-type": "text/html; charset=utf-8",
-            "content-security-policy": POLICY,
+            "content-security-policy": isOver ? POLICY : livePolicy(nonce),
             "cache-control": "no-store",
           },
         });
       },
     }),
+    route({
+      method: "get",
+      path: "/v1/booster/experiments/{id}/events",
+      summary: "How far an experiment is, and when its report is another (server-sent events), until it is finished",
+      reply: z.undefined(),
+      media: ["text/event-stream"],
+      async handle({ params, incoming }) {
+        await one(params.id);
+        return eventStream(
+          async function* (gone) {
+            let told: { readonly progress: string; readonly version: string } | undefined;
+            const over = AbortSignal.any([gone, draining]);
+            // Whose key is revoked, or whose session ends, hears nothing more.
+            while (!over.aborted && (await isStillKnown(service, incoming))) {
+              const it = await one(params.id);
+              const now = { progress: progressOf(it), version: it.version };
+              if (now.version !== told?.version) yield liveEvent("report", "new");
+              if (it.state === "finished") return yield liveEvent("end", now.progress);
+              if (now.progress !== told?.progress) yield liveEvent("progress", now.progress);
+              told = now;
+              await delay(LOOK_MS, undefined, { signal: over }).catch(() => undefined);
+            }
+          },
+          { incoming, onError: (err) => log.error({ err }, "an experiment was not looked at") },
+        );
+      },
+    }),
   ];
 }
 
-/** Files of single runs lie beside the report, and are not served. */
-function withoutLinks({ search, ...result }: ExperimentResult): ExperimentResult {
-  const bare = ({ folders: _, ...run }: ExperimentResult["runs"][number]): ExperimentResult["runs"][number] => run;
-  const runs = result.runs.map(bare);
-  return { ...result, runs, ...(search === undefined ? {} : { search: { ...search, found: search.found.map(bare) } }) };
+function reply({ id, state, changedAt, bytes, look }: Experiment): z.input<typeof ExperimentObject> {
+  const pieces = look && { done: look.done, left_out: look.leftOut, total: look.pieces };
+  return {
+    id,
+    object: "booster.experiment",
+    state,
+    changed_at: changedAt,
+    bytes: bytes ?? null,
+    pieces: pieces ?? null,
+    under_way: [...(look?.underWay ?? [])],
+  };
 }
 
-async function read(file: string, where: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(file, "utf8"));
-  } catch (cause) {
-    throw new BoosterError("RESULT_INVALID", "the result cannot be read", { where, cause });
-  }
+/** A line for people. */
+function progressOf({ state, look }: Experiment): string {
+  if (look === undefined) return state === "finished" ? "Finished." : "This experiment cannot be read.";
+  const { done, leftOut, pieces, underWay } = look;
+  const far = `${done} of ${pieces} pieces done${leftOut === 0 ? "" : `, ${leftOut} left out`}.`;
+  if (state === "stopped") return `Stopped. ${far} The command that began it goes on with it.`;
+  return [far, ...(underWay.length === 0 ? [] : [`Now: ${underWay.join("; ")}.`])].join(" ");
 }
-
-const tooLarge = (where: string, bytes: number): BoosterError =>
-  new BoosterError("RESULT_INVALID", "the result is too large to be shown", {
-    expected: `at most ${LIMITS.experimentBytes} bytes`,
-    found: String(bytes),
-    where,
-  });

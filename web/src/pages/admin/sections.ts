@@ -61,7 +61,7 @@ export const SECTIONS: readonly Section[] = [
     key: "experiments",
     label: "Experiments",
     page: Experiments,
-    about: "Reports of experiments that were run beside this server: which defence holds how long.",
+    about: "Experiments that run beside this server, and their reports: which defence holds how long.",
   },
   { key: "webhooks", label: "Webhooks", page: Webhooks, about: "Where this server tells of jobs that are over." },
   {
