@@ -12,6 +12,8 @@ const Result = z.object({ secondsPerStep: z.number(), peakRssBytes: z.number() }
 
 /** As near as an estimate is to come. */
 const WANTED = 0.15;
+/** A machine that others use is slower for minutes: an estimate and its run can meet two speeds. */
+const ROUNDS = 3;
 const LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 type Settings = Readonly<Record<string, unknown>>;
@@ -22,12 +24,12 @@ const worldRuns = (data: string): Record<string, Settings> => {
     model: packagePath("assets", "world"),
     alignment: join(data, "alignment-3.jsonl"),
     harmful: join(data, "harmful-3.jsonl"),
-    steps: 60,
+    steps: 400,
   };
   return {
     "bundled model, SFT": common,
-    "bundled model, Booster, 100 rows": { ...common, method: "booster", batchSize: 100, steps: 30 },
-    "bundled model, all weights": { ...common, tune: "full", batchSize: 50 },
+    "bundled model, Booster, 100 rows": { ...common, method: "booster", batchSize: 100, steps: 60 },
+    "bundled model, all weights": { ...common, tune: "full", batchSize: 50, steps: 200 },
   };
 };
 
@@ -40,7 +42,7 @@ const realRuns = ({ model, alignment }: SharedFiles): Record<string, Settings> =
     template: "alpaca",
     maxTokens: 256,
     tooLong: "truncate",
-    steps: 12,
+    steps: 6,
   };
   return {
     "SmolLM2-135M, SFT": common,
@@ -54,34 +56,40 @@ const realRuns = ({ model, alignment }: SharedFiles): Record<string, Settings> =
   };
 };
 
-/** What `booster estimate` says beside what the run takes. */
+/** What `booster estimate` says beside what the run takes, right after it: of some rounds the one whose ratio of times is the median. */
 export async function estimates({
   scratch,
   files,
+  quick,
   progress,
 }: {
   readonly scratch: string;
   readonly files: SharedFiles | undefined;
+  readonly quick: boolean;
   readonly progress: (text: string) => void;
 }): Promise<Section> {
   const data = join(scratch, "estimate-world");
   writeWorldData(data, [3]);
   const runs = { ...worldRuns(data), ...(files === undefined ? {} : realRuns(files)) };
   const program = fileURLToPath(new URL("ours-run.js", import.meta.url));
-  const rows: { name: string; said: Measured; took: Measured }[] = [];
+  const rows: Row[] = [];
   for (const [i, [name, settings]] of Object.entries(runs).entries()) {
-    progress(`Estimates: ${name}`);
-    const options = { ...settings, run: join(scratch, `estimate-${i}`) };
-    const { bytes, seconds, steps } = await estimate("align", options);
-    const took = await measureInChild(Result, process.execPath, [program, JSON.stringify(options)]);
-    rows.push({
-      name,
-      said: { bytes, seconds: seconds / steps },
-      took: { bytes: took.peakRssBytes, seconds: took.secondsPerStep },
-    });
+    const tries: Row[] = [];
+    for (let round = 0; round < (quick ? 1 : ROUNDS); round++) {
+      progress(`Estimates: ${name}, round ${round + 1}`);
+      const options = { ...settings, run: join(scratch, `estimate-${i}-${round}`) };
+      const { bytes, seconds, steps } = await estimate("align", options);
+      const took = await measureInChild(Result, process.execPath, [program, JSON.stringify(options)]);
+      tries.push({
+        name,
+        said: { bytes, seconds: seconds / steps },
+        took: { bytes: took.peakRssBytes, seconds: took.secondsPerStep },
+      });
+    }
+    const ranked = tries.toSorted((a, b) => ratioOf(a, "seconds") - ratioOf(b, "seconds"));
+    rows.push(ranked[ranked.length >> 1] as Row);
   }
-  const off = (what: keyof Measured) =>
-    Math.max(...rows.map(({ said, took }) => Math.abs(said[what] / took[what] - 1)));
+  const off = (what: keyof Measured) => Math.max(...rows.map((row) => Math.abs(ratioOf(row, what) - 1)));
   const target = (what: string, value: number) =>
     ({ what, value, sense: "at most", wanted: WANTED, unit: "" }) as const;
   return {
@@ -90,14 +98,14 @@ export async function estimates({
       {
         title: "`booster estimate` beside the run itself",
         header: ["run", "GB said", "GB", "ratio", "s a step said", "s a step", "ratio"],
-        rows: rows.map(({ name, said, took }) => [
-          name,
-          gigabytes(said.bytes),
-          gigabytes(took.bytes),
-          figure(said.bytes / took.bytes),
-          figure(said.seconds),
-          figure(took.seconds),
-          figure(said.seconds / took.seconds),
+        rows: rows.map((row) => [
+          row.name,
+          gigabytes(row.said.bytes),
+          gigabytes(row.took.bytes),
+          figure(ratioOf(row, "bytes")),
+          figure(row.said.seconds),
+          figure(row.took.seconds),
+          figure(ratioOf(row, "seconds")),
         ]),
       },
     ],
@@ -111,3 +119,11 @@ interface Measured {
   readonly bytes: number;
   readonly seconds: number;
 }
+
+interface Row {
+  readonly name: string;
+  readonly said: Measured;
+  readonly took: Measured;
+}
+
+const ratioOf = ({ said, took }: Row, what: keyof Measured): number => said[what] / took[what];

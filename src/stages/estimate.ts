@@ -49,7 +49,7 @@ export const ESTIMATED = Object.keys(JOBS) as readonly Estimated[];
 
 /**
  * What a training run will take, and what to change where it does not fit. Its data is read and its programs are traced; some steps are taken
- * on a few layers of the model, for their time.
+ * on the model, or on the first layers of a large one, for their time.
  *
  * @throws {BoosterError} what the stage throws before it trains
  * @example
@@ -76,7 +76,8 @@ export async function estimate(
   const tried = async (training: TrainingRun, said: Estimate): Promise<Estimate> => {
     context.emit?.({ type: "work", text: "trying some steps", preparing: true });
     try {
-      return { ...said, seconds: said.seconds * (await paceOf(training, machine, device)) };
+      const pace = await paceOf(training, machine, device, said.seconds / said.steps);
+      return { ...said, seconds: said.seconds * pace };
     } catch (error) {
       if (error instanceof BoosterError) return { ...said, untried: error.message };
       throw error;

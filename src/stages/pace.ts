@@ -8,9 +8,9 @@ import { TrainingProgram } from "../train/training-program.ts";
 import { TrainingStepper } from "../train/training-stepper.ts";
 import { programOf, type TrainingRun } from "./training-run.ts";
 
-/** Layers of the model on which steps are tried: enough for them to count more than embedding and head do. */
-const LAYERS = 4;
-/** Steps that are tried, after a first one that gets the memory: until so many seconds have passed, and two at least. */
+/** Steps are tried on as many layers as one of so many seconds has, and on four at least: embedding and head cost otherwise than layers. */
+const [STEP_SECONDS, LEAST_LAYERS] = [6, 4];
+/** Steps that are tried, until so many seconds have passed, and two at least. */
 const [SECONDS, LEAST] = [1, 2];
 
 /** What drives a run's steps on a device. */
@@ -23,38 +23,48 @@ export async function stepperOn(device: Device, job: TrainingRun) {
 }
 
 /**
- * How long a run's steps take, as a multiple of what the machine's speed says of their kernels: some steps are taken on the first layers of
- * the model, and priced. What the weights are decides nothing about time, so none is read.
+ * How long a run's steps take, as a multiple of what the machine's speed says of their kernels: some steps are taken on the model, or on the
+ * first layers of a large one, and priced. What the weights are decides nothing about time, so none is read.
  *
  * @param job its model may lie on a device that computes nothing
+ * @param secondsPerStep by the machine's speed
  * @throws {BoosterError} where the run cannot be with so few layers
  */
-export async function paceOf(job: TrainingRun, machine: Machine, device: Device): Promise<number> {
+export async function paceOf(
+  job: TrainingRun,
+  machine: Machine,
+  device: Device,
+  secondsPerStep: number,
+): Promise<number> {
   const { base, lora } = job.start;
-  const model = createModel(firstLayers(base.stored.config(), base.model.layers));
+  const layers = Math.max(LEAST_LAYERS, Math.floor((base.model.layers * STEP_SECONDS) / secondsPerStep));
+  const model = createModel(firstLayers(base.stored.config(), base.model.layers, layers));
   const has = (name: string) => model.modules.has(moduleOf(name.replace(/\.(scales|minima)$/, "")));
   const start = {
     ...job.start,
     base: { ...base, device, model, weights: await drawn(device, base.weights, has) },
     lora: lora && { ...lora, tensors: new Map([...lora.tensors].filter(([name]) => has(name))) },
   };
-  const dry = new DryDevice(machine);
-  const [real, priced] = [await stepperOn(device, { ...job, start }), await stepperOn(dry, { ...job, start })];
-  const said = () => dry.tallies.reduce((sum, { seconds }) => sum + seconds, 0);
-  let took = 0;
-  for (let step = 0; step < real.steps && (step <= LEAST || took < SECONDS); step++) {
+  const real = await stepperOn(device, { ...job, start });
+  const times: number[] = [];
+  const begun = performance.now();
+  for (let step = 0; step < real.steps && (step < LEAST || performance.now() - begun < 1000 * SECONDS); step++) {
+    // The first time gets the memory of a batch that is larger than those before.
+    await real.take(step);
     const begin = performance.now();
     await real.take(step);
-    // A run of one step has no other.
-    if (step === 0 && real.steps > 1) continue;
-    took += (performance.now() - begin) / 1000;
-    await priced.take(step);
+    times.push((performance.now() - begin) / 1000);
   }
-  return took / said();
+  // Priced afterwards: what is traced and collected in between would slow the steps down.
+  const dry = new DryDevice(machine);
+  const priced = await stepperOn(dry, { ...job, start });
+  for (const step of times.keys()) await priced.take(step);
+  const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+  return sum(times) / sum(dry.tallies.map(({ seconds }) => seconds));
 }
 
 /** The configuration of a model of so many layers with fewer of them; what a list says of each layer is cut as well. */
-export function firstLayers(config: unknown, layers: number, kept = LAYERS): unknown {
+export function firstLayers(config: unknown, layers: number, kept: number): unknown {
   if (!isObject(config)) return config;
   const fewer = (key: string, value: unknown) => {
     if (key === "num_hidden_layers" || key === "n_layer") return Math.min(layers, kept);
