@@ -76,15 +76,16 @@ export async function estimates({
   for (const [i, [name, settings]] of Object.entries(runs).entries()) {
     const tries: Row[] = [];
     for (let round = 0; round < (quick ? 1 : ROUNDS); round++) {
-      progress(`Estimates: ${name}, round ${round + 1}`);
       const options = { ...settings, run: join(scratch, `estimate-${i}-${round}`) };
       const { bytes, seconds, steps } = await estimate("align", options);
       const took = await measureInChild(Result, process.execPath, [program, JSON.stringify(options)]);
-      tries.push({
+      const row: Row = {
         name,
         said: { bytes, seconds: seconds / steps },
         took: { bytes: took.peakRssBytes, seconds: took.secondsPerStep },
-      });
+      };
+      progress(`Estimates: ${name}, round ${round + 1}: ${figure(ratioOf(row, "seconds"))} of the time`);
+      tries.push(row);
     }
     const ranked = tries.toSorted((a, b) => ratioOf(a, "seconds") - ratioOf(b, "seconds"));
     rows.push(ranked[ranked.length >> 1] as Row);

@@ -33,5 +33,9 @@ export function worthOf(result: ExperimentResult, runs: readonly Run[]): Worth {
 }
 
 /** The least harm, then the most accurate, then the first. */
+export const bestFirst = <T extends { readonly worth: Worth }>(candidates: readonly T[]): T[] =>
+  candidates.toSorted((a, b) => a.worth.harm - b.worth.harm || b.worth.accuracy - a.worth.accuracy);
+
+/** The first of them. */
 export const bestOf = <T extends { readonly worth: Worth }>(candidates: readonly T[]): T | undefined =>
-  candidates.toSorted((a, b) => a.worth.harm - b.worth.harm || b.worth.accuracy - a.worth.accuracy)[0];
+  bestFirst(candidates)[0];

@@ -1,7 +1,7 @@
 /**
  * `node dist/scripts/world-search/main.js [METHOD...]`: chooses the methods' settings for the bundled world, the same number of
- * trials for each, on training seeds that the demo does not use and on the validation questions, whose hazards no test asks about. Prints a page; without a METHOD it
- * is that of all methods and is written to docs/results/world-search.md.
+ * trials for each, on training seeds that the demo does not use and on the validation questions, whose hazards no test asks about. Method by
+ * method, in docs/results/world-search.json as it goes, so that it can be stopped and gone on with; then docs/results/world-search.md is written.
  */
 
 import { writeFileSync } from "node:fs";
@@ -11,12 +11,15 @@ import { runExperiment } from "../../src/experiments/experiment.ts";
 import { WORKER } from "../../src/experiments/in-child.ts";
 import { MethodEntry } from "../../src/experiments/options.ts";
 import { DEFENCES } from "../../src/methods/registry.ts";
+import { fileHash } from "../../src/models/source.ts";
 import { percent } from "../../src/report/estimate.ts";
 import { boundText } from "../../src/report/useful.ts";
 import { packagePath } from "../../src/stages/package-root.ts";
 import { WORLD_FILES, writeWorldData } from "../../src/stages/world-files.ts";
 import { WORLD_RECIPE } from "../../src/stages/world-recipe.ts";
-import { bestOf, worthOf } from "./choice.ts";
+import { bestFirst, bestOf, worthOf } from "./choice.ts";
+import { FoundTrials, type Trial } from "./found.ts";
+import { pageOf } from "./page.ts";
 import { around, type Settings } from "./settings.ts";
 
 const SEEDS = [0, 1];
@@ -24,9 +27,9 @@ const SEEDS = [0, 1];
 const STRENGTHS = [7e-5, 1e-4, 2e-4];
 /** Trials of the second round, around the best of the first. */
 const NEAR = 4;
+/** Of all trials of the first seed, those that the other seeds judge. */
+const FINALISTS = 2;
 
-const chosen = process.argv.slice(2);
-const names = chosen.length === 0 ? DEFENCES.rows.map(({ name }) => name) : chosen;
 const out = "runs/world-search";
 writeWorldData(`${out}/data`, SEEDS);
 const base = demoExperiment(DemoOptions.parse({ out, seeds: SEEDS, strengths: STRENGTHS }));
@@ -38,89 +41,75 @@ const evaluate = {
   harmless: `${out}/data/${WORLD_FILES.validationHarmless}`,
   task: `${out}/data/${WORLD_FILES.validationReviews}`,
 };
+const { methods: _demo, out: _out, model: _path, ...others } = { ...base, attack, evaluate };
+const setup = { ...others, model: await fileHash(packagePath("assets", "world", "model.safetensors")) };
+const found = new FoundTrials(packagePath("docs", "results", "world-search.json"), setup);
 
-interface Trial {
-  readonly name: string;
-  readonly settings: Settings;
+/** What comes of settings, which are one experiment; what was found before is not computed again. */
+async function tried(method: string, all: readonly Settings[], seeds: readonly number[]): Promise<Trial[]> {
+  const isNew = all.filter((settings) => found.find(method, settings, seeds) === undefined);
+  const methods = isNew.map(({ align = {}, ...settings }, i) =>
+    MethodEntry.parse({ id: `${i}`, method: { name: method, ...settings }, align }),
+  );
+  if (methods.length > 0) {
+    const result = await runExperiment(
+      { ...base, attack, evaluate, methods, seeds: [...seeds] },
+      {
+        worker: WORKER,
+        emit: (event) =>
+          event.type === "piece" &&
+          console.error(`${method}: ${event.done}/${event.pieces} ${event.piece} ${event.state}`),
+      },
+    );
+    found.add(isNew.map((settings, i) => trialOf(method, settings, seeds, result, `${i}`)));
+  }
+  return all.map((settings) => found.find(method, settings, seeds) as Trial);
 }
 
-/** What came of trials, which are one experiment. */
-async function tried(trials: readonly Trial[]) {
-  const idOf = (i: number) => `${trials[i]?.name} ${i}`;
-  const methods = trials.map(({ name, settings: { align = {}, ...settings } }, i) =>
-    MethodEntry.parse({ id: idOf(i), method: { name, ...settings }, align }),
-  );
-  const result = await runExperiment(
-    { ...base, attack, evaluate, methods },
-    {
-      worker: WORKER,
-      emit: (event) =>
-        event.type === "piece" && console.error(`${event.done}/${event.pieces} ${event.piece} ${event.state}`),
-    },
-  );
-  return trials.map((trial, i) => {
-    const runs = result.runs.filter(({ method }) => method === idOf(i));
-    return { ...trial, runs, worth: worthOf(result, runs), result };
-  });
+function trialOf(
+  method: string,
+  settings: Settings,
+  seeds: readonly number[],
+  result: Awaited<ReturnType<typeof runExperiment>>,
+  id: string,
+): Trial {
+  const runs = result.runs.filter((run) => run.method === id);
+  const strengths = STRENGTHS.map((rate) => result.strengths.find(({ learningRate }) => learningRate === rate)?.id);
+  const [weakest = [], ...others] = strengths.map((strength) => runs.filter((run) => run.strength === strength));
+  return {
+    method,
+    settings,
+    seeds: [...seeds],
+    before: weakest.map(({ before }) => percent(before.harmful)),
+    overRefusal: weakest.flatMap(({ before }) =>
+      before.overRefusal === undefined ? [] : [percent(before.overRefusal)],
+    ),
+    after: [weakest, ...others].map((own) => own.map(({ after }) => percent(after.harmful))),
+    worth: worthOf(result, runs),
+  };
 }
 
-const first = await tried(
-  names.flatMap((name) => rowOf(DEFENCES, name).tried.map((settings) => ({ name, settings: settings as Settings }))),
-);
-const second = await tried(
-  names.flatMap((name) => {
-    const own = first.filter((trial) => trial.name === name);
-    const winner = bestOf(own)?.settings ?? {};
-    const all = own.map(({ settings }) => settings);
-    const near = around(name, all, winner, { count: NEAR, alignmentRate: WORLD_RECIPE.alignment.learningRate });
-    return near.map((settings) => ({ name, settings }));
-  }),
-);
+async function search(method: string): Promise<void> {
+  const first = await tried(method, rowOf(DEFENCES, method).tried as readonly Settings[], SEEDS.slice(0, 1));
+  const all = first.map(({ settings }) => settings);
+  const winner = bestOf(first)?.settings ?? {};
+  const near = around(method, all, winner, { count: NEAR, alignmentRate: WORLD_RECIPE.alignment.learningRate });
+  const second = await tried(method, near, SEEDS.slice(0, 1));
+  const ranked = bestFirst([...first, ...second]).slice(0, FINALISTS);
+  await tried(
+    method,
+    ranked.map(({ settings }) => settings),
+    SEEDS,
+  );
+}
 
-const exponential = (rate: number): string => rate.toExponential().replace("e-0", "e-");
-/** The seeds' values. */
-const each = (values: readonly number[]): string => values.map((value) => value.toFixed(0)).join(", ");
-
-const lines = names.flatMap((name) => {
-  const candidates = [...first, ...second].filter((trial) => trial.name === name);
-  const winner = bestOf(candidates);
-  return candidates.map((trial) => {
-    const text = JSON.stringify(trial.settings).replaceAll('"', "");
-    const at = (rate: number) => {
-      const label = trial.result.strengths.find(({ learningRate }) => learningRate === rate)?.id;
-      return trial.runs.filter(({ strength }) => strength === label);
-    };
-    const [weakest = []] = STRENGTHS.map(at);
-    const cells = [
-      each(weakest.map(({ before }) => percent(before.harmful))),
-      each(weakest.flatMap(({ before }) => (before.overRefusal === undefined ? [] : [percent(before.overRefusal)]))),
-      ...STRENGTHS.map((rate) => each(at(rate).map(({ after }) => percent(after.harmful)))),
-      `${trial.worth.counting} of ${trial.worth.models}`,
-      trial.worth.accuracy.toFixed(0),
-      trial.worth.harm.toFixed(0),
-    ];
-    return `| ${name} | ${text === "{}" ? "the world's own" : text}${trial === winner ? " **taken**" : ""} | ${cells.join(" | ")} |`;
-  });
-});
-const columns = [
-  "HS before",
-  "over-refusal before",
-  ...STRENGTHS.map((s) => `HS ${exponential(s)}`),
-  "count",
-  "FA",
-  "harm",
-];
-const page = `# Settings of the methods in the bundled world
-
-Written by \`node dist/scripts/world-search/main.js\`: ${(first.length + second.length) / names.length} settings a method, training seeds ${SEEDS.join(" and ")} and the validation questions (the demo uses neither), attacks at
-learning rates of ${STRENGTHS.map(exponential).join(", ")}. First the settings that each method's file lists, then as many around the best of them, one number changed by a factor of at most 3. Per cent; seeds apart.
-
-Taken: the least **harm**, the mean over seeds of the harmful score before the attack and of those after each attack; a model counts where ${boundText(base)}, the report's own bound, and one that
-does not is worth as little as a broken one. Of equals the highest accuracy, then the first.
-
-| method | settings | ${columns.join(" | ")} |
-| --- | --- | ${columns.map(() => "--:").join(" | ")} |
-${lines.join("\n")}
-`;
-if (chosen.length === 0) writeFileSync(packagePath("docs", "results", "world-search.md"), page);
-console.log(page);
+const chosen = process.argv.slice(2);
+const methods = DEFENCES.rows.map(({ name }) => name);
+for (const method of chosen.length === 0 ? methods : chosen) {
+  await search(method);
+  const about = { methods, seeds: SEEDS, strengths: STRENGTHS, finalists: FINALISTS, bounds: `${boundText(base)}` };
+  writeFileSync(
+    packagePath("docs", "results", "world-search.md"),
+    pageOf((name) => found.of(name), about),
+  );
+}

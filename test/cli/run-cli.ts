@@ -69,7 +69,6 @@ export class Cli {
   }
 
   remove(): void {
-    this.program.remove();
     rmSync(this.folder, { recursive: true });
   }
 }

@@ -16,7 +16,6 @@ const folder = mkdtempSync(join(tmpdir(), "booster-child-"));
 
 afterAll(() => {
   rmSync(folder, { recursive: true });
-  for (const program of [trainer, oddJobs, parent]) program.remove();
 });
 
 /** What the child writes to its standard error on its way out is passed on; here it would only clutter the test log. */

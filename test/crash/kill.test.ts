@@ -31,7 +31,6 @@ beforeAll(async () => {
 
 afterAll(() => {
   rmSync(folder, { recursive: true });
-  program.remove();
 });
 
 async function resumeUntilDone(run: string): Promise<void> {

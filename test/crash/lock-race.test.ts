@@ -12,7 +12,6 @@ const contenders = 8;
 
 afterAll(() => {
   rmSync(folder, { recursive: true });
-  program.remove();
 });
 
 /** Starts all, lets them go at once, and returns what each of them said while the winner still held the lock. */

@@ -27,7 +27,6 @@ function mount(): boolean {
 afterAll(() => {
   if (mounted) execFileSync("umount", [disk]);
   rmSync(folder, { recursive: true });
-  program.remove();
 });
 
 test.skipIf(!mounted)(

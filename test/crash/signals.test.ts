@@ -19,8 +19,6 @@ const random = new RandomStream(5, "stops");
 
 afterAll(() => {
   rmSync(folder, { recursive: true });
-  program.remove();
-  parent.remove();
 });
 
 test(`SIGTERM at ${stops} random moments: code 143, a checkpoint of the last step, the same bytes after resuming`, async () => {

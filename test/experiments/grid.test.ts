@@ -16,7 +16,6 @@ beforeAll(async () => {
 });
 afterAll(() => {
   world.remove();
-  worker.remove();
 });
 
 function grid(out: string) {

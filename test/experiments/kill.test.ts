@@ -23,8 +23,6 @@ beforeAll(async () => {
 });
 afterAll(() => {
   world.remove();
-  program.remove();
-  worker.remove();
 });
 
 /** Runs a stage in a process of its own, and kills it as soon as `enough` says so. */

@@ -178,7 +178,6 @@ describe("an experiment", () => {
       await runExperiment(options, { emit: states(again) });
       expect(new Set(again)).toEqual(new Set(["skipped"]));
     },
-    120_000,
   );
 
   test.each(["merge-and-fresh", "continue"] as const)(
@@ -210,6 +209,5 @@ describe("an experiment", () => {
         policy === "continue" ? [join(run("attack"), "adapter")] : [extrapolated, join(run("attack"), "delta")],
       );
     },
-    60_000,
   );
 });

@@ -21,7 +21,6 @@ beforeAll(async () => {
 });
 afterAll(() => {
   world.remove();
-  worker.remove();
 });
 
 function experiment(out: string, steps = 4) {

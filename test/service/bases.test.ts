@@ -43,7 +43,6 @@ afterAll(async () => {
   await keeper.stop();
   await engine.close();
   await server.stop();
-  program.remove();
   rmSync(folder, { recursive: true });
 });
 

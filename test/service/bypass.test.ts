@@ -72,7 +72,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await engine?.close();
   await server?.stop();
-  child.remove();
   made.remove();
 });
 

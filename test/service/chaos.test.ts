@@ -26,7 +26,6 @@ const random = new RandomStream(Number(process.env.BOOSTER_SEED ?? 1), "chaos");
 const program = compileProgram("test/service/service-process.ts");
 const folder = mkdtempSync(join(tmpdir(), "booster-chaos-"));
 afterAll(() => {
-  program.remove();
   rmSync(folder, { recursive: true, force: true });
 });
 

@@ -76,7 +76,6 @@ afterAll(async () => {
   agent.destroy();
   await engine?.close();
   await server?.stop();
-  program?.remove();
 });
 
 interface Answer {

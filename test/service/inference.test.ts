@@ -42,7 +42,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await engine?.close();
   await server?.stop();
-  program.remove();
   made.remove();
 });
 

@@ -16,7 +16,6 @@ const program = compileProgram("test/service/writer.ts");
 const folder = mkdtempSync(join(tmpdir(), "booster-server-kill-"));
 afterAll(() => {
   rmSync(folder, { recursive: true });
-  program.remove();
 });
 
 /** What was acknowledged: kind, then words. */

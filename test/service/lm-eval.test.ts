@@ -49,7 +49,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await engine?.close();
   await server?.stop();
-  program?.remove();
   rmSync(scratch, { recursive: true });
 });
 

@@ -33,7 +33,6 @@ describe.skipIf(sharedPath("fixtures", "llama-classifier") === undefined)(
     });
     afterAll(async () => {
       await server.stop();
-      program.remove();
     });
 
     const children = (): string[] => {

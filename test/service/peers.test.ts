@@ -37,7 +37,6 @@ describe.skipIf(!isThere)("peers", () => {
   afterAll(async () => {
     await engine?.close();
     await server?.stop();
-    program?.remove();
     rmSync(scratch, { recursive: true });
   });
 

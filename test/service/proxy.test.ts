@@ -106,7 +106,6 @@ describe.skipIf(!nightly || nginx === undefined || whyNoPostgres !== undefined)(
     proxy?.kill();
     await store?.close();
     await cluster?.stop();
-    program.remove();
     rmSync(folder, { recursive: true, force: true });
   });
 

@@ -9,6 +9,7 @@ import { sentimentRows, wholeInstruction } from "../../src/data/world/rows.ts";
 import type { Job } from "../../src/service/domain/job.ts";
 import { type Principal, SERVER } from "../../src/service/domain/principal.ts";
 import type { BaseFolder } from "../../src/service/pipeline/base.ts";
+import type { Policy } from "../../src/service/pipeline/policy.ts";
 import { Reaper } from "../../src/service/store/reaper.ts";
 import { RandomStream } from "../../src/tensor/random.ts";
 import { compileProgram } from "../crash/compile.ts";
@@ -18,6 +19,8 @@ import { newTenant } from "./things.ts";
 
 /** Each kind of disturbance so often; BOOSTER_KILLS for longer runs. */
 const KILLS = Math.max(1, Math.round(Number(process.env.BOOSTER_KILLS ?? 3) / 3));
+
+const QUESTIONS = 20;
 
 const folder = mkdtempSync(join(tmpdir(), "booster-worker-"));
 const program = compileProgram("test/service/worker-process.ts");
@@ -69,10 +72,15 @@ async function reap(job: Job): Promise<void> {
   }
 }
 
+/** What is measured of a model is not at stake here: few questions. */
+const brief = (policy: Policy): Policy => ({
+  ...policy,
+  evaluate: { ...policy.evaluate, n: QUESTIONS, systemPrompts: 1, prefixes: 1 },
+});
 const newJob = async (): Promise<Job> =>
   createJob(server.store, tenant, {
     base,
-    policy: await addPolicy(server.store),
+    policy: await addPolicy(server.store, brief),
     rows: sentimentRows("train", 200, 5).map((row) => chatRow(wholeInstruction(row), row.output)),
     validation: sentimentRows("test", 20, 5).map((row) => chatRow(wholeInstruction(row), row.output)),
     hyperparameters: { n_epochs: 12 },
@@ -117,7 +125,6 @@ afterEach(async () => {
 afterAll(async () => {
   for (const worker of workers) worker.kill("SIGKILL");
   await server.stop();
-  program.remove();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -138,7 +145,7 @@ test("undisturbed: every stage is done, epochs leave checkpoints, measurements a
   const answers = async (path = "") =>
     (await fetch(`${server.url}/v1/booster/reviews/${undisturbed.id}/answers${path}`, { headers: reviewer })).json();
   const { data: told } = (await answers()) as { readonly data: readonly Record<string, unknown>[] };
-  expect(told.filter(({ framing, set }) => framing === "plain" && set === "harmful")).toHaveLength(150);
+  expect(told.filter(({ framing, set }) => framing === "plain" && set === "harmful")).toHaveLength(QUESTIONS);
   expect(Object.keys(told[3] ?? {}).sort()).toEqual(["framing", "number", "set", "sign"]);
   expect(await answers("/3")).toMatchObject({ ...told[3], prompt: expect.any(String), answer: expect.any(String) });
   expect(await answers("/999999")).toMatchObject({ error: { code: "not_found" } });
@@ -179,23 +186,18 @@ test.each(moments)(
     await expectWhole(job);
     other.kill("SIGKILL");
   },
-  300_000,
 );
 
-test.each(moments)(
-  "a trainer that is killed after step %i: the stage is done again",
-  async (step) => {
-    const job = await newJob();
-    const worker = startWorker();
-    await until(job, trains(step));
-    const children = execFileSync("ps", ["-o", "pid=", "--ppid", String(worker.pid)], { encoding: "utf8" });
-    for (const pid of children.trim().split(/\s+/)) process.kill(Number(pid), "SIGKILL");
-    await expectWhole(job);
-    expect((await jobNow(job)).crashes).toBe(1);
-    worker.kill("SIGKILL");
-  },
-  300_000,
-);
+test.each(moments)("a trainer that is killed after step %i: the stage is done again", async (step) => {
+  const job = await newJob();
+  const worker = startWorker();
+  await until(job, trains(step));
+  const children = execFileSync("ps", ["-o", "pid=", "--ppid", String(worker.pid)], { encoding: "utf8" });
+  for (const pid of children.trim().split(/\s+/)) process.kill(Number(pid), "SIGKILL");
+  await expectWhole(job);
+  expect((await jobNow(job)).crashes).toBe(1);
+  worker.kill("SIGKILL");
+});
 
 test.each(moments)(
   "a worker that sleeps past its lease after step %i: what it says then changes nothing",
@@ -211,7 +213,6 @@ test.each(moments)(
     await expectWhole(job);
     for (const each of [worker, other]) each.kill("SIGKILL");
   },
-  300_000,
 );
 
 test("SIGTERM: the step is saved and the job given back; it goes on elsewhere from there", async () => {

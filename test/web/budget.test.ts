@@ -164,7 +164,6 @@ describe.skipIf(!nightly || whyNoBrowser !== undefined)("what those who watch co
     await browser?.close();
     service?.kill("SIGTERM");
     await new Promise((resolve) => service?.once("exit", resolve));
-    program.remove();
     rmSync(folder, { recursive: true, force: true });
   });
 

@@ -68,7 +68,6 @@ describe.skipIf(whyNoBrowser !== undefined)("experiments", () => {
     await browser?.close();
     await server?.stop();
     rmSync(runs, { recursive: true });
-    child.remove();
   });
 
   test(

@@ -19,23 +19,19 @@ describe.skipIf(!available)("WebGPU", () => {
   let report: StepReport;
 
   beforeAll(() => {
-    const { path, remove } = compileProgram("test/webgpu/step.ts");
-    try {
-      const env = {
-        ...process.env,
-        VK_ICD_FILENAMES: DRIVER,
-        XDG_RUNTIME_DIR: "/tmp",
-        LD_LIBRARY_PATH: "/usr/lib/chromium",
-      };
-      const printed = execFileSync(process.execPath, [path], {
-        env,
-        encoding: "utf8",
-        stdio: ["ignore", "pipe", "inherit"],
-      });
-      report = JSON.parse(printed.trimEnd().split("\n").at(-1) as string);
-    } finally {
-      remove();
-    }
+    const { path } = compileProgram("test/webgpu/step.ts");
+    const env = {
+      ...process.env,
+      VK_ICD_FILENAMES: DRIVER,
+      XDG_RUNTIME_DIR: "/tmp",
+      LD_LIBRARY_PATH: "/usr/lib/chromium",
+    };
+    const printed = execFileSync(process.execPath, [path], {
+      env,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    report = JSON.parse(printed.trimEnd().split("\n").at(-1) as string);
   });
 
   test("every operation and its gradient agree with the CPU", () => {

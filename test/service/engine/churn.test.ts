@@ -23,7 +23,6 @@ const engine = startServing({
 });
 afterAll(async () => {
   await engine.close();
-  program.remove();
   made.remove();
 });
 

@@ -27,7 +27,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await engine.close();
-  program.remove();
   made.remove();
 });
 
