@@ -7,6 +7,7 @@ import { BoosterError } from "../src/errors.ts";
  * Runs a program that prints its measurement as the last line of its output, as JSON: one measurement a process, so that
  * peak memory is its own.
  *
+ * @param seconds after which it is killed
  * @throws {BoosterError} `BENCH_CHILD_FAILED` when it fails or prints no JSON; zod's error when the JSON is another one.
  * @example
  * const { tokensPerSecond } = await measureInChild(z.object({ tokensPerSecond: z.number() }), process.execPath, ["x.js"]);
@@ -16,8 +17,10 @@ export async function measureInChild<T>(
   command: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv = process.env,
+  seconds?: number,
 ): Promise<T> {
-  const child = spawn(command, args, { env, stdio: ["ignore", "pipe", "pipe"] });
+  const limit = seconds === undefined ? {} : { timeout: Math.ceil(1000 * seconds), killSignal: "SIGKILL" as const };
+  const child = spawn(command, args, { env, stdio: ["ignore", "pipe", "pipe"], ...limit });
   const exit = new Promise<number | NodeJS.Signals | null>((done, fail) => {
     child.once("error", fail);
     child.once("close", (code, signal) => done(code ?? signal));
@@ -27,7 +30,7 @@ export async function measureInChild<T>(
   if (code === 0 && line.startsWith("{")) return schema.parse(JSON.parse(line));
   throw new BoosterError("CHILD_CRASHED", "a measurement gave no result", {
     expected: "exit code 0 and a line of JSON",
-    found: `exit code ${code}, ${log.trim().split("\n").slice(-5).join("\n")}`,
+    found: `exit code ${code}, ${/^\w*Error: .*$/m.exec(log)?.[0] ?? log.trim().split("\n").slice(-5).join("\n")}`,
     where: [command, ...args].join(" "),
   });
 }

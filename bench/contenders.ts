@@ -14,7 +14,7 @@ export interface Contender {
   run(steps: number): Promise<Measurement>;
 }
 
-const OursResult = z.object({
+export const OursResult = z.object({
   stepSeconds: z.array(z.number().positive()),
   startupSeconds: z.number(),
   peakRssBytes: z.number().int(),
@@ -52,7 +52,7 @@ export const runOurs = (
     ...more,
   ]);
 
-const workloadArgs = (input: RowsInput | "dense"): string[] =>
+export const workloadArgs = (input: RowsInput | "dense"): string[] =>
   input === "dense"
     ? ["--workload", "dense"]
     : ["--workload", "rows", "--model", input.model, "--batches", input.batches];

@@ -16,7 +16,7 @@ export interface GenerationRequest {
   readonly runs: number;
 }
 
-const Result = z.object({
+export const GenerationResult = z.object({
   seconds: z.array(z.number().positive()).min(1),
   /** New tokens of the first prompt. */
   first: z.array(z.int()),
@@ -24,7 +24,7 @@ const Result = z.object({
   version: z.string().optional(),
 });
 
-interface Measured extends z.infer<typeof Result> {
+interface Measured extends z.infer<typeof GenerationResult> {
   readonly format: BenchFormat;
   readonly name: string;
   readonly batch: number;
@@ -103,7 +103,7 @@ export async function generation({ model, scratch, quick, progress }: Options): 
     );
     for (const { format, name, args } of programs) {
       progress(`generation: ${format}, ${name}, batch ${batch}`);
-      const result = await measureInChild(Result, process.execPath, args(request));
+      const result = await measureInChild(GenerationResult, process.execPath, args(request));
       measured.push({ format, name, batch, ...result, tokensPerSecond: (batch * newTokens) / median(result.seconds) });
     }
   }

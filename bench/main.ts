@@ -10,6 +10,7 @@ import { BoosterError } from "../src/errors.ts";
 import { packagePath } from "../src/stages/package-root.ts";
 import { estimates } from "./estimate.ts";
 import { generation } from "./generation.ts";
+import { gpu } from "./gpu.ts";
 import { methods } from "./methods.ts";
 import { environment, renderReport, renderSection, type Section } from "./report.ts";
 import { ROW_BATCHES, type ROWS_OF, type SharedFiles, sharedFiles, writeRows } from "./rows.ts";
@@ -21,7 +22,7 @@ import { training } from "./training.ts";
 interface Context {
   readonly quick: boolean;
   /** Real model and data, or undefined with the reason printed. */
-  files(): SharedFiles | undefined;
+  files(what?: string): SharedFiles | undefined;
   /** For files that are thrown away. */
   readonly scratch: string;
   readonly progress: (text: string) => void;
@@ -45,6 +46,7 @@ const WORKLOADS: Readonly<Record<string, (context: Context) => Promise<Section |
     const files = context.files();
     return files === undefined ? undefined : serving({ ...context, model: files.model });
   },
+  gpu: async (context) => gpu(context),
 };
 
 async function rows(context: Context, kind: keyof typeof ROWS_OF, title: string, lead: number) {
@@ -81,7 +83,7 @@ const results: Record<string, Section> = {};
 const sections: string[] = [];
 try {
   for (const name of names) {
-    const files = () => sharedFiles(options.shared, (reason) => progress(`skipped ${name}: ${reason}`));
+    const files = (what = name) => sharedFiles(options.shared, (reason) => progress(`skipped ${what}: ${reason}`));
     const result = await WORKLOADS[name]?.({ quick: options.quick, files, scratch, progress });
     if (result === undefined) continue;
     results[name] = result;

@@ -5,6 +5,7 @@
  *     node dist/bench/ours.js --workload rows --method booster --model FILE.gguf --batches FILE.json
  *     node dist/bench/ours.js --workload dense --profile PREFIX     also says which operators took the time
  *     node dist/bench/ours.js --workload dense --shape '{"length": 2048, "rows": 1}'
+ *     node dist/bench/ours.js --workload dense --provider webgpu --base float16
  */
 
 import { parseArgs } from "node:util";
@@ -12,12 +13,12 @@ import { choose } from "../src/choice.ts";
 import { METHODS } from "../src/methods/registry.ts";
 import { freshLora, loraScale } from "../src/models/load.ts";
 import { adamW } from "../src/optim/index.ts";
-import { Device } from "../src/runtime/index.ts";
+import { Device, type Provider } from "../src/runtime/index.ts";
 import { LONG } from "../src/stages/training-run.ts";
 import { TrainingProgram } from "../src/train/training-program.ts";
 import { passFlops } from "./flops.ts";
 import { peakMemory } from "./memory.ts";
-import { DENSE, denseWorkload, LINEAR, LORA, rowsWorkload, type Shape, type StepRows } from "./workloads.ts";
+import { DENSE, denseWorkload, LINEAR, LORA, rowsWorkload, type Shape, type StepRows, uploaded } from "./workloads.ts";
 
 const { values: args } = parseArgs({
   options: {
@@ -31,15 +32,20 @@ const { values: args } = parseArgs({
     batches: { type: "string", default: "" },
     profile: { type: "string" },
     shape: { type: "string", default: "{}" },
+    provider: { type: "string", default: "cpu" },
+    base: { type: "string", default: "float32" },
   },
 });
 const shape: Shape = { ...DENSE, ...JSON.parse(args.shape) };
-const { model, load, batches } =
-  args.workload === "dense" ? denseWorkload(shape) : rowsWorkload(args.model, args.batches);
+const workload = args.workload === "dense" ? denseWorkload(shape) : rowsWorkload(args.model, args.batches);
+const { model, batches } = workload;
 const lora = { ...LORA, r: shape.rank, targetModules: LINEAR.slice(0, shape.adapted) };
-const device = new Device(args.profile === undefined ? {} : { profilePrefix: args.profile });
+const device = new Device({
+  provider: args.provider as Provider,
+  ...(args.profile === undefined ? {} : { profilePrefix: args.profile }),
+});
 const low = args.memory === "low";
-const frozen = await device.uploadAll([...model.weights.keys()].map((name) => [name, load(name)] as const));
+const frozen = await uploaded(workload, device, args.base === "float16");
 const started = performance.now();
 const program = await TrainingProgram.compile({
   device,
@@ -62,7 +68,7 @@ function stepFlops({ alignment, harmful }: StepRows): number {
 }
 
 const step = ({ alignment, harmful }: StepRows) => program.step({ alignment: [alignment], harmful: [harmful] }, 5e-4);
-for (let i = 0; i < Number(args.warmup); i++) await step(batches[0] as StepRows);
+for (let i = 0; i < Number(args.warmup); i++) await step(batches[i % batches.length] as StepRows);
 const stepSeconds: number[] = [];
 let metrics: Readonly<Record<string, number>> = {};
 for (let i = 0; i < Number(args.steps); i++) {
@@ -80,3 +86,5 @@ console.log(
     ...(args.profile === undefined ? {} : { profile: program.profile().ops }),
   }),
 );
+// The threads of a software driver would keep the process alive.
+if (!device.onHost) process.exit(0);

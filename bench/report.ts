@@ -33,9 +33,12 @@ export const NOTHING = "–";
 
 /** Three significant digits without an exponent: 0.723, 1.24, 174. */
 export const figure = (value: number): string =>
-  value.toFixed(Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value)))));
+  value === 0 ? "0" : value.toFixed(Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value)))));
 
 export const gigabytes = (bytes: number): string => (bytes / 1e9).toFixed(2);
+
+export const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
 
 export const median = (values: readonly number[]): number => {
   const sorted = [...values].sort((a, b) => a - b);

@@ -13,7 +13,7 @@ import {
 } from "./contenders.ts";
 import { matmulPeak } from "./peak.ts";
 import { peersInstalled } from "./peers/peers.ts";
-import { figure, gigabytes, median, NOTHING, type Section, type Table, type Target } from "./report.ts";
+import { figure, gigabytes, mean, median, NOTHING, type Section, type Table, type Target } from "./report.ts";
 
 /** What the measurements of one contender come to. */
 interface Summary {
@@ -37,8 +37,6 @@ interface Plan {
   readonly quick: boolean;
   readonly progress: (text: string) => void;
 }
-
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /**
  * Measures a training workload: every contender in turn, each in a process of its own, and that several times over, so that

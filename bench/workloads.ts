@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { createModel, type Example, type Model } from "../src/models/index.ts";
 import { openSource } from "../src/models/source.ts";
+import type { Device, DeviceTensors } from "../src/runtime/index.ts";
 import { RandomStream } from "../src/tensor/random.ts";
+import { storedHalves } from "../src/tensor/stored.ts";
 import { type HostTensor, sizeOf, tensor } from "../src/tensor/tensor.ts";
 
 /** LoRA of every workload: rank 32 and alpha 4 on queries, keys and values, as in the paper. */
@@ -58,6 +60,9 @@ export const DENSE: Shape = {
   adapted: LORA.targetModules.length,
 };
 
+/** Random numbers of one weight; larger ones repeat them, or a billion would take minutes. */
+const DRAWN = 2 ** 18;
+
 /** Linear layers of a block, those of the paper first. */
 export const LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
@@ -75,11 +80,10 @@ export function denseWorkload(given: Partial<Shape> = {}): Workload {
     const shape = model.weights.get(name) as readonly number[];
     const stream = new RandomStream(1, name);
     const value = name.includes("norm") ? () => 1 : (i: number) => 0.04 * (stream.bits(i) / 2 ** 32 - 0.5);
-    return tensor(
-      "float32",
-      shape,
-      Float32Array.from({ length: sizeOf(shape) }, (_, i) => value(i)),
-    );
+    const data = new Float32Array(sizeOf(shape));
+    const drawn = Float32Array.from({ length: Math.min(DRAWN, data.length) }, (_, i) => value(i));
+    for (let at = 0; at < data.length; at += DRAWN) data.set(drawn.subarray(0, data.length - at), at);
+    return tensor("float32", shape, data);
   };
   const rows = (name: string): Example[] => {
     const stream = new RandomStream(2, name);
@@ -108,4 +112,15 @@ function unpadded({ input_ids, labels, attention_mask }: PaddedRows): Example[] 
     const length = attention_mask[row]?.reduce((sum, bit) => sum + bit, 0) ?? 0;
     return { inputIds: ids.slice(0, length), labels: labels[row]?.slice(0, length) ?? [] };
   });
+}
+
+/** The frozen weights on a device, one after the other; matrices in half precision where that is wanted. */
+export function uploaded({ model, load }: Workload, device: Device, isHalf = false): Promise<DeviceTensors> {
+  function* weights(): Generator<readonly [string, HostTensor]> {
+    for (const [name, { length }] of model.weights) {
+      const weight = load(name);
+      yield [name, isHalf && length === 2 ? storedHalves("float16", weight).codes : weight];
+    }
+  }
+  return device.uploadAll(weights());
 }

@@ -22,8 +22,22 @@ def parser(description):
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--method", choices=["sft", "booster"], default="sft")
     options.add_argument("--steps", type=int, default=5, help="measured steps, after the warm-up")
+    options.add_argument("--device", default="cpu", help="cpu or cuda")
+    options.add_argument("--shape", type=json.loads, default={}, help="dense: sizes other than the default's, as JSON")
     options.add_argument("--json", action="store_true", help="print the result as one line of JSON")
     return options
+
+
+def llama_sizes(shape):
+    """The sizes of `LLAMA`, or of a shape of bench/workloads.ts."""
+    width = shape.get("hidden", LLAMA["width"])
+    return {
+        "vocab": shape.get("vocabulary", LLAMA["vocab"]),
+        "layers": shape.get("layers", LLAMA["layers"]),
+        "width": width,
+        "heads": width // 48,
+        "ffn": 8 * width // 3,
+    }
 
 
 def random_batches(vocab=LLAMA["vocab"], rows=ROWS, length=LENGTH):
@@ -35,6 +49,10 @@ def random_batches(vocab=LLAMA["vocab"], rows=ROWS, length=LENGTH):
         return {"input_ids": ids, "labels": ids, "attention_mask": torch.ones_like(ids)}
 
     return [{"align": batch(), "harmful": batch()}]
+
+
+def on_device(batches, device):
+    return [{side: {key: x.to(device) for key, x in rows.items()} for side, rows in step.items()} for step in batches]
 
 
 def take_gradients(params):
@@ -76,12 +94,15 @@ def measure(options, loss_of, params, batches, *, peer, workload, mode, warmup, 
     """Trains `warmup` uncounted steps on the first batch, then `options.steps` over the batches in turn, and prints the result."""
     gradient = booster_gradient if options.method == "booster" else sft_gradient
     optimizer = torch.optim.AdamW(params, lr=5e-4, weight_decay=0.1)
+    batches = on_device(batches, options.device)
 
     def step(batch):
         loss = gradient(loss_of, params, batch)
         torch.nn.utils.clip_grad_norm_(params, 1.0)
         optimizer.step()
         optimizer.zero_grad()
+        if options.device == "cuda":
+            torch.cuda.synchronize()
         return loss
 
     for _ in range(warmup):

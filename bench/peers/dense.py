@@ -1,14 +1,13 @@
 """Peer: a Llama in plain PyTorch with LoRA on q, k, v, written as an expert would write it, without any trainer around it."""
 
 import contextlib
-import json
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common import LENGTH, LINEAR, LLAMA, LORA_ALPHA, RANK, ROWS, SEED, measure, parser, random_batches
+from common import LENGTH, LINEAR, LORA_ALPHA, RANK, ROWS, SEED, llama_sizes, measure, parser, random_batches
 
 
 class LoraLinear(nn.Module):
@@ -57,8 +56,8 @@ class Llama(nn.Module):
     def forward(self, ids):
         """Mean cross-entropy of the next token over all positions but the last."""
         x = F.embedding(ids, self.embedding)
-        frequency = 10000.0 ** (-torch.arange(0, self.head_dim, 2) / self.head_dim)
-        angle = torch.outer(torch.arange(ids.shape[1]), frequency).repeat(1, 2)
+        frequency = 10000.0 ** (-torch.arange(0, self.head_dim, 2, device=ids.device) / self.head_dim)
+        angle = torch.outer(torch.arange(ids.shape[1], device=ids.device), frequency).repeat(1, 2)
         cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
         for block in self.blocks:
             x = block(x, cos, sin)
@@ -83,17 +82,14 @@ def rotate(x, cos, sin):
 def main():
     options = parser(__doc__)
     options.add_argument("--mode", choices=["eager", "compile", "bf16", "bf16-compile"], default="eager")
-    options.add_argument("--shape", type=json.loads, default={}, help="sizes other than the default's, as JSON")
     options = options.parse_args()
     bf16 = options.mode.startswith("bf16")
     compiled = options.mode.endswith("compile")
 
     torch.manual_seed(SEED)
     shape = options.shape
-    sizes = {"vocab": shape.get("vocabulary", LLAMA["vocab"]), "layers": shape.get("layers", LLAMA["layers"])}
-    width = shape.get("hidden", LLAMA["width"])
-    sizes |= {"width": width, "heads": width // 48, "ffn": 8 * width // 3}
-    model = Llama(**sizes, rank=shape.get("rank", RANK), adapted=shape.get("adapted", 3))
+    sizes = llama_sizes(shape)
+    model = Llama(**sizes, rank=shape.get("rank", RANK), adapted=shape.get("adapted", 3)).to(options.device)
     params = [p for p in model.parameters() if p.requires_grad]
     if bf16:
         for p in model.parameters():
@@ -102,7 +98,7 @@ def main():
     forward = torch.compile(model) if compiled else model
 
     def loss_of(batch):
-        with torch.autocast("cpu", torch.bfloat16) if bf16 else contextlib.nullcontext():
+        with torch.autocast(options.device, torch.bfloat16) if bf16 else contextlib.nullcontext():
             return forward(batch["input_ids"])
 
     measure(

@@ -9,17 +9,17 @@ import peft
 import torch
 import transformers
 
-from common import LLAMA, LORA_ALPHA, RANK, SEED, measure, parser, random_batches
+from common import LENGTH, LORA_ALPHA, RANK, ROWS, SEED, llama_sizes, measure, parser, random_batches
 
 
-def dense_model(attention):
+def dense_model(sizes, attention):
     """The Llama shape of dense.py with random weights."""
     config = transformers.LlamaConfig(
-        vocab_size=LLAMA["vocab"],
-        hidden_size=LLAMA["width"],
-        num_hidden_layers=LLAMA["layers"],
-        num_attention_heads=LLAMA["heads"],
-        intermediate_size=LLAMA["ffn"],
+        vocab_size=sizes["vocab"],
+        hidden_size=sizes["width"],
+        num_hidden_layers=sizes["layers"],
+        num_attention_heads=sizes["heads"],
+        intermediate_size=sizes["ffn"],
         rms_norm_eps=1e-5,
     )
     return transformers.AutoModelForCausalLM.from_config(config, **attention)
@@ -67,11 +67,14 @@ def main():
     transformers.utils.logging.disable_progress_bar()
     torch.manual_seed(SEED)
     attention = {"attn_implementation": arguments.attn} if arguments.attn else {}
-    base = gguf_model(arguments.model, attention) if rows else dense_model(attention)
-    lora = peft.LoraConfig(r=RANK, lora_alpha=LORA_ALPHA, target_modules=["q_proj", "k_proj", "v_proj"], task_type="CAUSAL_LM")
-    model = peft.get_peft_model(base, lora).train()
+    shape = arguments.shape
+    sizes = llama_sizes(shape)
+    base = gguf_model(arguments.model, attention) if rows else dense_model(sizes, attention)
+    lora = peft.LoraConfig(r=shape.get("rank", RANK), lora_alpha=LORA_ALPHA, target_modules=["q_proj", "k_proj", "v_proj"], task_type="CAUSAL_LM")
+    model = peft.get_peft_model(base, lora).train().to(arguments.device)
 
-    batches = read_batches(arguments.batches) if rows else random_batches()
+    dense = (sizes["vocab"], shape.get("rows", ROWS), shape.get("length", LENGTH))
+    batches = read_batches(arguments.batches) if rows else random_batches(*dense)
     if arguments.packed:
         batches = [{side: without_padding(step[side]) for side in step} for step in batches]
     measure(

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { z } from "zod";
@@ -45,6 +46,21 @@ export const peersInstalled = (): boolean => existsSync(PYTHON);
  */
 export const runPeer = (script: "dense.py" | "hf.py", args: readonly string[], mkl: MklKernels): Promise<PeerResult> =>
   measureInChild(PeerResult, PYTHON, [inPeers(script), "--json", ...args], environment(mkl));
+
+/** A Python whose PyTorch finds a GPU with CUDA: the peers' own, or the machine's. */
+export function cudaPython(): string | undefined {
+  const asks = "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 1)";
+  return [PYTHON, "python3"].find((python) => spawnSync(python, ["-c", asks], { stdio: "ignore" }).status === 0);
+}
+
+/** Runs one peer on a GPU, by a Python of `cudaPython`. Throws what `measureInChild` throws. */
+export const runOnCuda = (
+  python: string,
+  script: "dense.py" | "hf.py",
+  args: readonly string[],
+  seconds: number,
+): Promise<PeerResult> =>
+  measureInChild(PeerResult, python, [inPeers(script), "--json", "--device", "cuda", ...args], process.env, seconds);
 
 /** Every core for OpenMP and MKL; without settings that are meant for OpenBLAS. */
 function environment(mkl: MklKernels): NodeJS.ProcessEnv {

@@ -21,9 +21,9 @@ export default async function compileAll(project: TestProject): Promise<() => vo
     sourcemap: false,
     typescript: { rewriteImportExtensions: "rewrite", onlyRemoveTypeImports: true },
   } as const;
-  for (const part of ["src", "test"]) {
+  for (const part of ["src", "test", "bench"]) {
     for (const file of readdirSync(join(root, part), { recursive: true, encoding: "utf8" })) {
-      if (!file.endsWith(".ts") || file.endsWith(".test.ts")) continue;
+      if (!file.endsWith(".ts") || file.endsWith(".test.ts") || file.includes("node_modules")) continue;
       const path = join(root, part, file);
       const { code } = await transformWithOxc(readFileSync(path, "utf8"), path, options);
       const to = join(into, part, file.replace(/\.ts$/, ".js"));

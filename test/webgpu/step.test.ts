@@ -1,31 +1,22 @@
 /** The whole training step on the WebGPU provider, by a software driver: the same numbers, and nothing on the CPU. */
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { compileProgram } from "../crash/compile.ts";
+import { withDriver } from "./driver.ts";
 import type { StepReport } from "./step.ts";
 
-/** Debian's `chromium` brings SwiftShader, a Vulkan that computes on the CPU. */
-const DRIVER = "/usr/lib/chromium/vk_swiftshader_icd.json";
-const available = existsSync(DRIVER);
-if (!available) console.log(`skipped: ${DRIVER} is absent (Debian: apt install chromium)`);
+const env = withDriver();
 
 /** Sizes and positions, which ONNX Runtime computes on the host whatever the provider. */
 const SHAPE_ARITHMETIC = ["Cast", "Concat", "Mul", "Range", "Shape", "Size", "Squeeze", "Unsqueeze"];
 /** Positions are the longest of them: 8 bytes a token. */
 const SHAPE_BYTES = 8 * 32;
 
-describe.skipIf(!available)("WebGPU", () => {
+describe.skipIf(env === undefined)("WebGPU", () => {
   let report: StepReport;
 
   beforeAll(() => {
     const { path } = compileProgram("test/webgpu/step.ts");
-    const env = {
-      ...process.env,
-      VK_ICD_FILENAMES: DRIVER,
-      XDG_RUNTIME_DIR: "/tmp",
-      LD_LIBRARY_PATH: "/usr/lib/chromium",
-    };
     const printed = execFileSync(process.execPath, [path], {
       env,
       encoding: "utf8",

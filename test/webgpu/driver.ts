@@ -1,0 +1,13 @@
+import { existsSync } from "node:fs";
+
+/** Debian's `chromium` brings SwiftShader, a Vulkan that computes on the CPU. */
+const DRIVER = "/usr/lib/chromium/vk_swiftshader_icd.json";
+
+/** The environment in which a program finds the software driver; undefined, with the reason printed, where there is none. */
+export function withDriver(): NodeJS.ProcessEnv | undefined {
+  if (existsSync(DRIVER)) {
+    return { ...process.env, VK_ICD_FILENAMES: DRIVER, XDG_RUNTIME_DIR: "/tmp", LD_LIBRARY_PATH: "/usr/lib/chromium" };
+  }
+  console.log(`skipped: ${DRIVER} is absent (Debian: apt install chromium)`);
+  return undefined;
+}
