@@ -1,5 +1,6 @@
 import type { Model } from "../models/index.ts";
 import { type Beginning, KvCache, type Remembered } from "./cache.ts";
+import type { SeenCache } from "./device-cache.ts";
 import type { Row } from "./row.ts";
 
 /** Rows of one step of decoding: rows of like length, since each reads as many places as the longest, with one beginning or none in common. */
@@ -7,6 +8,8 @@ export interface Bucket {
   readonly kind: number;
   readonly shared: Beginning | undefined;
   readonly cache: KvCache;
+  /** The cache and what is shared, as programs read them; made by the first step. */
+  seen?: SeenCache;
   readonly rows: Row[];
 }
 
@@ -41,6 +44,7 @@ export class Buckets {
     for (const bucket of this.buckets) {
       for (let r = bucket.rows.length - 1; r >= 0; r--) if (!isWanted(bucket.rows[r] as Row)) this.leave(bucket, r);
     }
+    for (const { rows, seen } of this.buckets) if (rows.length === 0) seen?.release();
     this.buckets = this.buckets.filter(({ rows }) => rows.length > 0);
   }
 
@@ -48,7 +52,7 @@ export class Buckets {
     const kind = Math.max(0, Math.ceil(Math.log(most / SHORT) / Math.log(LENGTHS)));
     const known = this.buckets.find((bucket) => bucket.kind === kind && bucket.shared === shared);
     if (known !== undefined) return known;
-    const bucket = { kind, shared, cache: new KvCache(this.model), rows: [] };
+    const bucket: Bucket = { kind, shared, cache: new KvCache(this.model), rows: [] };
     this.buckets.push(bucket);
     return bucket;
   }

@@ -79,6 +79,8 @@ interface Store {
  * a window writes over what it sees no more.
  */
 export class KvCache {
+  /** Another one whenever rows or places are not where they were; writing behind them changes nothing. */
+  version = 0;
   /** Tokens of each row. */
   private readonly tokens: number[] = [];
   private room = 0;
@@ -105,6 +107,7 @@ export class KvCache {
   add({ stores, row, places, tokens }: Remembered): void {
     const { kvHeads, headDim } = this.sizes;
     const at = this.tokens.push(tokens) - 1;
+    this.version++;
     this.fit();
     for (const [i, { data, capacity, most }] of this.stores.entries()) {
       const size = capacity * headDim;
@@ -139,6 +142,7 @@ export class KvCache {
 
   /** Drops a row; the last row takes its place. */
   remove(row: number): void {
+    this.version++;
     const last = this.tokens.length - 1;
     this.tokens[row] = this.tokens[last] as number;
     this.tokens.pop();
@@ -165,6 +169,7 @@ export class KvCache {
   }
 
   private moved({ data, capacity, most }: Store, wanted: number): Store {
+    this.version++;
     const { kvHeads, headDim } = this.sizes;
     const into = new Float32Array(this.room * kvHeads * wanted * headDim);
     const kept = Math.min(capacity, wanted) * headDim;

@@ -184,15 +184,17 @@ export class Engine {
     const positions = rows.map(({ ids }) => ids.length - 1);
     const { programs, args } = this.using();
     const decode = await programs.decode(wantedBy(rows), shared !== undefined);
+    bucket.seen ??= programs.seen(cache, shared);
+    const own = positions.map((position) => position - (shared?.tokens ?? 0));
     const { next, finite, fresh } = await decode.run({
       ...args,
       ids: int32(rows.map(({ ids }) => ids.at(-1) as number)),
       positions: int32(positions),
-      own: int32(positions.map((position) => position - (shared?.tokens ?? 0))),
-      cache: cache.views(),
-      shared: shared?.views() ?? [],
+      own: int32(own),
+      ...(await bucket.seen.seen()),
       slot: int32(rows.map(({ slot }) => slot)),
     });
+    await bucket.seen.append(own, fresh);
     cache.append(fresh.data as Float32Array);
     const found = foundOf(next, finite);
     // Backwards: the row that takes another one's place has had its turn.

@@ -60,8 +60,8 @@ export class Generator {
     const { few, many } = await formsOf(options);
     const written = (form: Form): Written => {
       const programs = once((modules: readonly string[]): Programs => {
-        const { prefill, decode, head } = programsOf(options, form, modules);
-        return { prefill: once(prefill), decode: once(decode), head: once(head) };
+        const { prefill, decode, head, seen } = programsOf(options, form, modules);
+        return { prefill: once(prefill), decode: once(decode), head: once(head), seen };
       });
       return { form, programs };
     };

@@ -14,7 +14,9 @@ import {
 import { attention, type Grid, maskOf, pack, unpack } from "../nn/index.ts";
 import { type Device, type DeviceTensors, type Mapped, type Program, typesOf } from "../runtime/index.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
+import type { Beginning, KvCache } from "./cache.ts";
 import { cachedAttention, type Past } from "./cached-attention.ts";
+import { CopiedCache, capacityOf, compileAppend, pastTypes, type SeenCache, seenInPlace } from "./device-cache.ts";
 import { type Stacks, stackTypes, withSlots } from "./slots.ts";
 
 export interface GeneratorOptions {
@@ -58,6 +60,8 @@ export interface Programs {
   prefill(wanted: Wanted): Promise<Prefill>;
   decode(wanted: Wanted, isShared: boolean): Promise<Decode>;
   head(): Promise<Head>;
+  /** How they read a cache: in place on the host, else a copy on the device. */
+  seen(cache: KvCache, shared: Beginning | undefined): SeenCache;
 }
 
 const int32 = (...shape: Shape): TensorType => ({ dtype: "int32", shape });
@@ -87,11 +91,7 @@ export function programsOf(
     const weights = weightsOf(model, base, { scale: adapter.scale, tensors });
     return slot === undefined ? weights : withSlots(weights, stacks as Stacks, slot);
   };
-  const past = (rows: Dim, capacity: (layer: number) => Dim) =>
-    Array.from({ length: model.layers }, (_, layer) => {
-      const type: TensorType = { dtype: "float32", shape: [rows, model.kvHeads, capacity(layer), model.headDim] };
-      return { keys: type, values: type };
-    });
+  let append: ReturnType<typeof compileAppend> | undefined;
 
   return {
     prefill(wanted: Wanted): Promise<Prefill> {
@@ -103,7 +103,7 @@ export function programsOf(
         start: int32(1),
         length: int32(dim("prompts.tokens")),
         places: int32(dim("places")),
-        past: past(1, () => dim("past")),
+        past: pastTypes(model, 1, () => dim("past")),
         ...slots(1),
       };
       const read = (given: Mapped<typeof types, Tensor>) => {
@@ -125,8 +125,8 @@ export function programsOf(
         ids: int32(dim("batch")),
         positions: int32(dim("batch")),
         own: int32(dim("batch")),
-        cache: past(dim("batch"), (layer) => dim(`capacity ${model.attention(layer).window ?? ""}`.trimEnd())),
-        shared: isShared ? past(1, () => dim("shared")) : [],
+        cache: pastTypes(model, dim("batch"), (layer) => capacityOf(model, layer)),
+        shared: isShared ? pastTypes(model, 1, () => dim("shared")) : [],
         ...slots(dim("batch")),
       };
       const decode = ({ ids, positions, own, cache, shared, ...given }: Mapped<typeof types, Tensor>) => {
@@ -151,6 +151,15 @@ export function programsOf(
         logits: weightsOf(model, base).logits(hidden),
       });
       return device.compile(types, logits, { base: frozen });
+    },
+
+    seen(cache: KvCache, shared: Beginning | undefined): SeenCache {
+      if (device.onHost) return seenInPlace(cache, shared);
+      const compiled = () => {
+        append ??= compileAppend(device, model);
+        return append;
+      };
+      return new CopiedCache(device, model, compiled, cache, shared);
     },
   };
 }
