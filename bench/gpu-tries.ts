@@ -32,7 +32,8 @@ export class Tries {
       return await work(seconds);
     } catch (error) {
       if (!(error instanceof BoosterError)) throw error;
-      this.notes.push(`Failed: ${what}; ${reasonOf(error)}.`);
+      if (performance.now() > this.end) this.skip(what, "it was ended when no time was left");
+      else this.notes.push(`Failed: ${what}; ${reasonOf(error)}.`);
       return undefined;
     }
   }

@@ -14,8 +14,8 @@ export interface Seen {
 /** A cache as programs read it. */
 export interface SeenCache {
   seen(): Promise<Seen>;
-  /** Takes in a step's new keys and values before the cache itself does. `own`: tokens of each row until then. */
-  append(own: readonly number[], fresh: HostTensor): Promise<void>;
+  /** Told of a step's new keys and values, as the cache itself is. `own`: tokens of each row until then. */
+  append(own: readonly number[], fresh: HostTensor): void;
   /** Gives its memory back. */
   release(): void;
 }
@@ -34,7 +34,7 @@ export const capacityOf = (model: Model, layer: number): Dim =>
 /** Host memory, which programs read in place. */
 export const seenInPlace = (cache: KvCache, shared: Beginning | undefined): SeenCache => ({
   seen: async () => ({ cache: cache.views(), shared: shared?.views() ?? [] }),
-  append: async () => undefined,
+  append: () => undefined,
   release: () => undefined,
 });
 
@@ -80,6 +80,8 @@ export class CopiedCache implements SeenCache {
   private state: State | undefined;
   private version = 0;
   private shared: Record<string, DeviceTensor> = {};
+  /** What the last step has made: brought there by the next one, so that no work is left over at the end. */
+  private fresh: { readonly fresh: HostTensor; readonly places: readonly HostTensor[] } | undefined;
 
   constructor(
     private readonly device: Device,
@@ -91,11 +93,13 @@ export class CopiedCache implements SeenCache {
 
   async seen(): Promise<Seen> {
     const views = { cache: this.of.views(), shared: this.beginning?.views() ?? [] };
+    const { fresh } = this;
+    this.fresh = undefined;
     if (this.state === undefined || this.version !== this.of.version) {
       this.drop();
       this.version = this.of.version;
       this.state = new State(await this.device.uploadAll(leaves<HostTensor>({ cache: views.cache })));
-    }
+    } else if (fresh !== undefined) await (await this.program()).run(fresh, this.state);
     for (const [path, view] of leaves<HostTensor>({ shared: views.shared })) {
       this.shared[path] ??= await this.device.upload(view);
     }
@@ -103,7 +107,7 @@ export class CopiedCache implements SeenCache {
     return mapNested(views, (_: HostTensor, path) => all[path] as DeviceTensor);
   }
 
-  async append(own: readonly number[], fresh: HostTensor): Promise<void> {
+  append(own: readonly number[], fresh: HostTensor): void {
     const places = windowsOf(this.model).map((window = Number.POSITIVE_INFINITY) =>
       tensor(
         "int32",
@@ -111,7 +115,7 @@ export class CopiedCache implements SeenCache {
         own.map((tokens) => tokens % (window - 1)),
       ),
     );
-    await (await this.program()).run({ fresh, places }, this.state);
+    this.fresh = { fresh, places };
   }
 
   release(): void {

@@ -194,7 +194,7 @@ export class Engine {
       ...(await bucket.seen.seen()),
       slot: int32(rows.map(({ slot }) => slot)),
     });
-    await bucket.seen.append(own, fresh);
+    bucket.seen.append(own, fresh);
     cache.append(fresh.data as Float32Array);
     const found = foundOf(next, finite);
     // Backwards: the row that takes another one's place has had its turn.

@@ -71,7 +71,7 @@ async function follow(model: Model) {
   const step = async () => {
     const fresh = drawn(own.length * 2 * model.layers * width);
     await copy.seen();
-    await copy.append(own, tensor("float32", [own.length, fresh.length / own.length], fresh));
+    copy.append(own, tensor("float32", [own.length, fresh.length / own.length], fresh));
     cache.append(fresh);
     for (const row of own.keys()) own[row] = (own[row] as number) + 1;
   };
