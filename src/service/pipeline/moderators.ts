@@ -10,6 +10,9 @@ import type { Policy } from "./policy.ts";
 /** The compiled module that a model's process runs. */
 const MODERATOR_CHILD = new URL("./moderator-child.js", import.meta.url);
 
+/** Of the memory that is free: what a model takes must leave the server some, whatever it is asked. */
+const SHARE = 0.9;
+
 interface Waiting {
   readonly project: string;
   readonly key: string;
@@ -31,7 +34,11 @@ export class Moderators {
   private isWorking = false;
   private idle: NodeJS.Timeout | undefined;
 
-  constructor(private readonly module: URL | string = MODERATOR_CHILD) {}
+  /** @param memory bytes that a model's process may have, by default nearly all that are free when it begins; with more it is ended, and with it the request that it was at */
+  constructor(
+    private readonly module: URL | string = MODERATOR_CHILD,
+    private readonly memory?: number,
+  ) {}
 
   /**
    * One judgement per exchange, in order.
@@ -93,7 +100,7 @@ export class Moderators {
   private async opened(key: string, policy: Policy): Promise<Child> {
     if (this.model?.key === key && this.model.child.isAlive) return this.model.child;
     this.close();
-    const child = new Child(this.module);
+    const child = new Child(this.module, this.memory ?? SHARE * process.availableMemory());
     this.model = { key, child };
     await child.ask({ open: policy } satisfies ModeratorTask).catch((error: unknown) => {
       this.close();
