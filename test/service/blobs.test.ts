@@ -100,7 +100,10 @@ for (const kind of ["a folder", ...names] as const) {
       ).toBe(true);
       const names = [];
       for (const part of parts.slice(0, 3)) names.push((await blobs.put(part)).sha256);
-      expect(await blobs.join(names)).toMatchObject({ sha256: sha256(Buffer.concat(parts.slice(0, 3))) });
+      const joined = await blobs.join(names);
+      expect(joined.stored).toMatchObject({ sha256: sha256(Buffer.concat(parts.slice(0, 3))) });
+      await joined.drop();
+      expect(await blobs.has(joined.stored.sha256)).toBeUndefined();
     });
 
     test("a source that fails leaves nothing; many at once are all there", async () => {
@@ -113,6 +116,16 @@ for (const kind of ["a folder", ...names] as const) {
       const same = await Promise.all(Array.from({ length: 8 }, (_, i) => blobs.put(bytes(`many ${i % 2}`))));
       expect(new Set(same.map((one) => one.sha256)).size).toBe(2);
       for (const one of same) expect((await read(blobs, one.sha256)).length).toBe(6);
+      expect(readdirSync(tmp).filter((name) => name.length === 24)).toEqual([]);
+    });
+
+    test("what arrived is there once it is kept, and not where it is dropped", async () => {
+      const [kept, dropped] = [await blobs.arrive(bytes("kept")), await blobs.arrive(bytes("dropped"))];
+      expect(await blobs.has(kept.stored.sha256)).toBeUndefined();
+      await kept.keep();
+      for (const one of [kept, dropped]) await one.drop();
+      expect(await blobs.has(kept.stored.sha256)).toBe(4);
+      expect(await blobs.has(dropped.stored.sha256)).toBeUndefined();
       expect(readdirSync(tmp).filter((name) => name.length === 24)).toEqual([]);
     });
 

@@ -36,7 +36,9 @@ describe("blobs in a folder", () => {
       })(),
     );
     expect(await blobs.put(bytes("world"))).toEqual(b);
-    const both = await blobs.join([a.sha256, b.sha256]);
+    const joined = await blobs.join([a.sha256, b.sha256]);
+    await joined.keep();
+    const both = joined.stored;
     expect(await textOf(await blobs.open(both.sha256))).toBe("hello world");
     expect(await textOf(await blobs.open(both.sha256, { start: 4, end: 6 }))).toBe("o w");
     expect(both).toMatchObject({ bytes: 11, md5: "5eb63bbbe01eeed093cb22bb8f5acdc3" });

@@ -4,8 +4,11 @@ import { pipeline } from "node:stream/promises";
 import { Busboy, type BusboyInstance } from "@fastify/busboy";
 import { LIMITS } from "../domain/limits.ts";
 import { ServiceError } from "../domain/service-error.ts";
-import type { Room } from "../store/files.ts";
+import type { Arrival } from "../store/arrivals.ts";
+import type { Arrived } from "../store/blobs.ts";
 import { bodyOf } from "./json.ts";
+
+type Dropped = Pick<Arrived, "drop">;
 
 /** What a form of several parts had in it: fields, and what was made of its one file. */
 export interface Form<Made> {
@@ -17,10 +20,10 @@ export interface Form<Made> {
  * Reads a form while it comes: the file's bytes go to `take` as they arrive, never all of them into memory. Fields may follow the file.
  * `expires_after[seconds]` is a field of an object.
  *
- * @param take must read the stream to its end, or fail
+ * @param take must read the stream to its end, or fail; where the form is refused all the same, what it gave is dropped
  * @throws {ServiceError} `unsupported_media_type`, `invalid_value`, `body_too_large`, and what `take` throws
  */
-export async function readForm<Made>(
+async function readForm<Made extends Dropped>(
   incoming: IncomingMessage,
   fileLimit: number,
   take: (bytes: Readable) => Promise<Made>,
@@ -71,28 +74,53 @@ export async function readForm<Made>(
     // The parser leaves a file that it was in the middle of as it is, and whoever reads that would wait for ever.
     for (const stream of streams) stream.destroy(new Error("the form broke off"));
     const [made] = await Promise.allSettled(files);
+    if (made?.status === "fulfilled") await made.value.made.drop();
     if (made?.status === "rejected" && made.reason instanceof ServiceError) throw made.reason;
     if (error instanceof ServiceError) throw error;
     if (made?.status === "rejected" && made.reason === error) throw error;
     throw new ServiceError("invalid_value", "the form cannot be read", { cause: error });
   }
   const [file] = await Promise.all(files);
-  if (fault !== undefined) throw fault;
+  if (fault !== undefined) {
+    await file?.made.drop();
+    throw fault;
+  }
   return { fields: { ...fields }, ...(file === undefined ? {} : { file }) };
 }
 
-/** As `readForm`, where there may be room for less than the limit: what is larger than that is told so. */
-export async function readFormInto<Made>(
-  room: Room,
-  ...[incoming, fileLimit, take]: Parameters<typeof readForm<Made>>
-): Promise<Form<Made>> {
+/**
+ * As `readForm`, where there may be room for less than the limit: what is larger than that is told so. The file counts while it comes, until `use` has ended; what
+ * `use` has not kept of it by then is gone.
+ */
+export async function withForm<Made extends Dropped, Result>(
+  arrival: Arrival,
+  ...[incoming, fileLimit, take, use]: [
+    ...Parameters<typeof readForm<Made>>,
+    use: (form: Form<Made>) => Promise<Result>,
+  ]
+): Promise<Result> {
+  const { room } = arrival;
   try {
-    return await readForm(incoming, Math.min(fileLimit, room.bytes), take);
+    const form = await readForm(incoming, Math.min(fileLimit, room.bytes), (bytes) => take(counted(bytes, arrival)));
+    return await use(form).finally(() => form.file?.made.drop());
   } catch (error) {
     if (room.bytes >= fileLimit || !(error instanceof ServiceError) || error.code !== "body_too_large") throw error;
     throw room.beyond;
+  } finally {
+    arrival.end();
   }
 }
+
+/** The same bytes, counted as they come. */
+const counted = (stream: Readable, arrival: Arrival): Readable =>
+  Readable.from(
+    (async function* () {
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        arrival.take(chunk.length);
+        yield chunk;
+      }
+    })(),
+  );
 
 function parserOf(type: string, fileLimit: number): BusboyInstance {
   const limits = {

@@ -3,7 +3,7 @@ import { mkdir, open, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { BoosterError } from "../../errors.ts";
-import { type BlobStore, checkHash, joined, type Stored, spool } from "./blobs.ts";
+import { type BlobStore, checkHash, joined, putBy, type Stored, spool } from "./blobs.ts";
 import { placeOf, S3, type S3Times, unavailable } from "./s3.ts";
 
 /** Bytes that are sent in one request; what is longer goes in parts of this size. */
@@ -55,9 +55,8 @@ export async function openS3Blobs(
     }
   };
 
-  const put = (bytes: Parameters<BlobStore["put"]>[0], accept?: (stored: Stored) => void) =>
+  const arrive: BlobStore["arrive"] = (bytes) =>
     spool(temporary, bytes, async (path, stored) => {
-      accept?.(stored);
       const there = await head(stored.sha256);
       if (there?.bytes !== stored.bytes || there.age > OLD_SECONDS) await upload(path, stored);
     });
@@ -96,9 +95,10 @@ export async function openS3Blobs(
   };
 
   return {
-    put,
+    put: (bytes) => putBy(arrive, bytes),
+    arrive,
     open: read,
-    join: (hashes, accept) => put(joined(hashes, read), accept),
+    join: (hashes) => arrive(joined(hashes, read)),
     has: async (sha256) => (await head(sha256))?.bytes,
     path,
     remove: async (sha256, young = 0) => {

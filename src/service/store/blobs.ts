@@ -14,14 +14,25 @@ export interface Stored {
   readonly md5: string;
 }
 
+/** Bytes that have come and are not stored yet. Whoever has them must drop them in the end, kept or not. */
+export interface Arrived {
+  readonly stored: Stored;
+  /** Stored durably when it answers; the same bytes again are no error. @throws {ServiceError} `disk_full` */
+  keep(): Promise<void>;
+  /** What was not kept is gone. */
+  drop(): Promise<void>;
+}
+
 /** Bytes by their SHA-256. What is stored never changes, so any number of servers may share one. */
 export interface BlobStore {
   /** Stored durably when it answers; the same bytes again are no error. @throws {ServiceError} `disk_full`, and nothing is left behind */
   put(bytes: AsyncIterable<Uint8Array> | Uint8Array): Promise<Stored>;
+  /** Takes bytes that may yet be refused. @throws {ServiceError} `disk_full`, and nothing is left behind */
+  arrive(bytes: AsyncIterable<Uint8Array> | Uint8Array): Promise<Arrived>;
   /** @throws {BoosterError} `BLOB_MISSING` */
   open(sha256: string, range?: { readonly start: number; readonly end: number }): Promise<Readable>;
-  /** Several as one, in this order. Where `accept` throws, nothing of it is kept. @throws {BoosterError} `BLOB_MISSING` */
-  join(hashes: readonly string[], accept?: (stored: Stored) => void): Promise<Stored>;
+  /** Several as one, in this order. @throws {BoosterError} `BLOB_MISSING` */
+  join(hashes: readonly string[]): Promise<Arrived>;
   /** Its size; undefined where there is none. */
   has(sha256: string): Promise<number | undefined>;
   /** A file of it, for programs on this host; nobody may write there. @throws {BoosterError} `BLOB_MISSING` */
@@ -49,7 +60,7 @@ export async function* joined(hashes: readonly string[], read: BlobStore["open"]
 }
 
 /**
- * Writes bytes to a file of their own and lets `keep` take them from there, under the name that they turn out to have. Nothing is left of it where that fails.
+ * Writes bytes to a file of their own, from where `keep` takes them under the name that they turn out to have. Nothing is left of it where that fails.
  *
  * @throws {ServiceError} `disk_full`
  */
@@ -57,20 +68,35 @@ export async function spool(
   temporary: string,
   bytes: AsyncIterable<Uint8Array> | Uint8Array,
   keep: (path: string, stored: Stored) => Promise<void>,
-): Promise<Stored> {
+): Promise<Arrived> {
   const unfinished = join(temporary, randomBytes(12).toString("hex"));
+  const drop = () => rm(unfinished, { force: true });
   try {
     const stored = await writeNew(unfinished, bytes instanceof Uint8Array ? [bytes] : bytes);
-    await keep(unfinished, stored);
-    return stored;
+    return { stored, keep: () => keep(unfinished, stored).catch(fullOr), drop };
   } catch (error) {
-    if (!FULL.includes(errnoOf(error) ?? "")) throw error;
-    throw new ServiceError("disk_full", "the server has no room for more bytes", {
-      retryAfter: FULL_SECONDS,
-      cause: error,
-    });
+    await drop();
+    return fullOr(error);
+  }
+}
+
+/** @throws {ServiceError} `disk_full` where that is why */
+function fullOr(error: unknown): never {
+  if (!FULL.includes(errnoOf(error) ?? "")) throw error;
+  throw new ServiceError("disk_full", "the server has no room for more bytes", {
+    retryAfter: FULL_SECONDS,
+    cause: error,
+  });
+}
+
+/** Takes bytes and stores them. */
+export async function putBy(arrive: BlobStore["arrive"], bytes: Parameters<BlobStore["put"]>[0]): Promise<Stored> {
+  const arrived = await arrive(bytes);
+  try {
+    await arrived.keep();
+    return arrived.stored;
   } finally {
-    await rm(unfinished, { force: true });
+    await arrived.drop();
   }
 }
 
@@ -103,10 +129,8 @@ export async function openBlobs(folder: string, temporary: string): Promise<Blob
     return createReadStream("", { fd: handle, ...range });
   };
 
-  const put = (bytes: Parameters<BlobStore["put"]>[0], accept?: (stored: Stored) => void) =>
-    spool(temporary, bytes, async (unfinished, stored) => {
-      accept?.(stored);
-      const { sha256 } = stored;
+  const arrive: BlobStore["arrive"] = (bytes) =>
+    spool(temporary, bytes, async (unfinished, { sha256 }) => {
       const target = path(sha256);
       const made = await mkdir(dirname(target), { recursive: true, mode: 0o700 });
       if (made !== undefined) await syncFolder(dirname(made));
@@ -121,11 +145,12 @@ export async function openBlobs(folder: string, temporary: string): Promise<Blob
     });
 
   return {
-    put,
+    put: (bytes) => putBy(arrive, bytes),
+    arrive,
     open: openBlob,
     has,
     path: async (sha256) => path(sha256),
-    join: (hashes, accept) => put(joined(hashes, openBlob), accept),
+    join: (hashes) => arrive(joined(hashes, openBlob)),
     remove: async (sha256, young = 0) => {
       const there = young === 0 ? undefined : await stat(path(sha256)).catch(() => undefined);
       if (there !== undefined && ageOf(there) < young) return false;

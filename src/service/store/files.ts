@@ -3,10 +3,11 @@ import { newId } from "../domain/ids.ts";
 import { LIMITS } from "../domain/limits.ts";
 import type { Principal } from "../domain/principal.ts";
 import { ServiceError } from "../domain/service-error.ts";
+import type { Arrival, Room } from "./arrivals.ts";
 import { record } from "./audit.ts";
 import { type Context, checkQuota, enterProject, type Page, type PageAsk, page, projectOf } from "./context.ts";
 import type { Sql } from "./database.ts";
-import { type Once, once } from "./once.ts";
+import { checkOnce, type Once, once } from "./once.ts";
 
 const fileRow = z
   .object({
@@ -41,6 +42,13 @@ export interface NewFile {
   readonly expiresAt?: number | undefined;
 }
 
+/** How a row came to be asked for. */
+export interface Sent {
+  readonly once?: Once | undefined;
+  /** In which its bytes came: from the row on that counts them. */
+  readonly arrival?: Arrival;
+}
+
 /** A new row for a blob, inside another transaction. */
 export async function insertFile(
   sql: Sql,
@@ -72,12 +80,6 @@ export async function bytesOf(sql: Sql, project: string, now: number): Promise<n
   return sum?.bytes ?? 0;
 }
 
-/** How many bytes may come, and what one is told who has more. */
-export interface Room {
-  readonly bytes: number;
-  readonly beyond: ServiceError;
-}
-
 /** Room for files in a project. @throws {ServiceError} `quota_exceeded` where there is none */
 export async function roomIn(sql: Sql, project: string, now: number, spared = 0): Promise<Room> {
   const used = (await bytesOf(sql, project, now)) - spared;
@@ -86,7 +88,7 @@ export async function roomIn(sql: Sql, project: string, now: number, spared = 0)
   const beyond = new ServiceError("quota_exceeded", "the project has no room for so many bytes of files", {
     expected: `at most ${limit - used}`,
   });
-  return { bytes: limit - used, beyond };
+  return { of: project, bytes: limit - used, beyond };
 }
 
 /** Files of tenants. */
@@ -113,8 +115,14 @@ export class Files {
     });
   }
 
+  /** Whether what has come may stay, asked before it is stored. Throws as `create`. */
+  async admit(principal: Principal, arrival: Arrival, what: Once, again: boolean): Promise<void> {
+    await checkOnce(this.context.db, principal, what, this.context.now());
+    arrival.check([await this.room(principal, again)]);
+  }
+
   /** @throws {ServiceError} `idempotency_mismatch`, `quota_exceeded`, `project_archived` */
-  create(principal: Principal, file: NewFile & { readonly once?: Once | undefined }): Promise<StoredFile> {
+  create(principal: Principal, file: NewFile & Sent): Promise<StoredFile> {
     return this.context.db.transaction(async (sql) => {
       const now = this.context.now();
       const project = await enterProject(sql, principal);
@@ -124,6 +132,7 @@ export class Files {
       checkQuota((await bytesOf(sql, project, now)) + file.bytes, LIMITS.fileBytesPerProject, "bytes of files");
       const made = await insertFile(sql, project, file, now, id);
       await record(sql, now, principal, "file.created", { id, bytes: file.bytes, sha256: file.sha256 });
+      file.arrival?.end();
       return made;
     });
   }

@@ -19,6 +19,20 @@ export interface Once {
 
 const row = z.object({ object_id: z.string(), request: z.string() });
 
+const mismatch = (key: string): ServiceError =>
+  new ServiceError("idempotency_mismatch", "this Idempotency-Key was used for another request", { found: key });
+
+/** As `once` refuses, before anything is done. @throws {ServiceError} `idempotency_mismatch` */
+export async function checkOnce(sql: Sql, principal: Principal, what: Once | undefined, now: number): Promise<void> {
+  if (what?.key === undefined) return;
+  const [found] = await sql.query(
+    "select object_id, request from idempotency where scope = $1 and key = $2 and created_at > $3",
+    [principal.project ?? principal.key, what.key, now - KEYED],
+    row,
+  );
+  if (found !== undefined && found.request !== what.fingerprint) throw mismatch(what.key);
+}
+
 /**
  * The id of the object that counts, in the transaction that makes it: `id`, or that of the request that came first. Of any number of
  * requests at once, all but one wait here until its transaction has ended.
@@ -48,7 +62,7 @@ export async function once(
     row,
   );
   if (found?.request !== what.fingerprint) {
-    throw new ServiceError("idempotency_mismatch", "this Idempotency-Key was used for another request", { found: key });
+    throw mismatch(key);
   }
   return found.object_id;
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { BoosterError } from "../../errors.ts";
 import { RunLock } from "../../train/lock.ts";
 import { ServiceError } from "../domain/service-error.ts";
+import { Arrivals } from "./arrivals.ts";
 import { Audit } from "./audit.ts";
 import { Bases } from "./bases.ts";
 import { type BlobStore, openBlobs } from "./blobs.ts";
@@ -61,6 +62,7 @@ export interface Store {
   readonly leases: Leases;
   readonly checks: Checks;
   readonly blobs: BlobStore;
+  readonly arrivals: Arrivals;
   readonly secrets: Secrets;
   close(): Promise<void>;
 }
@@ -139,6 +141,7 @@ export async function storeOn(db: Database, options: StoreOptions, closed: () =>
     leases: new Leases(context, bases, { blobs, secrets, bases }),
     checks: new Checks(context),
     blobs,
+    arrivals: new Arrivals(),
     secrets,
     close: async () => {
       await db.close();

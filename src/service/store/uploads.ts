@@ -3,12 +3,13 @@ import { newId } from "../domain/ids.ts";
 import { LIMITS } from "../domain/limits.ts";
 import type { Principal } from "../domain/principal.ts";
 import { ServiceError } from "../domain/service-error.ts";
+import type { Arrival, Room } from "./arrivals.ts";
 import { record } from "./audit.ts";
-import type { BlobStore } from "./blobs.ts";
+import type { BlobStore, Stored } from "./blobs.ts";
 import { type Context, checkQuota, enterProject, projectOf } from "./context.ts";
 import type { Sql } from "./database.ts";
-import { bytesOf, insertFile, type Room, roomIn, type StoredFile } from "./files.ts";
-import { type Once, once } from "./once.ts";
+import { bytesOf, insertFile, roomIn, type Sent, type StoredFile } from "./files.ts";
+import { checkOnce, type Once, once } from "./once.ts";
 
 const uploadRow = z
   .object({
@@ -106,12 +107,18 @@ export class Uploads {
     });
   }
 
-  /** What another part may have, before it is sent. Nothing: there is no such upload. Throws as `addPart`. */
-  room(principal: Principal, id: string): Promise<Room | undefined> {
-    return this.context.db.transaction((sql) => this.#room(sql, principal, id));
+  /** What another part may have in the project and in the upload, before it is sent. Nothing: there is no such upload. Throws as `addPart`. */
+  rooms(principal: Principal, id: string): Promise<readonly Room[] | undefined> {
+    return this.context.db.transaction((sql) => this.#rooms(sql, principal, id));
   }
 
-  async #room(sql: Sql, principal: Principal, id: string): Promise<Room | undefined> {
+  /** Whether a part that has come may stay, asked before it is stored. Throws as `addPart`. */
+  async admit(principal: Principal, id: string, arrival: Arrival, what: Once): Promise<void> {
+    await checkOnce(this.context.db, principal, what, this.context.now());
+    arrival.check(await this.rooms(principal, id));
+  }
+
+  async #rooms(sql: Sql, principal: Principal, id: string): Promise<readonly Room[] | undefined> {
     const upload = await this.#get(principal, id, sql);
     if (upload === undefined) return undefined;
     if (upload.status !== "pending") throw wrongState(upload);
@@ -129,14 +136,14 @@ export class Uploads {
       found: `${bytes} bytes in ${parts} parts, and another part`,
     });
     if (left <= 0 || parts >= LIMITS.partsPerUpload) throw beyond;
-    return project.bytes < left ? project : { bytes: left, beyond };
+    return [project, { of: id, bytes: left, beyond }];
   }
 
   /** Nothing: there is no such upload. @throws {ServiceError} `invalid_upload_state` where it takes no more parts, `invalid_value` where it has enough, `quota_exceeded`, `project_archived` */
   async addPart(
     principal: Principal,
     id: string,
-    part: { readonly sha256: string; readonly bytes: number; readonly once?: Once | undefined },
+    part: { readonly sha256: string; readonly bytes: number } & Sent,
   ): Promise<UploadPart | undefined> {
     const upload = await this.#get(principal, id);
     if (upload === undefined) return undefined;
@@ -145,14 +152,15 @@ export class Uploads {
       const wanted = newId("part");
       const partId = await once(sql, principal, part.once, wanted, now);
       if (partId === wanted) {
-        const room = await this.#room(sql, principal, id);
-        if (room !== undefined && part.bytes > room.bytes) throw room.beyond;
+        const full = (await this.#rooms(sql, principal, id))?.find((room) => part.bytes > room.bytes);
+        if (full !== undefined) throw full.beyond;
         const added = await sql.query(
           `insert into upload_parts (id, upload_id, sha256, bytes, created_at)
            select $3, id, $4, $5, $1 from uploads where id = $2 and status = 'pending' and expires_at > $1 returning id`,
           [now, id, partId, part.sha256, part.bytes],
         );
         if (added.length === 0) throw wrongState(await this.#get(principal, id, sql));
+        part.arrival?.end();
       }
       const [made] = await sql.query(
         "select id, upload_id, sha256, bytes, created_at from upload_parts where id = $1",
@@ -183,18 +191,27 @@ export class Uploads {
       // Its own parts are counted already.
       checkQuota(await bytesOf(sql, project, this.context.now()), LIMITS.fileBytesPerProject, "bytes of files");
     });
-    const { sha256, bytes } = await this.blobs.join(
-      parts.map((part) => part.sha256),
-      ({ md5 }) => {
-        if (ask.md5 === undefined || ask.md5.toLowerCase() === md5) return;
-        throw new ServiceError("invalid_value", "the parts are not what was to be sent", {
-          expected: `MD5 ${ask.md5}`,
-          found: md5,
-          param: "md5",
-        });
-      },
-    );
-    const file = await this.context.db.transaction(async (sql): Promise<StoredFile | undefined> => {
+    const arrived = await this.blobs.join(parts.map((part) => part.sha256));
+    let file: StoredFile | undefined;
+    try {
+      checkMd5(arrived.stored.md5, ask.md5);
+      // Joining takes a while, in which it may have been given up.
+      if ((await this.#get(principal, id))?.status === "pending") {
+        await arrived.keep();
+        file = await this.#finish(principal, upload, arrived.stored);
+      }
+    } finally {
+      await arrived.drop();
+    }
+    const after = await this.#get(principal, id);
+    if (after === undefined || after.file === null) throw wrongState(after);
+    return { upload: after, file: file?.id ?? after.file };
+  }
+
+  /** The file of an upload, unless somebody else has ended it. */
+  #finish(principal: Principal, upload: Upload, { sha256, bytes }: Stored): Promise<StoredFile | undefined> {
+    return this.context.db.transaction(async (sql) => {
+      const { id } = upload;
       const now = this.context.now();
       const project = await enterProject(sql, principal);
       const fileId = newId("file");
@@ -212,9 +229,6 @@ export class Uploads {
       await record(sql, now, principal, "file.created", { id: fileId, bytes, sha256 });
       return made;
     });
-    const after = await this.#get(principal, id);
-    if (after === undefined || after.file === null) throw wrongState(after);
-    return { upload: after, file: file?.id ?? after.file };
   }
 
   async #parts(upload: Upload, ids: readonly string[]): Promise<UploadPart[]> {
@@ -248,6 +262,16 @@ export class Uploads {
     if (upload !== undefined && upload.status !== "cancelled") throw wrongState(upload);
     return upload;
   }
+}
+
+/** @throws {ServiceError} `invalid_value` */
+function checkMd5(found: string, expected: string | undefined): void {
+  if (expected === undefined || expected.toLowerCase() === found) return;
+  throw new ServiceError("invalid_value", "the parts are not what was to be sent", {
+    expected: `MD5 ${expected}`,
+    found,
+    param: "md5",
+  });
 }
 
 const wrongState = (upload: Upload | undefined): ServiceError =>

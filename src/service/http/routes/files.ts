@@ -4,11 +4,11 @@ import { z } from "zod";
 import { LIMITS } from "../../domain/limits.ts";
 import { ServiceError } from "../../domain/service-error.ts";
 import { checkFile, type FileCheck } from "../../pipeline/check-file.ts";
-import type { BlobStore, Stored } from "../../store/blobs.ts";
+import type { Arrived, BlobStore } from "../../store/blobs.ts";
 import type { StoredFile } from "../../store/files.ts";
 import { checked } from "../errors.ts";
 import { refuseUnstorable, strict } from "../json.ts";
-import { readFormInto } from "../multipart.ts";
+import { withForm } from "../multipart.ts";
 import { type Route, route } from "../route.ts";
 import { found, mayRepeat, onceOf, type Service } from "../service.ts";
 import { streamed } from "../streamed.ts";
@@ -32,27 +32,27 @@ export function fileRoutes(service: Service): Route[] {
       form: z.strictObject({ ...Fields.shape, file: z.string().meta({ format: "binary" }) }),
       reply: FileObject,
       async handle(call) {
-        const room = await store.files.room(call.principal, mayRepeat(call));
-        const { fields, file } = await readFormInto(room, call.incoming, LIMITS.fileBytes, (bytes) =>
-          storeChecked(store.blobs, bytes),
-        );
-        refuseUnstorable(fields);
-        const { purpose, expires_after } = checked(Fields, fields);
-        if (file === undefined || file.name !== "file") {
-          throw new ServiceError("missing_required_parameter", "the form has no file", { param: "file" });
-        }
-        const { stored, check } = file.made;
-        await store.checks.put(stored.sha256, check);
-        const seconds = expires_after?.seconds;
-        const made = await store.files.create(call.principal, {
-          sha256: stored.sha256,
-          bytes: stored.bytes,
-          filename: file.filename,
-          purpose,
-          ...(seconds === undefined ? {} : { expiresAt: store.context.now() + seconds }),
-          once: onceOf(call, [stored.sha256, file.filename, purpose, seconds ?? null]),
+        const { principal, incoming } = call;
+        const again = mayRepeat(call);
+        const arrival = store.arrivals.begin([await store.files.room(principal, again)]);
+        const take = (bytes: Readable) => arriveChecked(store.blobs, bytes);
+        return withForm(arrival, incoming, LIMITS.fileBytes, take, async ({ fields, file }) => {
+          refuseUnstorable(fields);
+          const { purpose, expires_after } = checked(Fields, fields);
+          if (file === undefined || file.name !== "file") {
+            throw new ServiceError("missing_required_parameter", "the form has no file", { param: "file" });
+          }
+          const { stored, check } = file.made;
+          const { sha256, bytes } = stored;
+          const seconds = expires_after?.seconds;
+          const once = onceOf(call, [sha256, file.filename, purpose, seconds ?? null]);
+          await store.files.admit(principal, arrival, once, again);
+          await file.made.keep();
+          await store.checks.put(sha256, check);
+          const expiresAt = seconds === undefined ? {} : { expiresAt: store.context.now() + seconds };
+          const named = { sha256, bytes, filename: file.filename, purpose, ...expiresAt };
+          return fileReply(await store.files.create(principal, { ...named, once, arrival }), check);
         });
-        return fileReply(made, check);
       },
     }),
     route({
@@ -122,11 +122,8 @@ export function fileRoutes(service: Service): Route[] {
   ];
 }
 
-/** Stores a stream, and checks it as training data on the way: the slower of the two sets the pace. */
-export async function storeChecked(
-  blobs: BlobStore,
-  bytes: Readable,
-): Promise<{ readonly stored: Stored; readonly check: FileCheck }> {
+/** Takes a stream, and checks it as training data on the way: the slower of the two sets the pace. */
+async function arriveChecked(blobs: BlobStore, bytes: Readable): Promise<Arrived & { readonly check: FileCheck }> {
   const copy = new PassThrough();
   const checking = checkFile(copy);
   // Where the stream fails, its own error counts.
@@ -143,8 +140,13 @@ export async function storeChecked(
       if (!copy.writableEnded) copy.destroy(new Error("the upload was cut off"));
     }
   }
-  const stored = await blobs.put(copied());
-  return { stored, check: await checking };
+  const arrived = await blobs.arrive(copied());
+  try {
+    return { ...arrived, check: await checking };
+  } catch (error) {
+    await arrived.drop();
+    throw error;
+  }
 }
 
 /** The live service of OpenAI delivers result files as base64, and scripts decode them. */

@@ -1,5 +1,6 @@
 import { buffer } from "node:stream/consumers";
 import { z } from "zod";
+import { sha256Of } from "../../domain/canonical.ts";
 import type { JsonValue } from "../../domain/json.ts";
 import { LIMITS } from "../../domain/limits.ts";
 import { ownerOf } from "../../domain/principal.ts";
@@ -96,9 +97,9 @@ export function policyRoutes({ store, webhooks }: Service): Route[] {
         const policy = policyOf(body.policy as JsonValue);
         checkJudge(policy, webhooks);
         const rows = new Map<string, Uint8Array>();
-        for (const set of body.sets.map((text) => Buffer.from(text)))
-          rows.set((await store.blobs.put(set)).sha256, set);
+        for (const set of body.sets.map((text) => Buffer.from(text))) rows.set(sha256Of(set), set);
         await recheckPolicy(policy, async (sha256) => rows.get(sha256) ?? bytesOf(store, sha256));
+        for (const set of rows.values()) await store.blobs.put(set);
         return policyReply(await store.policies.set(ownerOf(principal), policy.name, policy as unknown as JsonValue));
       },
     }),

@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import { z } from "zod";
 import { LIMITS } from "../../domain/limits.ts";
 import type { Principal } from "../../domain/principal.ts";
@@ -6,7 +7,7 @@ import { checkFile } from "../../pipeline/check-file.ts";
 import type { Upload } from "../../store/uploads.ts";
 import { checked } from "../errors.ts";
 import { strict } from "../json.ts";
-import { readFormInto } from "../multipart.ts";
+import { withForm } from "../multipart.ts";
 import { type Route, route } from "../route.ts";
 import { found, onceOf, type Service } from "../service.ts";
 import { fileReply, PartObject, UploadComplete, UploadCreate, UploadObject, uploadReply } from "../wire/file.ts";
@@ -45,23 +46,21 @@ export function uploadRoutes({ store }: Service): Route[] {
       reply: PartObject,
       async handle(call) {
         const { principal, params, incoming } = call;
-        const room = found(await store.uploads.room(principal, params.id!));
-        const { fields, file } = await readFormInto(room, incoming, LIMITS.partBytes, (bytes) =>
-          store.blobs.put(bytes),
-        );
-        checked(strict({}), fields);
-        if (file === undefined || file.name !== "data") {
-          throw new ServiceError("missing_required_parameter", "the form has no part", { param: "data" });
-        }
-        const { sha256, bytes } = file.made;
-        const part = found(
-          await store.uploads.addPart(principal, params.id!, {
-            sha256,
-            bytes,
-            once: onceOf(call, [params.id!, sha256]),
-          }),
-        );
-        return { id: part.id, object: "upload.part", created_at: part.createdAt, upload_id: part.upload };
+        const id = params.id!;
+        const arrival = store.arrivals.begin(found(await store.uploads.rooms(principal, id)));
+        const take = (bytes: Readable) => store.blobs.arrive(bytes);
+        return withForm(arrival, incoming, LIMITS.partBytes, take, async ({ fields, file }) => {
+          checked(strict({}), fields);
+          if (file === undefined || file.name !== "data") {
+            throw new ServiceError("missing_required_parameter", "the form has no part", { param: "data" });
+          }
+          const { sha256, bytes } = file.made.stored;
+          const once = onceOf(call, [id, sha256]);
+          await store.uploads.admit(principal, id, arrival, once);
+          await file.made.keep();
+          const part = found(await store.uploads.addPart(principal, id, { sha256, bytes, once, arrival }));
+          return { id: part.id, object: "upload.part", created_at: part.createdAt, upload_id: part.upload };
+        });
       },
     }),
     route({
