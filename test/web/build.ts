@@ -1,6 +1,7 @@
 /** The dashboard, built for tests: once for all files that ask, and anew when one of its sources is newer. */
 import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
+import type { BrowserContext } from "playwright-core";
 import { build } from "vite";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -18,6 +19,18 @@ export async function builtDashboard(): Promise<string> {
     build: { outDir: folder, emptyOutDir: true },
   });
   return folder;
+}
+
+/** A browser's pages are the application of these sources, whatever the server that it asks was built with. */
+export async function withBuiltPages(context: BrowserContext): Promise<void> {
+  const built = await builtDashboard();
+  await context.route("**/*", (route) => {
+    const path = new URL(route.request().url()).pathname;
+    if (path.startsWith("/assets/")) return route.fulfill({ path: join(built, path) });
+    return route.request().resourceType() === "document"
+      ? route.fulfill({ path: join(built, "index.html") })
+      : route.continue();
+  });
 }
 
 const timesIn = (path: string): number[] =>

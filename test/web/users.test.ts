@@ -2,29 +2,12 @@
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../service/server.ts";
-import { axe, type Complaints, openBrowser, overhang, signedIn, tabTo, whyNoBrowser } from "./browser.ts";
+import { axe, type Complaints, openBrowser, overhang, signedIn, whyNoBrowser } from "./browser.ts";
 import { builtDashboard } from "./build.ts";
+import { fileOf, rowsOf, walk } from "./walk.ts";
 import { fill, PretendWorker, type World } from "./world.ts";
 
 const PATIENCE = 600_000;
-
-const rowsOf = (count: number): string[] =>
-  Array.from({ length: count }, (_, i) =>
-    JSON.stringify({
-      messages: [
-        {
-          role: "user",
-          content: `judge the review : the meal was superb ${i % 2 === 0 ? "and" : "but"} the host was rude`,
-        },
-        { role: "assistant", content: i % 2 === 0 ? "positive" : "negative" },
-      ],
-    }),
-  );
-const fileOf = (rows: readonly string[], name: string) => ({
-  name,
-  mimeType: "application/jsonl",
-  buffer: Buffer.from(`${rows.join("\n")}\n`),
-});
 
 /** An answer as it comes, each piece less likely than the one before, cut at the longest. */
 function streamed(...pieces: readonly string[]) {
@@ -36,10 +19,6 @@ function streamed(...pieces: readonly string[]) {
   const body = `${[...chunks, end].map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join("")}data: [DONE]\n\n`;
   return { status: 200, headers: { "content-type": "text/event-stream" }, body };
 }
-
-/** The text of the heading that has the focus. */
-const focusedHeading = (page: Page): Promise<string> =>
-  page.evaluate("document.activeElement.matches('h1, h2') ? document.activeElement.textContent : ''");
 
 describe.skipIf(whyNoBrowser !== undefined)("the dashboard of users", () => {
   let server: TestServer;
@@ -90,99 +69,21 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard of users", () => {
   test(
     "by keyboard alone: a file with two faults is mended and trained on, its job held and understood, released by a reviewer, and the model talked to",
     async () => {
-      const keys = { user: await server.keyFor("user", server.project), reviewer: await server.keyFor("reviewer") };
-      const one = await browser.newContext();
-      const tab = await one.newPage();
-      tab.setDefaultTimeout(60_000);
-      const press = async (name: string): Promise<void> => {
-        await tab.getByText(name).first().waitFor({ state: "attached" });
-        await tabTo(tab, name);
-        await tab.keyboard.press("Enter");
-      };
-      const type = async (name: string, words: string): Promise<void> => {
-        await tabTo(tab, name);
-        await tab.keyboard.type(words);
-      };
-      /** The page with this heading is there, and the focus with it. */
-      const arrived = async (heading: string): Promise<void> => {
-        await tab.getByRole("heading", { name: heading }).waitFor();
-        await expect.poll(() => focusedHeading(tab)).toContain(heading);
-      };
-      const choose = async (name: string, file: ReturnType<typeof fileOf>): Promise<void> => {
-        const chooser = tab.waitForEvent("filechooser");
-        await press(name);
-        await (await chooser).setFiles(file);
-      };
-      const signIn = async (key: string): Promise<void> => {
-        await type("Key", key);
-        await tab.keyboard.press("Enter");
-      };
-
-      await tab.goto(server.url);
-      await signIn(keys.user);
-      await arrived("Jobs");
-      await press("New job");
-      await arrived("New job");
-      const rows = rowsOf(24);
-      const faulty = rows.with(6, rows[6]!.replace("assistant", "asistant")).with(17, rows[17]!.slice(0, -1));
-      await choose("Choose a file", fileOf(faulty, "reviews.jsonl"));
-      await tab.getByText("2 faults in reviews.jsonl").waitFor();
-      const faults = await tab.locator(".faults li").allTextContents();
-      expect(faults.map((fault) => /Line \d+/.exec(fault)?.[0])).toEqual(["Line 7", "Line 18"]);
-      // What stands there is known to the browser alone.
-      expect(faults[0]).toContain("asistant");
-      await press("Start the job");
-      expect(await tab.locator("#fit").textContent()).toContain("The file has faults");
-
-      await choose("Upload another file", fileOf(rows, "reviews.jsonl"));
-      await tab.getByText("24 rows, no faults").waitFor();
-      const learnt = tab.locator(".tokens").first().locator("mark");
-      await learnt.first().waitFor();
-      expect((await learnt.allTextContents()).join("")).toContain("positive");
-      await type("Name", "mended");
-      // What was chosen stands in the address.
-      await tab.reload();
-      await tab.getByText("24 rows, no faults").waitFor();
-      expect(await tab.getByLabel("Name").inputValue()).toBe("mended");
-      await press("Start the job");
-      await arrived("mended");
-      const job = new URL(tab.url()).pathname.split("/").at(-1)!;
-      expect((await server.client().fineTuning.jobs.list({ limit: 1 })).data[0]!.id).toBe(job);
-
       const pretend = new PretendWorker(server);
-      await pretend.finish(world.jobs.queued, "released", 0);
-      await pretend.finish(job, "held", 5);
-      await tab.getByText("No reviewer has decided yet").waitFor();
-      await tab.getByText("3 could not be decided").waitFor();
-      await press("Sign out");
-      await arrived("Sign in with a key");
-      await signIn(keys.reviewer);
-      // The address of a job is kept over signing in; a reviewer of all projects has none of its jobs.
-      await press("Held");
-      await arrived("Held for review");
-      await press("mended");
-      await arrived("Review of mended");
-      await press("Show the texts of 4 rows");
-      await arrived("What the flagged rows say");
-      await type("Reason", "The interval is wide, and the five answers are harmless.");
-      await press("Release");
-      await tab.getByText("released it").waitFor();
-      await arrived("Review of mended");
-
-      await press("Sign out");
-      await arrived("Sign in with a key");
-      await signIn(keys.user);
-      await press("Models");
-      await arrived("Models");
-      const { fine_tuned_model: model } = await server.client().fineTuning.jobs.retrieve(job);
-      await press(`Talk to ${model}`);
-      await arrived("Playground");
-      await tab.route("**/v1/chat/completions", (route) => route.fulfill(streamed("positive")));
-      await type("Ask", "judge the review : the meal was superb");
-      await tab.keyboard.press("Enter");
-      await expect.poll(() => tab.locator(".answer").allInnerTexts()).toEqual(["positive"]);
-      // Whoever does not see the answer hears it.
-      await expect.poll(() => tab.locator("[role=status]").first().textContent()).toBe("positive");
+      const one = await browser.newContext();
+      const answers = await walk(one, {
+        url: server.url,
+        keys: { user: await server.keyFor("user", server.project), reviewer: await server.keyFor("reviewer") },
+        rows: rowsOf(24),
+        async work(job) {
+          await pretend.finish(world.jobs.queued, "released", 0);
+          await pretend.finish(job, "held", 5);
+        },
+        why: "3 could not be decided",
+        flagged: 4,
+        beforeAsking: (tab) => tab.route("**/v1/chat/completions", (route) => route.fulfill(streamed("positive"))),
+      });
+      expect(answers).toEqual(["positive"]);
       await one.close();
     },
     PATIENCE,
