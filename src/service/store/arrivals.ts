@@ -38,10 +38,12 @@ export class Arrival {
     this.check();
   }
 
-  /** Whether all that is coming has room: once more, where rows have changed meanwhile. Throws as `take`. */
+  /** Whether all that is coming has room: once more, where rows have changed meanwhile. What has none leaves it to others. Throws as `take`. */
   check(rooms = this.rooms): void {
     const full = rooms.find((room) => this.comingTo(room) > room.bytes);
-    if (full !== undefined) throw full.beyond;
+    if (full === undefined) return;
+    this.end();
+    throw full.beyond;
   }
 
   /** Its bytes have a row that counts them, or are gone. */
