@@ -1,4 +1,6 @@
+import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { compileProgram } from "../crash/compile.ts";
 
 /** Debian's `chromium` brings SwiftShader, a Vulkan that computes on the CPU. */
 const DRIVER = "/usr/lib/chromium/vk_swiftshader_icd.json";
@@ -10,4 +12,15 @@ export function withDriver(): NodeJS.ProcessEnv | undefined {
   }
   console.log(`skipped: ${DRIVER} is absent (Debian: apt install chromium)`);
   return undefined;
+}
+
+/** What a program prints as its last line, in JSON. */
+export function reportOf<Report>(entry: string, env: NodeJS.ProcessEnv | undefined): Report {
+  const { path } = compileProgram(entry);
+  const printed = execFileSync(process.execPath, [path], {
+    env,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  return JSON.parse(printed.trimEnd().split("\n").at(-1) as string);
 }

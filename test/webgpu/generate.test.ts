@@ -1,8 +1,6 @@
 /** Generation on the WebGPU provider, by a software driver: the same tokens, from a cache that stays on the device. */
-import { execFileSync } from "node:child_process";
 import { beforeAll, describe, expect, test } from "vitest";
-import { compileProgram } from "../crash/compile.ts";
-import { withDriver } from "./driver.ts";
+import { reportOf, withDriver } from "./driver.ts";
 import type { GenerateReport } from "./generate.ts";
 
 const env = withDriver();
@@ -11,13 +9,7 @@ describe.skipIf(env === undefined)("WebGPU", () => {
   let report: GenerateReport;
 
   beforeAll(() => {
-    const { path } = compileProgram("test/webgpu/generate.ts");
-    const printed = execFileSync(process.execPath, [path], {
-      env,
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    report = JSON.parse(printed.trimEnd().split("\n").at(-1) as string);
+    report = reportOf("test/webgpu/generate.ts", env);
   });
 
   test("answers are those of the CPU, through windows and, nightly, behind a common beginning", () => {

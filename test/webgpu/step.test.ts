@@ -1,8 +1,6 @@
 /** The whole training step on the WebGPU provider, by a software driver: the same numbers, and nothing on the CPU. */
-import { execFileSync } from "node:child_process";
 import { beforeAll, describe, expect, test } from "vitest";
-import { compileProgram } from "../crash/compile.ts";
-import { withDriver } from "./driver.ts";
+import { reportOf, withDriver } from "./driver.ts";
 import type { StepReport } from "./step.ts";
 
 const env = withDriver();
@@ -16,13 +14,7 @@ describe.skipIf(env === undefined)("WebGPU", () => {
   let report: StepReport;
 
   beforeAll(() => {
-    const { path } = compileProgram("test/webgpu/step.ts");
-    const printed = execFileSync(process.execPath, [path], {
-      env,
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    report = JSON.parse(printed.trimEnd().split("\n").at(-1) as string);
+    report = reportOf("test/webgpu/step.ts", env);
   });
 
   test("every operation and its gradient agree with the CPU", () => {
