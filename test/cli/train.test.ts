@@ -321,7 +321,7 @@ describe("before the first step", () => {
     expect(code).toBe(130);
     expect(performance.now() - asked).toBeLessThan(AT_ONCE_MS);
     expect(JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "")).toMatchObject({ outcome: "stopped" });
-    expect(readdirSync(join(cli.folder, "early"))).toEqual(["locks"]);
+    expect(readdirSync(join(cli.folder, "early")).sort()).toEqual(["locks", "plan.json"]);
     expect(readdirSync(join(cli.folder, "early/locks"))).toEqual([]);
   });
 });
