@@ -1,5 +1,6 @@
 /** A17 and T30: whatever comes in, the answer is one that the OpenAPI document tells of, and never that of a defect. */
 import { Agent, type IncomingHttpHeaders, request } from "node:http";
+import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { SERVICE_CODES, type ServiceCode } from "../../src/service/domain/service-error.ts";
@@ -10,7 +11,7 @@ import { inferenceRoutes } from "../../src/service/http/inference/index.ts";
 import { keyOf, type Route } from "../../src/service/http/route.ts";
 import { compileProgram } from "../crash/compile.ts";
 import { WORLD } from "./engine/world.ts";
-import { known, type Operation, operationsOf, type Request, requestOf } from "./requests.ts";
+import { known, knownAddress, type Operation, operationsOf, type Request, requestOf } from "./requests.ts";
 import { rowsFile, startTestServer, type TestServer } from "./server.ts";
 import { workUpTo } from "./things.ts";
 
@@ -37,7 +38,13 @@ beforeAll(async () => {
     threads: 1,
     ...module,
   });
-  server = await startTestServer({ more: (service) => inferenceRoutes({ service, engine }) });
+  const experimentChild = compileProgram("src/service/pipeline/experiment-child.ts").path;
+  const experiments = join(import.meta.dirname, "../fixtures-0.1");
+  server = await startTestServer({
+    more: (service) => inferenceRoutes({ service, engine }),
+    experiments,
+    experimentChild,
+  });
   operations = operationsOf(await (await fetch(`${server.url}/openapi.json`)).json());
   routes = new Map(server.routes.map((route) => [keyOf(route), route]));
   const project = await server.store.projects.create({ key: "k", kind: "admin", scopes: [], owner: "o" }, "prey");
@@ -49,7 +56,7 @@ beforeAll(async () => {
     { key: "k", kind: "project", scopes: [], owner: "o", project: server.project },
     file.id,
   ))!.sha256;
-  ids.push("world-booster", "world-booster", file.id, project.id, sha256, "train_loss", "default");
+  ids.push("world-booster", "world-booster", file.id, project.id, sha256, "train_loss", "default", "experiment");
   for (let i = 0; i < 6; i++) {
     const job = await client.fineTuning.jobs.create({ model: "world-booster", training_file: file.id });
     ids.push(job.id);
@@ -95,7 +102,7 @@ const send = (asked: Request): Promise<Answer> =>
         host: "127.0.0.1",
         port: new URL(server.url).port,
         method: asked.method,
-        path: known(asked.address, ids),
+        path: knownAddress(asked.address, ids),
         headers: {
           ...Object.fromEntries(Object.entries(asked.headers).map(([name, value]) => [name, known(value, ids)])),
           authorization: `Bearer ${keyFor(asked)}`,

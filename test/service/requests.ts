@@ -1,5 +1,6 @@
 /** Requests drawn from an OpenAPI document: as it wants them, and as nobody should send them. */
 import fc from "fast-check";
+import { ID_PREFIXES } from "../../src/service/domain/ids.ts";
 
 /** What zod writes of JSON Schema. */
 export interface Schema {
@@ -61,6 +62,24 @@ export const operationsOf = (document: unknown): Operation[] =>
 const KNOWN = fc.nat(999).map((n) => `{{${n}}}`);
 export const known = (text: string, ids: readonly string[]): string =>
   text.replaceAll(/\{\{(\d+)\}\}/g, (_, n: string) => ids[Number(n) % ids.length]!);
+
+/** How the names of what stands behind a part of an address begin. */
+const BEGINNINGS: Readonly<Record<string, string>> = {
+  files: ID_PREFIXES.file,
+  jobs: ID_PREFIXES.job,
+  uploads: ID_PREFIXES.upload,
+  projects: ID_PREFIXES.project,
+  experiments: "experiment",
+};
+/** The same for an address, three times of four with the name of something of the kind that it speaks of, where one is known. */
+export const knownAddress = (address: string, ids: readonly string[]): string =>
+  known(
+    address.replaceAll(/([a-z_]+)\/\{\{(\d+)\}\}/g, (all, of: string, n: string) => {
+      const own = ids.filter((id) => id.startsWith(BEGINNINGS[of] ?? ""));
+      return Number(n) % 4 === 0 || own.length === 0 ? all : `${of}/${own[Number(n) % own.length]}`;
+    }),
+    ids,
+  );
 
 const HOSTILE_TEXTS = fc.constantFrom(
   "",
