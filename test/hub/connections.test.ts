@@ -21,6 +21,8 @@ test("the hub, the judge, the service, its clients and what it was told to reach
     "cli/service-client.ts",
     "evaluate/moderators/chat-completion.ts",
     "hub/request.ts",
+    // What its page runs in a browser, towards its own server.
+    "report/live.ts",
     "service/http/server.ts",
     "service/store/s3.ts",
     "service/webhooks/address.ts",

@@ -10,6 +10,7 @@ const piece = (key: string, on?: string, from?: readonly string[]): Piece => ({
   label: key,
   options: from === undefined ? {} : { rule: "", from, candidates: [], pick: () => ({}) },
   on,
+  from,
   files: {},
 });
 const shapeOf = (pieces: readonly Piece[]) =>
