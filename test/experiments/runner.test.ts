@@ -104,6 +104,7 @@ test("an attack may be chosen by what earlier ones came to", async () => {
     ...strong,
     key: "chosen",
     label: "the stronger one again, longer",
+    from: judged,
     options: {
       rule: "worst of two",
       from: judged,
