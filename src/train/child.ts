@@ -41,7 +41,6 @@ const STDERR_KEPT = 4096;
 export class Child {
   private readonly forked: Forked<ToChild, ToParent>;
   private readonly gone: Promise<BoosterError>;
-  private isGone = false;
   private asked: { hear(said: ToParent): void; lose(why: unknown): void } | undefined;
 
   /**
@@ -61,10 +60,7 @@ export class Child {
     this.gone = this.forked.ended
       .then((ended) => (tooMuch === undefined ? crash(ended, stderr()) : overgrown(tooMuch, memory)))
       .finally(() => clearInterval(watch));
-    const lose = (why: unknown): void => {
-      this.isGone = true;
-      this.asked?.lose(why);
-    };
+    const lose = (why: unknown): void => this.asked?.lose(why);
     this.gone.then(lose, lose);
   }
 
@@ -120,8 +116,7 @@ export class Child {
 
   /** Whether it can be asked more. */
   get isAlive(): boolean {
-    // Its channel may be told to be closed only after its end.
-    return !this.isGone && this.forked.isConnected;
+    return this.forked.isConnected;
   }
 
   /** Ends the child at once, whatever it does. */

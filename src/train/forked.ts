@@ -41,8 +41,10 @@ export class Forked<Said, Heard> {
     return this.child.stderr;
   }
 
+  /** Whether it can be told anything; that its channel is closed may be told only after its end. */
   get isConnected(): boolean {
-    return this.child.connected;
+    const { connected, exitCode, signalCode } = this.child;
+    return connected && exitCode === null && signalCode === null;
   }
 
   /** The process may be gone already; how it ended is told by `ended`. */
