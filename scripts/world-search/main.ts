@@ -1,7 +1,7 @@
 /**
  * `node dist/scripts/world-search/main.js [METHOD...]`: chooses the methods' settings for the bundled world, the same number of
  * trials for each, on training seeds that the demo does not use and on the validation questions, whose hazards no test asks about. Method by
- * method, in docs/results/world-search.json as it goes, so that it can be stopped and gone on with; then docs/results/world-search.md is written.
+ * method, in scripts/world-search/found.json as it goes, so that it can be stopped and gone on with; then docs/results/world-search.md is written.
  */
 
 import { writeFileSync } from "node:fs";
@@ -43,7 +43,7 @@ const evaluate = {
 };
 const { methods: _demo, out: _out, model: _path, ...others } = { ...base, attack, evaluate };
 const setup = { ...others, model: await fileHash(packagePath("assets", "world", "model.safetensors")) };
-const found = new FoundTrials(packagePath("docs", "results", "world-search.json"), setup);
+const found = new FoundTrials(packagePath("scripts", "world-search", "found.json"), setup);
 
 /** What comes of settings, which are one experiment; what was found before is not computed again. */
 async function tried(method: string, all: readonly Settings[], seeds: readonly number[]): Promise<Trial[]> {

@@ -51,7 +51,7 @@ export function pageOf(trialsOf: (method: string) => readonly Trial[], about: Ab
       : `\n**${measured.length} of ${methods.length} methods so far**; these have not been searched in this world, and stand with the settings that were best in the smaller one of version 0.1 (24 hazards, six in the test): ${missing.join(", ")}.\n`;
   return `# Settings of the methods in the bundled world
 
-Written by \`node dist/scripts/world-search/main.js\`, which goes on where it was stopped ([world-search.json](world-search.json)). Eight settings a method: first the four that its file lists, then four
+Written by \`node dist/scripts/world-search/main.js\`, which goes on where it was stopped (\`scripts/world-search/found.json\`). Eight settings a method: first the four that its file lists, then four
 around the best of them, one number changed by a factor of at most 3; all with training seed ${seeds[0]}, the best ${finalists} with seed${seeds.length > 2 ? "s" : ""} ${seeds.slice(1).join(" and ")} too. Validation questions (the
 demo uses neither these nor those seeds); attacks at learning rates of ${strengths.map(exponential).join(", ")}. Per cent; seeds apart.
 

@@ -9,8 +9,11 @@ export type ModeratorTask = { readonly open: Policy } | { readonly judge: readon
 
 let opened: Moderator | undefined;
 
-serveParent<ModeratorTask>(async (task, { signal }) => {
-  if ("judge" in task) return opened?.judge(task.judge, signal);
+serveParent<ModeratorTask>(async (task, { emit, signal }) => {
+  if ("judge" in task) {
+    emit({ type: "work", text: "judging" });
+    return opened?.judge(task.judge, signal);
+  }
   opened = (await moderatorOf(task.open)).moderator;
   return undefined;
 });

@@ -89,11 +89,23 @@ export class Moderators {
     this.isWorking = false;
   }
 
-  private async compute({ key, policy, exchanges, signal }: Waiting): Promise<readonly Judgement[]> {
+  private async compute(one: Waiting): Promise<readonly Judgement[]> {
+    const { key, policy, exchanges, signal } = one;
     if (signal.aborted) throw givenUp();
+    const before = this.model?.child;
     const child = await this.opened(key, policy);
     if (signal.aborted) throw givenUp();
-    return child.ask<readonly Judgement[]>({ judge: exchanges } satisfies ModeratorTask, { signal }, "stop");
+    let begun = false;
+    const emit = () => {
+      begun = true;
+    };
+    try {
+      return await child.ask({ judge: exchanges } satisfies ModeratorTask, { emit, signal }, "stop");
+    } catch (error) {
+      // One that was dying when it was asked has heard of nothing; its death had not been told yet.
+      if (child !== before || begun || child.isAlive) throw error;
+      return this.compute(one);
+    }
   }
 
   /** It is opened for all who ask: whoever leaves meanwhile does not end it. */
