@@ -1,19 +1,18 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { estimate } from "../src/stages/estimate.ts";
 import { packagePath } from "../src/stages/package-root.ts";
 import { writeWorldData } from "../src/stages/world-files.ts";
 import { measureInChild } from "./child.ts";
 import { figure, gigabytes, type Section } from "./report.ts";
 import type { SharedFiles } from "./rows.ts";
 
-const Result = z.object({ secondsPerStep: z.number(), peakRssBytes: z.number() });
+const Measured = z.object({ secondsPerStep: z.number(), peakRssBytes: z.number() });
 
 /** As near as an estimate is to come. */
 const WANTED = 0.15;
-/** A machine that others use is slower for minutes: an estimate and its run can meet two speeds. */
-const ROUNDS = 3;
+/** An estimate and its run can meet two speeds of a machine: pairs of them are repeated for so long, and so often at least. */
+const [SECONDS, ROUNDS] = [90, 3];
 const LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 type Settings = Readonly<Record<string, unknown>>;
@@ -56,7 +55,7 @@ const realRuns = ({ model, alignment }: SharedFiles): Record<string, Settings> =
   };
 };
 
-/** What `booster estimate` says beside what the run takes, right after it: of some rounds the one whose ratio of times is the median. */
+/** What `booster estimate` says beside what the run takes, right after it; of several such pairs, the medians. */
 export async function estimates({
   scratch,
   files,
@@ -71,26 +70,30 @@ export async function estimates({
   const data = join(scratch, "estimate-world");
   writeWorldData(data, [3]);
   const runs = { ...worldRuns(data), ...(files === undefined ? {} : realRuns(files)) };
-  const program = fileURLToPath(new URL("ours-run.js", import.meta.url));
+  const measured = (program: string, options: Settings) => {
+    const path = fileURLToPath(new URL(program, import.meta.url));
+    return measureInChild(Measured, process.execPath, [path, JSON.stringify(options)]);
+  };
   const rows: Row[] = [];
   for (const [i, [name, settings]] of Object.entries(runs).entries()) {
-    const tries: Row[] = [];
-    for (let round = 0; round < (quick ? 1 : ROUNDS); round++) {
-      const options = { ...settings, run: join(scratch, `estimate-${i}-${round}`) };
-      const { bytes, seconds, steps } = await estimate("align", options);
-      const took = await measureInChild(Result, process.execPath, [program, JSON.stringify(options)]);
-      const row: Row = {
-        name,
-        said: { bytes, seconds: seconds / steps },
-        took: { bytes: took.peakRssBytes, seconds: took.secondsPerStep },
+    const pairs: Pair[] = [];
+    const begun = performance.now();
+    const enough = () => pairs.length >= ROUNDS && performance.now() - begun > 1000 * SECONDS;
+    while (pairs.length === 0 || !(quick || enough())) {
+      const options = { ...settings, run: join(scratch, `estimate-${i}-${pairs.length}`) };
+      const pair = {
+        said: await measured("ours-estimate.js", options),
+        took: await measured("ours-run.js", options),
       };
-      progress(`Estimates: ${name}, round ${round + 1}: ${figure(ratioOf(row, "seconds"))} of the time`);
-      tries.push(row);
+      pairs.push(pair);
+      progress(
+        `Estimates: ${name}, pair ${pairs.length}: ${figure(pair.said.secondsPerStep / pair.took.secondsPerStep)} of the time`,
+      );
     }
-    const ranked = tries.toSorted((a, b) => ratioOf(a, "seconds") - ratioOf(b, "seconds"));
-    rows.push(ranked[ranked.length >> 1] as Row);
+    rows.push({ name, pairs });
   }
-  const off = (what: keyof Measured) => Math.max(...rows.map((row) => Math.abs(ratioOf(row, what) - 1)));
+  const off = (what: keyof Measured) =>
+    Math.max(...rows.map(({ pairs }) => Math.abs(medianOf(ratiosOf(pairs, what)) - 1)));
   const target = (what: string, value: number) =>
     ({ what, value, sense: "at most", wanted: WANTED, unit: "" }) as const;
   return {
@@ -98,33 +101,45 @@ export async function estimates({
     tables: [
       {
         title: "`booster estimate` beside the run itself",
-        header: ["run", "GB said", "GB", "ratio", "s a step said", "s a step", "ratio"],
-        rows: rows.map((row) => [
-          row.name,
-          gigabytes(row.said.bytes),
-          gigabytes(row.took.bytes),
-          figure(ratioOf(row, "bytes")),
-          figure(row.said.seconds),
-          figure(row.took.seconds),
-          figure(ratioOf(row, "seconds")),
-        ]),
+        header: ["run", "GB said", "GB", "ratio", "s a step said", "s a step", "ratio", "pairs", "lowest", "highest"],
+        rows: rows.map(({ name, pairs }) => {
+          const of = (side: keyof Pair, what: keyof Measured) => medianOf(pairs.map((pair) => pair[side][what]));
+          const ratios = ratiosOf(pairs, "secondsPerStep");
+          return [
+            name,
+            gigabytes(of("said", "peakRssBytes")),
+            gigabytes(of("took", "peakRssBytes")),
+            figure(medianOf(ratiosOf(pairs, "peakRssBytes"))),
+            figure(of("said", "secondsPerStep")),
+            figure(of("took", "secondsPerStep")),
+            figure(medianOf(ratios)),
+            String(pairs.length),
+            figure(Math.min(...ratios)),
+            figure(Math.max(...ratios)),
+          ];
+        }),
       },
     ],
-    targets: [target("memory, furthest off", off("bytes")), target("time, furthest off", off("seconds"))],
+    targets: [target("memory, furthest off", off("peakRssBytes")), target("time, furthest off", off("secondsPerStep"))],
     notes: [],
     data: rows,
   };
 }
 
-interface Measured {
-  readonly bytes: number;
-  readonly seconds: number;
-}
+type Measured = z.output<typeof Measured>;
 
-interface Row {
-  readonly name: string;
+interface Pair {
   readonly said: Measured;
   readonly took: Measured;
 }
 
-const ratioOf = ({ said, took }: Row, what: keyof Measured): number => said[what] / took[what];
+interface Row {
+  readonly name: string;
+  readonly pairs: readonly Pair[];
+}
+
+const medianOf = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] as number;
+
+/** Each said beside what came right after it: what slows a machine down for a minute slows both. */
+const ratiosOf = (pairs: readonly Pair[], what: keyof Measured): number[] =>
+  pairs.map(({ said, took }) => said[what] / took[what]);

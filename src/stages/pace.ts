@@ -6,12 +6,13 @@ import { type DType, zeros } from "../tensor/tensor.ts";
 import { microBatches } from "../train/stepper.ts";
 import { TrainingProgram } from "../train/training-program.ts";
 import { TrainingStepper } from "../train/training-stepper.ts";
+import { largestSteps } from "./memory.ts";
 import { programOf, type TrainingRun } from "./training-run.ts";
 
 /** Steps are tried on as many layers as one of so many seconds has, and on four at least: embedding and head cost otherwise than layers. */
 const [STEP_SECONDS, LEAST_LAYERS] = [6, 4];
-/** Steps that are tried, until so many seconds have passed, and two at least. */
-const [SECONDS, LEAST] = [1, 2];
+/** Steps are tried until so many seconds have passed, and three at least: other programs' share of the machine changes from second to second. */
+const [SECONDS, LEAST] = [3, 3];
 
 /** What drives a run's steps on a device. */
 export async function stepperOn(device: Device, job: TrainingRun) {
@@ -47,10 +48,11 @@ export async function paceOf(
   };
   const real = await stepperOn(device, { ...job, start });
   const times: number[] = [];
+  // The largest step comes first, untimed: it gets the memory of all others, as a long run's first steps do.
+  const [largest = 0] = largestSteps(real.batches, job.streams, real.steps, 1);
+  await real.take(largest);
   const begun = performance.now();
   for (let step = 0; step < real.steps && (step < LEAST || performance.now() - begun < 1000 * SECONDS); step++) {
-    // The first time gets the memory of a batch that is larger than those before.
-    await real.take(step);
     const begin = performance.now();
     await real.take(step);
     times.push((performance.now() - begin) / 1000);
