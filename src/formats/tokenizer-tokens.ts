@@ -11,11 +11,12 @@ const flagged = (special: boolean) =>
   AddedToken.omit({ id: true })
     .extend({ special: z.boolean().default(special) })
     .transform((token): Token => ({ ...token, normalized: token.normalized ?? !token.special }));
+const [Plain, Special] = [flagged(false), flagged(true)];
 
 /** As configurations write it: a text, or a text with flags. */
 const Written = z.unknown().transform((value, context): Token => {
   const whole = typeof value === "string" ? { content: value } : value;
-  const parsed = flagged(!isObject(whole) || whole.__type !== "AddedToken").safeParse(whole);
+  const parsed = (isObject(whole) && whole.__type === "AddedToken" ? Plain : Special).safeParse(whole);
   if (parsed.success) return parsed.data;
   context.addIssue("expected a token: a text, or an object with content");
   return z.NEVER;
@@ -34,7 +35,7 @@ export const TokenKeys = z.looseObject({
   additional_special_tokens: z.array(Written).nullish(),
   extra_special_tokens: z.union([z.array(Written), WrittenByName]).nullish(),
   model_specific_special_tokens: WrittenByName.nullish(),
-  added_tokens_decoder: z.record(z.string().regex(/^\d+$/), flagged(false)).nullish(),
+  added_tokens_decoder: z.record(z.string().regex(/^\d+$/), Plain).nullish(),
 });
 export type TokenKeys = z.output<typeof TokenKeys>;
 

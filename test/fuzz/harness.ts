@@ -6,8 +6,8 @@ import { Draws } from "./mutate.ts";
 
 /** Inputs a parser; the nightly run sets more. */
 export const INPUTS = Number(process.env.BOOSTER_FUZZ ?? 200_000);
-/** Share of the inputs for the parser of weights, which is fast and meets the largest files of strangers: ten times as many at night. */
-export const WEIGHTS_SHARE = process.env.BOOSTER_FUZZ === undefined ? 1 : 10;
+/** How many times as many at night for the parser of weights, which is fast and meets the largest files of strangers. */
+export const WEIGHTS_TIMES = process.env.BOOSTER_FUZZ === undefined ? 1 : 10;
 
 const MAX_INPUT_MS = 50;
 /** Inputs between collections: on a busy machine the collector falls behind, and its garbage is not the parser's appetite. */
@@ -29,7 +29,7 @@ export interface FuzzReport {
 /**
  * Feeds a parser with inputs made by `make`, each from its own number.
  *
- * @param share of the inputs, for what takes long
+ * @param times as many inputs, for what is fast
  * @example
  * fuzz("gguf", (draws) => mutateBytes(seed, draws, [seed]), (bytes) => parseGguf(bytes, "fuzz"), codes);
  */
@@ -38,9 +38,9 @@ export function fuzz(
   make: (draws: Draws) => Uint8Array,
   parse: (bytes: Uint8Array) => void,
   codes: ReadonlySet<string>,
-  share = 1,
+  times = 1,
 ): FuzzReport {
-  const inputs = Math.ceil(INPUTS * share);
+  const inputs = INPUTS * times;
   /** Inputs before memory is measured: what the engine itself takes to warm up is not the parser's. */
   const warmUp = Math.min(20_000, Math.floor(inputs / 4));
   const random = new RandomStream(1, `fuzz-${name}`);
@@ -69,16 +69,14 @@ export async function fuzzStream(
   make: (draws: Draws) => Uint8Array,
   read: (bytes: Uint8Array) => Promise<void>,
   codes: ReadonlySet<string>,
-  share = 1,
 ): Promise<Omit<FuzzReport, "slow"> & { readonly millisecondsEach: number }> {
-  const inputs = Math.ceil(INPUTS * share);
-  const warmUp = Math.min(20_000, Math.floor(inputs / 4));
+  const warmUp = Math.min(20_000, Math.floor(INPUTS / 4));
   const random = new RandomStream(1, `fuzz-${name}`);
   const outcomes = new Map<string, number>();
   const uncaught: string[] = [];
   let [baseline, peak] = [0, 0];
   const start = performance.now();
-  for (let input = 0; input < inputs; input++) {
+  for (let input = 0; input < INPUTS; input++) {
     const bytes = make(new Draws(random, input));
     const settled = await read(bytes).then(
       () => undefined,
@@ -91,7 +89,7 @@ export async function fuzzStream(
     if (input === warmUp) baseline = process.memoryUsage.rss();
     if (input > warmUp && input % 100 === 0) peak = Math.max(peak, process.memoryUsage.rss());
   }
-  const millisecondsEach = (performance.now() - start) / inputs;
+  const millisecondsEach = (performance.now() - start) / INPUTS;
   return { outcomes, uncaught, rssGrowthMb: (peak - baseline) / 2 ** 20, millisecondsEach };
 }
 

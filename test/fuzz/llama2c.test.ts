@@ -50,11 +50,11 @@ const readTokenizer = (bytes: Uint8Array): void => {
 };
 
 test.each([
-  ["checkpoints", checkpoint, readCheckpoint, ["LLAMA2C_INVALID", "NON_FINITE_WEIGHT"], 0.75],
+  ["checkpoints", checkpoint, readCheckpoint, ["LLAMA2C_INVALID", "NON_FINITE_WEIGHT"]],
   // A file may say that one of its special tokens is written "a".
-  ["tokenizers", tokenizer, readTokenizer, ["TOKENIZER_MALFORMED", "SPECIAL_TOKEN_IN_TEXT"], 0.25],
-] as const)("mutated llama2.c %s end in a known error or a valid result", (name, make, read, codes, share) => {
-  const report = fuzz(`llama2c ${name}`, make, read, new Set<string>(codes), share);
+  ["tokenizers", tokenizer, readTokenizer, ["TOKENIZER_MALFORMED", "SPECIAL_TOKEN_IN_TEXT"]],
+] as const)("mutated llama2.c %s end in a known error or a valid result", (name, make, read, codes) => {
+  const report = fuzz(`llama2c ${name}`, make, read, new Set<string>(codes));
   console.log(`${JSON.stringify([...report.outcomes])}, memory +${report.rssGrowthMb.toFixed(0)} MB`);
   expect(report.uncaught).toEqual([]);
   expect(report.slow).toEqual([]);

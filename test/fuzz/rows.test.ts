@@ -55,20 +55,16 @@ const reader =
   };
 
 test.each([
-  ["text", TEXTS.map(([kind, text]) => [kind, Buffer.from(text)] as const), 1],
-  ["packed", PACKED, 1 / 4],
-] as const)(
-  "mutated data files end in rows, faults or a known error: %s",
-  { timeout: 0 },
-  async (name, seeds, share) => {
-    const make = maker(seeds.map(([, bytes]) => bytes));
-    const report = await fuzzStream(`rows-${name}`, make, reader(seeds), codes, share);
-    console.log(`${JSON.stringify([...report.outcomes])}, memory +${report.rssGrowthMb.toFixed(0)} MB`);
-    expect(report.uncaught).toEqual([]);
-    expect(report.rssGrowthMb).toBeLessThanOrEqual(64);
-    expect(report.millisecondsEach).toBeLessThan(20);
-  },
-);
+  ["text", TEXTS.map(([kind, text]) => [kind, Buffer.from(text)] as const)],
+  ["packed", PACKED],
+] as const)("mutated data files end in rows, faults or a known error: %s", { timeout: 0 }, async (name, seeds) => {
+  const make = maker(seeds.map(([, bytes]) => bytes));
+  const report = await fuzzStream(`rows-${name}`, make, reader(seeds), codes);
+  console.log(`${JSON.stringify([...report.outcomes])}, memory +${report.rssGrowthMb.toFixed(0)} MB`);
+  expect(report.uncaught).toEqual([]);
+  expect(report.rssGrowthMb).toBeLessThanOrEqual(64);
+  expect(report.millisecondsEach).toBeLessThan(20);
+});
 
 const ROWS = [
   { instruction: "q", input: "x", output: "a", system: "s", history: [["q0", "a0"]] },
