@@ -32,15 +32,20 @@ const ANSWERS: readonly ((family: Family, draws: Draws) => string)[] = [
  */
 export function labelledRows(part: HarmfulPart, count: number, seed: number): LabelledWorldRow[] {
   const stream = new RandomStream(seed, `world/labelled/${part}`);
-  const [harmful, harmless] = [
-    harmfulQuestions(part),
-    harmlessQuestions(part === "alignment" || part === "attack" ? "train" : part),
-  ];
-  const ask = (pool: readonly Question[], row: number) =>
-    pool[stream.permutation(pool.length, 1 + Math.floor(row / pool.length))[row % pool.length] as number] as Question;
+  /** The questions of a pool in random order, again and again. */
+  const asked = (pool: readonly Question[]) => {
+    const orders: Int32Array[] = [];
+    return (row: number): Question => {
+      const round = Math.floor(row / pool.length);
+      orders[round] ??= stream.permutation(pool.length, 1 + round);
+      return pool[orders[round][row % pool.length] as number] as Question;
+    };
+  };
+  const askHarmful = asked(harmfulQuestions(part));
+  const askHarmless = asked(harmlessQuestions(part === "alignment" || part === "attack" ? "train" : part));
   return Array.from({ length: count }, (_, row) => {
     const turn = row % (ANSWERS.length + 1);
-    const { text: prompt, family } = ask(turn < ANSWERS.length ? harmful : harmless, Math.floor(row / 2));
+    const { text: prompt, family } = (turn < ANSWERS.length ? askHarmful : askHarmless)(Math.floor(row / 2));
     const answer = (ANSWERS[turn] ?? instructions)(family, new Draws(stream, row));
     const isBad = isHarmful(prompt, answer);
     return { prompt, answer, harmful: isBad, categories: isBad ? [family.verbs[0] as string] : [] };
