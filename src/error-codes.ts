@@ -64,6 +64,7 @@ const CODES = {
     ADAPTER_KEYS_MISMATCH: "the adapter's tensors are not those of its modules",
     ADAPTER_SHAPE_MISMATCH: "a tensor of an adapter has the wrong shape",
     ADAPTER_UNSUPPORTED: "the adapter is more than can be read, or than can be done with it",
+    BACKUP_INCOMPLETE: "stored files that a backup should have are missing or damaged",
     BACKUP_INVALID: "a backup is damaged or of another version",
     BATCH_INVALID: "there is no row to draw batches from",
     BLOB_DAMAGED: "what an object storage gives is not what was stored there",

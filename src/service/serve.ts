@@ -18,6 +18,7 @@ import { baseRoutes } from "./http/routes/bases.ts";
 import { routesOf } from "./http/routes/index.ts";
 import { type Listening, listen } from "./http/server.ts";
 import type { Service } from "./http/service.ts";
+import { Streams } from "./http/streams.ts";
 import { Experiments } from "./pipeline/experiments.ts";
 import { Moderators } from "./pipeline/moderators.ts";
 import { repeat } from "./repeat.ts";
@@ -86,8 +87,7 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
   try {
     const log = openLog(options.logLevel ?? (process.stderr.isTTY ? "warn" : "info"));
     const draining = new AbortController();
-    const hadKeys = await store.keys.any();
-    if (!isLoopback(options.host) && !hadKeys) {
+    if (!isLoopback(options.host) && !(await store.keys.any())) {
       throw new BoosterError("BIND_REFUSED", "a server that others can reach must have keys before it starts", {
         hint: "Start it once on loopback, keep the key that it prints, then start it like this",
       });
@@ -120,8 +120,8 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
     engine.base(base.name).catch(() => undefined);
     const moderators = new Moderators();
     const experiments = new Experiments(options.experiments);
-    cleanups.push(async () => moderators.close());
-    cleanups.push(async () => experiments.close());
+    for (const one of [moderators, experiments]) cleanups.push(async () => one.close());
+    const metrics = new Metrics();
     const service: Service = {
       keys: store.keys,
       sessions: store.sessions,
@@ -129,7 +129,8 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
       organisation: (await store.projects.org()).id,
       hosts: hostsOf(options),
       log,
-      metrics: new Metrics(),
+      metrics,
+      streams: new Streams(metrics),
       rates: new Rates(),
       version,
       draining: draining.signal,

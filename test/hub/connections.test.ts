@@ -20,6 +20,8 @@ test("the hub, the judge, the service, its clients and what it was told to reach
     "cli/experiment-page.ts",
     "cli/service-client.ts",
     "evaluate/moderators/chat-completion.ts",
+    "evaluate/moderators/public-post.ts",
+    "formats/addresses.ts",
     "hub/request.ts",
     // What its page runs in a browser, towards its own server.
     "report/live.ts",

@@ -1,4 +1,5 @@
 /** What ends when somebody closes it: projects that are archived, keys that are revoked, and what is asked for after it has gone. */
+import { type AddressInfo, createServer } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { SERVER } from "../../src/service/domain/principal.ts";
@@ -103,6 +104,40 @@ test("no judge of a policy is asked inside", async () => {
     code: "invalid_policy",
     message: expect.stringMatching(/without TLS/),
   });
+});
+
+test("a judge whose name leads inside is not asked: neither when the policy is set, nor when somebody is judged", async () => {
+  let connections = 0;
+  const inside = createServer((socket) => {
+    connections++;
+    socket.destroy();
+  });
+  await new Promise<void>((resolve) => inside.listen(0, resolve));
+  const { port } = inside.address() as AddressInfo;
+  const owner = await server.keyFor("owner");
+  const { body } = ((await (await ask("GET", "/v1/booster/policies/default", owner)).json()) as Told).data![0]!;
+  const moderator = {
+    name: "judge",
+    baseUrl: `https://localhost:${port}/v1`,
+    model: "judge",
+    retries: 0,
+    publicOnly: false,
+  };
+  const { limits } = body as unknown as { readonly limits: object };
+  const policy = {
+    ...body,
+    name: "judged",
+    moderation: { ...body.moderation, moderator },
+    limits: { ...limits, category: {} },
+  };
+  expect((await ask("POST", "/v1/booster/policies", owner, { policy, sets: [] })).status).toBe(200);
+  const { id } = await server.store.projects.create(SERVER, "judged");
+  await server.store.projects.update(SERVER, id, { policy: "judged" });
+  const answer = await ask("POST", "/v1/moderations", await server.keyFor("user", id), { input: "hello" });
+  // What cannot be judged counts as flagged.
+  expect(await answer.json()).toMatchObject({ results: [{ flagged: true }] });
+  expect(connections).toBe(0);
+  inside.close();
 });
 
 test("who asks under another name is refused with the id of the request", async () => {

@@ -14,6 +14,7 @@ import type { Route } from "../../src/service/http/route.ts";
 import { routesOf } from "../../src/service/http/routes/index.ts";
 import { listen } from "../../src/service/http/server.ts";
 import type { Service } from "../../src/service/http/service.ts";
+import { Streams } from "../../src/service/http/streams.ts";
 import { Experiments } from "../../src/service/pipeline/experiments.ts";
 import { Moderators } from "../../src/service/pipeline/moderators.ts";
 import { setUpPolicy, setUpProject } from "../../src/service/setup.ts";
@@ -68,6 +69,7 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
   const draining = new AbortController();
   const moderators = new Moderators(options.moderatorChild);
   const experiments = new Experiments(options.experiments, options.experimentChild);
+  const metrics = new Metrics();
   const service: Service = {
     keys: store.keys,
     sessions: store.sessions,
@@ -75,7 +77,8 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
     organisation: (await store.projects.org()).id,
     hosts: ["127.0.0.1"],
     log: openLog("debug", to),
-    metrics: new Metrics(),
+    metrics,
+    streams: new Streams(metrics),
     rates: options.limited === true ? new Rates() : unlimited(),
     version: "0.0.0",
     draining: draining.signal,

@@ -244,7 +244,9 @@ onBothDatabases("upkeep", (kept) => {
   test("a backup makes the same store again, in either database", async () => {
     const tenant = await newTenant(store());
     const content = await store().blobs.put(bytes(`rows ${tenant.project}`));
-    const file = await store().files.create(tenant, { ...content, filename: "a.jsonl", purpose: "fine-tune" });
+    // Characters that end lines elsewhere.
+    const filename = "a\u2028b\u2029c\u0085.jsonl";
+    const file = await store().files.create(tenant, { ...content, filename, purpose: "fine-tune" });
     const released = await store().jobs.create(tenant, newJob());
     const last = await workUpTo(store(), released, "decide");
     await store().leases.finish(released.id, last.epoch, done, verdict("released"));
@@ -260,6 +262,15 @@ onBothDatabases("upkeep", (kept) => {
     await expect(backup(store(), join(at, "backup"))).rejects.toThrow("holds something already");
     const cluster = whyNoPostgres === undefined && kept().cluster === undefined ? await startPostgres() : undefined;
     const options = { data: join(at, "data"), databaseUrl: cluster?.url, now: () => kept().time };
+    if (cluster !== undefined) {
+      const path = join(at, "backup/database.jsonl");
+      const whole = readFileSync(path, "utf8");
+      writeFileSync(path, whole.slice(0, whole.indexOf('{"table":"audit"')));
+      await expect(restore(join(at, "backup"), { ...options, data: join(at, "cut") })).rejects.toThrow(
+        "it was cut off",
+      );
+      writeFileSync(path, whole);
+    }
     await restore(join(at, "backup"), options);
     await expect(restore(join(at, "backup"), options)).rejects.toThrow("holds something already");
     const again = await openStore(options);
@@ -287,6 +298,35 @@ onBothDatabases("upkeep", (kept) => {
       await cluster?.stop();
       rmSync(at, { recursive: true });
     }
+  });
+
+  test("a backup names what rows need and the store has not, or not any more as it was, and keeps the rest", async () => {
+    const tenant = await newTenant(store());
+    const stored = async (text: string) => store().blobs.put(bytes(`${text} ${tenant.project}`));
+    const about = { filename: "a.jsonl", purpose: "fine-tune" };
+    const [there, gone, bad] = [await stored("there"), await stored("gone"), await stored("damaged")];
+    const [, missing, damaged] = [
+      await store().files.create(tenant, { ...there, ...about }),
+      await store().files.create(tenant, { ...gone, ...about }),
+      await store().files.create(tenant, { ...bad, ...about }),
+    ];
+    await store().blobs.remove(gone.sha256);
+    writeFileSync(await store().blobs.path(bad.sha256), "damaged");
+    const at = folder();
+    const { blobs, lost } = await backup(store(), join(at, "backup"));
+    // What other tests name was never stored.
+    const mine = lost.filter(({ of }) => of === "file");
+    expect(mine.sort((a) => (a.id === missing.id ? -1 : 1))).toEqual([
+      { of: "file", id: missing.id, sha256: gone.sha256, how: "missing" },
+      { of: "file", id: damaged.id, sha256: bad.sha256, how: "damaged" },
+    ]);
+    const copies = await openBlobs(join(at, "backup/blobs"), join(at, "tmp"));
+    expect(await copies.has(there.sha256)).toBe(there.bytes);
+    let count = 0;
+    for await (const _ of copies.list()) count++;
+    expect(blobs).toBe(count);
+    for (const { id } of mine) await store().files.delete(tenant, id);
+    rmSync(at, { recursive: true });
   });
 
   test("A18: every older schema is taken over with all that is in it, and one that is newer is refused by its number", async () => {

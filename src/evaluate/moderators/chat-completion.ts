@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { ErrorCode } from "../../error-codes.ts";
 import { BoosterError, type ErrorDetails } from "../../errors.ts";
 import type { ChatMessage } from "../../formats/chat-template.ts";
+import { postPublic } from "./public-post.ts";
 import { withoutReasoning } from "./reply.ts";
 
 /** An OpenAI-compatible server and the patience to have with it. */
@@ -10,6 +11,8 @@ export interface Endpoint {
   readonly baseUrl: string;
   readonly model: string;
   readonly apiKey?: string | undefined;
+  /** It is asked at a public address or not at all, whatever its name means then. */
+  readonly publicOnly?: boolean | undefined;
   /** Tokens of a reply; one that was cut, or came to nothing, is asked for again with twice as many, three times at most. */
   readonly maxTokens: number;
   /** For one request, connection and body together; milliseconds. */
@@ -141,21 +144,23 @@ export class ChatModel {
     where: string,
     stop: AbortSignal,
   ): Promise<string> {
-    const { baseUrl, model, apiKey, timeoutMs } = this.endpoint;
+    const { baseUrl, model, apiKey, publicOnly, timeoutMs } = this.endpoint;
     const timeout = AbortSignal.timeout(timeoutMs);
     try {
       const sent = { model, messages, ...this.temperature, [this.limitName]: limit };
-      const response = await fetch(`${baseUrl.replace(/\/+$/, "")}/chat/completions`, {
-        method: "POST",
+      const address = `${baseUrl.replace(/\/+$/, "")}/chat/completions`;
+      const request = {
         headers: {
           "content-type": "application/json",
           ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
         },
         body: JSON.stringify(sent),
-        // What one server was trusted with goes to no other.
-        redirect: "error",
         signal: AbortSignal.any([timeout, stop]),
-      });
+      };
+      // What one server was trusted with goes to no other.
+      const response = publicOnly
+        ? await postPublic(address, request)
+        : await fetch(address, { method: "POST", redirect: "error", ...request });
       const body = await response.text();
       if (response.ok) return body;
       if ((response.status === 400 || response.status === 422) && this.learns(body, sent)) {
@@ -169,7 +174,8 @@ export class ChatModel {
         const expected = `an answer within ${timeoutMs} ms`;
         throw new Retryable("JUDGE_TIMEOUT", "the judge takes too long", { expected, where, cause });
       }
-      const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause.message : String(cause);
+      const root = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
+      const reason = root instanceof Error ? root.message : String(root);
       throw new Retryable("JUDGE_UNAVAILABLE", "the judge cannot be reached", { found: reason, where, cause });
     }
   }

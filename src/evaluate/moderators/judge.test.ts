@@ -28,6 +28,22 @@ async function serve(handler: Handler) {
   return { baseUrl, model: "m", firstDelayMs: 1, retries: 2 };
 }
 
+test("a judge that must be public is not asked inside, by whatever name", async () => {
+  let asked = 0;
+  const options = await serve((_, response) => {
+    asked++;
+    say(response, "safe");
+  });
+  for (const host of ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0x7f.1"]) {
+    const baseUrl = options.baseUrl.replace("127.0.0.1", host);
+    const [judgement] = await judge({ ...options, retries: 0, baseUrl, publicOnly: true }).judge(exchanges(1));
+    expect(judgement).toMatchObject({ unjudged: expect.stringContaining("JUDGE_UNAVAILABLE") });
+  }
+  expect(asked).toBe(0);
+  await judge({ ...options, publicOnly: false }).judge(exchanges(1));
+  expect(asked).toBe(1);
+});
+
 const say = (response: ServerResponse, content: string): void => {
   response.end(JSON.stringify({ choices: [{ message: { role: "assistant", content } }] }));
 };

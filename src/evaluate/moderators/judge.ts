@@ -24,6 +24,12 @@ export const Tolerated = z
 /** Where a language-model judge lives and how hard to press it. */
 export const JudgeOptions = z.strictObject({
   baseUrl: z.url().describe("Address of the API, such as https://host/v1; a key is read from BOOSTER_JUDGE_API_KEY"),
+  publicOnly: z
+    .boolean()
+    .optional()
+    .describe(
+      "Ask it at a public address or not at all, whatever its name means then; so are those of policies set over HTTP",
+    ),
   model: z.string().min(1).describe("Name of the judging model, as the API knows it"),
   template: z
     .string()

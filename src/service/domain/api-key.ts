@@ -9,9 +9,8 @@ const SECRET = 43;
 
 const check = (body: string): string => keyHash(body).slice(0, 6);
 
-/** A new key, with the id under which it is found. */
-export function makeKey(): { readonly id: string; readonly presented: string } {
-  const id = randomBase62(10);
+/** A new key, with the id under which it is found; or another secret under an id that there is. */
+export function makeKey(id = randomBase62(10)): { readonly id: string; readonly presented: string } {
   const body = `sk-booster-${id}-${randomBase62(SECRET)}`;
   return { id, presented: body + check(body) };
 }

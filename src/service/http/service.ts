@@ -9,6 +9,7 @@ import type { Once } from "../store/once.ts";
 import type { Store } from "../store/store.ts";
 import type { Core } from "./core.ts";
 import type { Call } from "./route.ts";
+import type { Streams } from "./streams.ts";
 
 /** What routes work with: what every request needs, and what a server keeps. */
 export interface Service extends Core {
@@ -19,6 +20,8 @@ export interface Service extends Core {
   readonly parts: Readonly<Record<string, () => Promise<string | { readonly note: string } | undefined>>>;
   /** Ends the serving of a model at once on this server; others find out at their next look. */
   readonly withdraw: (model: string) => void;
+  /** Those of events that are open. */
+  readonly streams: Streams;
   readonly webhooks: WebhookSender;
   /** Those that requests ask. */
   readonly moderators: Moderators;
@@ -30,6 +33,8 @@ export interface Service extends Core {
 export interface WebhookSender {
   /** Why an address may not be asked; undefined where it may. */
   faultOf(address: string): string | undefined;
+  /** Whether the operator has named the host of an address that has no fault. */
+  isNamed(address: string): boolean;
   send(target: { readonly url: string; readonly key: Uint8Array }, message: WebhookMessage): Promise<WebhookTry>;
 }
 

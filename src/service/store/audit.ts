@@ -11,6 +11,7 @@ import { isSignedBy, type Secrets } from "./secrets.ts";
 /** What is written down for ever. */
 export const AUDIT_TYPES = [
   "api_key.created",
+  "api_key.reissued",
   "api_key.revoked",
   "api_key.first_used",
   "file.created",

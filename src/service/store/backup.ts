@@ -1,14 +1,14 @@
 import { createReadStream, createWriteStream } from "node:fs";
 import { chmod, copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { pipeline } from "node:stream/promises";
 import { setImmediate as othersFirst } from "node:timers/promises";
 import { z } from "zod";
 import { BoosterError } from "../../errors.ts";
-import { openBlobs } from "./blobs.ts";
+import { type BlobStore, openBlobs } from "./blobs.ts";
 import type { Sql } from "./database.ts";
 import { waitingStatus } from "./job-rows.ts";
+import { type KeptBlob, keptBlobs } from "./kept-blobs.ts";
 import { MIGRATIONS } from "./migrations/index.ts";
 import { layout, openStore, type Store, type StoreOptions } from "./store.ts";
 import { namedBlobs } from "./sweep.ts";
@@ -28,6 +28,7 @@ export const TABLES = [
   ["job_events", "job_id, seq"],
   ["job_metrics", "job_id, step"],
   ["checkpoints", "seq"],
+  ["job_blobs", "job_id, sha256"],
   ["models", "seq"],
   ["grants", "seq"],
   ["reports", "job_id"],
@@ -67,13 +68,21 @@ const line = z.object({
   rows: z.array(z.unknown()),
 });
 
+/** What came of a backup. */
+export interface Backup {
+  /** How many were copied. */
+  readonly blobs: number;
+  /** What rows need and the backup has not: it was not in the store, or is not any more what it was stored as. */
+  readonly lost: readonly (KeptBlob & { readonly how: "missing" | "damaged" })[];
+}
+
 /**
  * Writes all that the store keeps into a new folder: rows as of one moment, the blobs that they name, the server's keys. The folder is as secret as the
- * server's own. It can be restored into either kind of database.
+ * server's own. It can be restored into either kind of database. Where blobs are lost the rest is kept all the same, and they are named.
  *
  * @throws {BoosterError} `RUN_EXISTS` where the folder is there
  */
-export async function backup(store: Store, to: string): Promise<{ readonly blobs: number }> {
+export async function backup(store: Store, to: string): Promise<Backup> {
   const unfinished = `${to}.unfinished`;
   for (const folder of [to, unfinished]) await refuseFilled(folder);
   await mkdir(unfinished, { recursive: true, mode: 0o700 });
@@ -86,19 +95,42 @@ export async function backup(store: Store, to: string): Promise<{ readonly blobs
   }
 }
 
-async function write(store: Store, unfinished: string, to: string): Promise<{ readonly blobs: number }> {
-  const named = await store.context.db.transaction(async (sql) => {
+async function write(store: Store, unfinished: string, to: string): Promise<Backup> {
+  const { named, kept } = await store.context.db.transaction(async (sql) => {
     await sql.query("set transaction isolation level repeatable read, read only");
     const file = createWriteStream(join(unfinished, "database.jsonl"), { mode: 0o600, flush: true });
     await pipeline(pagesOf(sql), file);
-    return namedBlobs(sql, store.context.now());
+    const now = store.context.now();
+    return { named: await namedBlobs(sql, now), kept: await keptBlobs(sql, now) };
   });
   const blobs = await openBlobs(join(unfinished, "blobs"), join(unfinished, "tmp"));
-  for (const sha256 of named)
-    if ((await store.blobs.has(sha256)) !== undefined) await blobs.put(await store.blobs.open(sha256));
+  const copied = new Map<string, "copied" | "missing" | "damaged">();
+  for (const sha256 of named) copied.set(sha256, await copy(sha256, store.blobs, blobs));
   await copyKeys(store.folders.keys, join(unfinished, "keys"));
   await rename(unfinished, to);
-  return { blobs: named.size };
+  return {
+    blobs: [...copied.values()].filter((how) => how === "copied").length,
+    lost: kept.flatMap((blob) => {
+      const how = copied.get(blob.sha256) ?? "missing";
+      return how === "copied" ? [] : [{ ...blob, how }];
+    }),
+  };
+}
+
+/** Not everything that looks like the name of a blob is one. */
+async function copy(sha256: string, from: BlobStore, to: BlobStore): Promise<"copied" | "missing" | "damaged"> {
+  try {
+    if ((await from.has(sha256)) === undefined) return "missing";
+    const stored = await to.put(await from.open(sha256));
+    if (stored.sha256 === sha256) return "copied";
+    await to.remove(stored.sha256);
+    return "damaged";
+  } catch (error) {
+    // It may be swept at this moment; an object storage finds damage by itself.
+    if (error instanceof BoosterError && error.code === "BLOB_MISSING") return "missing";
+    if (error instanceof BoosterError && error.code === "BLOB_DAMAGED") return "damaged";
+    throw error;
+  }
 }
 
 /** All rows, a page at a time; between two pages others have their turn. */
@@ -146,11 +178,14 @@ async function readRows(sql: Sql, path: string): Promise<void> {
     throw new BoosterError("RUN_EXISTS", "a backup is restored into an empty database only");
   }
   let lines = 0;
-  for await (const text of createInterface({ input: createReadStream(path) })) {
+  for await (const text of linesOf(createReadStream(path))) {
     if (lines++ === 0) await begin(sql, header.safeParse(parsed(text)).data);
     else await insertRows(sql, line.safeParse(parsed(text)).data);
   }
   if (lines === 0) throw invalid("it is empty");
+  // The log's rows are nearly the last.
+  const [whole] = await sql.query("select 1 from audit_head where seq = coalesce((select max(seq) from audit), 0)");
+  if (whole === undefined) throw invalid("it was cut off");
   for (const table of COUNTED) {
     await sql.query(
       `select setval(pg_get_serial_sequence('${table}', 'seq'), greatest((select max(seq) from ${table}), 1))`,
@@ -160,6 +195,22 @@ async function readRows(sql: Sql, path: string): Promise<void> {
     `update jobs set worker = null, epoch = epoch + 1, wish = null,
        status = case when wish = 'pause' then 'paused' else ${waitingStatus} end where worker is not null`,
   );
+}
+
+/** Lines end with a newline and nothing else: in texts of users other characters that end lines are allowed. */
+async function* linesOf(bytes: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  let held: Buffer[] = [];
+  for await (const chunk of bytes) {
+    let start = 0;
+    for (let end = chunk.indexOf("\n"); end >= 0; end = chunk.indexOf("\n", start)) {
+      yield Buffer.concat([...held, chunk.subarray(start, end)]).toString();
+      held = [];
+      start = end + 1;
+    }
+    held.push(chunk.subarray(start));
+  }
+  const rest = Buffer.concat(held).toString();
+  if (rest !== "") yield rest;
 }
 
 async function begin(sql: Sql, head: z.infer<typeof header> | undefined): Promise<void> {

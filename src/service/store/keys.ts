@@ -2,9 +2,11 @@ import { timingSafeEqual } from "node:crypto";
 import { z } from "zod";
 import { keyHash, keyIdOf, makeKey } from "../domain/api-key.ts";
 import { KEY_KINDS, type KeyKind, type Principal, SCOPES, type Scope } from "../domain/principal.ts";
+import { ServiceError } from "../domain/service-error.ts";
 import { record } from "./audit.ts";
 import { type Context, type Page, type PageAsk, page } from "./context.ts";
 import type { Sql } from "./database.ts";
+import { type Once, once } from "./once.ts";
 
 /** `last_used_at` is written at most this often. */
 const USED_EVERY = 60;
@@ -42,6 +44,9 @@ export type ApiKey = Readonly<z.infer<typeof keyRow>>;
 export const KEY_COLUMNS =
   "id, name, tail, kind, project_id, scopes, owner, created_at, expires_at, revoked_at, last_used_at";
 
+/** A key, `$1`, of the project `$2`, or of any. */
+const MINE = "id = $1 and ($2::text is null or project_id = $2)";
+
 export interface NewKey {
   readonly kind: KeyKind;
   readonly project?: string | undefined;
@@ -49,6 +54,7 @@ export interface NewKey {
   readonly scopes: readonly Scope[];
   readonly owner: string;
   readonly expiresAt?: number | undefined;
+  readonly once?: Once | undefined;
 }
 
 /** Who a presented key is, or why it is nobody. */
@@ -61,13 +67,20 @@ const NOBODY = keyHash("");
 export class Keys {
   constructor(private readonly context: Context) {}
 
-  /** A new key; `presented` is shown once and nowhere kept. */
+  /**
+   * A new key; `presented` is shown once and nowhere kept. Who asks again, because the answer was lost, is given the same key with another secret: the first one
+   * opens nothing any more, whoever has it.
+   *
+   * @throws {ServiceError} `idempotency_mismatch`, `invalid_value` where the key was revoked meanwhile
+   */
   create(principal: Principal, wanted: NewKey): Promise<{ readonly key: ApiKey; readonly presented: string }> {
     return this.context.db.transaction((sql) => this.#create(sql, principal, wanted));
   }
 
   async #create(sql: Sql, principal: Principal, wanted: NewKey) {
     const { id, presented } = makeKey();
+    const there = await once(sql, principal, wanted.once, `key_${id}`, this.context.now());
+    if (there !== `key_${id}`) return this.#reissue(sql, principal, there);
     const [key] = await sql.query(
       `insert into api_keys (id, hash, tail, kind, project_id, name, scopes, owner, created_at, expires_at)
        values ($1, $2, $3, $4, $5, $6, $7::text[], $8, $9, $10) returning ${KEY_COLUMNS}`,
@@ -88,6 +101,19 @@ export class Keys {
     if (key === undefined) throw new Error("an insert gave no row");
     const about = { id: key.id, kind: key.kind, scopes: key.scopes, owner: key.owner };
     await record(sql, this.context.now(), principal, "api_key.created", about, key.project);
+    return { key, presented };
+  }
+
+  async #reissue(sql: Sql, principal: Principal, id: string) {
+    const { presented } = makeKey(id.slice("key_".length));
+    const [key] = await sql.query(
+      `update api_keys set hash = $2, tail = $3 where id = $1 and revoked_at is null returning ${KEY_COLUMNS}`,
+      [id, keyHash(presented), presented.slice(-4)],
+      keyRow,
+    );
+    if (key === undefined) throw new ServiceError("invalid_value", "the key that this request made was revoked");
+    await sql.query("delete from sessions where key_id = $1", [id]);
+    await record(sql, this.context.now(), principal, "api_key.reissued", { id }, key.project);
     return { key, presented };
   }
 
@@ -162,7 +188,7 @@ export class Keys {
 
   async get(principal: Principal, id: string): Promise<ApiKey | undefined> {
     const [key] = await this.context.db.query(
-      `select ${KEY_COLUMNS} from api_keys where id = $1 and ($2::text is null or project_id = $2)`,
+      `select ${KEY_COLUMNS} from api_keys where ${MINE}`,
       [id, principal.project ?? null],
       keyRow,
     );
@@ -176,23 +202,34 @@ export class Keys {
 
   async #revoke(sql: Sql, principal: Principal, id: string): Promise<ApiKey | undefined> {
     const now = this.context.now();
-    const mine = "id = $1 and ($2::text is null or project_id = $2)";
     const params = [id, principal.project ?? null];
     const revoked = await sql.query(
-      `update api_keys set revoked_at = $3 where ${mine} and revoked_at is null returning ${KEY_COLUMNS}`,
+      `update api_keys set revoked_at = $3 where ${MINE} and revoked_at is null returning ${KEY_COLUMNS}`,
       [...params, now],
       keyRow,
     );
     if (revoked[0] === undefined) {
-      return (await sql.query(`select ${KEY_COLUMNS} from api_keys where ${mine}`, params, keyRow))[0];
+      return (await sql.query(`select ${KEY_COLUMNS} from api_keys where ${MINE}`, params, keyRow))[0];
     }
     await record(sql, now, principal, "api_key.revoked", { id }, revoked[0].project);
     return revoked[0];
   }
 
-  /** A new key that may do the same; the old one ends. */
+  /**
+   * A new key that may do the same; the old one ends. Nothing: there is no such key.
+   *
+   * @throws {ServiceError} `invalid_value` where it has ended already: what was taken back does not come again
+   */
   rotate(principal: Principal, id: string): Promise<{ readonly key: ApiKey; readonly presented: string } | undefined> {
     return this.context.db.transaction(async (sql) => {
+      const [open] = await sql.query(
+        `select ${KEY_COLUMNS} from api_keys where ${MINE} for update`,
+        [id, principal.project ?? null],
+        keyRow,
+      );
+      if (open !== undefined && open.revokedAt !== null) {
+        throw new ServiceError("invalid_value", "this key was revoked", { hint: "Make a new one", found: id });
+      }
       const old = await this.#revoke(sql, principal, id);
       if (old === undefined) return undefined;
       return this.#create(sql, principal, {

@@ -14,6 +14,9 @@ import { finish, type Publishing } from "./publish.ts";
 const KEPT_EPOCHS = 3;
 const KEPT_NEWEST = 2;
 
+/** Any number that only claims take: of workers that ask at once each counts what those before it were given. */
+const CLAIMS = 7_205_760;
+
 /** No estimate says more. */
 const FAR_SECONDS = 1_000_000_000;
 
@@ -38,6 +41,7 @@ export class Leases implements Omit<WorkerProtocol, "readBlob" | "writeBlob"> {
   claim(worker: WorkerFacts): Promise<Claim | undefined> {
     const stages = worker.slots.flatMap((slot): readonly Work[] => SLOTS[slot]);
     return this.context.db.transaction(async (sql) => {
+      await sql.query("select pg_advisory_xact_lock($1)", [CLAIMS]);
       const [job] = await sql.query(
         `update jobs set worker = $1, epoch = epoch + 1, beat = 0,
            status = case when stage in ('validate', 'moderate') then 'validating_files' else 'running' end
@@ -145,8 +149,20 @@ export class Leases implements Omit<WorkerProtocol, "readBlob" | "writeBlob"> {
     });
   }
 
+  /** A worker stored a blob for a job. @throws {ServiceError} `lease_lost` */
+  async wrote(job: string, epoch: number, sha256: string): Promise<void> {
+    const own = await this.context.db.query(
+      `with own as (select id from jobs where ${HELD} for no key update),
+         added as (insert into job_blobs (job_id, sha256) select id, $3 from own on conflict do nothing)
+       select id from own`,
+      [job, epoch, sha256],
+    );
+    if (own.length === 0) throw leaseLost(job);
+  }
+
   /**
-   * The blobs that a claim names: what its worker may read.
+   * The blobs that a claim names: what its worker may read. Of what workers said of the job only what workers stored for it: a hash that one has come to know
+   * somewhere else opens nothing.
    *
    * @throws {ServiceError} `lease_lost`
    */
@@ -155,11 +171,14 @@ export class Leases implements Omit<WorkerProtocol, "readBlob" | "writeBlob"> {
       const held = await lockLease(sql, job, epoch);
       const base = await this.bases.byIdentity(held.spec.base, sql);
       const checkpoint = await newestCheckpoint(sql, job);
-      // A user's file name may look like a hash.
-      const named = JSON.stringify([held.spec, held.outputs, base?.files, checkpoint?.files], (key, value: unknown) =>
-        key === "filename" ? undefined : value,
+      const stored = await sql.query(
+        "select sha256 from job_blobs where job_id = $1",
+        [job],
+        z.object({ sha256: z.string() }),
       );
-      return new Set(Array.from(named.matchAll(/"([0-9a-f]{64})"/g), ([, sha256]) => sha256 as string));
+      const own = new Set(stored.map(({ sha256 }) => sha256));
+      const said = hashesIn([held.outputs, checkpoint?.files]).filter((sha256) => own.has(sha256));
+      return new Set([...hashesIn([held.spec, base?.files]), ...said]);
     });
   }
 
@@ -167,6 +186,12 @@ export class Leases implements Omit<WorkerProtocol, "readBlob" | "writeBlob"> {
   async finish(job: string, epoch: number, outcome: Outcome, verdict?: Verdict): Promise<void> {
     await finish(this.context, this.publishing, { job, epoch, outcome, verdict });
   }
+}
+
+/** Whatever looks like a blob's name; a user's file name may look like one as well. */
+function hashesIn(value: unknown): string[] {
+  const text = JSON.stringify(value, (key, part: unknown) => (key === "filename" ? undefined : part));
+  return Array.from(text.matchAll(/"([0-9a-f]{64})"/g), ([, sha256]) => sha256 as string);
 }
 
 async function newestCheckpoint(sql: Sql, job: string) {

@@ -58,6 +58,15 @@ export class Policies {
     return policy;
   }
 
+  /** Whether some version of some policy came with these rows. */
+  async haveSet(sha256: string): Promise<boolean> {
+    const found = await this.context.db.query(
+      "select 1 from policies, jsonb_each(body -> 'sets') as one where one.value ->> 'sha256' = $1 limit 1",
+      [sha256],
+    );
+    return found.length > 0;
+  }
+
   /** All versions of one policy, or the newest of each. */
   list(name?: string): Promise<StoredPolicy[]> {
     return this.context.db.query(

@@ -114,6 +114,7 @@ export class Projects {
       "status = 'archived', archived_at = coalesce(archived_at, $3)",
       [this.context.now()],
       "project.archived",
+      {},
     );
   }
 
@@ -133,6 +134,7 @@ export class Projects {
       "name = coalesce($3, name), policy = coalesce($4, policy), settings = settings || coalesce($5::jsonb, '{}')",
       [to.name ?? null, to.policy ?? null, to.settings === undefined ? null : JSON.stringify(to.settings)],
       "project.changed",
+      to,
     ).catch((error: unknown) => {
       if (!isTaken(error)) throw error;
       throw new ServiceError("invalid_value", "another project, or an archived one, has this name", { param: "name" });
@@ -145,6 +147,7 @@ export class Projects {
     set: string,
     params: readonly unknown[],
     type: "project.archived" | "project.changed",
+    told: Readonly<Record<string, JsonValue>>,
   ) {
     return this.context.db.transaction(async (sql) => {
       const [project] = await sql.query(
@@ -152,7 +155,7 @@ export class Projects {
         [id, principal.project ?? null, ...params],
         projectRow,
       );
-      if (project !== undefined) await record(sql, this.context.now(), principal, type, { id }, id);
+      if (project !== undefined) await record(sql, this.context.now(), principal, type, { id, ...told }, id);
       return project;
     });
   }

@@ -3,6 +3,7 @@ import { type Job, type JobError, type StageOutput, WORK, type Work } from "../d
 import type { JsonValue } from "../domain/json.ts";
 import { SERVER } from "../domain/principal.ts";
 import type { Outcome, Verdict } from "../domain/protocol.ts";
+import { ServiceError } from "../domain/service-error.ts";
 import { record } from "./audit.ts";
 import type { Bases } from "./bases.ts";
 import type { BlobStore, Stored } from "./blobs.ts";
@@ -55,7 +56,11 @@ export async function finish(context: Context, publishing: Publishing, ending: E
       });
       if (next === "train") await appendEvent(sql, job.id, message("Files validated, moving job to queued state"), now);
     } else {
-      if (verdict === undefined || results === undefined) throw new Error("the last stage ends with a verdict");
+      if (verdict === undefined || results === undefined) {
+        throw new ServiceError("missing_required_parameter", "the last stage ends with a verdict", {
+          param: "verdict",
+        });
+      }
       await publish(sql, publishing, job, outcome.output, verdict, results, now);
     }
   });

@@ -44,6 +44,7 @@ export async function sweep({ context, blobs, folders }: Pick<Store, "context" |
     now,
   ]);
   await context.db.query("delete from idempotency where created_at <= $1", [now - YOUNG_SECONDS]);
+  await context.db.query("delete from job_blobs where job_id in (select id from jobs where stage = 'done')");
   await context.db.query("delete from sessions where expires_at <= $1", [now]);
   await context.db.query("delete from outbox where state <> 'waiting' and created_at <= $1", [
     now - LIMITS.deliveriesKeptSeconds,

@@ -7,6 +7,8 @@ import { ServiceError } from "../domain/service-error.ts";
 import { OUTCOMES, WEBHOOK_EVENTS, type WebhookEvent } from "../domain/webhook.ts";
 import { record } from "./audit.ts";
 import { type Context, type Page, type PageAsk, page } from "./context.ts";
+import type { Sql } from "./database.ts";
+import { type Once, once } from "./once.ts";
 import type { Secrets } from "./secrets.ts";
 
 const webhookRow = z
@@ -63,6 +65,8 @@ const deliveryRow = z
 export type Delivery = Readonly<z.infer<typeof deliveryRow>>;
 
 const SECRET_BYTES = 32;
+/** As receivers are given it. */
+const secretText = (key: Uint8Array): string => `whsec_${Buffer.from(key).toString("base64")}`;
 const MINE = "($1::text is null or project_id = $1)";
 
 /** Where to tell of jobs. A receiver's secret is shown once and kept under the server's key. */
@@ -72,7 +76,7 @@ export class Webhooks {
     private readonly secrets: Pick<Secrets, "seal" | "unseal">,
   ) {}
 
-  /** @throws {ServiceError} `quota_exceeded` */
+  /** A new webhook, or that of the request that this one repeats. @throws {ServiceError} `quota_exceeded`, `idempotency_mismatch`, `invalid_value` where that was deleted meanwhile */
   create(
     principal: Principal,
     wanted: {
@@ -80,6 +84,7 @@ export class Webhooks {
       readonly name: string;
       readonly url: string;
       readonly events: readonly WebhookEvent[];
+      readonly once?: Once | undefined;
     },
   ): Promise<{ readonly webhook: Webhook; readonly secret: string }> {
     const key = randomBytes(SECRET_BYTES);
@@ -87,6 +92,9 @@ export class Webhooks {
       const now = this.context.now();
       // The head of the audit log lets those that are made at once take turns.
       await sql.query("select seq from audit_head for update");
+      const fresh = newId("webhook");
+      const id = await once(sql, principal, wanted.once, fresh, now);
+      if (id !== fresh) return this.#again(sql, id);
       const there = await sql.query("select id from webhooks");
       if (there.length >= LIMITS.webhooks) {
         throw new ServiceError("quota_exceeded", "the server has no room for more webhooks", {
@@ -97,7 +105,7 @@ export class Webhooks {
         `insert into webhooks (id, project_id, name, url, events, secret, created_at)
          values ($1, $2, $3, $4, $5::text[], $6, $7) returning ${COLUMNS}`,
         [
-          newId("webhook"),
+          id,
           wanted.project ?? null,
           wanted.name,
           wanted.url,
@@ -109,8 +117,17 @@ export class Webhooks {
       );
       if (webhook === undefined) throw new Error("an insert gave no row");
       await record(sql, now, principal, "webhook.created", { id: webhook.id }, webhook.project);
-      return { webhook, secret: `whsec_${key.toString("base64")}` };
+      return { webhook, secret: secretText(key) };
     });
+  }
+
+  async #again(sql: Sql, id: string) {
+    const [webhook] = await sql.query(`select ${COLUMNS} from webhooks where id = $1`, [id], webhookRow);
+    const [kept] = await sql.query("select secret from webhooks where id = $1", [id], z.object({ secret: z.string() }));
+    if (webhook === undefined || kept === undefined) {
+      throw new ServiceError("invalid_value", "the webhook that this request made was deleted");
+    }
+    return { webhook, secret: secretText(this.secrets.unseal(Buffer.from(kept.secret, "base64"))) };
   }
 
   list(principal: Principal, ask: PageAsk): Promise<Page<Webhook>> {

@@ -104,6 +104,7 @@ export async function send(
 /** Both as one thing that a server is given. */
 export const senderOf = (options: SendOptions) => ({
   faultOf: (address: string) => faultOf(address, options.reach),
+  isNamed: (address: string) => options.reach.allowsHost(hostOf(new URL(address))),
   send: (target: Parameters<typeof send>[0], message: WebhookMessage) => send(target, message, options),
 });
 

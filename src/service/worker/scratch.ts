@@ -1,5 +1,7 @@
 import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { BoosterError } from "../../errors.ts";
+import { isPlain } from "../domain/places.ts";
 import type { Claim, WorkerProtocol } from "../domain/protocol.ts";
 import { policyOf } from "../pipeline/policy.ts";
 
@@ -36,6 +38,7 @@ export class Scratch {
     const { sets } = policyOf(claim.spec.policy.body);
     const shared = new Set([...Object.values(claim.base.files), ...Object.values(sets).map(({ sha256 }) => sha256)]);
     for (const [name, sha256] of Object.entries(files)) {
+      if (!isPlain(name)) throw new BoosterError("INTERNAL", "a file of the job leads out of its folder");
       const to = join(folder, name);
       mkdirSync(dirname(to), { recursive: true });
       if (!shared.has(sha256)) {

@@ -6,7 +6,7 @@ import type { ApiKey } from "../../store/keys.ts";
 import type { Project } from "../../store/projects.ts";
 import { strict } from "../json.ts";
 import { type Route, route } from "../route.ts";
-import { found, type Service } from "../service.ts";
+import { found, onceOf, type Service } from "../service.ts";
 import { pageOf, pageQuery, pageReply } from "../wire/page.ts";
 
 export const KeyObject = z.strictObject({
@@ -94,7 +94,7 @@ export const KeyCreate = strict({
   owner: Name,
   project: z.string().max(200).nullable().optional(),
   preset: z.enum(Object.keys(PRESETS) as Preset[]).optional(),
-  scopes: z.array(z.enum(SCOPES)).min(1).optional(),
+  scopes: z.array(z.enum(SCOPES)).min(1).max(SCOPES.length).optional(),
   expires_at: z.int().positive().nullable().optional(),
 });
 
@@ -169,7 +169,8 @@ export function adminRoutes({ store }: Service): Route[] {
       summary: "Make a key; it is shown this once",
       body: KeyCreate,
       reply: NewKeyObject,
-      async handle({ principal, body }) {
+      async handle(call) {
+        const { principal, body } = call;
         const owner = ownerOf(principal);
         if ((body.preset === undefined) === (body.scopes === undefined)) {
           throw new ServiceError("invalid_value", "a key has a preset or scopes, one of them", { param: "preset" });
@@ -184,6 +185,7 @@ export function adminRoutes({ store }: Service): Route[] {
           scopes,
           owner: body.owner,
           expiresAt: body.expires_at ?? undefined,
+          once: onceOf(call, body),
         });
         return { ...keyReply(key), key: presented };
       },

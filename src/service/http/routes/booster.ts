@@ -1,4 +1,7 @@
 import { z } from "zod";
+import { decoded, unpacked } from "../../../data/encodings.ts";
+import { eachLine } from "../../../data/lines.ts";
+import { MAX_FILE_BYTES } from "../../../data/rows.ts";
 import type { Job } from "../../domain/job.ts";
 import { LIMITS } from "../../domain/limits.ts";
 import { type Principal, SERVER } from "../../domain/principal.ts";
@@ -172,13 +175,14 @@ export function boosterRoutes(service: Service): Route[] {
       }),
       async handle({ principal, params }) {
         const job = found(await store.reviews.job(principal, params.id!));
-        const flags = (await flagsOf(service, job)).slice(0, LIMITS.faultsShown);
+        const all = await flagsOf(service, job);
+        const flags = all.slice(0, LIMITS.faultsShown);
         await store.audit.note(principal, "texts.viewed", { id: job.id, rows: flags.length }, job.project);
         const wanted = new Map(flags.map((flag) => [flag.line, flag]));
         const { sha256 } = job.spec.training;
         const isThere = (await store.blobs.has(sha256)) !== undefined;
         const data = isThere ? await linesOf(await store.blobs.open(sha256), wanted) : [];
-        return { object: "list", data, has_more: false };
+        return { object: "list", data, has_more: all.length > flags.length };
       },
     }),
     route({
@@ -236,20 +240,22 @@ async function flagsOf({ store }: Service, job: Job): Promise<z.output<typeof Fl
 /** Longest text of a row that a reviewer is shown. */
 const LONGEST_TEXT = 20_000;
 
-/** Lines of a file by their number; the whole file is never in memory. */
+/** Lines of a file by their number, as the parser counts them by which they were flagged; the whole file is never in memory. */
 async function linesOf<Flagged extends { readonly line: number; readonly categories: readonly string[] }>(
-  bytes: AsyncIterable<Buffer>,
+  bytes: AsyncIterable<Uint8Array>,
   wanted: ReadonlyMap<number, Flagged>,
 ) {
-  const { createInterface } = await import("node:readline");
   const found: { line: number; categories: string[]; text: string }[] = [];
-  let line = 0;
   try {
-    for await (const text of createInterface({ input: bytes as never, crlfDelay: Number.POSITIVE_INFINITY })) {
-      const flag = wanted.get(++line);
-      if (flag !== undefined) found.push({ line, categories: [...flag.categories], text: text.slice(0, LONGEST_TEXT) });
-      if (found.length === wanted.size) break;
-    }
+    const { text } = await decoded(
+      unpacked(bytes, MAX_FILE_BYTES, () => undefined),
+      undefined,
+    );
+    await eachLine(text, (content, line) => {
+      const flag = wanted.get(line);
+      if (flag === undefined || typeof content !== "string") return;
+      found.push({ line, categories: [...flag.categories], text: content.slice(0, LONGEST_TEXT) });
+    });
   } catch (cause) {
     throw new ServiceError("internal_error", "the file cannot be read", { cause });
   }

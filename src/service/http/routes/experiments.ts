@@ -33,7 +33,7 @@ export const ExperimentObject = z.strictObject({
 
 /** Experiments in the folder that the server was given, whose reports owners read. */
 export function experimentRoutes(service: Service): Route[] {
-  const { experiments, draining, log } = service;
+  const { experiments, streams, draining, log } = service;
   const one = async (id: string | undefined): Promise<Experiment> =>
     found((await experiments.list()).find((each) => each.id === id));
   return [
@@ -71,7 +71,7 @@ export function experimentRoutes(service: Service): Route[] {
       summary: "How far an experiment is, and when its report is another (server-sent events), until it is finished",
       reply: z.undefined(),
       media: ["text/event-stream"],
-      async handle({ params, incoming }) {
+      async handle({ principal, params, incoming }) {
         await one(params.id);
         return eventStream(
           async function* (gone) {
@@ -88,7 +88,11 @@ export function experimentRoutes(service: Service): Route[] {
               await delay(LOOK_MS, undefined, { signal: over }).catch(() => undefined);
             }
           },
-          { incoming, onError: (err) => log.error({ err }, "an experiment was not looked at") },
+          {
+            incoming,
+            onError: (err) => log.error({ err }, "an experiment was not looked at"),
+            onEnd: streams.enter(principal.key),
+          },
         );
       },
     }),

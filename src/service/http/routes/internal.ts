@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { EVENT_TYPES, JOB_ERRORS, SLOTS, WORK } from "../../domain/job.ts";
 import { LIMITS } from "../../domain/limits.ts";
+import { isPlain } from "../../domain/places.ts";
 import type { Claim } from "../../domain/protocol.ts";
 import { ServiceError } from "../../domain/service-error.ts";
 import { bodyOf, queryNumber, strict } from "../json.ts";
@@ -8,16 +9,33 @@ import type { Metrics } from "../metrics.ts";
 import { type Route, route } from "../route.ts";
 import { found, type Service } from "../service.ts";
 import { streamed } from "../streamed.ts";
+import { StepPoint } from "./booster.ts";
 
 const Hash = z.string().regex(/^[\da-f]{64}$/, "must be a SHA-256");
-const Files = z.record(z.string().min(1).max(255), Hash);
+/** A file's place in a folder of whoever fetches it: no way out of there. */
+const Place = z.string().max(255).refine(isPlain, "must be a place in a folder");
+const Files = z.record(Place, Hash);
 const Json = z.record(z.string(), z.unknown());
+const Count = z.int().nonnegative().optional();
+/** What a stage found out; what is computed with, as what it is. */
+const Facts = z
+  .looseObject({
+    rows: Count,
+    flagged: Count,
+    steps: Count,
+    tokens: Count,
+    trainedTokens: Count,
+    trainedRows: Count,
+    trainedFlagged: Count,
+    hyperparameters: z.record(z.string(), z.number()).optional(),
+  })
+  .refine(({ rows = 0, flagged = 0 }) => flagged <= rows, "more rows are flagged than there are");
 /** Of an integer in the database. */
 const LARGEST = 2 ** 31 - 1;
 const Epoch = z.int().nonnegative();
 const Done = z.strictObject({});
 
-const Output = z.strictObject({ blobs: Files, facts: Json });
+const Output = z.strictObject({ blobs: Files, facts: Facts });
 const Outcome = z.discriminatedUnion("end", [
   z.strictObject({ end: z.literal("done"), output: Output }),
   z.strictObject({ end: z.enum(["paused", "released_lease"]) }),
@@ -33,7 +51,7 @@ const Outcome = z.discriminatedUnion("end", [
 ]);
 const Verdict = z.strictObject({
   verdict: z.enum(["released", "held", "rejected"]),
-  report: z.unknown(),
+  report: Json,
   adapter: Files,
 });
 const Took = z.strictObject({ stage: z.enum(WORK), seconds: z.number().nonnegative() });
@@ -88,7 +106,10 @@ export function internalRoutes(service: Service): Route[] {
       summary: "The next piece of work, if there is any",
       body: strict({
         id: z.string().min(1).max(200),
-        slots: z.array(z.enum(Object.keys(SLOTS) as (keyof typeof SLOTS)[])).min(1),
+        slots: z
+          .array(z.enum(Object.keys(SLOTS) as (keyof typeof SLOTS)[]))
+          .min(1)
+          .max(Object.keys(SLOTS).length),
         threads: z.int().positive().max(LARGEST),
         host: z.string().max(255),
         pid: z.int().min(0).max(LARGEST),
@@ -119,7 +140,7 @@ export function internalRoutes(service: Service): Route[] {
           level: z.enum(["info", "warn", "error"]),
           type: z.enum(EVENT_TYPES),
           message: z.string().max(10_000),
-          data: Json.optional(),
+          data: z.looseObject({ step: z.number().optional() }).optional(),
         }),
       },
       (job, { epoch, event }) => leases.event(job, epoch, event as never),
@@ -127,7 +148,7 @@ export function internalRoutes(service: Service): Route[] {
     report(
       "metrics",
       "Values of steps",
-      { rows: z.array(StepValues.refine((row) => Number.isInteger(row.step), "has no step")).max(10_000) },
+      { rows: z.array(StepPoint.extend({ step: z.int().nonnegative() })).max(10_000) },
       (job, { epoch, rows }) => leases.metrics(job, epoch as number, rows as never),
     ),
     report(
@@ -181,10 +202,15 @@ export function internalRoutes(service: Service): Route[] {
       reply: z.strictObject({ sha256: z.string() }),
       async handle({ query, incoming }) {
         await leases.reads(query.job, query.epoch);
-        if (query.sealed === undefined) return { sha256: (await blobs.put(bodyOf(incoming, LIMITS.blobBytes))).sha256 };
-        const parts: Uint8Array[] = [];
-        for await (const part of bodyOf(incoming, LIMITS.sealedBytes)) parts.push(part);
-        return { sha256: (await blobs.put(store.secrets.seal(Buffer.concat(parts)))).sha256 };
+        const sealed = async () => {
+          const parts: Uint8Array[] = [];
+          for await (const part of bodyOf(incoming, LIMITS.sealedBytes)) parts.push(part);
+          return store.secrets.seal(Buffer.concat(parts));
+        };
+        const bytes = query.sealed === undefined ? bodyOf(incoming, LIMITS.blobBytes) : await sealed();
+        const { sha256 } = await blobs.put(bytes);
+        await leases.wrote(query.job, query.epoch, sha256);
+        return { sha256 };
       },
     }),
   ];

@@ -4,7 +4,7 @@ import { ownerOf, PRESETS, type Principal } from "../../domain/principal.ts";
 import { ServiceError } from "../../domain/service-error.ts";
 import { queryNumber, strict } from "../json.ts";
 import { type Route, route } from "../route.ts";
-import { found, type Service } from "../service.ts";
+import { found, onceOf, type Service } from "../service.ts";
 import {
   AuditLogObject,
   auditLog,
@@ -118,7 +118,9 @@ export function organizationRoutes({ store }: Service): Route[] {
       summary: "Make a service account with a key that may do what a user may; it is shown this once",
       body: strict({ name: Name, create_service_account_only: z.literal(false).nullable().optional() }),
       reply: NewServiceAccount,
-      async handle({ principal, params, body: { name } }) {
+      async handle(call) {
+        const { principal, params, body } = call;
+        const { name } = body;
         const { project } = await within(principal, params.project!);
         const { key, presented } = await store.keys.create(ownerOf(principal), {
           kind: "project",
@@ -126,6 +128,7 @@ export function organizationRoutes({ store }: Service): Route[] {
           name,
           scopes: PRESETS.user,
           owner: name,
+          once: onceOf(call, body),
         });
         return newServiceAccount(key, presented);
       },
@@ -236,7 +239,7 @@ export function organizationRoutes({ store }: Service): Route[] {
         limit: queryNumber(1, LIMITS.usageDays, 7),
         page: z
           .string()
-          .regex(/^\d{1,6}$/, "must be the next_page of an answer")
+          .regex(/^\d{1,8}$/, "must be the next_page of an answer")
           .optional(),
       }),
       reply: UsagePage,

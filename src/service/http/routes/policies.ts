@@ -40,18 +40,28 @@ export const policyReply = (policy: StoredPolicy): z.input<typeof PolicyObject> 
 });
 
 /** Rows of a set that another version of the policy brought. */
-async function bytesOf({ blobs }: Service["store"], sha256: string): Promise<Uint8Array> {
-  if ((await blobs.has(sha256)) === undefined) {
+async function bytesOf({ blobs, policies }: Service["store"], sha256: string): Promise<Uint8Array> {
+  if (!(await policies.haveSet(sha256)) || (await blobs.has(sha256)) === undefined) {
     throw new ServiceError("invalid_policy", "the rows of a set did not come with the policy", { expected: sha256 });
   }
   return buffer(await blobs.open(sha256));
 }
 
-/** @throws {ServiceError} `invalid_policy` for a judge at an address that this server may not ask: it would be sent what tenants wrote, and a key */
-function checkJudge({ moderation: { moderator } }: Policy, { faultOf }: Service["webhooks"]): void {
-  const { baseUrl } = moderator as { readonly baseUrl?: unknown };
-  const fault = typeof baseUrl === "string" ? faultOf(baseUrl) : undefined;
-  if (fault === undefined) return;
+/**
+ * The policy with a judge that is never asked inside, whatever its name means later, unless the operator has named its host: it is sent what tenants wrote, and a key.
+ *
+ * @throws {ServiceError} `invalid_policy` for a judge at an address that this server may not ask
+ */
+function withJudge(policy: Policy, { faultOf, isNamed }: Service["webhooks"]): Policy {
+  const { moderation } = policy;
+  const { baseUrl } = moderation.moderator as { readonly baseUrl?: unknown };
+  if (typeof baseUrl !== "string") return policy;
+  const fault = faultOf(baseUrl);
+  if (fault === undefined) {
+    if (isNamed(baseUrl)) return policy;
+    const moderator = { ...moderation.moderator, publicOnly: true } as typeof moderation.moderator;
+    return { ...policy, moderation: { ...moderation, moderator } };
+  }
   throw new ServiceError("invalid_policy", `no judge can be asked at this address: ${fault}`, {
     expected: "https, at a public address",
     hint: "booster serve --webhook-inside allows addresses inside; a policy that the server is started with may name any",
@@ -94,8 +104,7 @@ export function policyRoutes({ store, webhooks }: Service): Route[] {
       bodyLimit: LIMITS.internalBytes,
       reply: PolicyObject,
       async handle({ principal, body }) {
-        const policy = policyOf(body.policy as JsonValue);
-        checkJudge(policy, webhooks);
+        const policy = withJudge(policyOf(body.policy as JsonValue), webhooks);
         const rows = new Map<string, Uint8Array>();
         for (const set of body.sets.map((text) => Buffer.from(text))) rows.set(sha256Of(set), set);
         await recheckPolicy(policy, async (sha256) => rows.get(sha256) ?? bytesOf(store, sha256));

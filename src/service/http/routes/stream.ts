@@ -19,11 +19,10 @@ const Id = z.string().min(1).max(200);
  * says how far the reader is: `Last-Event-ID` goes on exactly there.
  */
 export function streamRoutes(service: Service): Route[] {
-  const { store, log, metrics, draining } = service;
+  const { store, log, streams, draining } = service;
   const onError = (error: unknown): void => log.error({ err: error }, "events were not read");
   const feed = new Feed(store.records, LIMITS.pollMilliseconds, onError);
   const projects = new ProjectFeed(store.records, LIMITS.pollMilliseconds, onError);
-  const open = new Map<string, number>();
   return [
     route({
       method: "get",
@@ -44,12 +43,7 @@ export function streamRoutes(service: Service): Route[] {
         const last = c.req.header("last-event-id") ?? query.after ?? "";
         const from = jobs === undefined ? await cursorOf(service, principal, last) : undefined;
         const seen = from === undefined ? placesIn(last, jobs ?? []) : {};
-        const streams = open.get(principal.key) ?? 0;
-        if (streams >= LIMITS.streamsPerKey) {
-          throw new ServiceError("rate_limit_exceeded", "this key has too many open streams", { retryAfter: 10 });
-        }
-        open.set(principal.key, streams + 1);
-        metrics.streams.inc();
+        const leave = streams.enter(principal.key);
         // Whose key is revoked, or whose session ends, hears nothing more.
         const refused = new AbortController();
         const again = setInterval(
@@ -66,10 +60,7 @@ export function streamRoutes(service: Service): Route[] {
           incoming,
           onEnd: () => {
             clearInterval(again);
-            metrics.streams.dec();
-            const left = (open.get(principal.key) ?? 1) - 1;
-            if (left > 0) open.set(principal.key, left);
-            else open.delete(principal.key);
+            leave();
           },
         });
       },

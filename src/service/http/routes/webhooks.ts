@@ -7,7 +7,7 @@ import { messageOf, OUTCOMES, WEBHOOK_EVENTS } from "../../domain/webhook.ts";
 import type { Delivery, Webhook } from "../../store/webhooks.ts";
 import { strict } from "../json.ts";
 import { type Route, route } from "../route.ts";
-import { found, type Service } from "../service.ts";
+import { found, onceOf, type Service } from "../service.ts";
 import { pageOf, pageQuery, pageReply } from "../wire/page.ts";
 
 export const WebhookObject = z.strictObject({
@@ -86,7 +86,8 @@ export function webhookRoutes({ store, webhooks, metrics }: Service): Route[] {
         project: z.string().max(200).nullable().optional(),
       }),
       reply: NewWebhookObject,
-      async handle({ principal, body }) {
+      async handle(call) {
+        const { principal, body } = call;
         const owner = ownerOf(principal);
         const fault = webhooks.faultOf(body.url);
         if (fault !== undefined) {
@@ -102,6 +103,7 @@ export function webhookRoutes({ store, webhooks, metrics }: Service): Route[] {
           name: body.name,
           url: new URL(body.url).href,
           events: body.events ?? WEBHOOK_EVENTS,
+          once: onceOf(call, body),
         });
         return { ...webhookReply(webhook), secret };
       },

@@ -7,6 +7,7 @@ import { fileChecks } from "./002-file-checks.ts";
 import { sessions } from "./003-sessions.ts";
 import { webhooks } from "./004-webhooks.ts";
 import { estimates } from "./005-estimates.ts";
+import { jobBlobs } from "./006-job-blobs.ts";
 
 /** In order, only ever added to: a migration that has been released is never edited. */
 export const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
@@ -15,6 +16,7 @@ export const MIGRATIONS: readonly { readonly name: string; readonly sql: string 
   { name: "sessions", sql: sessions },
   { name: "webhooks", sql: webhooks },
   { name: "estimates", sql: estimates },
+  { name: "job blobs", sql: jobBlobs },
 ];
 
 /** Any number that only this program's migrations take. */
