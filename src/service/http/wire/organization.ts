@@ -110,6 +110,7 @@ export const rateLimit = (model: string): z.input<typeof RateLimitObject> => ({
 
 /** What OpenAI calls what is written down; all else keeps the name that it has here. */
 const THEIR_NAMES: Readonly<Record<string, string>> = {
+  "api_key.reissued": "api_key.updated",
   "api_key.revoked": "api_key.deleted",
   "grant.created": "checkpoint.permission.created",
   "grant.deleted": "checkpoint.permission.deleted",
