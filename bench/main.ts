@@ -11,6 +11,7 @@ import { packagePath } from "../src/stages/package-root.ts";
 import { estimates } from "./estimate.ts";
 import { generation } from "./generation.ts";
 import { gpu } from "./gpu.ts";
+import { isolation } from "./isolation.ts";
 import { methods } from "./methods.ts";
 import { environment, renderReport, renderSection, type Section } from "./report.ts";
 import { ROW_BATCHES, type ROWS_OF, type SharedFiles, sharedFiles, writeRows } from "./rows.ts";
@@ -47,6 +48,10 @@ const WORKLOADS: Readonly<Record<string, (context: Context) => Promise<Section |
     return files === undefined ? undefined : serving({ ...context, model: files.model });
   },
   gpu: async (context) => gpu(context),
+  async isolation(context) {
+    const files = context.files();
+    return files === undefined ? undefined : isolation({ ...context, model: files.model });
+  },
 };
 
 async function rows(context: Context, kind: keyof typeof ROWS_OF, title: string, lead: number) {

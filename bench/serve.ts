@@ -1,20 +1,18 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { writeAdapter } from "../src/formats/peft.ts";
 import { encodePrompt } from "../src/generate/index.ts";
-import { createModel, freshLora } from "../src/models/index.ts";
 import { openSource } from "../src/models/source.ts";
 import { startServing } from "../src/service/engine/serving.ts";
-import type { Ask, ServedAdapter, ServingEngine } from "../src/service/engine/types.ts";
-import { RandomStream } from "../src/tensor/random.ts";
+import type { Ask, ServingEngine } from "../src/service/engine/types.ts";
 import { measureInChild } from "./child.ts";
 import type { GenerationRequest } from "./generation.ts";
 import { figure, median, type Section } from "./report.ts";
+import { PLAIN, RANK, writeAdapters } from "./serve-adapters.ts";
+import { llamaServer } from "./serve-peer.ts";
 
 const STREAMS = [1, 8, 32];
 const ADAPTERS = 8;
-const RANK = 16;
 /** Tokens of a prompt: those of a short question. */
 const PROMPT = 32;
 
@@ -26,6 +24,7 @@ interface Options {
 }
 
 interface Measured {
+  readonly who: "ours" | "llama.cpp";
   readonly streams: number;
   readonly adapters: number;
   readonly tokensPerSecond: number;
@@ -41,22 +40,34 @@ const Ours = z.object({ seconds: z.array(z.number().positive()).min(1) });
  */
 export async function serving({ model, scratch, quick, progress }: Options): Promise<Section> {
   const newTokens = quick ? 8 : 64;
-  const runs = quick ? 1 : 3;
-  const adapters = writeAdapters(model, scratch);
+  const runs = quick ? 1 : 2;
+  const adapters = writeAdapters(model, scratch, ADAPTERS);
   const words = encodePrompt(openSource(model).base.tokenizer(), "A lighthouse keeper and a lost gull. ".repeat(20));
   const prompts = Array.from({ length: Math.max(...STREAMS) }, (_, i) => words.slice(i, i + PROMPT));
+  const llama = await llamaServer(
+    model,
+    adapters.map(({ folder }) => folder),
+    scratch,
+  );
+  let version: string | undefined;
   const engine = startServing({ folderOf: async () => model, version: "bench", slots: ADAPTERS });
   const measured: Measured[] = [];
   const baseline = new Map<number, number>();
+  /** Milliseconds of reading all prompts and two steps. */
+  const promptly = new Map<number, number>();
   try {
     for (const streams of STREAMS) {
       progress(`serve: Generator, ${streams} prompts`);
       const request = join(scratch, `serve-${streams}.json`);
       const asked: GenerationRequest = { prompts: prompts.slice(0, streams), newTokens, runs };
-      writeFileSync(request, JSON.stringify(asked));
       const args = [join(import.meta.dirname, "ours-generation.js"), model, request];
-      const { seconds } = await measureInChild(Ours, process.execPath, args);
-      baseline.set(streams, (streams * newTokens) / median(seconds));
+      const alone = async (asked: GenerationRequest): Promise<number> => {
+        writeFileSync(request, JSON.stringify(asked));
+        return median((await measureInChild(Ours, process.execPath, args)).seconds);
+      };
+      const [all, first] = [await alone(asked), await alone({ ...asked, newTokens: 1 })];
+      baseline.set(streams, (streams * newTokens) / all);
+      promptly.set(streams, 1000 * (first + (2 * (all - first)) / (newTokens - 1)));
       for (const count of [0, 1, ADAPTERS]) {
         progress(`serve: ${streams} streams, ${count} adapters`);
         const asks = prompts.slice(0, streams).map((ids, i): Ask => {
@@ -65,25 +76,32 @@ export async function serving({ model, scratch, quick, progress }: Options): Pro
             ...PLAIN,
             prompts: [{ ids }],
             maxNewTokens: newTokens,
-            model: { base: "base", ...(adapter && { adapter }) },
+            model: { base: "base", ...(adapter && { adapter: adapter.served }) },
           };
         });
-        measured.push({ streams, adapters: count, ...(await measure(engine, asks, runs)) });
+        measured.push({ who: "ours", streams, adapters: count, ...(await measure(engine, asks, runs)) });
+        if (llama === undefined || count === 0) continue;
+        progress(`serve: llama.cpp, ${streams} streams, ${count} adapters`);
+        const { version: told, ...theirs } = await llama(asked, count);
+        version = told;
+        measured.push({ who: "llama.cpp", streams, adapters: count, ...theirs });
       }
     }
   } finally {
     await engine.close();
   }
-  const of = (streams: number, adapters: number) =>
-    measured.find((one) => one.streams === streams && one.adapters === adapters)!.tokensPerSecond;
+  const found = (who: Measured["who"], streams: number, adapters: number) =>
+    measured.find((one) => one.who === who && one.streams === streams && one.adapters === adapters);
+  const of = (streams: number, adapters: number) => found("ours", streams, adapters)!.tokensPerSecond;
   const most = Math.max(...STREAMS);
   return {
     title: "Serving: SmolLM2-135M",
     tables: [
       {
         title: `New tokens a second, ${newTokens} new tokens to each prompt of ${PROMPT}, adapters of rank ${RANK} on queries, keys and values`,
-        header: ["streams", "adapters", "tokens/s", "times Generator on the base", "ms to the first token"],
-        rows: measured.map(({ streams, adapters, tokensPerSecond, firstMs }) => [
+        header: ["who", "streams", "adapters", "tokens/s", "times Generator on the base", "ms to the first token"],
+        rows: measured.map(({ who, streams, adapters, tokensPerSecond, firstMs }) => [
+          who,
           String(streams),
           String(adapters),
           figure(tokensPerSecond),
@@ -107,25 +125,32 @@ export async function serving({ model, scratch, quick, progress }: Options): Pro
         wanted: 0.85,
         unit: "times",
       },
+      ...STREAMS.flatMap((streams) =>
+        [1, ADAPTERS].map((adapters) => ({
+          what: `ms to the first token, ${streams} streams, ${adapters} adapters, beside reading and two steps of Generator`,
+          value: found("ours", streams, adapters)!.firstMs / promptly.get(streams)!,
+          sense: "at most" as const,
+          wanted: 1,
+          unit: "times",
+        })),
+      ),
+      ...STREAMS.slice(1).flatMap((streams) => {
+        const theirs = found("llama.cpp", streams, ADAPTERS);
+        const what = `eight adapters, ${streams} streams, beside llama.cpp on the same file`;
+        if (theirs === undefined) return [];
+        const value = of(streams, ADAPTERS) / theirs.tokensPerSecond;
+        return [{ what, value, sense: "at least" as const, wanted: 1.5, unit: "times" }];
+      }),
     ],
     notes: [
       "Streams begin together and end together; HTTP is left out. Answers that end early count with what they have.",
+      version === undefined
+        ? "llama.cpp is not installed (bench/peers/llama/setup.sh)."
+        : `llama.cpp ${version} through node-llama-cpp, on the same file, a context for each adapter. It rounds activations to 8 bits; ours does not.`,
     ],
-    data: { measured, generator: Object.fromEntries(baseline) },
+    data: { measured, generator: Object.fromEntries(baseline), promptly: Object.fromEntries(promptly) },
   };
 }
-
-const PLAIN = {
-  n: 1,
-  usualNewTokens: 1,
-  temperature: 0,
-  topP: 1,
-  stop: [],
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: new Map<number, number>(),
-  echo: false,
-} satisfies Partial<Ask>;
 
 async function measure(
   engine: ServingEngine,
@@ -151,22 +176,4 @@ async function measure(
     if (run >= 0) rates.push((1000 * tokens) / (performance.now() - start));
   }
   return { tokensPerSecond: median(rates), firstMs: median(firsts) };
-}
-
-/** Adapters with random numbers, small ones, so that answers stay text. */
-function writeAdapters(path: string, scratch: string): ServedAdapter[] {
-  const model = createModel(openSource(path).base.config());
-  const targetModules = ["q_proj", "k_proj", "v_proj"];
-  const config = { r: RANK, alpha: RANK, targetModules, useRslora: false };
-  return Array.from({ length: ADAPTERS }, (_, i) => {
-    const folder = join(scratch, `adapter-${i}`);
-    const random = new RandomStream(i, "bench");
-    const tensors = freshLora(model, config, i);
-    for (const [name, { data }] of tensors) {
-      if (name.includes("lora_B")) for (let at = 0; at < data.length; at++) data[at] = 0.01 * random.normal(at);
-    }
-    writeAdapter(folder, config, tensors, { baseModel: path });
-    const names = ["adapter_config.json", "adapter_model.safetensors"];
-    return { key: `adapter-${i}`, files: Object.fromEntries(names.map((name) => [name, join(folder, name)])) };
-  });
 }

@@ -5,6 +5,9 @@ import type { Past } from "./cached-attention.ts";
 /** Places that a cache grows by, at least: growing copies it, and attention reads free places too. */
 const SPARE = 64;
 
+/** Places that a prompt's beginning grows by, for the same reasons: many parts fit. */
+const STEP = 256;
+
 type Sizes = Pick<Model, "layers" | "kvHeads" | "headDim" | "attention">;
 
 /** Keys and values of one row's tokens, first to last: those of row `row` in arrays `[rows, kvHeads, places, headDim]`, two a layer. */
@@ -32,19 +35,27 @@ export const bytesPerToken = ({ layers, kvHeads, headDim }: Sizes): number => 8 
 /** Keys and values of one row that is read in parts, or of a beginning that rows have in common. */
 export class Beginning {
   tokens = 0;
-  private readonly stores: Float32Array[];
+  places = 0;
+  private stores: Float32Array[];
 
+  /**
+   * @param most tokens that it may have
+   * @param places room at first; it grows with what is added
+   */
   constructor(
     private readonly sizes: Sizes,
-    readonly places: number,
+    private readonly most: number,
+    places = most,
   ) {
-    const { layers, kvHeads, headDim } = sizes;
-    this.stores = Array.from({ length: 2 * layers }, () => new Float32Array(kvHeads * places * headDim));
+    this.stores = Array.from({ length: 2 * sizes.layers }, () => new Float32Array(0));
+    this.grow(places);
   }
 
   /** Behind what is there. */
   add({ stores, row, places, tokens }: Remembered): void {
     const { kvHeads, headDim } = this.sizes;
+    const needed = this.tokens + tokens;
+    if (needed > this.places) this.grow(Math.min(this.most, needed + STEP - (needed % STEP || STEP)));
     for (const [i, store] of this.stores.entries()) {
       for (let head = 0; head < kvHeads; head++) {
         const from = (row * kvHeads + head) * places * headDim;
@@ -56,6 +67,19 @@ export class Beginning {
   }
 
   remembered = (): Remembered => ({ stores: this.stores, row: 0, places: this.places, tokens: this.tokens });
+
+  private grow(places: number): void {
+    const { kvHeads, headDim } = this.sizes;
+    this.stores = this.stores.map((old) => {
+      const store = new Float32Array(kvHeads * places * headDim);
+      for (let head = 0; head < kvHeads; head++) {
+        const from = head * this.places * headDim;
+        store.set(old.subarray(from, from + this.tokens * headDim), head * places * headDim);
+      }
+      return store;
+    });
+    this.places = places;
+  }
 
   /** As arguments of programs: views, no copies. Places without a token are zeros. */
   views(): Past<HostTensor>[] {

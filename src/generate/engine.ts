@@ -3,7 +3,7 @@ import { type Bucket, Buckets } from "./buckets.ts";
 import { bytesPerToken } from "./cache.ts";
 import { type Found, foundOf, int32, type Using, wantedBy } from "./computed.ts";
 import { Queue, type QueueLimits } from "./queue.ts";
-import { Reader } from "./reader.ts";
+import { type Next, Reader } from "./reader.ts";
 import { type Prompt, type Request, Row, type Submission } from "./row.ts";
 import type { AdapterPool } from "./slots.ts";
 
@@ -17,6 +17,8 @@ export interface EngineLimits extends QueueLimits {
   readonly cacheBytes?: number;
   /** Prompt tokens that are read between two steps of the rows that are being written. Default 512. */
   readonly part?: number;
+  /** Of these, tokens of one prompt that is longer, where rows are being written. Default: all, which is fastest where nobody reads along. */
+  readonly share?: number;
 }
 
 /** How busy an engine is. */
@@ -31,7 +33,8 @@ export interface EngineLoad {
 
 /**
  * Writes many answers at once: rows come and leave between two steps. A turn lets waiting rows in, reads at most `part` tokens of prompts,
- * and writes one token of every row; it ends when no row is left and begins again with the next one. Every row is by itself:
+ * but a long one in shares where others wait for their next token, and writes one token of every row; it ends when no row is left and
+ * begins again with the next one. Every row is by itself:
  * its adapter, its sampling, its end, its numbers that are none. What goes wrong in a program ends the rows of that call alone.
  *
  * @example
@@ -39,7 +42,7 @@ export interface EngineLoad {
  * for await (const event of engine.submit([1, 5, 9], { maxNewTokens: 32 })) if ("token" in event) console.log(event.token);
  */
 export class Engine {
-  private readonly limits: { readonly rows: number; readonly cacheBytes: number };
+  private readonly limits: { readonly rows: number; readonly cacheBytes: number; readonly share: number };
   private readonly waiting: Queue;
   private readonly reader: Reader;
   private readonly buckets: Buckets;
@@ -49,10 +52,10 @@ export class Engine {
   constructor(
     private readonly model: Model,
     private readonly using: () => Using,
-    { rows = ROWS, cacheBytes = process.availableMemory() / 4, part = 512, ...queue }: EngineLimits = {},
+    { rows = ROWS, cacheBytes = process.availableMemory() / 4, part = 512, share = part, ...queue }: EngineLimits = {},
     private readonly pool?: AdapterPool,
   ) {
-    this.limits = { rows, cacheBytes };
+    this.limits = { rows, cacheBytes, share };
     this.waiting = new Queue(queue);
     this.reader = new Reader(model, using, part);
     this.buckets = new Buckets(model);
@@ -110,11 +113,12 @@ export class Engine {
     await undefined;
     try {
       while (this.letIn()) {
+        const share = this.buckets.rows().length === 0 ? this.reader.part : this.limits.share;
         for (let room = this.reader.part; room > 0; ) {
-          const { rows, tokens } = this.reader.next(room);
-          if (rows.length === 0) break;
-          room -= tokens;
-          await this.attempt(rows, () => this.readParts(rows));
+          const next = this.reader.next(share, room);
+          if (next.rows.length === 0) break;
+          room -= next.tokens;
+          await this.attempt(next.rows, () => this.readParts(next));
         }
         for (const bucket of this.buckets.all()) {
           if (bucket.rows.length > 0) await this.attempt([...bucket.rows], () => this.step(bucket));
@@ -172,8 +176,8 @@ export class Engine {
     });
   }
 
-  private async readParts(rows: readonly Row[]): Promise<void> {
-    for (const { row, found, shared, remembered } of await this.reader.turn(rows)) {
+  private async readParts(next: Next): Promise<void> {
+    for (const { row, found, shared, remembered } of await this.reader.turn(next)) {
       if (this.goesOn(row, found)) this.buckets.add(row, shared, remembered);
     }
   }

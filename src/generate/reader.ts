@@ -15,6 +15,12 @@ const CHUNK = 64;
 
 const NOTHING = { rows: [], tokens: 0 };
 
+/** Rows that are read in one call, and how many tokens of them. */
+export interface Next {
+  readonly rows: readonly Row[];
+  readonly tokens: number;
+}
+
 /** A row that has been read to its end: what it remembers, behind what it shares with others, and what comes next. */
 export interface ReadRow {
   readonly row: Row;
@@ -23,11 +29,13 @@ export interface ReadRow {
   readonly found: Found;
 }
 
-/** Reads prompts, at most `part` tokens of them between two steps of the rows that are being written. */
+/** Reads prompts, at most `part` tokens of them in one call. */
 export class Reader {
   /** Rows that are let in and not read to their end, in the order in which they came. */
   rows: Row[] = [];
   private readonly none: Beginning;
+  /** Whether who has least left to read may pass who has waited longest. */
+  private passes = false;
   private shared: { readonly ids: Prompt; readonly read: Beginning } | undefined;
 
   constructor(
@@ -56,36 +64,48 @@ export class Reader {
   }
 
   /**
-   * Rows that are read next, with what they cost of the `room` for tokens of this turn: a part of one, or as many whole ones of one adapter as
-   * fit. Who has waited longest comes first.
+   * Rows that are read next: a part of one that is longer than `share`, one a turn, or as many whole ones of one adapter as fit into `room`. Who
+   * has waited longest comes first; where that is one that is read in parts, every other time who has least left. So nobody waits for the end of a
+   * long prompt, and whoever comes, the longest waiter gets every other turn.
+   *
+   * @param share tokens of one prompt that are read in a turn
+   * @param room what is left of the turn's tokens
    */
-  next(room = this.part): { readonly rows: readonly Row[]; readonly tokens: number } {
-    const [first, ...others] = this.rows;
-    if (first === undefined) return NOTHING;
+  next(share: number, room = this.part): Next {
+    const isLong = (row: Row) => row.part !== undefined || this.leftOf(row) > share;
+    const whole = this.rows.filter((row) => !isLong(row));
+    const begins = room === this.part;
+    const [oldest, ...others] = begins ? this.rows : whole;
+    if (oldest === undefined) return NOTHING;
+    const least = (a: Row, b: Row) => (this.leftOf(b) < this.leftOf(a) ? b : a);
+    const first = begins && this.passes ? others.reduce(least, oldest) : oldest;
+    if (begins) this.passes = isLong(first) && !this.passes;
+    if (!isLong(first)) return this.alike(first, whole, room);
+    first.part ??= this.begun(first);
+    return { rows: [first], tokens: Math.min(share, this.leftOf(first)) };
+  }
+
+  /** One of some rows, and as many as fit of those that can be read together with it. */
+  private alike(first: Row, rows: readonly Row[], room: number): Next {
     const basis = this.basisOf(first);
-    let tokens = first.ids.length - basis.tokens;
-    if (first.part === undefined && tokens > this.part) {
-      first.part = new Beginning(this.model, first.ids.length);
-      if (basis.tokens > 0) first.part.add(basis.remembered());
-    }
-    if (first.part !== undefined) return room === this.part ? { rows: [first], tokens: room } : NOTHING;
-    if (tokens > room) return NOTHING;
-    const chosen = [first];
-    for (const row of others) {
-      const own = row.ids.length - basis.tokens;
-      const isAlike = row.part === undefined && row.slot === first.slot && row.echoes > 0 === first.echoes > 0;
-      if (!isAlike || tokens + own > room || this.basisOf(row) !== basis) continue;
-      tokens += own;
-      chosen.push(row);
+    const chosen: Row[] = [];
+    let tokens = 0;
+    for (const row of new Set([first, ...rows])) {
+      const own = this.leftOf(row);
+      const isAlike = row.slot === first.slot && row.echoes > 0 === first.echoes > 0 && this.basisOf(row) === basis;
+      if (isAlike && tokens + own <= room) {
+        tokens += own;
+        chosen.push(row);
+      } else if (row === first) return NOTHING;
     }
     return { rows: chosen, tokens };
   }
 
   /** Reads what `next` has said. @returns those that are read to their end */
-  async turn(rows: readonly Row[]): Promise<ReadRow[]> {
+  async turn({ rows, tokens }: Next): Promise<ReadRow[]> {
     const first = rows[0] as Row;
     const basis = first.part ?? this.basisOf(first);
-    const end = first.part && Math.min(basis.tokens + this.part, first.ids.length);
+    const end = first.part && basis.tokens + tokens;
     const asksAll = first.echoes > 0;
     const parts = rows.map(({ ids }) => ({ ids: ids.slice(basis.tokens, end), length: ids.length }));
     const { cache, next, finite } = await this.read(parts, basis, asksAll ? "hidden" : wantedBy(rows), first.slot);
@@ -164,6 +184,16 @@ export class Reader {
       past: basis.views(),
       slot: int32([slot]),
     });
+  }
+
+  /** Tokens of a row that are still to be read. */
+  private leftOf = (row: Row): number => row.ids.length - (row.part ?? this.basisOf(row)).tokens;
+
+  private begun(row: Row): Beginning {
+    const part = new Beginning(this.model, row.ids.length, 1);
+    const basis = this.basisOf(row);
+    if (basis.tokens > 0) part.add(basis.remembered());
+    return part;
   }
 
   /** What a row that is read anew rests on. */

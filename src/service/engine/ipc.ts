@@ -12,6 +12,8 @@ export interface Opening {
   /** Adapters that can be in memory at once. */
   readonly slots: number;
   readonly rows: number;
+  /** Tokens of a long prompt that are read between two steps of rows that are being written. */
+  readonly share: number;
   readonly waiting: number;
   readonly waitingPerGroup: number;
   readonly waitingSeconds: number;

@@ -4,8 +4,11 @@ import type { Opening } from "./ipc.ts";
 import { Residents } from "./residents.ts";
 import type { Answered, Ask, Caller, ServedBase, ServingEngine } from "./types.ts";
 
-/** What is served where nobody says otherwise. */
-const DEFAULTS = { slots: 8, rows: 32, waiting: 1024, waitingPerGroup: 256, waitingSeconds: 60 };
+/**
+ * What is served where nobody says otherwise. Reading 64 tokens of a long prompt takes about as long as a step of all rows, so whoever waits for a
+ * next token waits about twice as long while it is read, and it has half of the time.
+ */
+const DEFAULTS = { slots: 8, rows: 32, share: 64, waiting: 1024, waitingPerGroup: 256, waitingSeconds: 60 };
 /** Requests that may wait for a base that is being loaded. */
 const LOADING = 256;
 
