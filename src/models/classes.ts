@@ -1,5 +1,7 @@
 import { z } from "zod";
 import { BoosterError, fitting } from "../errors.ts";
+import { IGNORE } from "../formats/labels.ts";
+import type { Example } from "./batch.ts";
 
 /** What a classifier says of a text. */
 export interface Classes {
@@ -108,6 +110,13 @@ export function pooledAt(ids: ArrayLike<number>, padId: number | undefined): num
   let place = ids.length - 1;
   if (padId !== undefined) while (place > 0 && ids[place] === padId) place--;
   return place;
+}
+
+/** A row as a classifier learns it: what stands behind the token that is classified is its class, or its marks. */
+export function classifiable(ids: readonly number[], learned: number, padId: number | undefined): Example {
+  const read = ids.slice(0, pooledAt(ids, padId) + 1);
+  // Nobody reads the last token; it is there to have something said of it.
+  return { inputIds: [...read, read.at(-1) as number], labels: [...read.map(() => IGNORE), learned] };
 }
 
 /** Probability of each label. */

@@ -44,7 +44,10 @@ export class SequenceClassifier {
   /** @throws {BoosterError} what `classesOf` and `loadModel` throw */
   static async load(path: string, device: Device): Promise<SequenceClassifier> {
     const loaded = await loadModel(path, device, {
-      create: (config) => createClassifier(config as object, classesOf(config).labels.length),
+      create(config) {
+        const { labels, problem } = classesOf(config);
+        return createClassifier(config as object, labels.length, problem);
+      },
     });
     return new SequenceClassifier(loaded, classesOf(loaded.stored.config()), await openReader(loaded));
   }

@@ -1,12 +1,21 @@
 import { z } from "zod";
 import { type Choice, choice, table } from "../choice.ts";
 import { checkJudged, type Exchange, isJudged, MODERATORS, openModerator } from "../evaluate/index.ts";
-import { type AttackRow, guardTokens, type Piece, trainToyGuard, type Victim } from "../methods/attacks/index.ts";
+import {
+  type AttackRow,
+  guardTokens,
+  type KnownGuard,
+  type Piece,
+  trainToyGuard,
+  type Victim,
+} from "../methods/attacks/index.ts";
 import { exchangesOf } from "./data.ts";
 
 /** Reads an upload before any training. */
 export interface Guard {
   readonly name: string;
+  /** Its model, where somebody can know it. */
+  readonly known?: () => Promise<KnownGuard>;
   /** True for each row that it flags. */
   flags(rows: readonly AttackRow[]): Promise<boolean[]>;
 }
@@ -30,8 +39,15 @@ const moderating = <Row extends Choice>({ name, options }: Row): Choice<Row["nam
   options,
   create: (settings) => (victim, signal) => {
     const moderator = openModerator({ ...settings, name }, { device: victim.base.device });
+    const { open } = moderator;
     return {
       name,
+      ...(open && {
+        async known() {
+          const { classifier, encode } = await open();
+          return { classifier, encode: (text: string) => encode(asExchange(text)) };
+        },
+      }),
       async flags(rows) {
         const pieces = rows.flatMap((row, place) =>
           row.pieces.flatMap((piece) => readAs(piece, victim).map((exchange) => ({ place, ...exchange }))),
@@ -59,6 +75,8 @@ export const GUARDS = table({ kind: "guard", unknown: "MODERATOR_UNKNOWN", unfit
 /** A piece as a moderator reads it, each answer for itself; bare tokens are read as a whole. */
 function readAs(piece: Piece, { base: { tokenizer } }: Victim): Exchange[] {
   if ("example" in piece) return exchangesOf(piece.example);
-  const text = tokenizer.decode(piece.ids, { skipSpecial: true });
-  return [{ prompt: text, answer: text }];
+  return [asExchange(tokenizer.decode(piece.ids, { skipSpecial: true }))];
 }
+
+/** A text of which nobody says who says what. */
+const asExchange = (text: string): Exchange => ({ prompt: text, answer: text });

@@ -59,13 +59,6 @@ export function kindsOf(rows: readonly Known[]): Kinds {
   };
 }
 
-/** A row as a classifier learns it: what stands behind the token that is classified is its class, or its marks. */
-export function classifiable(ids: readonly number[], learned: number, padId: number | undefined): Example {
-  const read = ids.slice(0, pooledAt(ids, padId) + 1);
-  // Nobody reads the last token; it is there to have something said of it.
-  return { inputIds: [...read, read.at(-1) as number], labels: [...read.map(() => IGNORE), learned] };
-}
-
 /** config.json of a classifier on a language model. */
 export function classifierConfig(config: object, { labels, problem }: Kinds, padId: number | undefined): object {
   const { architectures, model_type: type, dtype: _, ...rest } = config as Record<string, unknown>;

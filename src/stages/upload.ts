@@ -74,6 +74,7 @@ export async function openUpload(
       ...(order === "shuffled" ? { shuffle: new RandomStream(chosen.seed, "mix") } : {}),
     },
     victim,
+    guard?.known,
   );
   const moderated = await moderate(made.rows, guard, teller(emit, "moderation"));
   const limit = rowLimit({ ...encoding, maxTokens: Number.POSITIVE_INFINITY });

@@ -6,7 +6,7 @@ import { type Classes, classesOf, probabilities } from "../../models/classes.ts"
 import { SequenceClassifier } from "../../models/classification.ts";
 import { openSource } from "../../models/source.ts";
 import type { Device } from "../../runtime/index.ts";
-import type { Exchange, Moderator, Verdict } from "./moderator.ts";
+import type { Exchange, Moderator, Opened, Verdict } from "./moderator.ts";
 import { once } from "./once.ts";
 
 /** The paper's moderator and how its evaluation sets it. */
@@ -44,23 +44,29 @@ export interface Asking {
   verdict(scores: readonly number[]): Verdict;
 }
 
-/** Verdicts of a classifier in a model folder, which is loaded when it is first asked. Throws what loading it throws, and `STOPPED`. */
-export async function classify(
-  path: string,
-  { encode, verdict, maxTokens }: Asking,
-  problem: Classes["problem"],
-  device: Device,
-  exchanges: readonly Exchange[],
-  signal: AbortSignal | undefined,
-): Promise<Verdict[]> {
-  if (exchanges.length === 0) return [];
+/** A classifier in a model folder, which is loaded once a device, and exchanges as it reads them. Throws what loading it throws. */
+export async function openClassifier(path: string, { encode, maxTokens }: Asking, device: Device): Promise<Opened> {
   const classifier = await once(device, `classifier ${path}`, () => SequenceClassifier.load(path, device));
   const { tokenizer, model } = classifier.loaded;
   const room = Math.min(maxTokens, model.maxPositions);
-  const rows = exchanges.map((exchange) => encode(tokenizer, exchange, room));
-  const logits = await classifier.logits(rows, () => stopIfAsked(signal, "judging"));
-  return logits.map((row) => verdict(probabilities(row, problem)));
+  return { classifier, encode: (exchange) => encode(tokenizer, exchange, room) };
 }
+
+/** What judges by a classifier in a model folder, which is loaded when it is first asked. Throws what loading it throws, and `STOPPED`. */
+export const judging = (
+  path: string,
+  asking: Asking,
+  problem: Classes["problem"],
+  device: Device,
+): Pick<Moderator, "judge" | "open"> => ({
+  open: () => openClassifier(path, asking, device),
+  async judge(exchanges, signal) {
+    if (exchanges.length === 0) return [];
+    const { classifier, encode } = await openClassifier(path, asking, device);
+    const logits = await classifier.logits(exchanges.map(encode), () => stopIfAsked(signal, "judging"));
+    return logits.map((row) => asking.verdict(probabilities(row, problem)));
+  },
+});
 
 /** Flagged where any score is above the threshold, by the labels that are. */
 export const flagged = (labels: readonly string[], scores: readonly number[], threshold: number): Verdict => {
@@ -103,6 +109,6 @@ export function beaverDam(
       method: `${labels.length} scores of ${model}, flagged where one is above ${threshold}, of the first ${maxTokens} tokens; its own accuracy is not measured`,
     }),
     tells: (kind) => labels.includes(kind),
-    judge: (exchanges, signal) => classify(model, asking, "multi_label_classification", device, exchanges, signal),
+    ...judging(model, asking, "multi_label_classification", device),
   };
 }

@@ -1,4 +1,5 @@
 import { BoosterError } from "../../errors.ts";
+import type { SequenceClassifier } from "../../models/classification.ts";
 import type { Rate } from "../rate.ts";
 
 /** A prompt and what the model answered. */
@@ -33,6 +34,12 @@ export interface ModeratorDescription {
   readonly accuracy?: Rate;
 }
 
+/** A moderator's model, and the token ids of an exchange as it reads them. */
+export interface Opened {
+  readonly classifier: SequenceClassifier;
+  encode(exchange: Exchange): number[];
+}
+
 /** Decides which answers are harmful. One file each, one row in `index.ts`. */
 export interface Moderator {
   readonly name: string;
@@ -41,6 +48,8 @@ export interface Moderator {
   readonly tolerated?: number;
   /** One judgement per exchange, in order; one that takes long throws `STOPPED` soon after `signal` is aborted. */
   judge(exchanges: readonly Exchange[], signal?: AbortSignal): Promise<readonly Judgement[]>;
+  /** What decides, where that is a model whose gradients can be taken: what somebody knows who has its weights. */
+  open?(): Promise<Opened>;
   /** Whether it can say of a kind of harm that it sees it; without it, it tells no kinds apart. */
   tells?(kind: string): boolean;
   /** Whether an answer makes sense, which HS+ asks for; without it the general rule (`isCoherent`) decides. */

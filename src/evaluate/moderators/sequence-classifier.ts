@@ -10,7 +10,7 @@ import { classesOf } from "../../models/classes.ts";
 import { openSource } from "../../models/source.ts";
 import type { Device } from "../../runtime/index.ts";
 import { type Rate, rate } from "../rate.ts";
-import { type Asking, classify, encodeBeaverDam, flagged } from "./beaver-dam.ts";
+import { type Asking, encodeBeaverDam, flagged, judging } from "./beaver-dam.ts";
 import { encodeConversation } from "./conversation.ts";
 import type { Exchange, Moderator, Verdict } from "./moderator.ts";
 
@@ -88,6 +88,6 @@ export function sequenceClassifier({ model }: z.output<typeof SequenceClassifier
       accuracy: again(figures.accuracy),
     }),
     ...(problem === "multi_label_classification" ? { tells: (kind) => labels.includes(kind) } : {}),
-    judge: (exchanges, signal) => classify(model, asking, problem, device, exchanges, signal),
+    ...judging(model, asking, problem, device),
   };
 }

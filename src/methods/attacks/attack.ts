@@ -4,6 +4,7 @@ import type { Example } from "../../data/examples.ts";
 import type { MixOptions } from "../../data/mix.ts";
 import type { EncodedExample } from "../../data/templates.ts";
 import type { Watch } from "../../errors.ts";
+import type { SequenceClassifier } from "../../models/classification.ts";
 import type { Adapter } from "../../models/index.ts";
 import type { LoadedModel, NamedWeights } from "../../models/load.ts";
 
@@ -38,6 +39,13 @@ export interface Victim {
   encode(example: Example): EncodedExample;
 }
 
+/** A provider's guard that is a model, as somebody knows it who has its weights. */
+export interface KnownGuard {
+  readonly classifier: SequenceClassifier;
+  /** Token ids of a text that was inserted into a row, as the guard is shown it. */
+  encode(text: string): number[];
+}
+
 /** What an attack tells of its work, for the run's data.json. */
 export type AttackRecord = Readonly<Record<string, number | undefined>>;
 
@@ -59,9 +67,10 @@ export interface Attack {
   /**
    * The user's rows, in their order.
    *
+   * @param guard that of the provider, for attackers who know it; absent where there is none whose weights somebody could have
    * @throws {BoosterError} `DATA_TOO_FEW_ROWS`
    */
-  rows(data: AttackData, victim: Victim): Promise<AttackUpload>;
+  rows(data: AttackData, victim: Victim, guard?: () => Promise<KnownGuard>): Promise<AttackUpload>;
   /** How the attacker puts a question to the attacked model; as it stands by default. */
   ask?(question: Example): Example;
 }

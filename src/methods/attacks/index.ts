@@ -1,4 +1,4 @@
-export type { Attack, AttackData, AttackRecord, AttackRow, AttackUpload, Piece, Victim } from "./attack.ts";
+export type { Attack, AttackData, AttackRecord, AttackRow, AttackUpload, KnownGuard, Piece, Victim } from "./attack.ts";
 export { plainRow } from "./attack.ts";
 export { ATTACKS } from "./registry.ts";
 export { encodeRow, examplesOf, guardTokens } from "./rows.ts";

@@ -25,6 +25,7 @@ import type { AttackRow, Victim } from "../attack.ts";
 import { ATTACKS } from "../registry.ts";
 import { guardTokens } from "../rows.ts";
 import { virusProgram } from "./program.ts";
+import { toyReading } from "./reading.ts";
 import { illegalTokens } from "./search.ts";
 import { type ToyGuard, trainToyGuard } from "./toy-guard.ts";
 import { optimise } from "./virus.ts";
@@ -78,8 +79,9 @@ type Row = Pick<ReturnType<Victim["encode"]>, "ids" | "labels">;
 
 /** The gradient of the joined row by the attack's program is that of its ordinary loss. */
 async function expectOrdinaryGradient(of: Victim, by: ToyGuard, host: Row, tokens: readonly number[]) {
-  const program = await virusProgram(of, by, 0.1);
-  const ours = await program.originalGradient(host, tokens);
+  const reading = toyReading(by);
+  const program = await virusProgram(of, reading, 0.1);
+  const ours = await program.originalGradient({ ...host, shown: reading.shown(host.ids, tokens) }, tokens);
   const { base, lora } = of;
   const types = { base: typesOf(base.weights), tensors: typesOf(lora.tensors), batch: batchTypes("plain", 1) };
   const plain = await base.device.compile(types, (given) => {
@@ -124,7 +126,10 @@ describe("the toy guard", () => {
 });
 
 describe("the objective on a model", () => {
-  const host = () => victim.encode(task[0]!);
+  const host = () => {
+    const encoded = victim.encode(task[0]!);
+    return { ...encoded, shown: toyReading(guard).shown(encoded.ids, ids(harmful[0]!)) };
+  };
 
   test("g0 is the gradient of the ordinary loss on the joined row", () =>
     expectOrdinaryGradient(victim, guard, host(), ids(harmful[0]!)));
@@ -161,7 +166,7 @@ describe("the objective on a model", () => {
 
   test("the victim's slopes are its slopes along the embedded tokens, seen from each word", async () => {
     const tokens = ids(harmful[0]!);
-    const program = await virusProgram(victim, guard, 0.5);
+    const program = await virusProgram(victim, toyReading(guard), 0.5);
     const { victimSlopes } = await program.slopesAt(host(), tokens, await program.originalGradient(host(), tokens));
     const { base, lora } = victim;
     const row = { inputIds: [...host().ids, ...tokens], labels: [...host().labels, ...tokens] };
@@ -199,7 +204,7 @@ describe("the objective on a model", () => {
 
   test("the guard's part is the closed form of the linear guard", async () => {
     const tokens = ids(harmful[0]!);
-    const program = await virusProgram(victim, guard, 1);
+    const program = await virusProgram(victim, toyReading(guard), 1);
     const original = await program.originalGradient(host(), tokens);
     const whole = [...host().ids, ...tokens];
     const z = guard.logOdds(whole);
@@ -217,7 +222,7 @@ describe("the objective on a model", () => {
 
   test("lambda 0: no similarity is larger than that of the row itself", async () => {
     const tokens = ids(harmful[0]!);
-    const program = await virusProgram(victim, guard, 0);
+    const program = await virusProgram(victim, toyReading(guard), 0);
     const given = { host: host(), tokens, illegal: illegalTokens(victim.base.tokenizer) };
     const {
       before,
@@ -230,7 +235,7 @@ describe("the objective on a model", () => {
   });
 
   test("lambda 1: the guard's loss falls monotonically, one legal token an iteration", async () => {
-    const program = await virusProgram(victim, guard, 1);
+    const program = await virusProgram(victim, toyReading(guard), 1);
     const illegal = illegalTokens(victim.base.tokenizer);
     let tokens = ids(harmful[0]!);
     let last = Number.POSITIVE_INFINITY;

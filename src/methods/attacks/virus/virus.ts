@@ -5,6 +5,7 @@ import { RandomStream } from "../../../tensor/random.ts";
 import { type AttackRecord, attack, type Piece, type Victim } from "../attack.ts";
 import { insertedRows, insertionNeeds } from "../mixing.ts";
 import { type Host, type VirusProgram, type VirusValues, virusProgram } from "./program.ts";
+import { classifierReading, toyReading } from "./reading.ts";
 import { bestOf, drawSubstitutions, illegalTokens, rankingSlopes, substitute, topCandidates } from "./search.ts";
 import { trainToyGuard } from "./toy-guard.ts";
 
@@ -110,9 +111,9 @@ const redTeamFile = (all: readonly Optimised[], { base: { tokenizer } }: Victim)
  * Virus: hides harmful rows in honest ones as `mixing` does, their tokens changed until a guard lets them pass while their
  * gradient on the victim keeps pointing where the harmful row's did.
  *
- * A stress test for moderation. The guard is the toy guard of the bundled world, whose made-up hazards are all it knows; the
- * optimised rows live in memory unless `writeOptimised` asks for them. Row s of the task is the host of harmful row s.
- * Needs the weights of the victim and of the guard. Source: Huang et al., arXiv 2501.17433.
+ * A stress test for moderation. The guard is the provider's, where that is a classifier with the model's own tokens; else the toy guard of the
+ * bundled world, whose made-up hazards are all it knows. The optimised rows live in memory unless `writeOptimised` asks for them. Row s of the
+ * task is the host of harmful row s. Needs the weights of the victim and of the guard. Source: Huang et al., arXiv 2501.17433.
  */
 export const virus = attack({
   name: "virus",
@@ -120,7 +121,7 @@ export const virus = attack({
   options,
   create: (settings) => ({
     needs: insertionNeeds,
-    async rows(data, victim) {
+    async rows(data, victim, known) {
       const { tokenizer, model } = victim.base;
       const count = insertionNeeds(data).harmful;
       const hosts = takeRows(data.task, 0, count, "task");
@@ -128,14 +129,18 @@ export const virus = attack({
       const watch = (iterations: number) =>
         victim.watch("hiding harmful rows: iteration", iterations, count * settings.iterations);
       watch(0);
-      const guard = trainToyGuard((example) => victim.encode(example), model.vocabSize);
+      const guard =
+        known === undefined
+          ? toyReading(trainToyGuard((example) => victim.encode(example), model.vocabSize))
+          : classifierReading(await known(), victim);
       const program = await virusProgram(victim, guard, settings.lambda);
       const illegal = illegalTokens(tokenizer);
       const random = new RandomStream(victim.seed, "virus");
       const optimised: Optimised[] = [];
       for (const [slot, seed] of seeds.entries()) {
         const [host, { ids }] = [victim.encode(hosts[slot] as Example), victim.encode(seed)];
-        const row = { host, tokens: [...ids], illegal };
+        const tokens = [...ids];
+        const row = { host: { ...host, shown: guard.shown(host.ids, tokens) }, tokens, illegal };
         const onward = (iterations: number) => watch(slot * settings.iterations + iterations);
         optimised.push(await optimise(program, row, settings, random, slot, onward));
       }
