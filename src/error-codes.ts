@@ -134,6 +134,7 @@ const CODES = {
     LABEL_UNKNOWN: "a row has no known label",
     LAST_TURN_NOT_TRAINED: "a conversation does not end with an assistant's message that is trained",
     LONE_SURROGATE: "a text has half of a surrogate pair",
+    MESSAGE_ROLE_UNKNOWN: "a message's role is none of system, developer, user, assistant and tool",
     MESSAGES_INVALID: "a row has no conversation in its messages",
     METRICS_CORRUPT: "a line of the metrics is not JSON",
     METRICS_MISSING: "the metrics are shorter than when the checkpoint was written",

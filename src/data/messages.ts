@@ -137,7 +137,7 @@ function listed(turns: unknown): unknown {
 /**
  * The turns in a column: messages (`role`, `content`) or ShareGPT's (`from`, `value`); one alone or a list, or either as JSON.
  *
- * @throws {BoosterError} `MESSAGES_INVALID`, `PROMPT_RENDERED` where a turn is a whole prompt that was rendered beforehand
+ * @throws {BoosterError} `MESSAGES_INVALID`, `MESSAGE_ROLE_UNKNOWN`, `PROMPT_RENDERED` where a turn is a whole prompt that was rendered beforehand
  */
 export function turnsOf(value: unknown, column: string): ChatMessage[] {
   const given = listed(parsedJson(value));
@@ -146,7 +146,8 @@ export function turnsOf(value: unknown, column: string): ChatMessage[] {
   if (!messages.success) {
     const [issue] = messages.error.issues;
     const place = issue?.path.map((step) => (step === "role" ? "role (or from)" : String(step))).join(".");
-    throw new BoosterError("MESSAGES_INVALID", `has no conversation in "${column}"`, {
+    const code = hasRole(turns, issue?.path ?? []) ? "MESSAGE_ROLE_UNKNOWN" : "MESSAGES_INVALID";
+    throw new BoosterError(code, `has no conversation in "${column}"`, {
       found: `${place || column}: ${issue?.message}`,
     });
   }
@@ -156,6 +157,12 @@ export function turnsOf(value: unknown, column: string): ChatMessage[] {
   }
   return messages.data.map((message, at) => inOrder(message, (turns as readonly object[])[at]));
 }
+
+/** Whether a fault lies in a role that is there. */
+const hasRole = (turns: unknown, [at, key]: readonly PropertyKey[]): boolean => {
+  const turn: unknown = Array.isArray(turns) && typeof at === "number" ? turns[at] : undefined;
+  return key === "role" && isObject(turn) && !isNothing(turn.role);
+};
 
 /** A message that knows in which order its row has its keys. */
 function inOrder(message: ChatMessage, turn: object = {}): ChatMessage {

@@ -2,15 +2,33 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe } from "vitest";
 
 const PROGRAM = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find(existsSync);
-export const whyNoBrowser =
-  PROGRAM === undefined ? "no Chromium is installed (Debian: apt install chromium)" : undefined;
+const whyNoBrowser = PROGRAM === undefined ? "no Chromium is installed (Debian: apt install chromium)" : undefined;
 if (whyNoBrowser !== undefined) console.log(`skipped: ${whyNoBrowser}`);
 
 /** The root may have no sandbox in a container. */
-export const openBrowser = (): Promise<Browser> =>
+const openBrowser = (): Promise<Browser> =>
   chromium.launch({ executablePath: PROGRAM!, args: process.getuid?.() === 0 ? ["--no-sandbox"] : [] });
+
+export const nightly = process.env.BOOSTER_NIGHTLY !== undefined;
+
+const withBrowser = (when: boolean) => (name: string, tests: (browser: () => Browser) => void) => {
+  describe.skipIf(!when || whyNoBrowser !== undefined)(name, () => {
+    let browser: Browser;
+    beforeAll(async () => {
+      browser = await openBrowser();
+    });
+    tests(() => browser);
+    // What was registered last is called first.
+    afterAll(() => browser?.close());
+  });
+};
+
+/** Tests that look at pages: the browser is open before the first begins and closed after the last, before what they themselves have begun is ended. */
+export const inBrowser = withBrowser(true);
+export const inBrowserByNight = withBrowser(nightly);
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
@@ -19,13 +37,13 @@ export interface Complaints {
   readonly all: string[];
 }
 
-/** A browser of somebody who is signed in with a key. */
-export async function signedIn(
-  browser: Browser,
-  url: string,
-  key: string,
-  options: Parameters<Browser["newContext"]>[0] = {},
-): Promise<{ readonly context: BrowserContext; readonly complaints: Complaints }> {
+interface Watched {
+  readonly context: BrowserContext;
+  readonly complaints: Complaints;
+}
+
+/** A browser of somebody, whose pages are watched. */
+export async function watched(browser: Browser, options: Parameters<Browser["newContext"]>[0] = {}): Promise<Watched> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const complaints: Complaints = { all: [] };
   await context.addInitScript({ path: AXE });
@@ -43,6 +61,17 @@ export async function signedIn(
     });
     page.on("dialog", (dialog) => complaints.all.push(`${page.url()}: a dialog says ${dialog.message()}`));
   });
+  return { context, complaints };
+}
+
+/** A browser of somebody who is signed in with a key. */
+export async function signedIn(
+  browser: Browser,
+  url: string,
+  key: string,
+  options?: Parameters<Browser["newContext"]>[0],
+): Promise<Watched> {
+  const { context, complaints } = await watched(browser, options);
   const response = await context.request.post(`${url}/v1/booster/session`, {
     headers: { origin: url, "x-booster": "1" },
     data: { key },

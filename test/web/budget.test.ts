@@ -1,29 +1,25 @@
 /** What the dashboard costs a browser: how soon it is painted, whether 5,000 points move with the pointer. Figures are printed; none decides, but that the work was done. By night alone. */
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { SERVER } from "../../src/service/domain/principal.ts";
 import { startTestServer, type TestServer } from "../service/server.ts";
-import { openBrowser, signedIn, whyNoBrowser } from "./browser.ts";
+import { inBrowserByNight, signedIn } from "./browser.ts";
 import { builtDashboard } from "./build.ts";
 import { summary, told } from "./figures.ts";
 import { fill, PretendWorker, type World } from "./world.ts";
 
-const nightly = process.env.BOOSTER_NIGHTLY !== undefined;
 const LOADS = 15;
 const POINTS = 5000;
 const PATIENCE = 3_600_000;
 
-describe.skipIf(!nightly || whyNoBrowser !== undefined)("what the dashboard costs a browser", () => {
+inBrowserByNight("what the dashboard costs a browser", (browser) => {
   let server: TestServer;
   let world: World;
-  let browser: Browser;
   beforeAll(async () => {
     server = await startTestServer({ dashboard: await builtDashboard() });
     world = await fill(server);
-    browser = await openBrowser();
   }, PATIENCE);
   afterAll(async () => {
-    await browser?.close();
     await server?.stop();
   });
 
@@ -32,7 +28,7 @@ describe.skipIf(!nightly || whyNoBrowser !== undefined)("what the dashboard cost
     async () => {
       const [first, jobs, computing]: [number[], number[], number[]] = [[], [], []];
       for (let i = 0; i < LOADS; i++) {
-        const context = await browser.newContext();
+        const context = await browser().newContext();
         const headers = { origin: server.url, "x-booster": "1" };
         await context.request.post(`${server.url}/v1/booster/session`, { headers, data: { key: server.key } });
         const page = await context.newPage();
@@ -64,7 +60,7 @@ describe.skipIf(!nightly || whyNoBrowser !== undefined)("what the dashboard cost
       const pretend = new PretendWorker(server);
       for (let from = 41; from < POINTS; from += 500)
         await pretend.train(world.jobs.training, epoch, from, Math.min(POINTS, from + 499));
-      const { context, complaints } = await signedIn(browser, server.url, server.key);
+      const { context, complaints } = await signedIn(browser(), server.url, server.key);
       const page = await context.newPage();
       await page.goto(`${server.url}/jobs/${world.jobs.training}/curves`);
       await page.getByText("Loss", { exact: true }).waitFor();

@@ -16,7 +16,8 @@ let app: OpenAPIHono<Env>;
 beforeAll(async () => {
   folder = await builtDashboard();
   app = new OpenAPIHono<Env>();
-  serveDashboard(app, folder);
+  const pageOfNothing = serveDashboard(app, folder);
+  app.notFound((c) => pageOfNothing(c) ?? c.text("", 404));
 });
 
 const assets = (): string[] => readdirSync(join(folder, "assets"));
@@ -66,7 +67,17 @@ describe("the server", () => {
     "/newer",
   ])("has no page at %s", async (path) => {
     app.onError(() => new Response("", { status: 404 }));
-    expect((await get(path)).status).toBe(404);
+    const answer = await get(path);
+    expect([answer.status, await answer.text()]).toEqual([404, ""]);
+  });
+
+  test("shows people who come to an address of nothing that nothing is there, and programs no page", async () => {
+    const browser = { accept: "text/html,application/xhtml+xml,*/*;q=0.8" };
+    const answer = await get("/jobs", browser);
+    expect([answer.status, await answer.text()]).toEqual([404, expect.stringContaining('<div id="app">')]);
+    expect(answer.headers.get("content-security-policy")).toContain("default-src 'none'");
+    expect(await (await get("/v1/nothing", browser)).text()).toBe("");
+    expect(await (await get("/jobs", { accept: "*/*" })).text()).toBe("");
   });
 
   test("lets browsers keep assets for ever, and asks them to ask for the page", async () => {

@@ -2,8 +2,7 @@
 import { cpSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { servePage } from "../../src/cli/experiment-page.ts";
 import { runExperiment } from "../../src/experiments/experiment.ts";
 import { heldIn, keepPlan, readPlan } from "../../src/experiments/kept-plan.ts";
@@ -15,10 +14,9 @@ import { compileProgram } from "../crash/compile.ts";
 import { makeTinyWorld, quickAlignment, quickCells, type TinyWorld } from "../experiments/tiny-world.ts";
 import { syntheticResult } from "../report/synthetic-result.ts";
 import { startTestServer, type TestServer } from "../service/server.ts";
-import { axe, openBrowser, signedIn, whyNoBrowser } from "./browser.ts";
+import { axe, inBrowser, nightly, signedIn } from "./browser.ts";
 import { builtDashboard } from "./build.ts";
 
-const nightly = process.env.BOOSTER_NIGHTLY !== undefined;
 const PATIENCE = 600_000;
 
 /** An experiment on a model that is nowhere. */
@@ -35,11 +33,10 @@ const planned = (world: Pick<TinyWorld, "model" | "data">, out: string): Experim
   });
 };
 
-describe.skipIf(whyNoBrowser !== undefined)("experiments", () => {
+inBrowser("experiments", (browser) => {
   const child = compileProgram("src/service/pipeline/experiment-child.ts");
   const runs = mkdtempSync(join(tmpdir(), "booster-experiments-"));
   let server: TestServer;
-  let browser: Browser;
   const folderOf = (name: string): string => join(runs, name);
   const lockOf = (folder: string, key: string): RunLock => {
     mkdirSync(join(folder, "locks"), { recursive: true });
@@ -47,7 +44,7 @@ describe.skipIf(whyNoBrowser !== undefined)("experiments", () => {
   };
   /** A browser's page of an owner, once the server has seen a folder: what it tells may be a little old. */
   async function opened(name: string) {
-    const { context, complaints } = await signedIn(browser, server.url, server.key);
+    const { context, complaints } = await signedIn(browser(), server.url, server.key);
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE);
     const list = `${server.url}/v1/booster/experiments`;
@@ -62,10 +59,8 @@ describe.skipIf(whyNoBrowser !== undefined)("experiments", () => {
     );
     const options = { dashboard: await builtDashboard(), experiments: runs, experimentChild: child.path };
     server = await startTestServer(options);
-    browser = await openBrowser();
   }, PATIENCE);
   afterAll(async () => {
-    await browser?.close();
     await server?.stop();
     rmSync(runs, { recursive: true });
   });
@@ -181,7 +176,7 @@ describe.skipIf(whyNoBrowser !== undefined)("experiments", () => {
     async () => {
       const result = syntheticResult();
       const served = await servePage(runs, 0);
-      const page = await browser.newPage();
+      const page = await browser().newPage();
       const complaints: string[] = [];
       page.on("console", (line) => line.type() === "error" && complaints.push(line.text()));
       await page.goto(served.url);

@@ -1,14 +1,13 @@
 /** A14: every page and state, light and dark, wide and as narrow as a phone, by keyboard, in eight tabs at once, whatever tenants have written. */
 import { join } from "node:path";
-import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { BrowserContext, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { SERVER } from "../../src/service/domain/principal.ts";
 import { startTestServer, type TestServer } from "../service/server.ts";
-import { axe, type Complaints, focused, openBrowser, overhang, signedIn, tabTo, whyNoBrowser } from "./browser.ts";
+import { axe, type Complaints, focused, inBrowser, nightly, overhang, signedIn, tabTo } from "./browser.ts";
 import { builtDashboard } from "./build.ts";
 import { fill, PretendWorker, type World } from "./world.ts";
 
-const nightly = process.env.BOOSTER_NIGHTLY !== undefined;
 /** A folder for pictures of all pages, for people to look at. */
 const pictures = process.env.BOOSTER_PICTURES;
 const TABS = 8;
@@ -17,10 +16,9 @@ const DARK = ["review", "admin-keys"];
 const PHONE = { width: 320, height: 640 };
 const PATIENCE = 600_000;
 
-describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => {
+inBrowser("the dashboard in a browser", (browser) => {
   let server: TestServer;
   let world: World;
-  let browser: Browser;
   let context: BrowserContext;
   let complaints: Complaints;
   let page: Page;
@@ -30,13 +28,11 @@ describe.skipIf(whyNoBrowser !== undefined)("the dashboard in a browser", () => 
       experiments: join(import.meta.dirname, "../fixtures-0.1"),
     });
     world = await fill(server);
-    browser = await openBrowser();
-    ({ context, complaints } = await signedIn(browser, server.url, server.key));
+    ({ context, complaints } = await signedIn(browser(), server.url, server.key));
     page = await context.newPage();
     context.setDefaultTimeout(60_000);
   }, PATIENCE);
   afterAll(async () => {
-    await browser?.close();
     await server?.stop();
   });
 

@@ -39,6 +39,8 @@ export interface Walk {
   /** Rows whose texts a reviewer may see. */
   readonly flagged: number;
   beforeAsking?(tab: Page): Promise<unknown>;
+  /** Looks at a page of the way, as soon as there is on it what it is for. */
+  look?(tab: Page, name: string): Promise<void>;
 }
 
 /**
@@ -50,6 +52,7 @@ export async function walk(context: BrowserContext, on: Walk): Promise<string[]>
   const { keys, rows } = on;
   const tab = await context.newPage();
   tab.setDefaultTimeout(120_000);
+  const look = async (name: string): Promise<void> => on.look?.(tab, name);
   const press = async (name: string): Promise<void> => {
     await tab.getByText(name).first().waitFor({ state: "attached" });
     await tabTo(tab, name);
@@ -75,8 +78,11 @@ export async function walk(context: BrowserContext, on: Walk): Promise<string[]>
   };
 
   await tab.goto(on.url);
+  await tab.getByRole("heading", { name: "Where is the key?" }).waitFor();
+  await look("sign-in");
   await signIn(keys.user);
   await arrived("Jobs");
+  await look("jobs");
   await press("New job");
   await arrived("New job");
   const faulty = rows.with(6, rows[6]!.replace("assistant", "asistant")).with(17, rows[17]!.slice(0, -1));
@@ -84,12 +90,15 @@ export async function walk(context: BrowserContext, on: Walk): Promise<string[]>
   await tab.getByText("2 faults in reviews.jsonl").waitFor();
   const faults = await tab.locator(".faults li").allTextContents();
   expect(faults.map((fault) => /Line \d+/.exec(fault)?.[0])).toEqual(["Line 7", "Line 18"]);
+  expect(faults[0]).toContain("A message's role is none of");
   // What stands there is known to the browser alone.
   expect(faults[0]).toContain("asistant");
+  expect(faults[1]).toContain("the line ends here");
+  await look("faults");
   await press("Start the job");
   expect(await tab.locator("#fit").textContent()).toContain("The file has faults");
 
-  await choose("Upload another file", fileOf(rows, "reviews.jsonl"));
+  await choose("Upload the mended file", fileOf(rows, "reviews.jsonl"));
   await tab.getByText(`${rows.length} rows, no faults`).waitFor();
   const learnt = tab.locator(".tokens").first().locator("mark");
   await learnt.first().waitFor();
@@ -99,6 +108,8 @@ export async function walk(context: BrowserContext, on: Walk): Promise<string[]>
   await tab.reload();
   await tab.getByText(`${rows.length} rows, no faults`).waitFor();
   expect(await tab.getByLabel("Name").inputValue()).toBe("mended");
+  await tab.getByText("Steps", { exact: true }).waitFor();
+  await look("mended");
   await press("Start the job");
   await arrived("mended");
   const address = `${on.url}/v1/fine_tuning/jobs`;
@@ -109,6 +120,7 @@ export async function walk(context: BrowserContext, on: Walk): Promise<string[]>
   await on.work(job);
   await tab.getByText("No reviewer has decided yet").waitFor();
   await tab.getByText(on.why).first().waitFor();
+  await look("held");
   await press("Sign out");
   await arrived("Sign in with a key");
   await signIn(keys.reviewer);
@@ -119,27 +131,29 @@ export async function walk(context: BrowserContext, on: Walk): Promise<string[]>
   await arrived("Review of mended");
   await press(`Show the texts of ${on.flagged} rows`);
   await arrived("What the flagged rows say");
+  await look("review");
   await type("Reason", "The interval is wide, and the five answers are harmless.");
   await press("Release");
   await tab.getByText("released it").waitFor();
+  await tab.getByText("A reviewer released this model").waitFor();
   await arrived("Review of mended");
+  await look("released");
 
   await press("Sign out");
   await arrived("Sign in with a key");
   await signIn(keys.user);
   await press("Models");
   await arrived("Models");
+  await look("models");
   const { fine_tuned_model: model } = await (await context.request.get(`${address}/${job}`)).json();
   await press(`Talk to ${model}`);
   await arrived("Playground");
   await on.beforeAsking?.(tab);
   await type("Ask", "judge the review : the meal was superb");
   await tab.keyboard.press("Enter");
-  const said = () => tab.locator(".answer").allInnerTexts();
-  await expect.poll(async () => (await said()).join("").trim()).not.toBe("");
-  // Whoever does not see the answer hears it, as soon as it is whole.
-  const heard = async (): Promise<boolean> =>
-    (await tab.locator("[role=status]").first().textContent()) === (await said()).join("");
-  await expect.poll(heard).toBe(true);
-  return said();
+  // Whoever does not see the answers hears when they are whole.
+  const heard = () => tab.locator("[role=status]").first().textContent();
+  await expect.poll(heard).toBe("The answers are there");
+  await look("answers");
+  return tab.locator(".answer").allInnerTexts();
 }

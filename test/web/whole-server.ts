@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { compileProgram } from "../crash/compile.ts";
 import { worldBase } from "../service/pipeline-things.ts";
-import { QUICK_POLICY } from "../service/things.ts";
 
 export interface WholeServer {
   readonly url: string;
@@ -19,15 +18,23 @@ export interface WholeServer {
   stop(): Promise<void>;
 }
 
-export async function startWholeServer(): Promise<WholeServer> {
+/** `policy`: its text; undefined is the server's own. */
+export async function startWholeServer({ policy }: { readonly policy: string | undefined }): Promise<WholeServer> {
   const program = compileProgram("src/cli/main.ts");
   const folder = mkdtempSync(join(tmpdir(), "booster-whole-"));
   const data = join(folder, "data");
   mkdirSync(join(data, "bases"), { recursive: true });
   cpSync((await worldBase("world-booster")).folder, join(data, "bases/world-booster"), { recursive: true });
-  const policy = join(folder, "policy.yaml");
-  writeFileSync(policy, QUICK_POLICY);
-  const options = { data, port: "0", workers: "1", threads: "1", policy, "log-level": "error" };
+  const file = join(folder, "policy.yaml");
+  if (policy !== undefined) writeFileSync(file, policy);
+  const options = {
+    data,
+    port: "0",
+    workers: "1",
+    threads: "1",
+    "log-level": "error",
+    ...(policy === undefined ? {} : { policy: file }),
+  };
   const flags = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]);
   const service = spawn(process.execPath, [program.path, "serve", "--json", ...flags], {
     stdio: ["ignore", "pipe", "inherit"],

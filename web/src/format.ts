@@ -1,9 +1,9 @@
-/** Shares as people read them: "0.7 %", "12 %". */
+/** Shares as people read them: "0.7 %", "5 %", "12 %". */
 export function percent(share: number): string {
   const value = share * 100;
   const digits = value !== 0 && Math.abs(value) < 9.95 ? 1 : 0;
   // The number and its sign stay together.
-  return `${value.toFixed(digits)}\u00a0%`;
+  return `${Number(value.toFixed(digits))}\u00a0%`.replace("-", "\u2212");
 }
 
 export function bytes(count: number): string {

@@ -1,10 +1,15 @@
 import type { Job } from "./api/types.ts";
 import { shortId } from "./format.ts";
 
+/** How a state is told: a word and a shape, for colour alone would not do. */
 export interface Look {
   readonly word: string;
+  /** A class of `styles/tokens.css`. */
   readonly tone: "good" | "wait" | "bad" | "busy" | "plain";
   readonly shape: "dots" | "half" | "check" | "cross" | "hand" | "pause" | "line";
+}
+
+interface State extends Look {
   /** One sentence on what it means. */
   readonly means: string;
 }
@@ -32,14 +37,14 @@ export const STATES = {
     word: "Held for review",
     tone: "wait",
     shape: "hand",
-    means: "The measurements neither clear the model nor condemn it. A reviewer decides.",
+    means: "The model is trained. Nobody can use it before a reviewer has decided.",
   },
   paused: { word: "Paused", tone: "plain", shape: "pause", means: "It goes on where it stopped, when you resume it." },
   released: { word: "Released", tone: "good", shape: "check", means: "The model may be used." },
   rejected: { word: "Rejected", tone: "bad", shape: "cross", means: "The model is not served." },
   failed: { word: "Failed", tone: "bad", shape: "cross", means: "The job ended with an error." },
   cancelled: { word: "Cancelled", tone: "plain", shape: "line", means: "The job was ended before its time." },
-} as const satisfies Readonly<Record<string, Look>>;
+} as const satisfies Readonly<Record<string, State>>;
 export type JobState = keyof typeof STATES;
 
 export const stateOf = (job: Job): JobState =>

@@ -56,6 +56,10 @@ function greeting({
       ? "Keys: booster keys list"
       : `The first key, shown this once (it may do everything in the default project and on the server):
 
+  ${firstKey}
+
+With it sign in at ${url} in a browser, or work from here:
+
   export OPENAI_BASE_URL=${url}/v1 OPENAI_API_KEY=${firstKey}
   curl $OPENAI_BASE_URL/models -H "Authorization: Bearer $OPENAI_API_KEY"
   curl $OPENAI_BASE_URL/files -H "Authorization: Bearer $OPENAI_API_KEY" -F purpose=fine-tune -F file=@train.jsonl`;

@@ -74,8 +74,11 @@ export function createApp(core: Core, others: readonly Route[], dashboard = BUIL
       return response;
     });
   }
-  serveDashboard(app, dashboard);
-  app.notFound((c) => refuse(core, c, new ServiceError("unknown_url", "there is nothing at this address")));
+  const pageOfNothing = serveDashboard(app, dashboard);
+  app.notFound((c) => {
+    const told = new ServiceError("unknown_url", "there is nothing at this address");
+    return pageOfNothing(c) ?? refuse(core, c, told);
+  });
   app.onError((error, c) => refuse(core, c, error));
   return app;
 }

@@ -40,8 +40,10 @@ interface Page {
 /**
  * Answers the addresses of the dashboard's views and assets from `folder`, which is read once: what lies there afterwards is not served.
  * Other addresses stay unknown, so that a mistyped route of the API is never answered with a page.
+ *
+ * @returns what a browser that was led to an unknown address is shown, with the status 404; nothing to whoever does not ask for a page
  */
-export function serveDashboard(app: OpenAPIHono<Env>, folder: string): void {
+export function serveDashboard(app: OpenAPIHono<Env>, folder: string): (c: Context<Env>) => Response | undefined {
   const pages = pagesIn(folder);
   for (const address of [...Object.values(VIEWS), "/assets/*", "/icon.svg"]) {
     app.get(address, (c) => {
@@ -54,12 +56,19 @@ export function serveDashboard(app: OpenAPIHono<Env>, folder: string): void {
       });
     });
   }
+  return (c) => {
+    const page = pages.get("/index.html");
+    const asksForPage = c.req.method === "GET" && (c.req.header("accept") ?? "").includes("text/html");
+    return asksForPage && page !== undefined && !c.req.path.startsWith("/v1/") ? reply(c, page, 404) : undefined;
+  };
 }
 
-function reply(c: Context<Env>, { plain, packed, headers }: Page): Response {
-  if (c.req.header("if-none-match") === headers.etag) return new Response(null, { status: 304, headers });
+function reply(c: Context<Env>, { plain, packed, headers }: Page, status = 200): Response {
+  if (status === 200 && c.req.header("if-none-match") === headers.etag)
+    return new Response(null, { status: 304, headers });
   const zipped = /\bgzip\b/.test(c.req.header("accept-encoding") ?? "");
   return new Response(zipped ? packed : plain, {
+    status,
     headers: { ...headers, ...(zipped ? { "content-encoding": "gzip" } : {}) },
   });
 }

@@ -60,15 +60,23 @@ describe("a file for fine-tuning", () => {
 
   test("tells every fault by line and column, and none of its words", async () => {
     const check1 = await check(
-      lines([...good, '{"messages": secret}', "[]", { massages: [] }, chat({ ...user, weight: 1 }, assistant)]),
+      lines([
+        ...good,
+        '{"messages": secret}',
+        "[]",
+        { massages: [] },
+        chat({ ...user, weight: 1 }, assistant),
+        chat(user, { ...assistant, role: "asistant" }),
+      ]),
     );
     expect(check1.faults.map(({ line, column, code }) => [line, column, code])).toEqual([
       [11, 14, "JSON_INVALID"],
       [12, 1, "ROW_NOT_OBJECT"],
       [13, 0, "COLUMN_MISSING"],
       [14, 0, "MESSAGES_INVALID"],
+      [15, 0, "MESSAGE_ROLE_UNKNOWN"],
     ]);
-    expect(JSON.stringify(check1)).not.toMatch(/secret|massages/);
+    expect(JSON.stringify(check1)).not.toMatch(/secret|massages|asistant/);
   });
 
   test("is told of at most a hundred faults, and how many there are", async () => {

@@ -1,4 +1,6 @@
 import type { FlaggedRow } from "../api/types.ts";
+import { percent } from "../format.ts";
+import type { Look } from "../jobs.ts";
 
 /** What a model was judged by: a rate, or a rise of one, with its interval and the limit of the policy. */
 export interface Criterion {
@@ -86,6 +88,9 @@ const NAMES: Readonly<Record<string, string>> = {
   overRefusal: "Refused harmless prompts",
   flagged: "Flagged rows trained on",
   harmful: "Harmful answers",
+  harmfulPlus: "Harmful answers that make sense",
+  coherent: "Answers to harmful prompts that make sense",
+  refusals: "Refused harmful prompts",
   accuracy: "Accuracy on the validation file",
 };
 
@@ -102,18 +107,34 @@ export function nameOfFraming(framing: string): string {
 }
 
 export const OUTCOMES = {
-  release: { word: "within", tone: "good" },
-  hold: { word: "not decided", tone: "wait" },
-  reject: { word: "beyond", tone: "bad" },
-} as const;
+  release: { word: "within", tone: "good", shape: "check" },
+  hold: { word: "not decided", tone: "wait", shape: "hand" },
+  reject: { word: "beyond", tone: "bad", shape: "cross" },
+} as const satisfies Readonly<Record<string, Look>>;
 
-/** Why the criteria came to this verdict, in a sentence. */
-export function reasonOf({ verdict, criteria }: Report): string {
-  const at = (outcome: Criterion["outcome"]) => criteria.filter((one) => one.outcome === outcome).length;
-  const all = `${criteria.length} ${criteria.length === 1 ? "criterion" : "criteria"}`;
-  if (verdict === "released") return `Of ${all}, each stayed within its limit with its whole interval.`;
-  if (verdict === "rejected") return `Of ${all}, ${at("reject")} lay beyond the limit with the whole interval.`;
-  return `Of ${all}, ${at("hold")} could not be decided: the interval holds the limit, or the prompts could not be asked.`;
+/** A share of rows is counted and no estimate: where it holds a job, it is above its limit. */
+export const lookOf = ({ name, outcome }: Criterion): Look =>
+  name === "flagged" && outcome === "hold" ? { ...OUTCOMES.hold, word: "above" } : OUTCOMES[outcome];
+
+/** Why the criteria came to this verdict, a sentence for each that it hangs on. */
+export function reasonsOf({ verdict, criteria }: Report, flagged: readonly FlaggedRow[] = []): string[] {
+  if (verdict === "released") return ["Everything that was measured stayed within its limit, with the whole interval."];
+  const outcome = verdict === "held" ? "hold" : "reject";
+  return criteria.filter((one) => one.outcome === outcome).map((one) => reasonOf(one, flagged));
+}
+
+function reasonOf(criterion: Criterion, flagged: readonly FlaggedRow[]): string {
+  const { name, framing, count, total, low, high, limit, outcome } = criterion;
+  if (name === "flagged") {
+    const lines = flagged.length === 0 ? "" : ` (${flagged.length === 1 ? "line" : "lines"} ${linesOf(flagged)})`;
+    return `${count} of ${total} rows that were trained on are flagged as harmful${lines}: more than the ${percent(limit)} that may pass without a reviewer.`;
+  }
+  const what = `${nameOfScore(name)}${framing === undefined ? "" : `, ${nameOfFraming(framing)}`}`;
+  if (total === 0) return `${what}: the prompts could not be asked.`;
+  const found = `${count === undefined ? "" : `${count} of ${total}, `}95 % interval ${percent(low)} to ${percent(high)}`;
+  return outcome === "hold"
+    ? `${what}: ${found}. The limit of ${percent(limit)} lies within it, so this does not decide.`
+    : `${what}: ${found}, all of it beyond the limit of ${percent(limit)}.`;
 }
 
 /** Lines as people write them: "3, 7–9". */

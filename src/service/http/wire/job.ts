@@ -129,6 +129,8 @@ export function jobReply(job: Job, organisation: string, position?: number): z.i
   const hyperparameters = { ...job.spec.hyperparameters, ...resolved };
   const tokens = factOf(job, "trainedTokens");
   const steps = factOf(job, "steps");
+  // A short training is over before its first beat.
+  const trained = job.outputs.train?.facts.steps;
   const evaluated = job.outputs.evaluate?.facts as Evaluated | undefined;
   return {
     id: job.id,
@@ -153,7 +155,7 @@ export function jobReply(job: Job, organisation: string, position?: number): z.i
     booster: {
       state: stateOf(job),
       ...(position === undefined ? {} : { position }),
-      step: job.step,
+      step: typeof trained === "number" ? trained : job.step,
       ...(typeof steps === "number" ? { total_steps: steps } : {}),
       ...(job.suffix === null ? {} : { suffix: job.suffix }),
       ...(evaluated?.before === undefined || evaluated.plain?.harmful === undefined
