@@ -1,8 +1,6 @@
 import { BoosterError } from "../errors.ts";
-import { LANGUAGE, pooledAt } from "../models/classes.ts";
+import { LANGUAGE } from "../models/classes.ts";
 import { CLASS_HEAD, createClassifier } from "../models/classification.ts";
-import type { Example } from "../models/index.ts";
-import { IGNORE } from "../models/index.ts";
 import type { LoadedModel } from "../models/load.ts";
 import { MOST_LABELS, marksOf } from "../nn/index.ts";
 import { RandomStream } from "../tensor/random.ts";
