@@ -137,7 +137,8 @@ inBrowser("the dashboard of users", (browser) => {
       const wrong: string[] = [];
       for (const [address, says] of Object.entries(pages)) {
         await open(address);
-        if (!(await text()).includes(says)) wrong.push(`${address} does not say ${says}`);
+        // A report comes after the page that it stands on.
+        await expect.poll(text, { message: address }).toContain(says);
         wrong.push(...(await axe(page)));
         await page.setViewportSize({ width: 320, height: 640 });
         if ((await overhang(page)) > 0) wrong.push(`${address} is wider than a phone`);
