@@ -5,7 +5,7 @@ import { openSource } from "../src/models/source.ts";
 import { startServing } from "../src/service/engine/serving.ts";
 import type { Ask, ServedAdapter } from "../src/service/engine/types.ts";
 import { figure, NOTHING, type Section } from "./report.ts";
-import { overflowing, PLAIN, writeAdapters } from "./serve-adapters.ts";
+import { overflowing, PLAIN, type ServingBench, writeAdapters } from "./serve-adapters.ts";
 
 /** Streams that do nothing unusual, on the base and as many adapters as stay. */
 const STREAMS = 27;
@@ -17,13 +17,6 @@ const PROMPT = 32;
 const LONG_PROMPT = 1900;
 /** Of one reader: some 200 bytes an event. */
 const SLOW_MS = 200;
-
-interface Options {
-  readonly model: string;
-  readonly scratch: string;
-  readonly quick: boolean;
-  readonly progress: (text: string) => void;
-}
 
 interface Times {
   readonly firsts: number[];
@@ -58,7 +51,7 @@ function quantile(numbers: readonly number[], share: number): number {
  * Milliseconds between two tokens of streams that do nothing unusual, alone and beside neighbours that do: adapters that are loaded and pushed out, one whose
  * numbers overflow, a prompt of 1,900 tokens each second, a reader of a kilobyte a second.
  */
-export async function isolation({ model, scratch, quick, progress }: Options): Promise<Section> {
+export async function isolation({ model, scratch, quick, progress }: ServingBench): Promise<Section> {
   const seconds = quick ? 5 : 20;
   const adapters = writeAdapters(model, scratch, ADAPTERS).map(({ served }) => served);
   const broken = overflowing(model, scratch).served;

@@ -5,6 +5,14 @@ import { openSource } from "../src/models/source.ts";
 import type { Ask, ServedAdapter } from "../src/service/engine/types.ts";
 import { RandomStream } from "../src/tensor/random.ts";
 
+/** What a bench of the serving engine is given. */
+export interface ServingBench {
+  readonly model: string;
+  readonly scratch: string;
+  readonly quick: boolean;
+  readonly progress: (text: string) => void;
+}
+
 export const RANK = 16;
 
 /** What most requests do not say. */

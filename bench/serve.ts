@@ -8,20 +8,13 @@ import type { Ask, ServingEngine } from "../src/service/engine/types.ts";
 import { measureInChild } from "./child.ts";
 import type { GenerationRequest } from "./generation.ts";
 import { figure, median, type Section } from "./report.ts";
-import { PLAIN, RANK, writeAdapters } from "./serve-adapters.ts";
+import { PLAIN, RANK, type ServingBench, writeAdapters } from "./serve-adapters.ts";
 import { llamaServer } from "./serve-peer.ts";
 
 const STREAMS = [1, 8, 32];
 const ADAPTERS = 8;
 /** Tokens of a prompt: those of a short question. */
 const PROMPT = 32;
-
-interface Options {
-  readonly model: string;
-  readonly scratch: string;
-  readonly quick: boolean;
-  readonly progress: (text: string) => void;
-}
 
 interface Measured {
   readonly who: "ours" | "llama.cpp";
@@ -38,7 +31,7 @@ const Ours = z.object({ seconds: z.array(z.number().positive()).min(1) });
  * New tokens a second of the serving engine, in a process of its own as in the service, for streams that begin together: the base, one
  * adapter, and eight adapters in one batch, beside `Generator` on the base with as many prompts.
  */
-export async function serving({ model, scratch, quick, progress }: Options): Promise<Section> {
+export async function serving({ model, scratch, quick, progress }: ServingBench): Promise<Section> {
   const newTokens = quick ? 8 : 64;
   const runs = quick ? 1 : 2;
   const adapters = writeAdapters(model, scratch, ADAPTERS);
